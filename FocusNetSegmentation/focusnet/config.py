@@ -1,0 +1,123 @@
+"""Every decision about the network and its training as one frozen record. Defaults are the preset ``paper``.
+
+The differences between the paper and its released code are switches here, never branches elsewhere; docs/paper-vs-code.md
+explains each. No torch at import.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from .errors import DatasetError
+
+AUTHORS: dict[str, Any] = {
+    "stem_kernel_zyx": (1, 3, 3),
+    "aspp_growth": 32,
+    "skip_conv": True,
+    "heatmap_z_window": 1,
+    "sos_arch": "encoder-decoder",
+    "sos_inputs": "ct",
+    "stride": 20,
+}
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of the networks. ``organs`` are all classes in label order (1..C); ``small_organs`` those that SOL/SOS look for."""
+
+    organs: tuple[str, ...]
+    small_organs: tuple[str, ...] = ()
+    # S-Net, Table 10
+    width: float = 1.0  # factor on every channel count of S-, SOL- and SOS-Net; 1.0 is the paper
+    stem_kernel_zyx: tuple[int, int, int] = (3, 3, 3)
+    down_samplings: int = 2  # 1..4, Table 6 rows d1..d4
+    aspp: bool = True  # Table 6 "+ASPP"
+    aspp_growth: int = 64
+    aspp_rates: tuple[int, ...] = (3, 6, 12, 18)
+    skip_conv: bool = False
+    # SOL-Net, section 3.1
+    heatmap_sigma_voxels: float = 5.0
+    heatmap_z_window: int = 0  # 0: full 3D Gaussian; n: cut to +-n slices as the released code does
+    # SOS-Net
+    has_sos: bool = False  # bundles trained with the first two stages only have no SOS-Nets
+    sos_arch: str = "two-block"  # or "encoder-decoder"
+    sos_inputs: str = "features+ct"  # or "ct", "features" (Table 6 "no concat")
+    roi_size_zyx: tuple[int, int, int] = (8, 64, 64)
+    # shape autoencoder, Table 9
+    aae_output: str = "sigmoid"  # or "relu"
+    aae_width: float = 1.0
+    # data
+    spacing_mm_zyx: tuple[float, float, float] = (3.0, 1.0, 1.0)
+    crop_size_yx: tuple[int, int] = (240, 240)
+    chunk_slices: int = 40
+    stride: int = 40  # smaller than chunk_slices: overlapping chunks, probabilities averaged
+    hu_clip: tuple[float, float] = (-1024.0, 3071.0)
+    hu_offset: float = 100.0
+    hu_scale: float = 1000.0
+    location_threshold: float = 0.6  # the released code's: below it a small organ is reported as not found
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, list):
+                object.__setattr__(self, item.name, tuple(value))
+        _require(len(self.organs) > 0, "organs", self.organs, "at least one organ")
+        _require(len(set(self.organs)) == len(self.organs), "organs", self.organs, "each organ once")
+        unknown = set(self.small_organs) - set(self.organs)
+        _require(not unknown, "small_organs", sorted(unknown), "a part of organs")
+        _require(self.down_samplings in (1, 2, 3, 4), "down_samplings", self.down_samplings, "1, 2, 3 or 4")
+        _require(self.sos_arch in ("two-block", "encoder-decoder"), "sos_arch", self.sos_arch, "two-block or encoder-decoder")
+        _require(
+            self.sos_inputs in ("features+ct", "ct", "features"), "sos_inputs", self.sos_inputs, "features+ct, ct or features"
+        )
+        _require(self.aae_output in ("sigmoid", "relu"), "aae_output", self.aae_output, "sigmoid or relu")
+        _require(0 < self.width <= 4, "width", self.width, "a factor above 0 and at most 4")
+        _require(1 <= self.stride <= self.chunk_slices, "stride", self.stride, f"1 to chunk_slices ({self.chunk_slices})")
+        multiple = self.in_plane_multiple
+        _require(
+            all(n % multiple == 0 for n in self.crop_size_yx), "crop_size_yx", self.crop_size_yx, f"multiples of {multiple}"
+        )
+
+    @property
+    def in_plane_multiple(self) -> int:
+        """In-plane sizes must divide by this to pass every down-sampling."""
+        return int(2**self.down_samplings)
+
+    @property
+    def z_multiple(self) -> int:
+        """Slice counts must divide by this: the first down-sampling leaves z alone."""
+        return int(2 ** (self.down_samplings - 1))
+
+    def channels(self, count: int) -> int:
+        """A channel count of the paper, scaled by ``width`` to a multiple of four (squeeze-excitation divides by up to 4)."""
+        return max(4, round(count * self.width / 4) * 4)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> NetworkConfig:
+        """Rebuild from a bundle. Unknown keys are refused: a newer bundle must not be half understood."""
+        known = {f.name for f in fields(cls)}
+        unknown = set(data) - known
+        _require(not unknown, "network configuration", sorted(unknown), "only keys that this version knows; update focusnet")
+        return cls(**data)
+
+
+def preset(name: str, **changes: Any) -> NetworkConfig:
+    """NetworkConfig of ``paper`` or ``authors`` with ``changes`` on top (``organs`` is needed)."""
+    if name not in ("paper", "authors"):
+        raise DatasetError(f"Preset {name!r} is unknown; choose paper or authors.")
+    settings = dict(AUTHORS) if name == "authors" else {}
+    settings.update(changes)
+    return NetworkConfig(**settings)
+
+
+def with_changes(config: NetworkConfig, **changes: Any) -> NetworkConfig:
+    return replace(config, **changes)
+
+
+def _require(ok: bool, key: str, found: object, expected: str) -> None:
+    if not ok:
+        raise DatasetError(f"Configuration {key} is {found}; expected {expected}.")

@@ -1,0 +1,42 @@
+"""One training case in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..volume import Geometry
+
+
+@dataclass(frozen=True)
+class Case:
+    """A CT with its contours on one upright grid.
+
+    ``hu``: int16 (z, y, x). ``labels``: uint8 (z, y, x), value k is ``organs[k - 1]`` of the data set, 0 anything else.
+    ``contoured``: names of the organs that were contoured in this patient; **an organ not named is unknown, not absent**.
+    ``center_mm_xyz``: centre of the body, where crops are placed. ``centroids_mm_xyz``: of each contoured organ that is present.
+    """
+
+    name: str
+    hu: np.ndarray
+    labels: np.ndarray
+    geometry: Geometry
+    contoured: frozenset[str]
+    center_mm_xyz: tuple[float, float, float]
+    centroids_mm_xyz: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+
+
+def organ_centroids_mm(
+    labels: np.ndarray, geometry: Geometry, organs: tuple[str, ...], contoured: frozenset[str]
+) -> dict[str, tuple[float, float, float]]:
+    """Centre of mass (x, y, z) in LPS mm of every contoured organ that has voxels."""
+    found: dict[str, tuple[float, float, float]] = {}
+    for label, organ in enumerate(organs, start=1):
+        if organ not in contoured:
+            continue
+        index_zyx = np.argwhere(labels == label)
+        if len(index_zyx):
+            x, y, z = geometry.index_to_mm(index_zyx.mean(axis=0))
+            found[organ] = (float(x), float(y), float(z))
+    return found

@@ -1,0 +1,65 @@
+"""The shape autoencoder (AAE) of section 3.2 and Table 9: a mask of one small organ to 512 numbers and back."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from ..config import NetworkConfig
+
+LATENT = 512
+
+
+class ShapeAutoencoder(nn.Module):
+    """Mask (B, 1, d, h, w) -> (reconstruction (B, 1, d, h, w), latent code (B, 512), decoder features, two scales).
+
+    The mask's sides must divide by 8. One autoencoder serves every small organ.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+
+        def width(count: int) -> int:
+            return max(4, round(count * config.aae_width))
+
+        self.output = config.aae_output
+        self.bottom_zyx = tuple(n // 8 for n in config.roi_size_zyx)
+        voxels = self.bottom_zyx[0] * self.bottom_zyx[1] * self.bottom_zyx[2]
+        self.bottom_channels = width(256)
+        latent = width(LATENT)
+        self.encoder = nn.Sequential(
+            _conv(1, width(64), stride=2),
+            _conv(width(64), width(128), stride=2),
+            _conv(width(128), width(128), stride=1),
+            _conv(width(128), width(256), stride=2),
+        )
+        self.to_latent = nn.Linear(self.bottom_channels * voxels, latent)
+        self.from_latent = nn.Linear(latent, self.bottom_channels * voxels)
+        self.up1 = nn.Sequential(_conv(width(256), width(128)), _conv(width(128), width(128)))
+        self.up2 = _conv(width(128), width(64))
+        self.last = nn.Conv3d(width(64), 1, 5, padding=2)
+
+    def forward(self, mask: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        code = self.encode(mask)
+        reconstruction, features = self.decode(code)
+        return reconstruction, code, features
+
+    def encode(self, mask: Tensor) -> Tensor:
+        return self.to_latent(self.encoder(mask).flatten(1))  # (B, 512)
+
+    def decode(self, code: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x = F.relu(self.from_latent(code)).unflatten(1, (self.bottom_channels, *self.bottom_zyx))
+        first = self.up1(_double(x))  # (B, 128, d/4, h/4, w/4)
+        second = self.up2(_double(first))  # (B, 64, d/2, h/2, w/2)
+        out = self.last(_double(second))
+        return (out.sigmoid() if self.output == "sigmoid" else F.relu(out)), [first, second]
+
+
+def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv3d(in_channels, out_channels, 5, stride=stride, padding=2, bias=False), nn.BatchNorm3d(out_channels), nn.ReLU()
+    )
+
+
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="trilinear", align_corners=False)

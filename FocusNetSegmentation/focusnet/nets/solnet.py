@@ -1,0 +1,47 @@
+"""SOL-Net: finds the centre of each small organ as the maximum of a heat map (section 3.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..config import NetworkConfig
+from .blocks import SEResBlock
+
+
+class SOLNet(nn.Module):
+    """S-Net's decoder features (B, F, D, H, W) -> one heat map in (0, 1) per small organ (B, S, D, H, W)."""
+
+    def __init__(self, config: NetworkConfig, feature_channels: int) -> None:
+        super().__init__()
+        channels = config.channels(32)
+        self.block = SEResBlock(feature_channels, channels)
+        self.head = nn.Conv3d(channels, len(config.small_organs), 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.sigmoid(self.head(self.block(features)).float())
+
+
+def gaussian_heatmap(
+    shape_zyx: tuple[int, int, int], center_zyx: tuple[float, float, float], sigma_voxels: float, z_window: int = 0
+) -> Tensor:
+    """3D Gaussian with maximum 1 at ``center_zyx`` (fractional voxels), float32 (D, H, W).
+
+    ``z_window`` n > 0 keeps only n slices on either side of the centre, as the authors' released code does.
+    """
+    axes = [
+        torch.exp(-((torch.arange(n, dtype=torch.float32) - c) ** 2) / (2 * sigma_voxels**2))
+        for n, c in zip(shape_zyx, center_zyx, strict=True)
+    ]
+    heat = axes[0][:, None, None] * axes[1][None, :, None] * axes[2][None, None, :]  # (D, H, W)
+    if z_window > 0:
+        near = (torch.arange(shape_zyx[0]) - round(center_zyx[0])).abs() <= z_window
+        heat = heat * near[:, None, None]
+    return heat
+
+
+def heatmap_peak(heatmap: Tensor) -> tuple[float, tuple[int, int, int]]:
+    """Value and voxel (z, y, x) of the maximum of one heat map (D, H, W)."""
+    value, flat = heatmap.flatten().max(dim=0)
+    z, y, x = (int(i) for i in torch.unravel_index(flat, heatmap.shape))
+    return float(value), (z, y, x)

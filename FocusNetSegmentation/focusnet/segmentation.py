@@ -1,0 +1,59 @@
+"""What the engine hands back: labels on the scan's own grid, which organ each label is, and how sure the network was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .errors import InputError
+from .organs import Organ
+from .volume import Geometry
+
+
+@dataclass(frozen=True)
+class OrganResult:
+    """One organ of a result. ``label`` is its value in ``Segmentation.labels``.
+
+    ``peak`` is the maximum of the organ's localization heat map (0 to 1) and ``peak_mm_xyz`` its place in LPS millimetres,
+    both None for an organ that SOL-Net does not look for. ``warnings`` are sentences for the reader.
+    """
+
+    organ: Organ
+    label: int
+    found: bool
+    volume_ml: float
+    peak: float | None = None
+    peak_mm_xyz: tuple[float, float, float] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Organ labels on a scan's own grid.
+
+    ``labels``: uint8 (z, y, x), 0 is background. ``results``: one OrganResult per organ that was asked for, found or not.
+    ``provenance``: model name, bundle hash, versions, device, precision, seconds, retries: what a report repeats.
+    """
+
+    labels: np.ndarray
+    geometry: Geometry
+    results: tuple[OrganResult, ...]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if tuple(self.labels.shape) != self.geometry.shape_zyx:
+            raise InputError(f"Labels of shape {self.labels.shape} do not fit the grid {self.geometry.shape_zyx}.")
+        if self.labels.dtype != np.uint8:
+            raise InputError(f"Labels are {self.labels.dtype}; uint8 is expected.")
+        values = [r.label for r in self.results]
+        if len(set(values)) != len(values) or 0 in values:
+            raise InputError(f"Label values {values} must be distinct and not 0 (background).")
+
+    def mask(self, organ_name: str) -> np.ndarray:
+        """Boolean (z, y, x) mask of one organ, by its TG-263 name."""
+        for result in self.results:
+            if result.organ.name == organ_name:
+                return self.labels == result.label
+        raise InputError(f"No organ {organ_name!r} here; there are {', '.join(r.organ.name for r in self.results)}.")

@@ -1,0 +1,1 @@
+"""Training: losses, augmentation, stages and one loop. Inference never imports this."""

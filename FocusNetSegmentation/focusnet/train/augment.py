@@ -1,0 +1,188 @@
+"""Random crops of a case on the network's grid, with the paper's affine augmentation, in one interpolation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from ..config import NetworkConfig
+from ..datasets.case import Case
+from ..preprocess import AIR_HU, normalise
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Section 4.1: shift up to 40 px (of 1 mm), rotation up to 10 degrees, scale 0.7 to 1.3.
+
+    ``mirror`` (not in the paper, off by default) reflects left and right and exchanges the paired labels.
+    ``noise_hu`` adds white noise (not in the paper, off by default).
+    """
+
+    shift_mm: float = 40.0
+    rotation_degrees: float = 10.0
+    scale: tuple[float, float] = (0.7, 1.3)
+    mirror: bool = False
+    noise_hu: float = 0.0
+
+
+NO_AUGMENTATION = Augmentation(0.0, 0.0, (1.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A training crop. ``ct`` (1, D, H, W) float32, ``labels`` (D, H, W) long, ``known`` bool (C + 1,),
+    ``centers_zyx``: small organ -> its centre in the crop's voxels (may lie outside)."""
+
+    ct: Tensor
+    labels: Tensor
+    known: Tensor
+    centers_zyx: dict[str, tuple[float, float, float]]
+
+
+def draw_sample(
+    case: Case,
+    config: NetworkConfig,
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+    slices: int | None = None,
+    focus_organs: tuple[str, ...] = (),
+) -> Sample:
+    """A random crop of ``slices`` (default: ``config.chunk_slices``) network slices.
+
+    Half of the crops are placed on the centre of a random contoured organ (of ``focus_organs`` if given), the others anywhere
+    in the scan: organs that a few slices hold would otherwise be rare.
+    """
+    shape = (slices or config.chunk_slices, *config.crop_size_yx)
+    linear_xyz, mirrored = _random_linear(augmentation, rng)
+    center = np.array(case.center_mm_xyz)
+    center[2] = _random_z_mm(case, config, shape[0], rng, focus_organs)
+    shift = rng.uniform(-1, 1, 3) * augmentation.shift_mm
+    shift[2] = 0.0  # the random choice of slices is the shift along z
+    to_case = _crop_to_case(case, config, shape, linear_xyz, center + shift)
+    ct, labels = _interpolate(case, to_case, shape, len(config.organs))
+    if augmentation.noise_hu > 0:
+        ct = ct + rng.normal(0.0, rng.uniform(0, augmentation.noise_hu), ct.shape).astype(np.float32)
+    if mirrored:
+        labels = swap_sides(labels, config.organs)
+    centers = {}
+    inverse = np.linalg.inv(to_case)
+    for organ, point in case.centroids_mm_xyz.items():
+        name = mirrored_name(organ) if mirrored else organ
+        if name in config.small_organs:
+            index = case.geometry.mm_to_index(np.array(point))
+            z, y, x = (inverse @ np.append(index, 1.0))[:3]
+            centers[name] = (float(z), float(y), float(x))
+    contoured = {mirrored_name(o) for o in case.contoured} if mirrored else set(case.contoured)
+    known = torch.tensor([True, *(organ in contoured for organ in config.organs)])
+    return Sample(torch.from_numpy(normalise(ct, config))[None], torch.from_numpy(labels), known, centers)
+
+
+def mirrored_name(organ: str) -> str:
+    """The other side's organ: ``Parotid_L`` <-> ``Parotid_R``; an unpaired organ is its own mirror image."""
+    if organ.endswith("_L"):
+        return organ[:-2] + "_R"
+    if organ.endswith("_R"):
+        return organ[:-2] + "_L"
+    return organ
+
+
+def swap_sides(labels: np.ndarray, organs: tuple[str, ...]) -> np.ndarray:
+    """Exchange left and right labels after a mirror reflection."""
+    table = np.arange(len(organs) + 1)
+    for value, organ in enumerate(organs, start=1):
+        table[value] = organs.index(mirrored_name(organ)) + 1
+    return table[labels]
+
+
+def _random_linear(augmentation: Augmentation, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+    """3x3 map from crop millimetres to patient millimetres (x, y, z): rotations, scale, perhaps a reflection of x."""
+    angles = np.deg2rad(rng.uniform(-1, 1, 3) * augmentation.rotation_degrees)
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        i, j = [a for a in range(3) if a != axis]
+        turn = np.eye(3)
+        turn[i, i] = turn[j, j] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        matrix = matrix @ turn
+    matrix = matrix / rng.uniform(*augmentation.scale)  # scale > 1 shows the organ larger: the crop spans less of the patient
+    mirrored = augmentation.mirror and rng.random() < 0.5
+    if mirrored:
+        matrix = matrix @ np.diag([-1.0, 1.0, 1.0])
+    return matrix, bool(mirrored)
+
+
+def _random_z_mm(
+    case: Case, config: NetworkConfig, slices: int, rng: np.random.Generator, focus_organs: tuple[str, ...]
+) -> float:
+    spacing_z = config.spacing_mm_zyx[0]
+    first = case.geometry.origin_mm_xyz[2]
+    last = first + (case.geometry.shape_zyx[0] - 1) * case.geometry.spacing_mm_xyz[2]
+    half = (slices - 1) / 2 * spacing_z
+    low, high = first + half, last - half
+    choices = [o for o in case.centroids_mm_xyz if not focus_organs or o in focus_organs]
+    if choices and (focus_organs or rng.random() < 0.5):
+        organ_z = case.centroids_mm_xyz[choices[rng.integers(len(choices))]][2]
+        wanted = organ_z + rng.uniform(-0.8, 0.8) * half
+    else:
+        wanted = rng.uniform(min(low, high), max(low, high))
+    return float(np.clip(wanted, low, high)) if low <= high else (first + last) / 2
+
+
+def _crop_to_case(
+    case: Case, config: NetworkConfig, shape_zyx: tuple[int, int, int], linear_xyz: np.ndarray, center_mm_xyz: np.ndarray
+) -> np.ndarray:
+    """4x4 map from crop voxels (z, y, x, 1) to the case's voxels (z, y, x, 1)."""
+    spacing_xyz = np.array(config.spacing_mm_zyx[::-1])
+    middle_xyz = (np.array(shape_zyx[::-1]) - 1) / 2
+    to_mm = np.eye(4)
+    to_mm[:3, :3] = linear_xyz * spacing_xyz
+    to_mm[:3, 3] = center_mm_xyz - to_mm[:3, :3] @ middle_xyz
+    combined = np.linalg.inv(case.geometry.affine_xyz) @ to_mm  # x, y, z order
+    reverse = np.eye(4)[[2, 1, 0, 3]]
+    return reverse @ combined @ reverse
+
+
+def _interpolate(
+    case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int], organ_count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """CT linearly with air outside; each label linearly as a mask, the strongest wins. One pass for all channels."""
+    low, high = _window(case, to_case_zyx, shape_zyx)
+    part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    labels = torch.from_numpy(case.labels[part].astype(np.int64))
+    hu = torch.from_numpy(case.hu[part].astype(np.float32)) - AIR_HU  # 0 outside is air
+    stack = torch.cat([hu[None], F.one_hot(labels, organ_count + 1)[..., 1:].permute(3, 0, 1, 2).float()])
+    shift = np.eye(4)
+    shift[:3, 3] = -np.array(low)
+    grid = _sampling_grid(shift @ to_case_zyx, shape_zyx, stack.shape[1:])
+    out = F.grid_sample(stack[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
+    organs = out[1:]
+    strength, best = organs.max(dim=0)
+    background = 1.0 - organs.sum(dim=0)
+    chosen = torch.where(strength > background, best + 1, torch.zeros_like(best))
+    return out[0].numpy() + AIR_HU, chosen.numpy()
+
+
+def _window(case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int]) -> tuple[list[int], list[int]]:
+    """The part of the case that the crop can see, at least one voxel: one-hot masks of the whole scan would be wasteful."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape_zyx], indexing="ij")).reshape(3, -1)
+    index = (to_case_zyx @ np.vstack([corners, np.ones(corners.shape[1])]))[:3]
+    limits = np.array(case.geometry.shape_zyx)
+    low = np.clip(np.floor(index.min(axis=1)).astype(int) - 1, 0, limits - 1)
+    high = np.clip(np.ceil(index.max(axis=1)).astype(int) + 2, low + 1, limits)
+    return low.tolist(), high.tolist()
+
+
+def _sampling_grid(to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int], size_zyx: torch.Size) -> Tensor:
+    """grid_sample's (1, D, H, W, 3) grid in x, y, z order and its -1..1 coordinates (align_corners)."""
+    scale = 2.0 / np.maximum(np.array(size_zyx) - 1, 1)
+    matrix = torch.from_numpy((to_case_zyx[:3, :3] * scale[:, None]).astype(np.float32))
+    offset = torch.from_numpy((to_case_zyx[:3, 3] * scale - 1.0).astype(np.float32))
+    z, y, x = (torch.arange(n, dtype=torch.float32) for n in shape_zyx)
+    grid = (
+        z[:, None, None, None] * matrix[:, 0] + y[None, :, None, None] * matrix[:, 1] + x[None, None, :, None] * matrix[:, 2]
+    ) + offset
+    return grid.flip(-1)[None]

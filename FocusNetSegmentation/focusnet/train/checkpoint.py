@@ -1,0 +1,60 @@
+"""Checkpoints: one safetensors file, written beside its final name and renamed, so that a killed run leaves the last good one."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import DatasetError, OutputError
+
+
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """Write tensors and a JSON-able ``state``. Raises OutputError (disk full, not writable) and leaves the old file alone."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, partial, {"state": json.dumps(state)})
+        with partial.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as problem:
+        partial.unlink(missing_ok=True)
+        raise OutputError(
+            f"The checkpoint {path} cannot be written ({problem}); the last good one is kept. Free some space and resume."
+        ) from problem
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and state of a checkpoint. Raises DatasetError if the file is missing or damaged."""
+    if not path.is_file():
+        raise DatasetError(f"There is no checkpoint {path} to resume from; start without --resume.")
+    try:
+        with safe_open(path, framework="pt") as handle:
+            tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 - not a dict
+            return tensors, json.loads(handle.metadata()["state"])
+    except (SafetensorError, KeyError, ValueError, TypeError) as problem:
+        raise DatasetError(f"The checkpoint {path} is damaged ({problem}); delete it to start anew.") from problem
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> dict[str, Tensor]:
+    """Adam's moments and step counts, keyed by parameter name (``names``: id of a parameter -> its name)."""
+    out = {}
+    for parameter, slots in optimizer.state.items():
+        for key, value in slots.items():
+            out[f"optimizer.{names[id(parameter)]}.{key}"] = torch.as_tensor(value)
+    return out
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """The inverse of ``optimizer_tensors``; parameters without stored moments start fresh."""
+    by_name = dict(model.named_parameters())
+    for key, value in tensors.items():
+        if key.startswith("optimizer."):
+            name, slot = key[len("optimizer.") :].rsplit(".", 1)
+            optimizer.state[by_name[name]][slot] = value.clone()

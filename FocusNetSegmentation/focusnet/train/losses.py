@@ -1,0 +1,92 @@
+"""The segmentation losses of the paper (section 3.3, eq. 1 to 3), and what partial contours do to them.
+
+An organ that nobody contoured in a patient is unknown there, not absent. Its voxels are hidden among those labelled background,
+so the background's probability in that patient is the sum of background and every unknown organ (a marginal), and the Dice loss
+skips the organ.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-6
+
+
+def marginal_probabilities(scores: Tensor, known: Tensor) -> Tensor:
+    """Softmax of scores (B, C + 1, D, H, W) with unknown organs added to the background and set to 0.
+
+    ``known``: bool (B, C + 1); ``known[:, 0]`` (background) must be True.
+    """
+    probabilities = scores.float().softmax(dim=1)
+    mask = known[:, :, None, None, None].to(probabilities.dtype)
+    hidden = (probabilities * (1 - mask)).sum(dim=1, keepdim=True)
+    visible = probabilities * mask
+    return torch.cat([visible[:, :1] + hidden, visible[:, 1:]], dim=1)
+
+
+def class_weights(mean_voxels: Tensor) -> Tensor:
+    """Eq. 1's alpha: inversely proportional to the mean size of each class, scaled to a mean of 1. (C + 1,)"""
+    inverse = 1.0 / mean_voxels.clamp(min=1.0)
+    return inverse / inverse.mean()
+
+
+def focal_loss(probabilities: Tensor, target: Tensor, alpha: Tensor, gamma: float = 2.0) -> Tensor:
+    """Eq. 1: mean over voxels of -alpha_t (1 - p_t)^gamma log p_t. With gamma 0 and alpha 1 this is cross-entropy.
+
+    ``probabilities``: (B, C + 1, D, H, W) after softmax; ``target``: long (B, D, H, W); ``alpha``: (C + 1,).
+    """
+    p_true = probabilities.gather(1, target[:, None]).squeeze(1).clamp(min=EPSILON)  # (B, D, H, W)
+    weight = alpha.to(p_true.dtype)[target]
+    return (-weight * (1 - p_true) ** gamma * p_true.log()).mean()
+
+
+def binary_focal_loss(probability: Tensor, target: Tensor, alpha: float = 0.5, gamma: float = 2.0) -> Tensor:
+    """Eq. 1 for one organ in its ROI (SOS-Net): ``probability`` after sigmoid and ``target`` 0/1, any equal shape."""
+    p = probability.float().clamp(EPSILON, 1 - EPSILON)
+    target = target.to(p.dtype)
+    positive = -alpha * (1 - p) ** gamma * p.log() * target
+    negative = -(1 - alpha) * p**gamma * (1 - p).log() * (1 - target)
+    return (positive + negative).mean()
+
+
+def dice_loss(probabilities: Tensor, target: Tensor, known: Tensor) -> Tensor:
+    """Eq. 2: the sum over organs of 1 - soft Dice, as a mean over the organs that are known and present in the crop.
+
+    Background is left out. Returns 0 if no organ is present.
+    """
+    count = probabilities.shape[1]
+    dims = (2, 3, 4)
+    one_hot = torch.zeros_like(probabilities).scatter_(1, target[:, None], 1.0)
+    overlap = (probabilities * one_hot).sum(dims)
+    total = probabilities.sum(dims) + one_hot.sum(dims)
+    present = (one_hot.sum(dims) > 0) & known
+    present[:, 0] = False
+    dice = (2 * overlap + EPSILON) / (total + EPSILON)
+    assert dice.shape[1] == count
+    if not bool(present.any()):
+        return probabilities.sum() * 0.0
+    return (1 - dice)[present].mean()
+
+
+def binary_dice_loss(probability: Tensor, target: Tensor) -> Tensor:
+    """Eq. 2 for one organ in its ROI: (B, ...) each."""
+    p = probability.float().flatten(1)
+    t = target.to(p.dtype).flatten(1)
+    return (1 - (2 * (p * t).sum(1) + EPSILON) / (p.sum(1) + t.sum(1) + EPSILON)).mean()
+
+
+def segmentation_loss(
+    scores: Tensor, target: Tensor, known: Tensor, alpha: Tensor, gamma: float = 2.0, dice_weight: float = 1.0
+) -> Tensor:
+    """Eq. 3: focal + lambda * Dice, lambda 1."""
+    probabilities = marginal_probabilities(scores, known)
+    return focal_loss(probabilities, target, alpha, gamma) + dice_weight * dice_loss(probabilities, target, known)
+
+
+def heatmap_loss(predicted: Tensor, wanted: Tensor, known: Tensor) -> Tensor:
+    """SOL-Net's L2 loss over the organs that are known: (B, S, D, H, W) each, ``known`` bool (B, S)."""
+    if not bool(known.any()):
+        return predicted.sum() * 0.0
+    error = (predicted.float() - wanted) ** 2
+    return error.mean(dim=(2, 3, 4))[known].mean()

@@ -1,0 +1,101 @@
+"""A CT as an array with its place in the patient. No torch here: Slicer starts before torch is installed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .errors import InputError
+
+DIRECTION_TOLERANCE = 1e-3  # |D.T @ D - 1|: DICOM direction cosines are stored with six digits or fewer
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where a voxel grid lies in the patient, in LPS millimetres (x to the left, y to the back, z to the head).
+
+    ``direction_xyz`` is 3x3; its columns are the directions of the array's x, y and z axes, as in SimpleITK.
+    ``shape_zyx`` is the array's shape. A constructed Geometry is valid: finite, positive spacing, orthonormal, right- or left-handed.
+    """
+
+    shape_zyx: tuple[int, int, int]
+    spacing_mm_xyz: tuple[float, float, float]
+    origin_mm_xyz: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    direction_xyz: tuple[tuple[float, float, float], ...] = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+
+    def __post_init__(self) -> None:
+        shape = tuple(int(n) for n in self.shape_zyx)
+        if len(shape) != 3 or min(shape) < 1:
+            raise InputError(f"The grid has shape {shape}; three axes with at least one voxel each are expected.")
+        spacing = tuple(float(s) for s in self.spacing_mm_xyz)
+        if len(spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in spacing):
+            raise InputError(
+                f"Voxel spacing is {spacing} mm; three finite positive numbers are expected. Correct the image's header."
+            )
+        origin = tuple(float(o) for o in self.origin_mm_xyz)
+        if len(origin) != 3 or not np.all(np.isfinite(origin)):
+            raise InputError(f"Image origin is {origin}; three finite numbers are expected. Correct the image's header.")
+        direction = np.asarray(self.direction_xyz, dtype=float).reshape(3, 3)
+        if not np.all(np.isfinite(direction)) or np.abs(direction.T @ direction - np.eye(3)).max() > DIRECTION_TOLERANCE:
+            raise InputError(
+                "The image's axis directions are not perpendicular unit vectors (sheared or damaged header). "
+                "Resample the image to a regular grid first."
+            )
+        object.__setattr__(self, "shape_zyx", shape)
+        object.__setattr__(self, "spacing_mm_xyz", spacing)
+        object.__setattr__(self, "origin_mm_xyz", origin)
+        object.__setattr__(self, "direction_xyz", tuple(tuple(float(v) for v in row) for row in direction))
+
+    @property
+    def spacing_mm_zyx(self) -> tuple[float, float, float]:
+        x, y, z = self.spacing_mm_xyz
+        return (z, y, x)
+
+    @property
+    def affine_xyz(self) -> np.ndarray:
+        """4x4 matrix from voxel index (x, y, z) to LPS millimetres."""
+        affine = np.eye(4)
+        affine[:3, :3] = np.asarray(self.direction_xyz) * np.asarray(self.spacing_mm_xyz)
+        affine[:3, 3] = self.origin_mm_xyz
+        return affine
+
+    def index_to_mm(self, index_zyx: np.ndarray) -> np.ndarray:
+        """Voxel indices (..., 3) in z, y, x order to LPS millimetres (..., 3) in x, y, z order."""
+        index_xyz = np.asarray(index_zyx, dtype=float)[..., ::-1]
+        affine = self.affine_xyz
+        return index_xyz @ affine[:3, :3].T + affine[:3, 3]
+
+    def mm_to_index(self, point_mm_xyz: np.ndarray) -> np.ndarray:
+        """LPS millimetres (..., 3) in x, y, z order to fractional voxel indices (..., 3) in z, y, x order."""
+        affine = self.affine_xyz
+        index_xyz = (np.asarray(point_mm_xyz, dtype=float) - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
+        return index_xyz[..., ::-1]
+
+    def same_grid_as(self, other: Geometry, tolerance_mm: float = 0.01) -> bool:
+        """True if both grids have the same shape and every voxel lies within ``tolerance_mm`` of its twin."""
+        if self.shape_zyx != other.shape_zyx:
+            return False
+        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape_zyx], indexing="ij")).reshape(3, -1).T
+        return bool(np.abs(self.index_to_mm(corners) - other.index_to_mm(corners)).max() <= tolerance_mm)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A CT in HU: ``array`` (z, y, x) on ``geometry``. ``source`` names where it came from, for messages and provenance.
+
+    ``dicom_uids`` holds study, series, frame-of-reference and per-slice SOP instance UIDs where the scan came from DICOM,
+    because a structure set must point at them; empty otherwise.
+    """
+
+    array: np.ndarray
+    geometry: Geometry
+    source: str = ""
+    dicom_uids: dict[str, object] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what a user should know: an HU offset that was applied, an oblique grid ...
+
+    def __post_init__(self) -> None:
+        if self.array.ndim != 3:
+            raise InputError(f"{self.source or 'The image'} has {self.array.ndim} dimensions; a 3D scan is expected.")
+        if tuple(self.array.shape) != self.geometry.shape_zyx:
+            raise InputError(f"Array shape {self.array.shape} does not fit the geometry's {self.geometry.shape_zyx}.")
