@@ -12,16 +12,9 @@ from ..config import NetworkConfig
 from ..datasets.case import Case
 from ..nets.focusnet import FocusNet
 from ..nets.solnet import heatmap_peak
-from ..preprocess import network_grid, normalise, resample_ct, resample_labels
+from ..preprocess import AIR_HU, network_grid, normalise, resample_ct, resample_labels
+from ..stream import chunk_starts
 from ..volume import Geometry
-
-
-def chunk_starts(slices: int, chunk: int, stride: int) -> list[int]:
-    """First slices of chunks that cover ``slices``; the last one is moved back inside."""
-    if slices <= chunk:
-        return [0]
-    starts = list(range(0, slices - chunk, stride))
-    return [*starts, slices - chunk]
 
 
 class Validator:
@@ -82,7 +75,7 @@ class Validator:
         for start in chunk_starts(ct.shape[0], size, size):
             part = ct[start : start + size]
             if part.shape[0] < size:
-                air = normalise(np.full((size - part.shape[0], *part.shape[1:]), -1024.0), self.config)
+                air = normalise(np.full((size - part.shape[0], *part.shape[1:]), AIR_HU), self.config)
                 part = np.concatenate([part, air])
             out.append((start, torch.from_numpy(part)[None, None]))
         return out

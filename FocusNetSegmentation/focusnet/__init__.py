@@ -1,0 +1,55 @@
+"""FocusNetv2 for head-and-neck CT: organs at risk from Python, the command line and 3D Slicer.
+
+Research software, not a medical device. Names are looked up on first use, so that importing this package needs no torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .bundle import ModelBundle, load_bundle
+    from .io import read_volume
+    from .organs import Organ, find_organ
+    from .pipeline import segment
+    from .progress import Progress
+    from .segmentation import OrganResult, Segmentation
+    from .volume import Geometry, Volume
+
+_PLACES = {
+    "Geometry": ".volume",
+    "ModelBundle": ".bundle",
+    "Organ": ".organs",
+    "OrganResult": ".segmentation",
+    "Progress": ".progress",
+    "Segmentation": ".segmentation",
+    "Volume": ".volume",
+    "find_organ": ".organs",
+    "load_bundle": ".bundle",
+    "read_volume": ".io",
+    "segment": ".pipeline",
+}
+
+__all__ = [
+    "Geometry",
+    "ModelBundle",
+    "Organ",
+    "OrganResult",
+    "Progress",
+    "Segmentation",
+    "Volume",
+    "__version__",
+    "find_organ",
+    "load_bundle",
+    "read_volume",
+    "segment",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

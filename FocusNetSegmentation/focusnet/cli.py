@@ -1,0 +1,162 @@
+"""The command ``focusnet``: arguments in, exit status out. What the commands do is in ``commands``.
+
+Exit status: 0 done, 2 bad input or arguments (one line says what), 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from .errors import Cancelled, FocusNetError
+from .progress import json_line
+from .version import __version__
+
+DEFAULT_MODEL = "han7-openkbp"
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse that says what is wrong in one line, as every other refusal here does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}. Try '{self.prog} --help'.\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = build_parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except FocusNetError as problem:
+        return _fail(options, str(problem), 2)
+    except (Cancelled, KeyboardInterrupt):
+        return _fail(options, "Cancelled; nothing was written.", 1)
+    except BrokenPipeError:
+        return 1
+    except Exception as problem:
+        if options.debug:
+            raise
+        text = " ".join(f"{type(problem).__name__}: {problem}".split())
+        return _fail(options, f"Internal error, {text}. Run again with --debug for the details and report it.", 1)
+    return status
+
+
+def _fail(options: argparse.Namespace, message: str, status: int) -> int:
+    if getattr(options, "json_progress", False):
+        print(json_line("error", message=message, status=status), file=sys.stderr, flush=True)
+    else:
+        print(f"focusnet: {message}", file=sys.stderr, flush=True)
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        prog="focusnet",
+        description="Organs at risk in head-and-neck CT, contoured by FocusNetv2. Research software, not a medical device.",
+    )
+    parser.add_argument("--version", action="version", version=f"focusnet {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the full traceback of an internal error")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
+    _segment(commands)
+    _batch(commands)
+    _demo(commands)
+    _train(commands)
+    _evaluate(commands)
+    _models(commands)
+    _phantom(commands)
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=lambda options: _run(name, options))
+    return parser
+
+
+def _run(name: str, options: argparse.Namespace) -> int:
+    """Import what the command needs only now: ``focusnet --help`` must not wait for torch."""
+    from . import commands
+
+    status: int = getattr(commands, name)(options)
+    return status
+
+
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="name of an installed bundle, or its folder (default: %(default)s)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
+    parser.add_argument("--backend", default="auto", help="auto, torch or openvino (default: auto, which is torch)")
+    parser.add_argument("--organs", type=_names, help="comma-separated organs to keep, by TG-263 name or synonym (default: all)")
+    parser.add_argument("--hu-offset", type=float, metavar="N", help="add N to every stored value: for scans whose rescale intercept is missing")
+    parser.add_argument("--json-progress", action="store_true", help="progress as one JSON object a line on stderr")
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+
+
+def _segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "segment", "Contour one scan.")
+    parser.add_argument("input", type=Path, help="a DICOM folder, .nrrd, .nhdr, .mha or .nii[.gz]")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="OUT.seg.nrrd, OUT.nii.gz, or OUT.dcm with --dicom")
+    parser.add_argument("--dicom", choices=("rtstruct", "seg"), help="what kind of DICOM object an output named .dcm is")
+    parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder that holds several")
+    parser.add_argument("--report", type=Path, metavar="R.json", help="write volumes, peaks, warnings and provenance")
+    parser.add_argument("--picture", type=Path, metavar="P.png", help="write an overview picture")
+    _add_engine_options(parser)
+
+
+def _batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "batch", "Contour every scan below a folder; resumes where it was stopped.")
+    parser.add_argument("input", type=Path, help="a folder of scans: image files and DICOM folders at any depth")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for NAME.seg.nrrd, NAME.json and summary.csv")
+    _add_engine_options(parser)
+
+
+def _demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "demo", "Segment a synthetic phantom (or a scan of yours) with the model that ships, and show the result.")
+    parser.add_argument("input", type=Path, nargs="?", help="a scan of yours; without it a synthetic phantom is made")
+    parser.add_argument("-o", "--output", type=Path, default=Path("focusnet-demo"), help="folder to write (default: %(default)s)")
+    _add_engine_options(parser)
+
+
+def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "train", "Train a model on your own cases and write it as a bundle.")
+    parser.add_argument("--dataset", type=Path, required=True, help="a folder in the OpenKBP layout (docs/training.md)")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, logs and the bundle")
+    parser.add_argument("--preset", default="paper", help="paper or authors (default: paper)")
+    parser.add_argument("--config", type=Path, metavar="F.toml", help="settings on top of the preset (docs/training.md)")
+    parser.add_argument("--stages", type=_names, default=["snet", "sol"], help="comma-separated stages (default: snet,sol)")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+
+
+def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "evaluate", "Compare contours with a reference: DSC, HD95, surface distance and DSC, volumes.")
+    parser.add_argument("predicted", type=Path, help="a segmentation, or a folder of them")
+    parser.add_argument("reference", type=Path, help="the reference, or a folder with files of the same names")
+    parser.add_argument("-o", "--output", type=Path, metavar="T.csv", help="write the table")
+    parser.add_argument("--organs", type=_names, help="comma-separated organs (default: all)")
+    parser.add_argument("--tolerance-mm", type=float, default=2.0, help="of the surface DSC (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a table that exists")
+
+
+def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "models", "List, show, verify and install model bundles.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=OneLineParser)
+    actions.add_parser("list", help="every bundle that can be used by name")
+    for name, text in (("show", "what a bundle knows and how well"), ("verify", "check hashes, format and shapes")):
+        actions.add_parser(name, help=text).add_argument("model", help="name or folder")
+    install = actions.add_parser("install", help="copy a bundle to your models folder")
+    install.add_argument("model", help="a bundle's folder or .zip")
+    install.add_argument("--overwrite", action="store_true", help="replace a bundle of the same name")
+
+
+def _phantom(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(commands, "phantom", "Write a synthetic head-and-neck CT with all 22 organs and its reference contours.")
+    parser.add_argument("output", type=Path, help="folder to write")
+    parser.add_argument("--dicom", action="store_true", help="also as a DICOM series")
+    parser.add_argument("--seed", type=int, default=0, help="another seed is another patient (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

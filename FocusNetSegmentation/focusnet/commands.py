@@ -1,0 +1,268 @@
+"""What each command of ``focusnet`` does. Arguments come from ``cli``; each function returns the exit status."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+from .bundle import ModelBundle, available_bundles, install_bundle, load_bundle
+from .errors import FocusNetError, InputError
+from .io import read_volume
+from .io.checks import check_ct
+from .io.output import atomic_path, check_output
+from .io.report import write_report
+from .progress import json_line
+from .segmentation import Segmentation
+from .terminal import progress_to, tell_warning
+from .volume import Volume
+
+SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".dcm")
+IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
+
+
+def segment(options: argparse.Namespace) -> int:
+    """Everything that can be refused is refused before the networks run."""
+    _check_kind(options.output, options.dicom)
+    for path in (options.output, options.report, options.picture):
+        if path is not None:
+            check_output(path, options.overwrite)
+    bundle = _check_engine(options)
+    volume = _read(options.input, options)
+    result = _run(volume, bundle, options)
+    _write(result, volume, options.output, options.dicom, options.overwrite)
+    if options.report is not None:
+        write_report(result, options.report, options.overwrite)
+    if options.picture is not None:
+        from .picture import overview
+
+        overview(volume, result, options.picture, options.overwrite)
+    if options.json_progress:
+        report = str(options.report) if options.report is not None else None
+        print(json_line("result", segmentation=str(options.output), report=report), file=sys.stderr, flush=True)
+    print(table(result))
+    print(f"Wrote {options.output}. Research software, not a medical device: check every contour.")
+    return 0
+
+
+def batch(options: argparse.Namespace) -> int:
+    """Each scan on its own: a bad one is written to summary.csv with its reason, and the rest go on."""
+    from .io.output import ensure_folder
+
+    scans = find_scans(options.input)
+    bundle = _check_engine(options)
+    ensure_folder(options.output)
+    rows: list[dict[str, object]] = []
+    for number, (name, path) in enumerate(scans, start=1):
+        print(f"[{number}/{len(scans)}] {name}", file=sys.stderr, flush=True)
+        rows.append(_batch_one(name, path, bundle, options))
+        with atomic_path(options.output / "summary.csv") as partial, partial.open("w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, ["scan", "status", "message", "seconds", "organs_found", "output"])
+            writer.writeheader()
+            writer.writerows(rows)
+    failed = [row for row in rows if row["status"] == "failed"]
+    print(f"{len(rows) - len(failed)} of {len(rows)} scans done; {options.output / 'summary.csv'} has the details.")
+    return 1 if failed else 0
+
+
+def _batch_one(name: str, path: Path, bundle: ModelBundle, options: argparse.Namespace) -> dict[str, object]:
+    out = options.output / f"{name}.seg.nrrd"
+    row: dict[str, object] = {"scan": name, "status": "done", "message": "", "output": out.name}
+    if out.exists() and not options.overwrite:
+        return {**row, "status": "kept", "message": "was there already"}
+    try:
+        volume = _read(path, options)
+        result = _run(volume, bundle, options)
+        # the segmentation comes last: its presence is what a resumed batch takes for done
+        write_report(result, options.output / f"{name}.json", overwrite=True)
+        _write(result, volume, out, None, overwrite=True)
+    except FocusNetError as problem:
+        print(f"focusnet: {name}: {problem}", file=sys.stderr, flush=True)
+        return {**row, "status": "failed", "message": str(problem), "output": ""}
+    found = sum(r.found for r in result.results)
+    return {**row, "seconds": result.provenance["seconds"], "organs_found": found, "message": " ".join(volume.notes)}
+
+
+def find_scans(folder: Path) -> list[tuple[str, Path]]:
+    """(name, path) of every image file and every folder of DICOM files below ``folder``; names are unique and file-safe."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; batch wants a folder of scans. For one scan use 'focusnet segment'.")
+    scans: dict[str, Path] = {}
+    for path in sorted([folder, *folder.rglob("*")]):
+        is_image = path.is_file() and path.name.lower().endswith(IMAGE_SUFFIXES) and ".seg." not in path.name.lower()
+        if not is_image and not (path.is_dir() and _holds_dicom(path)):
+            continue
+        relative = path.relative_to(folder).as_posix()
+        name = folder.name if relative == "." else relative.replace("/", "__")
+        for suffix in sorted(IMAGE_SUFFIXES, key=len, reverse=True):
+            if is_image and name.lower().endswith(suffix):
+                name = name[: -len(suffix)]
+                break
+        if name in scans:
+            raise InputError(f"{path} and {scans[name]} would both be written as {name}.seg.nrrd; rename one of them.")
+        scans[name] = path
+    if not scans:
+        raise InputError(f"{folder} holds no scan: neither {', '.join(IMAGE_SUFFIXES)} nor a folder of DICOM files.")
+    return list(scans.items())
+
+
+def _holds_dicom(folder: Path) -> bool:
+    from pydicom.misc import is_dicom
+
+    return any(p.is_file() and not p.name.lower().endswith(IMAGE_SUFFIXES) and is_dicom(p) for p in sorted(folder.iterdir())[:50])
+
+
+def demo(options: argparse.Namespace) -> int:
+    from .io.output import ensure_folder
+    from .phantom import write_phantom
+    from .picture import overview
+
+    out: Path = options.output
+    outputs = [out / "organs.seg.nrrd", out / "report.json", out / "overview.png"]
+    if out.exists():
+        for path in outputs:
+            check_output(path, options.overwrite)
+    bundle = _check_engine(options)
+    source = options.input
+    if source is None:
+        print(f"Making a synthetic head-and-neck phantom in {out} ...", file=sys.stderr, flush=True)
+        source = write_phantom(out, overwrite=True)[0]
+    ensure_folder(out)
+    volume = _read(source, options)
+    result = _run(volume, bundle, options)
+    _write(result, volume, outputs[0], None, options.overwrite)
+    write_report(result, outputs[1], options.overwrite)
+    overview(volume, result, outputs[2], options.overwrite)
+    print(table(result))
+    print(f"\nScan          {source}\nOrgans        {outputs[0]}\nReport        {outputs[1]}\nPicture       {outputs[2]}")
+    print(f"\nTo see them in 3D Slicer: drag {source} and {outputs[0]} into its window, then press OK.")
+    if options.input is None:
+        print(
+            "The phantom is synthetic: it shows that everything works, not how good the contours are. "
+            "Try a CT of yours: focusnet demo YOUR_SCAN"
+        )
+    print("Research software, not a medical device.")
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    from .train.run import train_bundle
+
+    bundle = train_bundle(
+        options.dataset, options.out, options.preset, options.config, tuple(options.stages), resume=options.resume
+    )
+    print(f"Wrote the bundle {bundle.folder}. Try it: focusnet segment SCAN -o OUT.seg.nrrd --model {bundle.folder}")
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    from .evaluate import evaluate_files
+
+    text = evaluate_files(
+        options.predicted,
+        options.reference,
+        out=options.output,
+        organs=options.organs,
+        tolerance_mm=options.tolerance_mm,
+        overwrite=options.overwrite,
+    )
+    print(text)
+    return 0
+
+
+def models(options: argparse.Namespace) -> int:
+    from . import model_text
+
+    if options.action == "list":
+        print(model_text.listing(available_bundles()))
+    elif options.action == "show":
+        print(model_text.description(load_bundle(options.model)))
+    elif options.action == "verify":
+        bundle = load_bundle(options.model)
+        bundle.build()
+        print(f"{bundle.name}: format, hashes and shapes are right ({bundle.folder})")
+    else:
+        bundle = install_bundle(options.model, options.overwrite)
+        print(f"Installed {bundle.name} in {bundle.folder}")
+    return 0
+
+
+def phantom(options: argparse.Namespace) -> int:
+    from .phantom import write_phantom
+
+    for path in write_phantom(options.output, seed=options.seed, dicom=options.dicom, overwrite=options.overwrite):
+        print(path)
+    return 0
+
+
+def table(result: Segmentation) -> str:
+    """The result for a terminal: organ, volume, peak, warnings."""
+    width = max(len(r.organ.name) for r in result.results)
+    lines = [f"{'organ':<{width}}  {'volume ml':>9}  {'peak':>5}"]
+    for r in result.results:
+        peak = "" if r.peak is None else f"{r.peak:.2f}"
+        lines.append(f"{r.organ.name:<{width}}  {r.volume_ml:>9.2f}  {peak:>5}  {' '.join(r.warnings)}".rstrip())
+    return "\n".join(lines)
+
+
+def _check_engine(options: argparse.Namespace) -> ModelBundle:
+    """Model, device, precision and organs are checked before a scan is read: the quickest refusals come first."""
+    from .devices import choose_device
+    from .pipeline import choose_organs
+
+    bundle = load_bundle(options.model)
+    choose_device(options.device, options.precision)
+    choose_organs(bundle, options.organs)
+    return bundle
+
+
+def _read(path: Path, options: argparse.Namespace) -> Volume:
+    volume = read_volume(path, series=getattr(options, "series", None), hu_offset=options.hu_offset)
+    for warning in check_ct(volume):
+        tell_warning(warning, options.json_progress)
+    return volume
+
+
+def _run(volume: Volume, bundle: ModelBundle, options: argparse.Namespace) -> Segmentation:
+    from .pipeline import segment as run_segment
+
+    with progress_to(sys.stderr, options.json_progress) as callback:
+        return run_segment(
+            volume,
+            bundle,
+            device=options.device,
+            precision=options.precision,
+            organs=options.organs,
+            backend=options.backend,
+            progress=callback,
+        )
+
+
+def _check_kind(output: Path, dicom: str | None) -> None:
+    name = output.name.lower()
+    if not name.endswith(SUFFIXES):
+        raise InputError(f"Output {output.name} has no known ending; use one of {', '.join(SUFFIXES)}.")
+    if name.endswith(".dcm") != (dicom is not None):
+        raise InputError(
+            f"Output {output.name} and --dicom {dicom} do not fit; a .dcm output needs --dicom rtstruct or --dicom seg, other outputs neither."
+        )
+
+
+def _write(result: Segmentation, volume: Volume, output: Path, dicom: str | None, overwrite: bool) -> None:
+    if dicom == "rtstruct":
+        from .io.rtstruct import write_rtstruct
+
+        write_rtstruct(result, volume, output, overwrite=overwrite)
+    elif dicom == "seg":
+        from .io.dicom_seg import write_dicom_seg
+
+        write_dicom_seg(result, volume, output, overwrite=overwrite)
+    elif output.name.lower().endswith(".seg.nrrd"):
+        from .io.seg_nrrd import write_seg_nrrd
+
+        write_seg_nrrd(result, output, overwrite=overwrite)
+    else:
+        from .io.nifti_out import write_nifti
+
+        write_nifti(result, output, overwrite=overwrite)

@@ -1,0 +1,48 @@
+"""Model bundles in words, for ``focusnet models``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .bundle import ModelBundle, load_bundle, user_models_folder
+from .errors import ModelError
+
+
+def listing(folders: Sequence[Path]) -> str:
+    """One line per bundle; a damaged one is named with its reason."""
+    if not folders:
+        return f"No model is installed. Put bundles in {user_models_folder()} with 'focusnet models install FOLDER'."
+    lines = []
+    for folder in folders:
+        try:
+            bundle = load_bundle(folder)
+            score = bundle.manifest.get("held_out", {}).get("mean_dsc")
+            text = f"{len(bundle.organs)} organs, {bundle.manifest.get('data', 'data not stated')}"
+            lines.append(f"{bundle.name:<20} {text}" + (f", mean DSC {score:.3f} on {bundle.manifest['held_out']['split']}" if score else ""))
+        except ModelError as problem:
+            lines.append(f"{folder.name:<20} UNUSABLE: {problem}")
+    return "\n".join(lines)
+
+
+def description(bundle: ModelBundle) -> str:
+    """Everything that a user should know before pressing the button."""
+    manifest = bundle.manifest
+    held_out = manifest.get("held_out", {}).get("organs", {})
+    lines = [
+        f"{bundle.name} {bundle.version}".rstrip(),
+        f"  folder    {bundle.folder}",
+        f"  sha256    {bundle.digest}",
+        f"  data      {manifest.get('data', 'not stated')}",
+        f"  trained   {manifest.get('training', {}).get('date', 'not stated')}, width {bundle.config.width:g}",
+        f"  licence   {manifest.get('licence', 'not stated')}",
+        f"  grid      {' x '.join(f'{s:g}' for s in bundle.config.spacing_mm_zyx)} mm (z, y, x)",
+        "  organs",
+    ]
+    for organ in bundle.organs:
+        row = held_out.get(organ.name, {})
+        scores = f"DSC {row['dsc_mean']:.3f} +- {row['dsc_sd']:.3f} (n = {row['n']})" if "dsc_mean" in row else "no held-out score"
+        small = ", localized by SOL-Net" if organ.name in bundle.small_organs else ""
+        lines.append(f"    {organ.name:<16} {scores}{small}")
+    lines.append("  Research software, not a medical device.")
+    return "\n".join(lines)

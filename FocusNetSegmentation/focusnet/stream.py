@@ -1,0 +1,165 @@
+"""A scan through the network chunk by chunk: slabs of scores in order, peaks over the whole scan, one ROI per small organ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .config import NetworkConfig
+from .engine import ChunkOutput, Engine
+from .roi import Roi, roi_around
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Finished slices ``start`` .. ``start + n`` of a scan; fields as in ChunkOutput."""
+
+    start: int
+    output: ChunkOutput
+
+
+def stream_slabs(ct: np.ndarray, engine: Engine, config: NetworkConfig, chunk_slices: int) -> Iterator[Slab]:
+    """Run ``ct`` (D, H, W) in chunks and yield each slice once, in order.
+
+    With ``config.stride`` equal to the chunk the slabs are stacked without overlap (the last chunk is moved back inside the scan
+    and only its new slices count). A smaller stride averages what overlapping chunks say, as the released code does.
+    """
+    slices = ct.shape[0]
+    stride = max(1, round(chunk_slices * config.stride / config.chunk_slices))
+    multiple = config.z_multiple
+    starts = chunk_starts(slices, chunk_slices, stride)
+    if stride >= chunk_slices:
+        done = 0
+        for start in starts:
+            output = _run(ct, start, chunk_slices, multiple, engine)
+            yield Slab(done, _slices(output, done - start, None))
+            done = min(start + chunk_slices, slices)
+        return
+    pending: ChunkOutput | None = None
+    counts = np.zeros(0)
+    begin = 0
+    for position, start in enumerate(starts):
+        output = _run(ct, start, chunk_slices, multiple, engine)
+        pending, counts = _accumulate(pending, counts, output, start - begin)
+        following = starts[position + 1] if position + 1 < len(starts) else slices
+        ready = following - begin
+        yield Slab(begin, _divided(_slices(pending, 0, ready), counts[:ready]))
+        pending, counts, begin = _slices(pending, ready, None), counts[ready:], following
+
+
+def chunk_starts(slices: int, chunk: int, stride: int) -> list[int]:
+    """First slices of the chunks that cover ``slices``; the last one ends with the scan."""
+    if slices <= chunk:
+        return [0]
+    return [*range(0, slices - chunk, stride), slices - chunk]
+
+
+@dataclass
+class Found:
+    """The best place so far of one small organ: heat-map maximum, its voxel, and the ROI's features and CT once they are whole."""
+
+    peak: float = -1.0
+    peak_zyx: tuple[int, int, int] = (0, 0, 0)
+    roi: Roi | None = None
+    features: Tensor | None = None
+
+
+@dataclass
+class Localizer:
+    """Follows the slabs and keeps, per small organ, the scan-wide heat-map maximum and the features in the ROI around it.
+
+    Only the last few slices' features are held between slabs: an ROI that crosses a chunk's border is cut from both.
+    """
+
+    config: NetworkConfig
+    shape_zyx: tuple[int, int, int]
+    found: dict[str, Found] = field(default_factory=dict)
+    _window: Tensor | None = None
+    _window_start: int = 0
+
+    def add(self, slab: Slab) -> None:
+        heatmaps = slab.output.heatmaps
+        if heatmaps is None:
+            return
+        features = slab.output.features
+        if features is not None:
+            kept = self._window
+            self._window_start = slab.start - (kept.shape[2] if kept is not None else 0)
+            self._window = features if kept is None else torch.cat([kept, features], dim=2)
+        for channel, organ in enumerate(self.config.small_organs):
+            place = self.found.setdefault(organ, Found())
+            flat = int(heatmaps[channel].argmax())
+            z, y, x = np.unravel_index(flat, heatmaps[channel].shape)
+            peak = float(heatmaps[channel][z, y, x])
+            if peak > place.peak:
+                center = (int(z) + slab.start, int(y), int(x))
+                roi = roi_around(center, self.config.roi_size_zyx, self.shape_zyx)
+                self.found[organ] = place = Found(peak, center, roi)
+            self._complete(place)
+        if self._window is not None:
+            depth = min(self.config.roi_size_zyx[0], self._window.shape[2])
+            self._window_start += self._window.shape[2] - depth
+            self._window = self._window[:, :, -depth:].clone()
+
+    def _complete(self, place: Found) -> None:
+        """Cut the ROI's features as soon as all its slices have passed."""
+        if self._window is None or place.roi is None or place.features is not None:
+            return
+        z_slice, y_slice, x_slice = place.roi.inside
+        if z_slice.stop > self._window_start + self._window.shape[2]:
+            return
+        z = slice(z_slice.start - self._window_start, z_slice.stop - self._window_start)
+        part = self._window[:, :, z, y_slice, x_slice]
+        place.features = Roi((0, 0, 0), place.roi.size_zyx, tuple(part.shape[2:])).crop(part).clone()  # type: ignore[arg-type]
+
+
+def _run(ct: np.ndarray, start: int, chunk_slices: int, multiple: int, engine: Engine) -> ChunkOutput:
+    """One chunk; where the scan is shorter, its last slice is repeated up to the next slice count that can be pooled."""
+    part = ct[start : start + chunk_slices]
+    short = -part.shape[0] % multiple
+    padded = np.pad(part, ((0, short), (0, 0), (0, 0)), mode="edge") if short else part
+    return _slices(engine.run(padded), 0, part.shape[0])
+
+
+def _slices(output: ChunkOutput, start: int, stop: int | None) -> ChunkOutput:
+    part = slice(start, stop)
+    return ChunkOutput(
+        output.probabilities[:, part],
+        output.heatmaps[:, part] if output.heatmaps is not None else None,
+        output.features[:, :, part] if output.features is not None else None,
+    )
+
+
+def _accumulate(
+    pending: ChunkOutput | None, counts: np.ndarray, output: ChunkOutput, offset: int
+) -> tuple[ChunkOutput, np.ndarray]:
+    """Add a chunk that begins ``offset`` slices into what is pending; returns sums and how many chunks each slice has seen."""
+    if pending is None:
+        return output, np.ones(output.probabilities.shape[1])
+    overlap = pending.probabilities.shape[1] - offset
+
+    def joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.concatenate([a[:, :offset], a[:, offset:] + b[:, :overlap], b[:, overlap:]], axis=1)
+
+    heat = None
+    if pending.heatmaps is not None and output.heatmaps is not None:
+        heat = joined(pending.heatmaps, output.heatmaps)
+    features = None
+    if pending.features is not None and output.features is not None:
+        a, b = pending.features, output.features
+        features = torch.cat([a[:, :, :offset], a[:, :, offset:] + b[:, :, :overlap], b[:, :, overlap:]], dim=2)
+    more = np.concatenate([counts[:offset], counts[offset:] + 1, np.ones(output.probabilities.shape[1] - overlap)])
+    return ChunkOutput(joined(pending.probabilities, output.probabilities), heat, features), more
+
+
+def _divided(output: ChunkOutput, counts: np.ndarray) -> ChunkOutput:
+    by = counts.astype(np.float32)[None, :, None, None]
+    features = output.features
+    if features is not None:
+        features = features / torch.from_numpy(by).to(features.device, features.dtype)
+    heat = output.heatmaps / by if output.heatmaps is not None else None
+    return ChunkOutput(output.probabilities / by, heat, features)
