@@ -1,0 +1,23 @@
+"""Where tests find the package when it is not installed, and the real data when it is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = ROOT.parent / "shared" / "data"
+
+if importlib.util.find_spec("focusnet") is None:
+    sys.path.insert(0, str(ROOT / "FocusNetSegmentation"))
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real scans beside the project; a test that needs it is skipped where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip("needs the real scans in ../shared/data, which do not ship with the project")
+    return DATA
