@@ -1,0 +1,46 @@
+"""One door for every kind of scan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..volume import Volume
+from .checks import refuse_impossible
+from .dicom import read_dicom_folder
+from .nrrd_nifti import IMAGE_SUFFIXES, read_image
+
+
+def read_volume(path: Path | str, series: str | None = None, hu_offset: float | None = None) -> Volume:
+    """Read a CT from a DICOM folder or an image file, on its own grid.
+
+    ``series`` picks one series of a folder that holds several. ``hu_offset`` is added to every value; it is the user's word that
+    the stored values are not HU, and is noted in the volume. Raises InputError for what cannot be a head-and-neck CT in HU.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise InputError(f"{path} does not exist; a DICOM folder or an image file ({', '.join(IMAGE_SUFFIXES)}) is expected.")
+    if path.is_dir():
+        volume = read_dicom_folder(path, series)
+    else:
+        if series is not None:
+            raise InputError(f"--series picks a series of a DICOM folder; {path} is a file.")
+        volume = read_image(path)
+    if hu_offset is not None:
+        volume = shifted(volume, hu_offset)
+    refuse_impossible(volume)
+    return volume
+
+
+def shifted(volume: Volume, hu_offset: float) -> Volume:
+    """The volume with ``hu_offset`` added to every value, and a note that says so."""
+    if not np.isfinite(hu_offset):
+        raise InputError(f"--hu-offset is {hu_offset}; a finite number is expected.")
+    if np.issubdtype(volume.array.dtype, np.integer) and float(hu_offset).is_integer():
+        array = np.clip(volume.array.astype(np.int32) + int(hu_offset), -32768, 32767).astype(np.int16)
+    else:
+        array = volume.array.astype(np.float32) + np.float32(hu_offset)
+    return replace(volume, array=array, notes=(*volume.notes, f"{hu_offset:+g} was added to every value as asked (--hu-offset)."))
