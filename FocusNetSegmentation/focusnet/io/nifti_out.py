@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,67 +13,100 @@ from ..errors import InputError
 from ..organs import Organ, find_organ
 from ..segmentation import OrganResult, Segmentation
 from ..volume import Geometry
-from .output import atomic_path, check_output
+from .output import atomic_path, check_output, json_text
+
+SUFFIXES = (".nii.gz", ".nii")
+READABLE = (*SUFFIXES, ".nrrd", ".nhdr", ".mha", ".mhd")
+UNKNOWN_COLOR = (128, 128, 128)
+EXPECTED_NAMES = 'a table such as {"Parotid_L": 1, "Parotid_R": 2} is expected'
 
 
-def names_path(path: Path) -> Path:
+def names_path(path: Path | str) -> Path:
     """Where a label map's names stand: ``scan.nii.gz`` -> ``scan.labels.json``."""
-    name = path.name
-    for suffix in (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd"):
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
-            break
-    return path.with_name(name + ".labels.json")
+    path = Path(path)
+    for suffix in READABLE:
+        if path.name.lower().endswith(suffix):
+            return path.with_name(path.name[: -len(suffix)] + ".labels.json")
+    return path.with_name(path.name + ".labels.json")
 
 
 def write_nifti(segmentation: Segmentation, path: Path | str, overwrite: bool = False) -> None:
-    """Write a uint8 label map and ``NAME.labels.json`` with each label's TG-263 name. Raises OutputError."""
-    path = Path(path)
-    check_output(path, overwrite)
+    """Write a uint8 label map and beside it ``NAME.labels.json``, {TG-263 name: label}; both or neither. Raises
+    OutputError.
+
+    NIfTI stores the grid's place in single precision: positions come back within 0.001 mm.
+    """
+    check_output(path, overwrite, SUFFIXES)
     check_output(names_path(path), overwrite)
     image = sitk.GetImageFromArray(segmentation.labels)
     image.SetSpacing(segmentation.geometry.spacing_mm_xyz)
     image.SetOrigin(segmentation.geometry.origin_mm_xyz)
     image.SetDirection(np.asarray(segmentation.geometry.direction_xyz).ravel().tolist())
-    with atomic_path(names_path(path)) as partial:
-        partial.write_text(json.dumps({r.organ.name: r.label for r in segmentation.results}, indent=1) + "\n", encoding="utf-8")
-    with atomic_path(path) as partial:
-        sitk.WriteImage(image, str(partial), useCompression=True)
+    names = json_text({result.organ.name: result.label for result in segmentation.results}, indent=1) + "\n"
+    with atomic_path(path) as label_map, atomic_path(names_path(path)) as table:
+        table.write_text(names, encoding="utf-8")
+        sitk.WriteImage(image, str(label_map), useCompression=True)
 
 
-def read_label_map(path: Path | str, names: dict[str, int] | None = None) -> Segmentation:
-    """Read a label map with its names (default: from ``NAME.labels.json``). Raises InputError if there are none."""
+def read_label_map(path: Path | str, names: Mapping[str, int] | None = None) -> Segmentation:
+    """Read a NIfTI, NRRD or MetaImage label map as a Segmentation on its own grid.
+
+    ``names``: {organ: label value, 1 to 255}; by default ``NAME.labels.json`` beside the file. Organs are recognised
+    by TG-263 name or synonym; other names are kept as they are. Values without a name become background. Raises
+    InputError.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist; a label map is expected.")
-    if names is None:
-        names = _read_names(path)
+    organs = _organs(names if names is not None else _read_names(path), path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as problem:
         raise InputError(f"{path} cannot be read as an image; it may be damaged or of another format.") from problem
     array = sitk.GetArrayFromImage(image)
-    if array.ndim != 3 or array.min() < 0 or array.max() > 255 or not np.array_equal(array, array.astype(np.uint8)):
-        raise InputError(f"{path} is not a label map: a 3D image of whole numbers from 0 to 255 is expected.")
+    if array.ndim != 3 or not np.array_equal(array, np.trunc(array)):  # NaN equals nothing, itself included
+        raise InputError(f"{path} is not a label map; a 3D image of whole numbers is expected.")
     direction = np.asarray(image.GetDirection()).reshape(3, 3)
     geometry = Geometry(array.shape, image.GetSpacing(), image.GetOrigin(), tuple(map(tuple, direction)))
-    counts = np.bincount(array.ravel().astype(np.uint8), minlength=256)
+    labels = np.where(np.isin(array, list(organs.values())), array, 0).astype(np.uint8)
+    counts = np.bincount(labels.ravel(), minlength=256).tolist()
     voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
-    results = []
+    results = tuple(
+        OrganResult(find_organ(name) or unknown_organ(name), label, bool(counts[label]), counts[label] * voxel_ml)
+        for name, label in organs.items()
+    )
+    return Segmentation(labels, geometry, results, {"source": str(path)})
+
+
+def unknown_organ(
+    name: str, color_rgb: tuple[int, int, int] = UNKNOWN_COLOR, code: str = "", meaning: str = ""
+) -> Organ:
+    """An organ of that name which the organ table does not know: it can be compared and drawn, but has no side or
+    code."""
+    return Organ(name, name, "", False, color_rgb, code, meaning)
+
+
+def _organs(names: Mapping[str, int], path: Path) -> dict[str, int]:
+    """The table of names checked: one organ per value and one value per organ, whatever synonyms are used."""
+    seen: dict[str, str] = {}
     for name, label in names.items():
-        organ = find_organ(name) or Organ(name, name, "", False, (128, 128, 128), "", "")
-        results.append(OrganResult(organ, int(label), bool(counts[label]), float(counts[label]) * voxel_ml))
-    return Segmentation(array.astype(np.uint8), geometry, tuple(results))
+        if not 0 < label < 256:
+            raise InputError(f"{path}: label {label} of {name} is outside 1 to 255; renumber the label map.")
+        organ = find_organ(name)
+        key = organ.name if organ is not None else name
+        if key in seen:
+            raise InputError(f"{path}: {seen[key]!r} and {name!r} are both {key}; one label per organ is expected.")
+        seen[key] = name
+    if not names or len(set(names.values())) != len(names):
+        raise InputError(f"{path}: the table of label names is empty or gives one value twice; {EXPECTED_NAMES}.")
+    return dict(names)
 
 
 def _read_names(path: Path) -> dict[str, int]:
     table = names_path(path)
     if not table.is_file():
-        raise InputError(f"{path} is a label map without names; put them in {table.name} as {{\"Parotid_L\": 1, ...}}.")
+        raise InputError(f"{path} is a label map without names. Put them beside it in {table.name}; {EXPECTED_NAMES}.")
     try:
-        names = {str(k): int(v) for k, v in json.loads(table.read_text(encoding="utf-8")).items()}
-    except (ValueError, AttributeError, TypeError) as problem:
-        raise InputError(f"{table} is not a table of names and label values ({problem}); expected {{\"Parotid_L\": 1, ...}}.") from problem
-    if not all(0 < v < 256 for v in names.values()):
-        raise InputError(f"{table} holds label values outside 1 to 255.")
-    return names
+        return {str(name): int(label) for name, label in json.loads(table.read_text(encoding="utf-8")).items()}
+    except (ValueError, AttributeError, TypeError, OSError) as problem:
+        raise InputError(f"{table} cannot be read as label names ({problem}); {EXPECTED_NAMES}.") from problem

@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from ..errors import FocusNetError, OutputError
 
+LONGEST_PREFIX = 40  # characters of the name that a temporary file repeats: file systems allow 255 bytes in all
 
-def check_output(path: Path, overwrite: bool = False) -> None:
-    """Raise OutputError if ``path`` cannot become a file: it exists without ``overwrite``, its folder is missing or not writable."""
+
+def check_output(path: Path | str, overwrite: bool = False, suffixes: Sequence[str] = ()) -> None:
+    """Refuse now what could not be written later, before minutes of work are spent.
+
+    ``suffixes``: the endings that this kind of output may have; empty for any. Raises OutputError if the ending is
+    another, the file exists without ``overwrite``, the name is a folder or a device, or the folder is missing or not
+    writable.
+    """
     path = Path(path)
-    if path.is_dir():
-        raise OutputError(f"Output {path} is a folder; give the name of a file.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"Output {path} exists; choose another name or pass --overwrite.")
-    folder = path.parent
-    if not folder.is_dir():
-        raise OutputError(f"The folder of output {path} does not exist; create {folder} first.")
+    if suffixes and not path.name.lower().endswith(tuple(suffixes)):
+        raise OutputError(f"Output {path} has an unknown ending; {' or '.join(suffixes)} is expected.")
     try:
-        with tempfile.TemporaryFile(dir=folder):
+        exists = path.exists()
+        if exists and not path.is_file():
+            # as root, renaming onto /dev/null would replace the device for the whole machine
+            raise OutputError(f"Output {path} is a folder or a device; give the name of a file.")
+        folder_is_there = path.parent.is_dir()
+    except OSError as problem:
+        raise OutputError(f"Output {path} cannot be used ({problem.strerror}); choose another name.") from problem
+    if exists and not overwrite:
+        raise OutputError(f"Output {path} exists; choose another name or pass --overwrite.")
+    if not folder_is_there:
+        raise OutputError(f"The folder of output {path} does not exist; create {path.parent} first.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as problem:
-        raise OutputError(f"The folder {folder} cannot be written ({problem.strerror}); choose another place for {path.name}.") from problem
+        raise OutputError(
+            f"The folder {path.parent} cannot be written ({problem.strerror}); choose another place for {path.name}."
+        ) from problem
 
 
 def ensure_folder(folder: Path) -> None:
@@ -37,30 +59,58 @@ def ensure_folder(folder: Path) -> None:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` with the same ending, renamed to it at the end; removed if anything goes wrong.
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """A temporary path beside ``path`` with the same ending, renamed to ``path`` at the end and removed if anything
+    goes wrong.
 
-    Whatever a library says of a full disk becomes one OutputError.
+    A killed run leaves at most a hidden temporary file, never half a file under the final name. What a library says
+    of a full disk (OSError, or ITK's RuntimeError) becomes one OutputError. A symbolic link is written through, not
+    replaced.
     """
-    path = Path(path)
-    suffix = "".join(path.suffixes[-2:])
+    final = Path(os.path.realpath(path))
+    suffix = "".join(final.suffixes[-2:])
+    stem = final.name.removesuffix(suffix)[:LONGEST_PREFIX]
+    partial = final.with_name(f".{stem}-{uuid.uuid4().hex[:12]}{suffix}")
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name.removesuffix(suffix)}-", suffix=suffix, dir=path.parent)
-        os.close(handle)
-    except OSError as problem:
-        raise OutputError(f"{path} cannot be written ({problem.strerror}); choose another place.") from problem
-    partial = Path(name)
-    try:
+        partial.open("xb").close()  # open() gives the permissions that the user's umask asks for; mkstemp would not
         yield partial
         with partial.open("rb+") as written:
-            os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        partial.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner can read
-        os.replace(partial, path)
+            os.fsync(written.fileno())  # on a network disk the quota may speak up only now
+        os.replace(partial, final)
     except FocusNetError:
         raise
     except (OSError, RuntimeError) as problem:
-        raise OutputError(f"{path} cannot be written ({problem}); free some space or choose another place. Nothing was left behind.") from problem
+        raise OutputError(
+            f"{path} cannot be written ({_reason(problem)}). Free some space or choose another place."
+        ) from problem
     finally:
         partial.unlink(missing_ok=True)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """Strict JSON of anything that a provenance holds: numpy numbers and arrays, paths, tuples; NaN and infinity
+    become null.
+
+    Text that no conversion knows is written as ``str(value)``: a report must not fail after the work is done.
+    """
+    return json.dumps(_plain(value), indent=indent, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def _reason(problem: Exception) -> str:
+    """The system's own words; of ITK's many lines only the last, which says what went wrong."""
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return lines[-1] if lines else type(problem).__name__

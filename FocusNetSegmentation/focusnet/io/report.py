@@ -1,44 +1,64 @@
-"""The JSON report of one result."""
+"""The JSON report of one result. docs/outputs.md describes every field."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from ..segmentation import Segmentation
-from .output import atomic_path, check_output
+from ..segmentation import OrganResult, Segmentation
+from .output import atomic_path, check_output, json_text
 
 SCHEMA_VERSION = 1
+DISCLAIMER = "Research software, not a medical device. Every contour must be checked by a qualified person."
+MODEL = {"name": "model", "version": "model_version", "sha256": "bundle_sha256"}
+VERSIONS = {"focusnet": "focusnet_version", "torch": "torch_version", "python": "python_version"}
+TOP_FIELDS = ("source", "created", "notes")
+OUTSIDE_RUN = {*VERSIONS.values(), *MODEL.values(), *TOP_FIELDS, "disclaimer"}
 
 
 def report(segmentation: Segmentation) -> dict[str, Any]:
-    """Provenance, and per organ: volume (ml), found or not, localization peak and place (LPS mm), warnings."""
+    """What was done, by what, and what came out, as plain JSON values.
+
+    Per organ: volume (ml), found or not, localization peak (0 to 1) and its place (LPS mm), warnings. What the
+    provenance does not hold is null; what it holds beyond the known fields stands under ``run``.
+    """
+    known = segmentation.provenance
     geometry = segmentation.geometry
     return {
         "schema_version": SCHEMA_VERSION,
-        "disclaimer": "Research software, not a medical device. Every contour must be checked by a qualified person.",
-        "provenance": dict(segmentation.provenance),
-        "grid": {"shape_zyx": list(geometry.shape_zyx), "spacing_mm_xyz": list(geometry.spacing_mm_xyz)},
-        "organs": [
-            {
-                "name": r.organ.name,
-                "title": r.organ.title,
-                "label": r.label,
-                "found": r.found,
-                "volume_ml": round(r.volume_ml, 4),
-                "localization_peak": None if r.peak is None else round(r.peak, 4),
-                "localization_mm_lps": None if r.peak_mm_xyz is None else [round(v, 2) for v in r.peak_mm_xyz],
-                "warnings": list(r.warnings),
-            }
-            for r in segmentation.results
-        ],
+        "disclaimer": DISCLAIMER,
+        **{key: known.get(key) for key in TOP_FIELDS},
+        "model": {name: known.get(key) for name, key in MODEL.items()},
+        "versions": {name: known.get(key) for name, key in VERSIONS.items()},
+        "run": {key: value for key, value in known.items() if key not in OUTSIDE_RUN},
+        "grid": {
+            "shape_zyx": list(geometry.shape_zyx),
+            "spacing_mm_xyz": list(geometry.spacing_mm_xyz),
+            "origin_mm_lps": list(geometry.origin_mm_xyz),
+            "direction_lps": [list(row) for row in geometry.direction_xyz],
+        },
+        "organs": [_organ(result) for result in segmentation.results],
     }
 
 
 def write_report(segmentation: Segmentation, path: Path | str, overwrite: bool = False) -> None:
     """Write ``report`` as JSON. Raises OutputError."""
-    path = Path(path)
     check_output(path, overwrite)
+    text = json_text(report(segmentation), indent=1) + "\n"
     with atomic_path(path) as partial:
-        partial.write_text(json.dumps(report(segmentation), indent=1) + "\n", encoding="utf-8")
+        partial.write_text(text, encoding="utf-8")
+
+
+def _organ(result: OrganResult) -> dict[str, Any]:
+    return {
+        "name": result.organ.name,
+        "title": result.organ.title,
+        "snomed_code": result.organ.snomed_code or None,
+        "side": result.organ.side or None,
+        "label": result.label,
+        "found": result.found,
+        "volume_ml": round(float(result.volume_ml), 4),
+        "localization_peak": None if result.peak is None else round(float(result.peak), 4),
+        "localization_mm_lps": None if result.peak_mm_xyz is None else [round(float(v), 2) for v in result.peak_mm_xyz],
+        "warnings": list(result.warnings),
+    }

@@ -1,8 +1,14 @@
-"""``.seg.nrrd``: the file that 3D Slicer's segmentation storage node reads and writes, through slicerio and pynrrd."""
+"""``.seg.nrrd``: the file that 3D Slicer's segmentation storage node reads and writes, through slicerio and pynrrd.
+
+Slicer keeps segment tags when it saves a file again and drops header keys that it does not know. So what belongs to
+one organ stands in its tags, and only the run's provenance in the header. docs/outputs.md describes both.
+"""
 
 from __future__ import annotations
 
 import json
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,125 +18,223 @@ from ..errors import InputError
 from ..organs import Organ, find_organ
 from ..segmentation import OrganResult, Segmentation
 from ..volume import Geometry
-from .output import atomic_path, check_output
+from .nifti_out import unknown_organ
+from .output import atomic_path, check_output, json_text
 from .terminology import terminology_entry
 
+SUFFIXES = (".seg.nrrd",)
+LABELMAP = "Binary labelmap"
+REFERENCE_GEOMETRY = "Reference image geometry"
 PROVENANCE_KEY = "FocusNet provenance"
-RESULTS_KEY = "FocusNet results"
+RESULT_TAG = "FocusNet.Result"
 ID_PREFIX = "FocusNet_"
+GZIP_LEVEL = 3  # label maps are mostly runs of zeros: level 9 takes three times as long for a few per cent
+GRID_TOLERANCE = 1e-3  # of a voxel, between a cropped file's grid and its reference grid
 
 
 def write_seg_nrrd(segmentation: Segmentation, path: Path | str, overwrite: bool = False) -> None:
-    """Write labels, TG-263 names, SNOMED terminology, colours and provenance. Raises OutputError.
+    """Write labels, TG-263 names, SNOMED terminology, colours, the reference grid and provenance. Raises OutputError.
 
-    An organ that was looked for and not found is written as an empty segment: its name is there to be filled in.
+    All segments share one layer. An organ that was looked for and not found is an empty segment: in Slicer's Segment
+    Editor its name, colour and code are there to be filled in. Organs with warnings carry Slicer's status "flagged".
     """
     import slicerio
 
-    path = Path(path)
-    check_output(path, overwrite)
+    check_output(path, overwrite, SUFFIXES)
+    model = segmentation.provenance.get("model")
+    geometry = {"name": REFERENCE_GEOMETRY, "value": _slicer_geometry(segmentation.geometry), "description": ""}
+    counts = np.bincount(segmentation.labels.ravel(), minlength=256)
     content: dict[str, Any] = {
         "voxels": np.transpose(segmentation.labels, (2, 1, 0)),  # slicerio's order is x, y, z
         "ijkToLPS": segmentation.geometry.affine_xyz,
         "encoding": "gzip",
-        "containedRepresentationNames": ["Binary labelmap"],
-        "masterRepresentation": "Binary labelmap",
-        PROVENANCE_KEY: json.dumps(segmentation.provenance),
-        RESULTS_KEY: json.dumps([_result_entry(r) for r in segmentation.results]),
-        "segments": [_segment(r) for r in segmentation.results],
+        "containedRepresentationNames": [LABELMAP],
+        "masterRepresentation": LABELMAP,
+        "conversionParameters": [geometry],
+        PROVENANCE_KEY: _to_header(segmentation.provenance),
+        "segments": [_segment(r, int(counts[r.label]), model) for r in segmentation.results],
     }
     with atomic_path(path) as partial:
-        slicerio.write_segmentation(str(partial), content, compression_level=3)
+        slicerio.write_segmentation(str(partial), content, compression_level=GZIP_LEVEL)
 
 
-def read_seg_nrrd(path: Path | str) -> Segmentation:
-    """Read what this module, Slicer or another program wrote. Segments are told by name; several layers are merged, a later
-    segment over an earlier one. A name that the organ table does not know becomes an organ of its own. Raises InputError."""
-    import slicerio
+def read_seg_nrrd(path: Path | str, organs: Sequence[str] | None = None) -> Segmentation:
+    """Read what this module, Slicer or another program wrote, on the reference grid where the file was cropped to its
+    segments.
 
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; a .seg.nrrd file is expected.")
-    try:
-        content = slicerio.read_segmentation(str(path))
-    except Exception as problem:  # pynrrd and slicerio raise many kinds for a damaged file
-        raise InputError(f"{path} cannot be read as a segmentation ({problem}); it may be damaged or of another format.") from problem
-    segments = content.get("segments") or []
-    if not segments:
-        raise InputError(f"{path} holds no segments; a .seg.nrrd file as 3D Slicer writes it is expected.")
-    if len(segments) > 255:
-        raise InputError(f"{path} holds {len(segments)} segments; at most 255 are expected.")
+    A segment is told by its name (TG-263 name or synonym), which is what a person sees and edits; by its ID only if
+    it has no name. A name that the organ table does not know becomes an organ of its own. ``organs`` reads only
+    these. Segments may lie in several layers but must not overlap, because a label map would drop voxels of one of
+    them. What the engine said of an organ is taken from its tags if the organ still has as many voxels as then;
+    otherwise it was edited. Raises InputError.
+    """
+    content = _read(Path(path))
+    segments = _named_segments(content, path, organs)
     voxels = np.asarray(content["voxels"])
-    layers = voxels[None] if voxels.ndim == 3 else voxels
-    geometry = _geometry(np.asarray(content["ijkToLPS"], dtype=float), layers.shape[1:])
-    labels = np.zeros(layers.shape[1:], np.uint8)  # x, y, z
-    header = _header(path)
-    known = {entry["name"]: entry for entry in json.loads(header.get(RESULTS_KEY, "[]"))}
-    results = []
+    layers = voxels[None] if voxels.ndim == 3 else voxels  # (layer, x, y, z)
+    labels = _merge_layers(layers, segments, path)  # (x, y, z)
+    affine, labels = _uncrop(np.asarray(content["ijkToLPS"], dtype=float), labels, content)
+    geometry = _geometry(affine, labels.shape)
     voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
-    for label, segment in enumerate(segments, start=1):
-        organ = find_organ(str(segment["name"])) or _unknown_organ(segment)
-        labels[layers[int(segment.get("layer", 0))] == int(segment.get("labelValue", label))] = label
-        results.append((organ, label))
     counts = np.bincount(labels.ravel(), minlength=len(segments) + 1)
     return Segmentation(
         labels=np.ascontiguousarray(np.transpose(labels, (2, 1, 0))),
         geometry=geometry,
-        results=tuple(_result(organ, label, int(counts[label]), voxel_ml, known.get(organ.name)) for organ, label in results),
-        provenance=json.loads(header.get(PROVENANCE_KEY, "{}")),
+        results=tuple(
+            _result(organ, label, int(counts[label]), voxel_ml, segment)
+            for label, (organ, segment) in enumerate(segments, start=1)
+        ),
+        provenance=_from_header(content.get(PROVENANCE_KEY)),
     )
 
 
-def _segment(result: OrganResult) -> dict[str, Any]:
+def _segment(result: OrganResult, voxels: int, model: object) -> dict[str, Any]:
     organ = result.organ
-    tags = {"FocusNet.Found": "1" if result.found else "0", "DICOM.SegmentAlgorithmType": "AUTOMATIC", "DICOM.SegmentAlgorithmName": "FocusNetv2"}
-    return {
-        "id": ID_PREFIX + organ.name,
-        "name": organ.name,
+    said = {
+        "found": result.found,
+        "voxels": voxels,
+        "peak": result.peak,
+        "peak_mm_lps": result.peak_mm_xyz,
+        "warnings": result.warnings,
+    }
+    tags = {RESULT_TAG: _to_header(said)}
+    if model:  # a reference drawn by people must not be exported to DICOM as made by a program, nor the other way round
+        tags["DICOM.SegmentAlgorithmType"] = "AUTOMATIC"
+        tags["DICOM.SegmentAlgorithmName"] = _ascii(f"FocusNetv2 {model}")
+    segment: dict[str, Any] = {
+        "id": ID_PREFIX + _ascii(organ.name),
+        "name": _ascii(organ.name),
         "labelValue": result.label,
         "layer": 0,
         "color": [round(c / 255, 6) for c in organ.color_rgb],
         "nameAutoGenerated": False,
         "colorAutoGenerated": False,
-        "terminology": terminology_entry(organ),
         "tags": tags,
     }
+    if organ.snomed_code:
+        segment["terminology"] = terminology_entry(organ)
+    if result.warnings:
+        segment["status"] = "flagged"
+    return segment
 
 
-def _result_entry(result: OrganResult) -> dict[str, Any]:
-    return {
-        "name": result.organ.name,
-        "found": result.found,
-        "peak": result.peak,
-        "peak_mm_xyz": result.peak_mm_xyz,
-        "warnings": list(result.warnings),
-    }
+def _read(path: Path) -> dict[str, Any]:
+    import slicerio
+
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; a .seg.nrrd file is expected.")
+    try:
+        content: dict[str, Any] = slicerio.read_segmentation(str(path))
+    except Exception as problem:  # pynrrd, zlib and slicerio raise a dozen kinds for a damaged file
+        raise InputError(
+            f"{path} cannot be read as a segmentation ({problem}); it may be damaged or of another format."
+        ) from problem
+    if not content.get("segments"):
+        raise InputError(f"{path} holds no segments; a .seg.nrrd file as 3D Slicer writes it is expected.")
+    return content
 
 
-def _result(organ: Organ, label: int, voxels: int, voxel_ml: float, entry: dict[str, Any] | None) -> OrganResult:
-    """What the engine knew is kept where the file says it; volumes are always counted anew, because a person may have edited."""
-    entry = entry or {}
-    place = entry.get("peak_mm_xyz")
+def _named_segments(
+    content: dict[str, Any], path: Path | str, organs: Sequence[str] | None
+) -> list[tuple[Organ, dict[str, Any]]]:
+    """(organ, slicerio's segment) of those that were asked for, in the file's order."""
+    named: dict[str, tuple[Organ, dict[str, Any]]] = {}
+    wanted = None if organs is None else {(find_organ(name) or unknown_organ(name)).name for name in organs}
+    for segment in content["segments"]:
+        organ = _organ(segment)
+        if wanted is not None and organ.name not in wanted:
+            continue
+        if organ.name in named:
+            first = named[organ.name][1].get("name")
+            raise InputError(
+                f"{path}: segments {first!r} and {segment.get('name')!r} are both {organ.name}; rename or delete one."
+            )
+        named[organ.name] = (organ, segment)
+    if wanted is not None and wanted - set(named):
+        raise InputError(
+            f"{path} has no segment {', '.join(sorted(wanted - set(named)))}; "
+            f"it has {', '.join(_organ(s).name for s in content['segments'])}."
+        )
+    if len(named) > 255:
+        raise InputError(f"{path} holds {len(named)} segments; at most 255 are expected. Name those to read.")
+    return list(named.values())
+
+
+def _organ(segment: dict[str, Any]) -> Organ:
+    name = str(segment.get("name") or str(segment.get("id", "")).removeprefix(ID_PREFIX))
+    known = find_organ(name)
+    if known is not None:
+        return known
+    red, green, blue = (round(255 * float(c)) for c in segment.get("color") or (0.5, 0.5, 0.5))
+    scheme, code, meaning = (*(segment.get("terminology") or {}).get("type", ()), "", "", "")[:3]
+    return unknown_organ(name, (red, green, blue), *((code, meaning) if scheme == "SCT" else ("", "")))
+
+
+def _merge_layers(
+    layers: np.ndarray, segments: Sequence[tuple[Organ, dict[str, Any]]], path: Path | str
+) -> np.ndarray:
+    """uint8 labels (x, y, z), 1 for the first segment. Raises InputError where two segments claim a voxel."""
+    labels = np.zeros(layers.shape[1:], np.uint8, order="F")
+    for label, (organ, segment) in enumerate(segments, start=1):
+        layer = int(segment.get("layer", 0))
+        if not 0 <= layer < len(layers):
+            raise InputError(f"{path}: segment {organ.name} lies in layer {layer} of {len(layers)}; the file is damaged.")
+        mask = layers[layer] == int(segment.get("labelValue", 1))
+        taken = np.bincount(labels[mask], minlength=256)
+        if taken[1:].any():
+            other = segments[int(taken[1:].argmax())][0].name
+            raise InputError(
+                f"{path}: segments {other} and {organ.name} overlap in {taken[1:].max()} voxels; segments that do not "
+                "overlap are expected. Name the organs to read, or remove the overlap in Slicer's Segment Editor."
+            )
+        labels[mask] = label
+    return labels
+
+
+def _result(organ: Organ, label: int, voxels: int, voxel_ml: float, segment: dict[str, Any]) -> OrganResult:
+    said = _from_header((segment.get("tags") or {}).get(RESULT_TAG))
+    if said.get("voxels") != voxels:
+        return OrganResult(organ, label, voxels > 0, voxels * voxel_ml)
+    place = said.get("peak_mm_lps")
     return OrganResult(
         organ=organ,
         label=label,
-        found=bool(entry.get("found", voxels > 0)),
+        found=bool(said.get("found", voxels > 0)),
         volume_ml=voxels * voxel_ml,
-        peak=entry.get("peak"),
-        peak_mm_xyz=tuple(place) if place is not None else None,
-        warnings=tuple(entry.get("warnings", ())),
+        peak=said.get("peak"),
+        peak_mm_xyz=None if place is None else (float(place[0]), float(place[1]), float(place[2])),
+        warnings=tuple(str(w) for w in said.get("warnings") or ()),
     )
 
 
-def _unknown_organ(segment: dict[str, Any]) -> Organ:
-    name = str(segment["name"])
-    color = segment.get("color") or [0.5, 0.5, 0.5]
-    code, meaning = "", ""
-    terminology = segment.get("terminology")
-    if isinstance(terminology, dict) and len(terminology.get("type", [])) == 3:
-        _, code, meaning = terminology["type"]
-    red, green, blue = (round(255 * float(c)) for c in color)
-    return Organ(name, name, "", False, (red, green, blue), code, meaning)
+def _slicer_geometry(geometry: Geometry) -> str:
+    """The grid as Slicer's conversion parameter writes it: 16 numbers of the index-to-RAS matrix, then the extent."""
+    ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.affine_xyz
+    extent = [edge for size in geometry.shape_zyx[::-1] for edge in (0, size - 1)]
+    return "".join(f"{float(value):.17g};" for value in ras.ravel()) + "".join(f"{edge};" for edge in extent)
+
+
+def _uncrop(affine: np.ndarray, labels: np.ndarray, content: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Slicer can save only the box around the segments. Put that box (x, y, z) back into the reference grid if the
+    file names one of the same directions, spacing and voxel centres that holds it; else leave it as it is."""
+    parameters = {p["name"]: p["value"] for p in content.get("conversionParameters", ())}
+    numbers = [float(n) for n in parameters.get(REFERENCE_GEOMETRY, "").split(";") if n.strip()]
+    if len(numbers) != 22:
+        return affine, labels
+    reference = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.reshape(numbers[:16], (4, 4))
+    low, high = np.array(numbers[16::2], int), np.array(numbers[17::2], int)
+    if np.abs(np.linalg.solve(reference[:3, :3], affine[:3, :3]) - np.eye(3)).max() > GRID_TOLERANCE:
+        return affine, labels
+    offset = np.linalg.solve(reference[:3, :3], affine[:3, 3] - reference[:3, 3]) - low
+    start = np.round(offset).astype(int)
+    shape = high - low + 1
+    if np.abs(offset - start).max() > GRID_TOLERANCE or (start < 0).any() or (start + labels.shape > shape).any():
+        return affine, labels
+    whole = np.zeros(shape, np.uint8, order="F")
+    whole[tuple(slice(a, a + n) for a, n in zip(start, labels.shape, strict=True))] = labels
+    corner = np.array(reference)
+    corner[:3, 3] += reference[:3, :3] @ low
+    return corner, whole
 
 
 def _geometry(affine: np.ndarray, shape_xyz: tuple[int, ...]) -> Geometry:
@@ -144,7 +248,24 @@ def _geometry(affine: np.ndarray, shape_xyz: tuple[int, ...]) -> Geometry:
     )
 
 
-def _header(path: Path) -> dict[str, Any]:
-    import nrrd
+def _to_header(value: Any) -> str:
+    """JSON as a NRRD key's value: backslashes doubled, as the NRRD format wants them; no bar, which would end a
+    Slicer tag."""
+    return json_text(value).replace("|", "\\u007c").replace("\\", "\\\\")
 
-    return dict(nrrd.read_header(str(path)))
+
+def _from_header(text: object) -> dict[str, Any]:
+    """What ``_to_header`` wrote; empty for anything else, because a foreign header must not stop the reading of
+    contours."""
+    try:
+        value = json.loads(str(text).replace("\\\\", "\\"))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _ascii(text: str) -> str:
+    """pynrrd writes ASCII only, and a bar, a tilde or a line end would break Slicer's tags. Every name of the organ
+    table passes through unchanged; other names lose their accents."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return " ".join(plain.replace("|", "/").replace("~", "-").split()) or "unnamed"
