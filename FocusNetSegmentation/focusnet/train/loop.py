@@ -69,7 +69,7 @@ def train_stage(
         average.load(_only(tensors, "average."))
         run = Run(state["step"], state["best"])
         log(f"{stage.name}: resumed at step {run.step}")
-    context = StageContext(config, settings, class_weights(mean_class_voxels(cases, config)))
+    context = StageContext(config, settings, class_weights(mean_class_voxels(cases, config), settings.alpha_power))
     names = {id(p): n for n, p in model.named_parameters()}
     usable = [c for c in cases if not stage.focus or set(c.centroids_mm_xyz) & set(config.small_organs)]
     if not usable:

@@ -23,6 +23,7 @@ class Settings:
     learning_rate: float = 5e-4
     schedule: str = "constant"  # or "cosine": to 0 at ``steps``, after a short warm-up
     gamma: float = 2.0
+    alpha_power: float = 1.0  # eq. 1's alpha is (mean size) ** -alpha_power; 1 is the paper, 0 no weights
     dice_weight: float = 1.0
     ema_decay: float = 0.0  # 0: off (the paper); else a running average of the weights is validated and shipped
     precision: str = "fp32"  # or "bf16"
