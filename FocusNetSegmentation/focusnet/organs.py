@@ -1,6 +1,5 @@
-"""Every organ that this product can name: TG-263 name, synonyms, side, SNOMED code, colour, small or not.
+"""Every organ that this product can name, found by name, synonym or set. The table itself is in ``organ_table``.
 
-Sources: TG-263 (Mayo et al. 2018) for names; SNOMED CT as used by DICOM CID and Slicer's terminologies for codes.
 No torch, no SimpleITK: Slicer reads this before anything is installed.
 """
 
@@ -9,15 +8,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .organ_table import PAIRS, SINGLES, Row
+
+ORGAN_SETS = ("paper22", "pddca", "tcia-oars", "openkbp")
+_SIDES = {"_L": ("left", ("L", "Lt", "Left")), "_R": ("right", ("R", "Rt", "Right"))}
+_SIDE_WORDS = {"l": "left", "lt": "left", "left": "left", "r": "right", "rt": "right", "right": "right"}
+
 
 @dataclass(frozen=True)
 class Organ:
     """One organ at risk.
 
-    ``name``: TG-263. ``title``: for people. ``side``: "left", "right" or "". ``small``: one of the organs for which the paper
-    (or this project) uses SOL- and SOS-Net. ``color_rgb``: 0..255, stable across versions. ``snomed_code``/``snomed_meaning``: the type,
-    without the side, which goes into the modifier. ``synonyms``: names seen in data sets and clinics.
-    ``sets``: which of ``ORGAN_SETS`` hold it.
+    ``name``: TG-263. ``title``: for people. ``side``: "left", "right" or "". ``small``: one of the organs for which the paper uses SOL- and
+    SOS-Net. ``color_rgb``: 0..255, stable across versions. ``snomed_code``/``snomed_meaning``: the type, without the side, which
+    goes into the modifier. ``synonyms``: names seen in data sets and clinics. ``sets``: which of ``ORGAN_SETS`` hold it.
     """
 
     name: str
@@ -38,28 +42,44 @@ class Organ:
         return self.name[:-2] + "_L" if self.side == "right" else self.name
 
 
-ORGANS: tuple[Organ, ...] = (
-    Organ("Brainstem", "Brainstem", "", False, (144, 238, 144), "15926001", "Brainstem", ("Brain stem",), ("openkbp",)),
-    Organ("SpinalCord", "Spinal cord", "", False, (255, 239, 172), "2748008", "Spinal cord", ("Spinal-Cord",), ("openkbp",)),
-    Organ("Parotid_R", "Right parotid gland", "right", False, (0, 151, 206), "45289007", "Parotid gland", ("Parotid-Rt",), ("openkbp",)),
-    Organ("Parotid_L", "Left parotid gland", "left", False, (111, 184, 210), "45289007", "Parotid gland", ("Parotid-Lt",), ("openkbp",)),
-    Organ("Esophagus", "Esophagus", "", False, (211, 171, 143), "32849002", "Esophagus", (), ("openkbp",)),
-    Organ("Larynx", "Larynx", "", False, (150, 208, 243), "4596009", "Larynx", (), ("openkbp",)),
-    Organ("Bone_Mandible", "Mandible", "", False, (222, 198, 101), "91609006", "Mandible", ("Mandible",), ("openkbp",)),
-)
-
-ORGAN_SETS = ("paper22", "pddca", "tcia-oars", "openkbp")
-
-
 def _key(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    """Words of a name without case and punctuation, with every way of writing a side made equal and put last.
 
+    "Parotid-Lt", "parotid_l", "Left parotid" and "L Parotid" have the same key; so "Glnd_L" cannot be taken for "Gland".
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    words = [w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w]
+    sides = [_SIDE_WORDS[w] for w in words if w in _SIDE_WORDS]
+    rest = "".join(w for w in words if w not in _SIDE_WORDS)
+    return rest + "".join(f"|{side}" for side in sides)
+
+
+def _single(row: Row) -> Organ:
+    return Organ(row.name, row.title, "", row.small, row.color_rgb, row.snomed_code, row.snomed_meaning, row.synonyms, row.sets)
+
+
+def _sided(row: Row, suffix: str) -> Organ:
+    """One side of a paired organ. The left one is drawn in a lighter shade of the same colour."""
+    side, words = _SIDES[suffix]
+    title = f"{side.capitalize()} {row.title[0].lower()}{row.title[1:]}" if row.title != row.title.upper() else f"{side.capitalize()} {row.title}"
+    synonyms = tuple(f"{name}_{words[0]}" for name in row.synonyms)
+    red, green, blue = (c + (255 - c) * 2 // 5 for c in row.color_rgb) if side == "left" else row.color_rgb
+    return Organ(row.name + suffix, title, side, row.small, (red, green, blue), row.snomed_code, row.snomed_meaning, synonyms, row.sets)
+
+
+ORGANS: tuple[Organ, ...] = (
+    *(_single(row) for row in SINGLES),
+    *(_sided(row, suffix) for row in PAIRS for suffix in ("_R", "_L")),
+)
 
 _BY_KEY = {_key(known): organ for organ in ORGANS for known in (organ.name, organ.title, *organ.synonyms)}
 
 
 def find_organ(name: str) -> Organ | None:
-    """Organ by TG-263 name, title or synonym, whatever its case, spaces, dots, dashes and underscores; None if unknown."""
+    """Organ by TG-263 name, title or synonym, whatever its case, punctuation and way of writing the side; None if unknown.
+
+    A paired organ without a side ("Parotid") is unknown: which one would be a guess.
+    """
     return _BY_KEY.get(_key(name))
 
 
