@@ -10,7 +10,7 @@ import json
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -76,9 +76,10 @@ def read_seg_nrrd(path: Path | str, organs: Sequence[str] | None = None) -> Segm
     affine, labels = _uncrop(np.asarray(content["ijkToLPS"], dtype=float), labels, content)
     geometry = _geometry(affine, labels.shape)
     voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
+    labels = np.ascontiguousarray(labels.T)  # (z, y, x)
     counts = np.bincount(labels.ravel(), minlength=len(segments) + 1)
     return Segmentation(
-        labels=np.ascontiguousarray(np.transpose(labels, (2, 1, 0))),
+        labels=labels,
         geometry=geometry,
         results=tuple(
             _result(organ, label, int(counts[label]), voxel_ml, segment)
@@ -131,6 +132,9 @@ def _read(path: Path) -> dict[str, Any]:
         ) from problem
     if not content.get("segments"):
         raise InputError(f"{path} holds no segments; a .seg.nrrd file as 3D Slicer writes it is expected.")
+    voxels = content["voxels"]
+    if voxels.ndim not in (3, 4) or voxels.dtype.kind not in "iu" or voxels.size == 0 or voxels.min() < 0:
+        raise InputError(f"{path} is not a label map of whole numbers from 0 up, in 3D or in layers; it may be damaged.")
     return content
 
 
@@ -174,21 +178,37 @@ def _merge_layers(
     layers: np.ndarray, segments: Sequence[tuple[Organ, dict[str, Any]]], path: Path | str
 ) -> np.ndarray:
     """uint8 labels (x, y, z), 1 for the first segment. Raises InputError where two segments claim a voxel."""
-    labels = np.zeros(layers.shape[1:], np.uint8, order="F")
+    tables: dict[int, np.ndarray] = {}  # layer -> new label of each stored value
+    labels = np.zeros(layers.shape[:0:-1], np.uint8)  # (z, y, x): the order in memory
     for label, (organ, segment) in enumerate(segments, start=1):
-        layer = int(segment.get("layer", 0))
+        layer, value = int(segment.get("layer", 0)), int(segment.get("labelValue", 1))
         if not 0 <= layer < len(layers):
-            raise InputError(f"{path}: segment {organ.name} lies in layer {layer} of {len(layers)}; the file is damaged.")
-        mask = layers[layer] == int(segment.get("labelValue", 1))
-        taken = np.bincount(labels[mask], minlength=256)
-        if taken[1:].any():
-            other = segments[int(taken[1:].argmax())][0].name
-            raise InputError(
-                f"{path}: segments {other} and {organ.name} overlap in {taken[1:].max()} voxels; segments that do not "
-                "overlap are expected. Name the organs to read, or remove the overlap in Slicer's Segment Editor."
-            )
-        labels[mask] = label
-    return labels
+            raise InputError(f"{path}: {organ.name} lies in layer {layer} of {len(layers)}; the file is damaged.")
+        if layer not in tables:
+            tables[layer] = np.zeros(int(layers[layer].max()) + 1, np.uint8)
+        if not 0 < value < tables[layer].size:
+            continue  # an empty segment
+        if tables[layer][value]:
+            _refuse_overlap(path, segments, int(tables[layer][value]), label, int((layers[layer] == value).sum()))
+        tables[layer][value] = label
+    for layer, table in tables.items():
+        added = table[layers[layer].T]
+        both = (labels > 0) & (added > 0) if labels.any() else np.zeros(0, bool)
+        if both.any():
+            pairs, counts = np.unique(np.stack([labels[both], added[both]]), axis=1, return_counts=True)
+            first, second = pairs[:, counts.argmax()]
+            _refuse_overlap(path, segments, int(first), int(second), int(counts.max()))
+        labels |= added
+    return labels.T
+
+
+def _refuse_overlap(
+    path: Path | str, segments: Sequence[tuple[Organ, dict[str, Any]]], first: int, second: int, voxels: int
+) -> NoReturn:
+    raise InputError(
+        f"{path}: segments {segments[first - 1][0].name} and {segments[second - 1][0].name} overlap in {voxels} "
+        "voxels; segments that do not overlap are expected. Name the organs to read, or remove the overlap in Slicer."
+    )
 
 
 def _result(organ: Organ, label: int, voxels: int, voxel_ml: float, segment: dict[str, Any]) -> OrganResult:
