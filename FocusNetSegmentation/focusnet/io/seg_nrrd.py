@@ -42,7 +42,6 @@ def write_seg_nrrd(segmentation: Segmentation, path: Path | str, overwrite: bool
 
     check_output(path, overwrite, SUFFIXES)
     model = segmentation.provenance.get("model")
-    geometry = {"name": REFERENCE_GEOMETRY, "value": _slicer_geometry(segmentation.geometry), "description": ""}
     counts = np.bincount(segmentation.labels.ravel(), minlength=256)
     content: dict[str, Any] = {
         "voxels": np.transpose(segmentation.labels, (2, 1, 0)),  # slicerio's order is x, y, z
@@ -50,7 +49,8 @@ def write_seg_nrrd(segmentation: Segmentation, path: Path | str, overwrite: bool
         "encoding": "gzip",
         "containedRepresentationNames": [LABELMAP],
         "masterRepresentation": LABELMAP,
-        "conversionParameters": [geometry],
+        # not slicerio's "conversionParameters": it leaves out the last "&", without which Slicer takes no parameter
+        "Segmentation_ConversionParameters": f"{REFERENCE_GEOMETRY}|{_slicer_geometry(segmentation.geometry)}|&",
         PROVENANCE_KEY: _to_header(segmentation.provenance),
         "segments": [_segment(r, int(counts[r.label]), model) for r in segmentation.results],
     }
@@ -134,7 +134,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} holds no segments; a .seg.nrrd file as 3D Slicer writes it is expected.")
     voxels = content["voxels"]
     if voxels.ndim not in (3, 4) or voxels.dtype.kind not in "iu" or voxels.size == 0 or voxels.min() < 0:
-        raise InputError(f"{path} is not a label map of whole numbers from 0 up, in 3D or in layers; it may be damaged.")
+        raise InputError(f"{path} is not a label map of whole numbers in 3D or in layers; it may be damaged.")
     return content
 
 
