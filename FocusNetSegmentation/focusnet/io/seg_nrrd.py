@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,9 +65,9 @@ def read_seg_nrrd(path: Path | str, organs: Sequence[str] | None = None) -> Segm
 
     A segment is told by its name (TG-263 name or synonym), which is what a person sees and edits; by its ID only if
     it has no name. A name that the organ table does not know becomes an organ of its own. ``organs`` reads only
-    these. Segments may lie in several layers but must not overlap, because a label map would drop voxels of one of
-    them. What the engine said of an organ is taken from its tags if the organ still has as many voxels as then;
-    otherwise it was edited. Raises InputError.
+    these, as far as they are there. Segments may lie in several layers but must not overlap, because a label map
+    would drop voxels of one of them. What the engine said of an organ is taken from its tags if the organ still has
+    as many voxels as then; otherwise it was edited. Raises InputError.
     """
     content = _read(Path(path))
     segments = _named_segments(content, path, organs)
@@ -77,14 +78,11 @@ def read_seg_nrrd(path: Path | str, organs: Sequence[str] | None = None) -> Segm
     geometry = _geometry(affine, labels.shape)
     voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
     labels = np.ascontiguousarray(labels.T)  # (z, y, x)
-    counts = np.bincount(labels.ravel(), minlength=len(segments) + 1)
+    counts = np.bincount(labels.ravel(), minlength=256).tolist()
     return Segmentation(
         labels=labels,
         geometry=geometry,
-        results=tuple(
-            _result(organ, label, int(counts[label]), voxel_ml, segment)
-            for label, (organ, segment) in enumerate(segments, start=1)
-        ),
+        results=tuple(_result(s, counts[s.label], voxel_ml) for s in segments),
         provenance=_from_header(content.get(PROVENANCE_KEY)),
     )
 
@@ -138,30 +136,41 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _named_segments(
-    content: dict[str, Any], path: Path | str, organs: Sequence[str] | None
-) -> list[tuple[Organ, dict[str, Any]]]:
-    """(organ, slicerio's segment) of those that were asked for, in the file's order."""
-    named: dict[str, tuple[Organ, dict[str, Any]]] = {}
+@dataclass(frozen=True)
+class _Segment:
+    """One segment of a file: which organ, its label here, and where it is stored (``value`` in ``layer``)."""
+
+    organ: Organ
+    label: int
+    layer: int
+    value: int
+    name: str
+    tags: dict[str, str]
+
+
+def _named_segments(content: dict[str, Any], path: Path | str, organs: Sequence[str] | None) -> list[_Segment]:
+    """Those that were asked for, in the file's order. Stored values stay the labels where they can: in one layer, 1
+    to 255."""
     wanted = None if organs is None else {(find_organ(name) or unknown_organ(name)).name for name in organs}
-    for segment in content["segments"]:
-        organ = _organ(segment)
-        if wanted is not None and organ.name not in wanted:
-            continue
-        if organ.name in named:
-            first = named[organ.name][1].get("name")
-            raise InputError(
-                f"{path}: segments {first!r} and {segment.get('name')!r} are both {organ.name}; rename or delete one."
-            )
-        named[organ.name] = (organ, segment)
-    if wanted is not None and wanted - set(named):
+    fields = [(_organ(entry), entry) for entry in content["segments"]]
+    chosen = [(organ, entry) for organ, entry in fields if wanted is None or organ.name in wanted]
+    if not 0 < len(chosen) < 256:
         raise InputError(
-            f"{path} has no segment {', '.join(sorted(wanted - set(named)))}; "
-            f"it has {', '.join(_organ(s).name for s in content['segments'])}."
+            f"{path} holds {len(chosen)} of the wanted segments; 1 to 255 are expected. "
+            f"It has {', '.join(organ.name for organ, _ in fields[:30])}."
         )
-    if len(named) > 255:
-        raise InputError(f"{path} holds {len(named)} segments; at most 255 are expected. Name those to read.")
-    return list(named.values())
+    stored = [(int(entry.get("layer", 0)), int(entry.get("labelValue", 1))) for _, entry in chosen]
+    keep = len({layer for layer, _ in stored}) == 1 and len(set(stored)) == len(stored)
+    keep = keep and all(0 < value < 256 for _, value in stored)
+    segments: dict[str, _Segment] = {}
+    for number, ((organ, entry), (layer, value)) in enumerate(zip(chosen, stored, strict=True), start=1):
+        name = str(entry.get("name", ""))
+        if organ.name in segments:
+            first = segments[organ.name].name
+            raise InputError(f"{path}: segments {first!r} and {name!r} are both {organ.name}; rename or delete one.")
+        label = value if keep else number
+        segments[organ.name] = _Segment(organ, label, layer, value, name, dict(entry.get("tags") or {}))
+    return list(segments.values())
 
 
 def _organ(segment: dict[str, Any]) -> Organ:
@@ -174,51 +183,51 @@ def _organ(segment: dict[str, Any]) -> Organ:
     return unknown_organ(name, (red, green, blue), *((code, meaning) if scheme == "SCT" else ("", "")))
 
 
-def _merge_layers(
-    layers: np.ndarray, segments: Sequence[tuple[Organ, dict[str, Any]]], path: Path | str
-) -> np.ndarray:
-    """uint8 labels (x, y, z), 1 for the first segment. Raises InputError where two segments claim a voxel."""
-    tables: dict[int, np.ndarray] = {}  # layer -> new label of each stored value
-    labels = np.zeros(layers.shape[:0:-1], np.uint8)  # (z, y, x): the order in memory
-    for label, (organ, segment) in enumerate(segments, start=1):
-        layer, value = int(segment.get("layer", 0)), int(segment.get("labelValue", 1))
-        if not 0 <= layer < len(layers):
-            raise InputError(f"{path}: {organ.name} lies in layer {layer} of {len(layers)}; the file is damaged.")
-        if layer not in tables:
-            tables[layer] = np.zeros(int(layers[layer].max()) + 1, np.uint8)
-        if not 0 < value < tables[layer].size:
+def _merge_layers(layers: np.ndarray, segments: Sequence[_Segment], path: Path | str) -> np.ndarray:
+    """uint8 labels (x, y, z) by one table look-up per layer. Raises InputError where two segments claim a voxel."""
+    tables: dict[int, np.ndarray] = {}  # layer -> label of each stored value
+    names = {segment.label: segment.organ.name for segment in segments}
+    for segment in segments:
+        if not 0 <= segment.layer < len(layers):
+            raise InputError(
+                f"{path}: {segment.organ.name} lies in layer {segment.layer} of {len(layers)}; the file is damaged."
+            )
+        if segment.layer not in tables:
+            tables[segment.layer] = np.zeros(int(layers[segment.layer].max()) + 1, np.uint8)
+        table = tables[segment.layer]
+        if not 0 < segment.value < table.size:
             continue  # an empty segment
-        if tables[layer][value]:
-            _refuse_overlap(path, segments, int(tables[layer][value]), label, int((layers[layer] == value).sum()))
-        tables[layer][value] = label
+        if table[segment.value]:
+            voxels = int((layers[segment.layer] == segment.value).sum())
+            _refuse_overlap(path, names[int(table[segment.value])], segment.organ.name, voxels)
+        table[segment.value] = segment.label
+    labels = np.zeros(layers.shape[:0:-1], np.uint8)  # (z, y, x): the order in memory
     for layer, table in tables.items():
         added = table[layers[layer].T]
         both = (labels > 0) & (added > 0) if labels.any() else np.zeros(0, bool)
         if both.any():
             pairs, counts = np.unique(np.stack([labels[both], added[both]]), axis=1, return_counts=True)
             first, second = pairs[:, counts.argmax()]
-            _refuse_overlap(path, segments, int(first), int(second), int(counts.max()))
+            _refuse_overlap(path, names[int(first)], names[int(second)], int(counts.max()))
         labels |= added
     return labels.T
 
 
-def _refuse_overlap(
-    path: Path | str, segments: Sequence[tuple[Organ, dict[str, Any]]], first: int, second: int, voxels: int
-) -> NoReturn:
+def _refuse_overlap(path: Path | str, first: str, second: str, voxels: int) -> NoReturn:
     raise InputError(
-        f"{path}: segments {segments[first - 1][0].name} and {segments[second - 1][0].name} overlap in {voxels} "
-        "voxels; segments that do not overlap are expected. Name the organs to read, or remove the overlap in Slicer."
+        f"{path}: segments {first} and {second} overlap in {voxels} voxels; segments that do not overlap are expected. "
+        "Name the organs to read, or remove the overlap in Slicer's Segment Editor."
     )
 
 
-def _result(organ: Organ, label: int, voxels: int, voxel_ml: float, segment: dict[str, Any]) -> OrganResult:
-    said = _from_header((segment.get("tags") or {}).get(RESULT_TAG))
+def _result(segment: _Segment, voxels: int, voxel_ml: float) -> OrganResult:
+    said = _from_header(segment.tags.get(RESULT_TAG))
     if said.get("voxels") != voxels:
-        return OrganResult(organ, label, voxels > 0, voxels * voxel_ml)
+        return OrganResult(segment.organ, segment.label, voxels > 0, voxels * voxel_ml)
     place = said.get("peak_mm_lps")
     return OrganResult(
-        organ=organ,
-        label=label,
+        organ=segment.organ,
+        label=segment.label,
         found=bool(said.get("found", voxels > 0)),
         volume_ml=voxels * voxel_ml,
         peak=said.get("peak"),
