@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +30,8 @@ def read_image(path: Path) -> Volume:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
+        with _quiet():
+            reader.ReadImageInformation()
     except RuntimeError as problem:
         raise InputError(f"{path} cannot be read as an image: {_reason(problem)}. It may be damaged, cut short or of another format.") from problem
     _check_shape(path, reader)
@@ -37,7 +44,8 @@ def read_image(path: Path) -> Volume:
         tuple(map(tuple, np.asarray(reader.GetDirection()).reshape(3, 3))),
     )
     try:
-        array = sitk.GetArrayFromImage(reader.Execute())
+        with _quiet():
+            array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as problem:
         raise InputError(f"{path}: the voxels cannot be read ({_reason(problem)}). The file may be damaged or cut short.") from problem
     return Volume(as_hu(array, path), geometry, path.name)
@@ -85,12 +93,44 @@ def _check_space(path: Path, reader: sitk.ImageFileReader) -> None:
 
 
 def _check_length(path: Path, reader: sitk.ImageFileReader) -> None:
-    """An uncompressed file that is too short is noticed here: some readers fill the rest with zeros."""
-    if path.suffix.lower() == ".nii":
-        sizes = {sitk.sitkUInt8: 1, sitk.sitkInt8: 1, sitk.sitkInt16: 2, sitk.sitkUInt16: 2, sitk.sitkFloat64: 8}
-        needed = int(np.prod(reader.GetSize())) * sizes.get(reader.GetPixelID(), 4)
-        if path.stat().st_size < needed:
-            raise InputError(f"{path} is {path.stat().st_size} bytes long, its header promises {needed}; the file is cut short, copy it again.")
+    """ITK fills a NIfTI file that is too short with zeros and says nothing: its length is checked here."""
+    name = path.name.lower()
+    if not name.endswith((".nii", ".nii.gz")):
+        return
+    bytes_per_voxel = {sitk.sitkUInt8: 1, sitk.sitkInt8: 1, sitk.sitkInt16: 2, sitk.sitkUInt16: 2, sitk.sitkFloat64: 8}
+    needed = int(np.prod(reader.GetSize())) * bytes_per_voxel.get(reader.GetPixelID(), 4)
+    try:
+        found = _unpacked_length(path) if name.endswith(".gz") else path.stat().st_size
+    except (EOFError, OSError, zlib.error) as problem:
+        raise InputError(f"{path}: the voxels cannot be read ({problem}). The file may be damaged or cut short; copy it again.") from problem
+    if found < needed:
+        raise InputError(f"{path} holds {found} bytes, its header promises {needed}; the file is cut short, copy it again.")
+
+
+def _unpacked_length(path: Path) -> int:
+    total = 0
+    with gzip.open(path) as handle:
+        while block := handle.read(1 << 22):
+            total += len(block)
+    return total
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Some of ITK's readers write to the process's stderr, past every switch: a user sees one line of ours instead."""
+    try:
+        stderr = sys.__stderr__.fileno() if sys.__stderr__ is not None else 2
+        saved = os.dup(stderr)
+    except (OSError, ValueError):  # no stderr at all, as in a windowed program
+        yield
+        return
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), stderr)
+        yield
+    finally:
+        os.dup2(saved, stderr)
+        os.close(saved)
 
 
 def _reason(problem: RuntimeError) -> str:
