@@ -43,9 +43,10 @@ def write_nifti(segmentation: Segmentation, path: Path | str, overwrite: bool = 
     image.SetOrigin(segmentation.geometry.origin_mm_xyz)
     image.SetDirection(np.asarray(segmentation.geometry.direction_xyz).ravel().tolist())
     names = json_text({result.organ.name: result.label for result in segmentation.results}, indent=1) + "\n"
-    with atomic_path(path) as label_map, atomic_path(names_path(path)) as table:
-        table.write_text(names, encoding="utf-8")
+    with atomic_path(names_path(path)) as table, atomic_path(path) as label_map:
         sitk.WriteImage(image, str(label_map), useCompression=True)
+        _check_written(label_map, segmentation.labels)
+        table.write_text(names, encoding="utf-8")
 
 
 def read_label_map(path: Path | str, names: Mapping[str, int] | None = None) -> Segmentation:
@@ -76,6 +77,16 @@ def read_label_map(path: Path | str, names: Mapping[str, int] | None = None) -> 
         for name, label in organs.items()
     )
     return Segmentation(labels, geometry, results, {"source": str(path)})
+
+
+def _check_written(path: Path, labels: np.ndarray) -> None:
+    """Read the file back: on a full disk ITK's NIfTI writer leaves a truncated file and says nothing (ITK 5.4)."""
+    try:
+        same = np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), labels)
+    except RuntimeError:
+        same = False
+    if not same:
+        raise OSError("what is on the disk is not what was written; the disk may be full")
 
 
 def unknown_organ(
