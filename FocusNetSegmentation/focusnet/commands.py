@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from .bundle import ModelBundle, available_bundles, install_bundle, load_bundle
@@ -120,16 +121,17 @@ def demo(options: argparse.Namespace) -> int:
 
     out: Path = options.output
     outputs = [out / "organs.seg.nrrd", out / "report.json", out / "overview.png"]
-    if out.exists():
-        for path in outputs:
-            check_output(path, options.overwrite)
     bundle = _check_engine(options)
+    ensure_folder(out)
+    for path in outputs:
+        check_output(path, options.overwrite)
     source = options.input
     if source is None:
         print(f"Making a synthetic head-and-neck phantom in {out} ...", file=sys.stderr, flush=True)
-        source = write_phantom(out, overwrite=True)[0]
-    ensure_folder(out)
+        source = write_phantom(out, overwrite=options.overwrite)[0]
     volume = _read(source, options)
+    if options.input is None:
+        volume = replace(volume, source=f"synthetic phantom ({source.name})", notes=(*volume.notes, "Synthetic phantom, not a patient."))
     result = _run(volume, bundle, options)
     _write(result, volume, outputs[0], None, options.overwrite)
     write_report(result, outputs[1], options.overwrite)
@@ -209,10 +211,12 @@ def table(result: Segmentation) -> str:
 def _check_engine(options: argparse.Namespace) -> ModelBundle:
     """Model, device, precision and organs are checked before a scan is read: the quickest refusals come first."""
     from .devices import choose_device
+    from .engine import check_backend
     from .pipeline import choose_organs
 
     bundle = load_bundle(options.model)
     choose_device(options.device, options.precision)
+    check_backend(options.backend)
     choose_organs(bundle, options.organs)
     return bundle
 

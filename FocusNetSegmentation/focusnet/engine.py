@@ -130,10 +130,15 @@ class _Stages(torch.nn.Module):
         return tuple(out)
 
 
-def make_engine(bundle: ModelBundle, device: Device, backend: str, chunk_slices: int) -> Engine:
-    """``backend``: "torch", "openvino" or "auto" (torch). Raises InputError for what is not installed."""
+def check_backend(backend: str) -> None:
+    """Raise InputError for a name that is no backend."""
     if backend not in ("auto", "torch", "openvino"):
         raise InputError(f"Backend {backend!r} is unknown; choose auto, torch or openvino.")
+
+
+def make_engine(bundle: ModelBundle, device: Device, backend: str, chunk_slices: int) -> Engine:
+    """``backend``: "torch", "openvino" or "auto" (torch). Raises InputError for what is not installed."""
+    check_backend(backend)
     if backend == "openvino":
         return OpenVinoEngine(bundle, device, chunk_slices)
     return TorchEngine(bundle, device)
