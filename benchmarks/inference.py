@@ -96,7 +96,7 @@ def measure(way: str, folder: Path, shape: tuple[int, ...]) -> dict[str, float]:
     }
 
 
-def make_scan(shape: tuple[int, ...]):  # noqa: ANN201
+def make_scan(shape: tuple[int, ...]):
     """An elliptic cylinder of noisy soft tissue."""
     from focusnet.volume import Geometry, Volume
 
@@ -110,7 +110,7 @@ def make_scan(shape: tuple[int, ...]):  # noqa: ANN201
     return Volume(array, Geometry(array.shape, (0.98, 0.98, 3.0)))
 
 
-def paper_style(scan, bundle) -> np.ndarray:  # noqa: ANN001
+def paper_style(scan, bundle) -> np.ndarray:
     """As the paper and its released code go about it: the full field is resampled, fp32, every probability is kept to the end."""
     import SimpleITK as sitk
     import torch
@@ -124,7 +124,9 @@ def paper_style(scan, bundle) -> np.ndarray:  # noqa: ANN001
     image.SetSpacing(scan.geometry.spacing_mm_xyz)
     spacing = config.spacing_mm_zyx[::-1]
     size = [round(n * s / t) for n, s, t in zip(image.GetSize(), image.GetSpacing(), spacing, strict=True)]
-    resampled = sitk.Resample(image, size, sitk.Transform(), sitk.sitkLinear, image.GetOrigin(), spacing, image.GetDirection(), -1024.0)
+    resampled = sitk.Resample(
+        image, size, sitk.Transform(), sitk.sitkLinear, image.GetOrigin(), spacing, image.GetDirection(), -1024.0
+    )
     field = normalise(sitk.GetArrayFromImage(resampled), config)
     top, left = ((n - c) // 2 for n, c in zip(field.shape[1:], config.crop_size_yx, strict=True))
     rows, columns = config.crop_size_yx
@@ -164,7 +166,9 @@ def has_amx() -> bool:
 def report(rows: dict[str, dict[str, float] | None]) -> None:
     measured = {way: row for way, row in rows.items() if row}
     base = measured.get("paper")
-    print(f"{'way':<12}{'CPU s':>8}{'wall s':>8}{'extra MiB':>11}{'CPU ratio':>11}{'memory ratio':>14}   (ratios to paper-style)")
+    print(
+        f"{'way':<12}{'CPU s':>8}{'wall s':>8}{'extra MiB':>11}{'CPU ratio':>11}{'memory ratio':>14}   (ratios to paper-style)"
+    )
     for way, row in measured.items():
         ratios = f"{row['cpu_s'] / base['cpu_s']:>11.2f}{row['extra_mib'] / base['extra_mib']:>14.2f}" if base else ""
         print(f"{way:<12}{row['cpu_s']:>8.1f}{row['wall_s']:>8.1f}{row['extra_mib']:>11.0f}{ratios}")

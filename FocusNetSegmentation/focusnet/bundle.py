@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
-PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin", ".npy")  # may hold pickled objects: never beside our weights
+PICKLES = (
+    ".pt",
+    ".pth",
+    ".pkl",
+    ".pickle",
+    ".ckpt",
+    ".bin",
+    ".npy",
+)  # may hold pickled objects: never beside our weights
 MODELS_VARIABLE = "FOCUSNET_MODELS"
 
 
@@ -60,7 +68,9 @@ class ModelBundle:
         try:
             tensors = load_file(path)
         except (OSError, SafetensorError) as problem:
-            raise ModelError(f"{path} is not a readable safetensors file ({problem}); install the bundle again.") from problem
+            raise ModelError(
+                f"{path} is not a readable safetensors file ({problem}); install the bundle again."
+            ) from problem
         with torch.device("meta"):
             network = FocusNet(self.config)
         wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
@@ -174,7 +184,9 @@ def find_bundle(name_or_path: str | Path) -> Path:
         if folder.name == str(name_or_path):
             return folder
     known = ", ".join(folder.name for folder in available_bundles()) or "none"
-    raise ModelError(f"No model {str(name_or_path)!r}: neither a folder nor the name of an installed bundle; installed: {known}.")
+    raise ModelError(
+        f"No model {str(name_or_path)!r}: neither a folder nor the name of an installed bundle; installed: {known}."
+    )
 
 
 def install_bundle(source: Path | str, overwrite: bool = False) -> ModelBundle:
@@ -194,7 +206,9 @@ def install_bundle(source: Path | str, overwrite: bool = False) -> ModelBundle:
         bundle.build()
         target = target_parent / _safe_name(bundle.name)
         if target.exists() and not overwrite:
-            raise ModelError(f"A model {bundle.name!r} is installed already in {target_parent}; remove it or pass --overwrite.")
+            raise ModelError(
+                f"A model {bundle.name!r} is installed already in {target_parent}; remove it or pass --overwrite."
+            )
         staged = work / "staged"
         staged.mkdir()
         for name in (MANIFEST, *bundle.manifest["sha256"], "model-card.md"):
@@ -235,7 +249,9 @@ def _verify_files(folder: Path, manifest: dict[str, Any]) -> None:
             raise ModelError(f"{path} is missing; install the bundle again.")
         found = sha256(path)
         if found != expected:
-            raise ModelError(f"{path}: sha256 {str(expected)[:12]}.. expected, {found[:12]}.. found; install the bundle again.")
+            raise ModelError(
+                f"{path}: sha256 {str(expected)[:12]}.. expected, {found[:12]}.. found; install the bundle again."
+            )
 
 
 def _check_shapes(path: Path, wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
@@ -252,7 +268,9 @@ def _organs(manifest_path: Path, config: NetworkConfig) -> tuple[Organ, ...]:
     for name in config.organs:
         organ = find_organ(name)
         if organ is None:
-            raise ModelError(f"{manifest_path} names the organ {name!r}, which the organ table does not know; update focusnet.")
+            raise ModelError(
+                f"{manifest_path} names the organ {name!r}, which the organ table does not know; update focusnet."
+            )
         organs.append(organ)
     return tuple(organs)
 

@@ -9,7 +9,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 from .errors import Cancelled, FocusNetError
 from .progress import json_line
@@ -23,6 +23,9 @@ class OneLineParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}. Try '{self.prog} --help'.\n")
+
+
+Commands: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
+def _command(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text)
     parser.set_defaults(run=lambda options: _run(name, options))
     return parser
@@ -84,53 +87,80 @@ def _run(name: str, options: argparse.Namespace) -> int:
 
 
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="name of an installed bundle, or its folder (default: %(default)s)")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help="name of an installed bundle, or its folder (default: %(default)s)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
     parser.add_argument("--backend", default="auto", help="auto, torch or openvino (default: auto, which is torch)")
-    parser.add_argument("--organs", type=_names, help="comma-separated organs to keep, by TG-263 name or synonym (default: all)")
-    parser.add_argument("--hu-offset", type=float, metavar="N", help="add N to every stored value: for scans whose rescale intercept is missing")
+    parser.add_argument(
+        "--organs", type=_names, help="comma-separated organs to keep, by TG-263 name or synonym (default: all)"
+    )
+    parser.add_argument(
+        "--hu-offset",
+        type=float,
+        metavar="N",
+        help="add N to every stored value: for scans whose rescale intercept is missing",
+    )
     parser.add_argument("--json-progress", action="store_true", help="progress as one JSON object a line on stderr")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
 
 
-def _segment(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _segment(commands: Commands) -> None:
     parser = _command(commands, "segment", "Contour one scan.")
     parser.add_argument("input", type=Path, help="a DICOM folder, .nrrd, .nhdr, .mha or .nii[.gz]")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="OUT.seg.nrrd, OUT.nii.gz, or OUT.dcm with --dicom")
-    parser.add_argument("--dicom", choices=("rtstruct", "seg"), help="what kind of DICOM object an output named .dcm is")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="OUT.seg.nrrd, OUT.nii.gz, or OUT.dcm with --dicom"
+    )
+    parser.add_argument(
+        "--dicom", choices=("rtstruct", "seg"), help="what kind of DICOM object an output named .dcm is"
+    )
     parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder that holds several")
     parser.add_argument("--report", type=Path, metavar="R.json", help="write volumes, peaks, warnings and provenance")
     parser.add_argument("--picture", type=Path, metavar="P.png", help="write an overview picture")
     _add_engine_options(parser)
 
 
-def _batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _batch(commands: Commands) -> None:
     parser = _command(commands, "batch", "Contour every scan below a folder; resumes where it was stopped.")
     parser.add_argument("input", type=Path, help="a folder of scans: image files and DICOM folders at any depth")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for NAME.seg.nrrd, NAME.json and summary.csv")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder for NAME.seg.nrrd, NAME.json and summary.csv"
+    )
     _add_engine_options(parser)
 
 
-def _demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "demo", "Segment a synthetic phantom (or a scan of yours) with the model that ships, and show the result.")
+def _demo(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "demo",
+        "Segment a synthetic phantom (or a scan of yours) with the model that ships, and show the result.",
+    )
     parser.add_argument("input", type=Path, nargs="?", help="a scan of yours; without it a synthetic phantom is made")
-    parser.add_argument("-o", "--output", type=Path, default=Path("focusnet-demo"), help="folder to write (default: %(default)s)")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("focusnet-demo"), help="folder to write (default: %(default)s)"
+    )
     _add_engine_options(parser)
 
 
-def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _train(commands: Commands) -> None:
     parser = _command(commands, "train", "Train a model on your own cases and write it as a bundle.")
     parser.add_argument("--dataset", type=Path, required=True, help="a folder in the OpenKBP layout (docs/training.md)")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, logs and the bundle")
     parser.add_argument("--preset", default="paper", help="paper or authors (default: paper)")
-    parser.add_argument("--config", type=Path, metavar="F.toml", help="settings on top of the preset (docs/training.md)")
-    parser.add_argument("--stages", type=_names, default=["snet", "sol"], help="comma-separated stages (default: snet,sol)")
+    parser.add_argument(
+        "--config", type=Path, metavar="F.toml", help="settings on top of the preset (docs/training.md)"
+    )
+    parser.add_argument(
+        "--stages", type=_names, default=["snet", "sol"], help="comma-separated stages (default: snet,sol)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
 
 
-def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "evaluate", "Compare contours with a reference: DSC, HD95, surface distance and DSC, volumes.")
+def _evaluate(commands: Commands) -> None:
+    parser = _command(
+        commands, "evaluate", "Compare contours with a reference: DSC, HD95, surface distance and DSC, volumes."
+    )
     parser.add_argument("predicted", type=Path, help="a segmentation, or a folder of them")
     parser.add_argument("reference", type=Path, help="the reference, or a folder with files of the same names")
     parser.add_argument("-o", "--output", type=Path, metavar="T.csv", help="write the table")
@@ -139,7 +169,7 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument("--overwrite", action="store_true", help="replace a table that exists")
 
 
-def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _models(commands: Commands) -> None:
     parser = _command(commands, "models", "List, show, verify and install model bundles.")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=OneLineParser)
     actions.add_parser("list", help="every bundle that can be used by name")
@@ -150,8 +180,10 @@ def _models(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     install.add_argument("--overwrite", action="store_true", help="replace a bundle of the same name")
 
 
-def _phantom(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = _command(commands, "phantom", "Write a synthetic head-and-neck CT with all 22 organs and its reference contours.")
+def _phantom(commands: Commands) -> None:
+    parser = _command(
+        commands, "phantom", "Write a synthetic head-and-neck CT with all 22 organs and its reference contours."
+    )
     parser.add_argument("output", type=Path, help="folder to write")
     parser.add_argument("--dicom", action="store_true", help="also as a DICOM series")
     parser.add_argument("--seed", type=int, default=0, help="another seed is another patient (default: %(default)s)")

@@ -58,7 +58,10 @@ def batch(options: argparse.Namespace) -> int:
     for number, (name, path) in enumerate(scans, start=1):
         print(f"[{number}/{len(scans)}] {name}", file=sys.stderr, flush=True)
         rows.append(_batch_one(name, path, bundle, options))
-        with atomic_path(options.output / "summary.csv") as partial, partial.open("w", newline="", encoding="utf-8") as handle:
+        with (
+            atomic_path(options.output / "summary.csv") as partial,
+            partial.open("w", newline="", encoding="utf-8") as handle,
+        ):
             writer = csv.DictWriter(handle, ["scan", "status", "message", "seconds", "organs_found", "output"])
             writer.writeheader()
             writer.writerows(rows)
@@ -88,7 +91,9 @@ def _batch_one(name: str, path: Path, bundle: ModelBundle, options: argparse.Nam
 def find_scans(folder: Path) -> list[tuple[str, Path]]:
     """(name, path) of every image file and every folder of DICOM files below ``folder``; names are unique and file-safe."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder; batch wants a folder of scans. For one scan use 'focusnet segment'.")
+        raise InputError(
+            f"{folder} is not a folder; batch wants a folder of scans. For one scan use 'focusnet segment'."
+        )
     scans: dict[str, Path] = {}
     for path in sorted([folder, *folder.rglob("*")]):
         is_image = path.is_file() and path.name.lower().endswith(IMAGE_SUFFIXES) and ".seg." not in path.name.lower()
@@ -111,7 +116,10 @@ def find_scans(folder: Path) -> list[tuple[str, Path]]:
 def _holds_dicom(folder: Path) -> bool:
     from pydicom.misc import is_dicom
 
-    return any(p.is_file() and not p.name.lower().endswith(IMAGE_SUFFIXES) and is_dicom(p) for p in sorted(folder.iterdir())[:50])
+    return any(
+        p.is_file() and not p.name.lower().endswith(IMAGE_SUFFIXES) and is_dicom(p)
+        for p in sorted(folder.iterdir())[:50]
+    )
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -131,13 +139,19 @@ def demo(options: argparse.Namespace) -> int:
         source = write_phantom(out, overwrite=options.overwrite)[0]
     volume = _read(source, options)
     if options.input is None:
-        volume = replace(volume, source=f"synthetic phantom ({source.name})", notes=(*volume.notes, "Synthetic phantom, not a patient."))
+        volume = replace(
+            volume,
+            source=f"synthetic phantom ({source.name})",
+            notes=(*volume.notes, "Synthetic phantom, not a patient."),
+        )
     result = _run(volume, bundle, options)
     _write(result, volume, outputs[0], None, options.overwrite)
     write_report(result, outputs[1], options.overwrite)
     overview(volume, result, outputs[2], options.overwrite)
     print(table(result))
-    print(f"\nScan          {source}\nOrgans        {outputs[0]}\nReport        {outputs[1]}\nPicture       {outputs[2]}")
+    print(
+        f"\nScan          {source}\nOrgans        {outputs[0]}\nReport        {outputs[1]}\nPicture       {outputs[2]}"
+    )
     print(f"\nTo see them in 3D Slicer: drag {source} and {outputs[0]} into its window, then press OK.")
     if options.input is None:
         print(

@@ -67,16 +67,26 @@ class NetworkConfig:
         unknown = set(self.small_organs) - set(self.organs)
         _require(not unknown, "small_organs", sorted(unknown), "a part of organs")
         _require(self.down_samplings in (1, 2, 3, 4), "down_samplings", self.down_samplings, "1, 2, 3 or 4")
-        _require(self.sos_arch in ("two-block", "encoder-decoder"), "sos_arch", self.sos_arch, "two-block or encoder-decoder")
         _require(
-            self.sos_inputs in ("features+ct", "ct", "features"), "sos_inputs", self.sos_inputs, "features+ct, ct or features"
+            self.sos_arch in ("two-block", "encoder-decoder"), "sos_arch", self.sos_arch, "two-block or encoder-decoder"
+        )
+        _require(
+            self.sos_inputs in ("features+ct", "ct", "features"),
+            "sos_inputs",
+            self.sos_inputs,
+            "features+ct, ct or features",
         )
         _require(self.aae_output in ("sigmoid", "relu"), "aae_output", self.aae_output, "sigmoid or relu")
         _require(0 < self.width <= 4, "width", self.width, "a factor above 0 and at most 4")
-        _require(1 <= self.stride <= self.chunk_slices, "stride", self.stride, f"1 to chunk_slices ({self.chunk_slices})")
+        _require(
+            1 <= self.stride <= self.chunk_slices, "stride", self.stride, f"1 to chunk_slices ({self.chunk_slices})"
+        )
         multiple = self.in_plane_multiple
         _require(
-            all(n % multiple == 0 for n in self.crop_size_yx), "crop_size_yx", self.crop_size_yx, f"multiples of {multiple}"
+            all(n % multiple == 0 for n in self.crop_size_yx),
+            "crop_size_yx",
+            self.crop_size_yx,
+            f"multiples of {multiple}",
         )
 
     @property
@@ -101,7 +111,9 @@ class NetworkConfig:
         """Rebuild from a bundle. Unknown keys are refused: a newer bundle must not be half understood."""
         known = {f.name for f in fields(cls)}
         unknown = set(data) - known
-        _require(not unknown, "network configuration", sorted(unknown), "only keys that this version knows; update focusnet")
+        _require(
+            not unknown, "network configuration", sorted(unknown), "only keys that this version knows; update focusnet"
+        )
         return cls(**data)
 
 

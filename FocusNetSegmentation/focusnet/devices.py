@@ -55,7 +55,9 @@ def _torch_device(device: str) -> torch.device:
     if kind == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count == 0:
-            raise InputError("Device cuda was asked for, but torch finds no usable NVIDIA GPU; choose cpu, or check driver and torch build.")
+            raise InputError(
+                "Device cuda was asked for, but torch finds no usable NVIDIA GPU; choose cpu, or check driver and torch build."
+            )
         if index and int(index) >= count:
             raise InputError(f"Device {device} was asked for, but there are {count} GPUs (cuda:0 to cuda:{count - 1}).")
     if kind == "mps" and not _mps_runs_conv3d():

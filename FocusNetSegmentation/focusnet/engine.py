@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from .bundle import ModelBundle
 from .devices import Device
@@ -55,7 +55,9 @@ class TorchEngine:
         with self._precision():
             features, scores = self.network.snet(self._tensor(ct))
             probabilities = scores[0].float().softmax(dim=0).cpu().numpy()
-            heatmaps = self.network.solnet(features)[0].float().cpu().numpy() if self.network.solnet is not None else None
+            heatmaps = (
+                self.network.solnet(features)[0].float().cpu().numpy() if self.network.solnet is not None else None
+            )
         return ChunkOutput(probabilities, heatmaps, features if len(self.network.sosnets) else None)
 
     @torch.inference_mode()
@@ -83,9 +85,13 @@ class OpenVinoEngine:
         try:
             import openvino as ov
         except ImportError as problem:
-            raise InputError('Backend openvino was asked for but is not installed: pip install "focusnet[openvino]".') from problem
+            raise InputError(
+                'Backend openvino was asked for but is not installed: pip install "focusnet[openvino]".'
+            ) from problem
         if device.torch_device.type != "cpu":
-            raise InputError(f"Backend openvino runs on the CPU; {device} was asked for. Leave out --backend or choose --device cpu.")
+            raise InputError(
+                f"Backend openvino runs on the CPU; {device} was asked for. Leave out --backend or choose --device cpu."
+            )
         self.device = device
         network = bundle.build()
         self.sosnets = network.sosnets

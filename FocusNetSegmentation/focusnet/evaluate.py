@@ -15,7 +15,6 @@ from .io.output import atomic_path, check_output
 from .io.seg_nrrd import read_seg_nrrd
 from .metrics import dice, surface_distances, volume_ml
 from .organs import find_organ
-from .preprocess import to_upright
 from .segmentation import Segmentation
 
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
@@ -179,7 +178,9 @@ def text_table(rows: Sequence[OrganScores], tolerance_mm: float) -> str:
         )
     scored = [s.dsc_mean for s in summaries if s.cases]
     lines.append(f"{'mean of organs':<16} {'':>3} {'':>6} {_mean(scored):>6.3f}")
-    lines.append("Distances in mm, over the cases where both have the organ; organs that the reference does not name are not scored.")
+    lines.append(
+        "Distances in mm, over the cases where both have the organ; organs that the reference does not name are not scored."
+    )
     return "\n".join(lines)
 
 
@@ -188,13 +189,20 @@ def _pairs(predicted: Path, reference: Path) -> list[tuple[str, Path, Path]]:
         raise InputError(f"{predicted} and {reference}: two files or two folders are expected, not one of each.")
     if not predicted.is_dir():
         return [(_stem(predicted), predicted, reference)]
-    ours, theirs = ({_stem(p): p for p in sorted(folder.iterdir()) if p.name.lower().endswith(SUFFIXES)} for folder in (predicted, reference))
+    ours, theirs = (
+        {_stem(p): p for p in sorted(folder.iterdir()) if p.name.lower().endswith(SUFFIXES)}
+        for folder in (predicted, reference)
+    )
     common = sorted(set(ours) & set(theirs))
     if not common:
-        raise InputError(f"{predicted} and {reference} have no file name in common; a prediction is compared with the reference of the same name.")
+        raise InputError(
+            f"{predicted} and {reference} have no file name in common; a prediction is compared with the reference of the same name."
+        )
     missing = sorted(set(ours) - set(theirs))
     if missing:
-        raise InputError(f"{reference} has no reference for {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}; add it or remove the prediction.")
+        raise InputError(
+            f"{reference} has no reference for {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}; add it or remove the prediction."
+        )
     return [(name, ours[name], theirs[name]) for name in common]
 
 

@@ -19,7 +19,10 @@ def listing(folders: Sequence[Path]) -> str:
             bundle = load_bundle(folder)
             score = bundle.manifest.get("held_out", {}).get("mean_dsc")
             text = f"{len(bundle.organs)} organs, {bundle.manifest.get('data', 'data not stated')}"
-            lines.append(f"{bundle.name:<20} {text}" + (f", mean DSC {score:.3f} on {bundle.manifest['held_out']['split']}" if score else ""))
+            lines.append(
+                f"{bundle.name:<20} {text}"
+                + (f", mean DSC {score:.3f} on {bundle.manifest['held_out']['split']}" if score else "")
+            )
         except ModelError as problem:
             lines.append(f"{folder.name:<20} UNUSABLE: {problem}")
     return "\n".join(lines)
@@ -41,7 +44,11 @@ def description(bundle: ModelBundle) -> str:
     ]
     for organ in bundle.organs:
         row = held_out.get(organ.name, {})
-        scores = f"DSC {row['dsc_mean']:.3f} +- {row['dsc_sd']:.3f} (n = {row['n']})" if "dsc_mean" in row else "no held-out score"
+        scores = (
+            f"DSC {row['dsc_mean']:.3f} +- {row['dsc_sd']:.3f} (n = {row['n']})"
+            if "dsc_mean" in row
+            else "no held-out score"
+        )
         small = ", localized by SOL-Net" if organ.name in bundle.small_organs else ""
         lines.append(f"    {organ.name:<16} {scores}{small}")
     lines.append("  Research software, not a medical device.")

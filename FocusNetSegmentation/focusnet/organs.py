@@ -55,16 +55,32 @@ def _key(name: str) -> str:
 
 
 def _single(row: Row) -> Organ:
-    return Organ(row.name, row.title, "", row.small, row.color_rgb, row.snomed_code, row.snomed_meaning, row.synonyms, row.sets)
+    return Organ(
+        row.name, row.title, "", row.small, row.color_rgb, row.snomed_code, row.snomed_meaning, row.synonyms, row.sets
+    )
 
 
 def _sided(row: Row, suffix: str) -> Organ:
     """One side of a paired organ. The left one is drawn in a lighter shade of the same colour."""
     side, words = _SIDES[suffix]
-    title = f"{side.capitalize()} {row.title[0].lower()}{row.title[1:]}" if row.title != row.title.upper() else f"{side.capitalize()} {row.title}"
+    title = (
+        f"{side.capitalize()} {row.title[0].lower()}{row.title[1:]}"
+        if row.title != row.title.upper()
+        else f"{side.capitalize()} {row.title}"
+    )
     synonyms = tuple(f"{name}_{words[0]}" for name in row.synonyms)
     red, green, blue = (c + (255 - c) * 2 // 5 for c in row.color_rgb) if side == "left" else row.color_rgb
-    return Organ(row.name + suffix, title, side, row.small, (red, green, blue), row.snomed_code, row.snomed_meaning, synonyms, row.sets)
+    return Organ(
+        row.name + suffix,
+        title,
+        side,
+        row.small,
+        (red, green, blue),
+        row.snomed_code,
+        row.snomed_meaning,
+        synonyms,
+        row.sets,
+    )
 
 
 ORGANS: tuple[Organ, ...] = (

@@ -46,10 +46,14 @@ def phantom(seed: int = 0, spacing_mm_xyz: tuple[float, float, float] = (1.0, 1.
     counts = np.bincount(canvas.labels.ravel(), minlength=len(organs) + 1)
     voxel_ml = float(np.prod(spacing_mm_xyz)) / 1000.0
     results = tuple(
-        OrganResult(organ, value[organ.name], bool(counts[value[organ.name]]), float(counts[value[organ.name]]) * voxel_ml)
+        OrganResult(
+            organ, value[organ.name], bool(counts[value[organ.name]]), float(counts[value[organ.name]]) * voxel_ml
+        )
         for organ in organs
     )
-    reference = Segmentation(canvas.labels, geometry, results, {"source": f"{NAME}, seed {seed}: reference by construction"})
+    reference = Segmentation(
+        canvas.labels, geometry, results, {"source": f"{NAME}, seed {seed}: reference by construction"}
+    )
     return Volume(hu, geometry, f"{NAME}, seed {seed}", notes=("Synthetic phantom, not a patient.",)), reference
 
 
@@ -121,7 +125,12 @@ def _paint_skull_and_brain(canvas: Canvas, value: dict[str, int], rng: np.random
         canvas.paint(ellipsoid((side * 14, 8, 38), (7, 26, 9)), 10.0, inside=brain)  # ventricles
     for side, suffix in SIDES:
         grow = rng.uniform(0.94, 1.06)
-        canvas.paint(ellipsoid((side * 40, -12, -2), (21 * grow, 36 * grow, 20 * grow)), 38.0, value["Lobe_Temporal" + suffix], inside=brain)
+        canvas.paint(
+            ellipsoid((side * 40, -12, -2), (21 * grow, 36 * grow, 20 * grow)),
+            38.0,
+            value["Lobe_Temporal" + suffix],
+            inside=brain,
+        )
     canvas.paint(tube([(0, 24, 14), (0, 28, -20), (0, 37, -44)], [15, 12, 7.5]), 32.0, value["Brainstem"])
 
 
@@ -211,5 +220,3 @@ def _as_scanned(hu: np.ndarray, spacing_mm_xyz: tuple[float, float, float], rng:
     out += np.where(body, texture * (12.0 / max(float(texture.std()), 1e-6)), 0.0)
     out += rng.standard_normal(hu.shape, dtype=np.float32) * rng.uniform(10, 18)
     return np.clip(np.round(out), -1024, 3071).astype(np.int16)
-
-

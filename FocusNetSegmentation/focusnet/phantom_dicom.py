@@ -30,7 +30,9 @@ def write_dicom_series(volume: Volume, folder: Path, seed: int, overwrite: bool 
         work.chmod(0o755)
         work.rename(folder)
     except OSError as problem:
-        raise OutputError(f"{folder} cannot be written ({problem}); free some space or choose another place.") from problem
+        raise OutputError(
+            f"{folder} cannot be written ({problem}); free some space or choose another place."
+        ) from problem
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return folder

@@ -83,7 +83,9 @@ def tube(points: Sequence[Point], radii: Sequence[float], stretch_z: float = 1.0
         window = canvas.window(low, high)  # type: ignore[arg-type]
         x, y, z = canvas.coordinates(window)
         mask = np.zeros(np.broadcast_shapes(x.shape, y.shape, z.shape), bool)
-        for (a, ra), (b, rb) in zip(list(zip(points, radii, strict=True))[:-1], list(zip(points, radii, strict=True))[1:], strict=True):
+        for (a, ra), (b, rb) in zip(
+            list(zip(points, radii, strict=True))[:-1], list(zip(points, radii, strict=True))[1:], strict=True
+        ):
             scale = (1.0, 1.0, 1.0 / stretch_z)
             d = [(q - p) * s for p, q, s in zip(a, b, scale, strict=True)]
             r = [(c - p) * s for c, p, s in zip((x, y, z), a, scale, strict=True)]
@@ -96,7 +98,11 @@ def tube(points: Sequence[Point], radii: Sequence[float], stretch_z: float = 1.0
     return draw
 
 
-def column(center_xy: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], radii_xy: tuple[float, float], z_range: tuple[float, float]) -> Shape:
+def column(
+    center_xy: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    radii_xy: tuple[float, float],
+    z_range: tuple[float, float],
+) -> Shape:
     """An upright elliptic column whose centre moves with z."""
 
     def draw(canvas: Canvas) -> tuple[tuple[slice, slice, slice], np.ndarray]:

@@ -91,7 +91,7 @@ def run_networks(
     everything = StreamingArgmax(target, record.network)
     # what stands where a small organ is taken out again, because SOS-Net has its own opinion of it
     large_only = StreamingArgmax(target, record.network) if config.has_sos else None
-    localizer = Localizer(config, ct.shape)  # type: ignore[arg-type]
+    localizer = Localizer(config, ct.shape)
     values = np.arange(len(config.organs) + 1)
     small = np.array([config.organs.index(o) + 1 for o in config.small_organs], int)
     for slab in stream_slabs(ct, engine, config, chunk_slices):
@@ -103,11 +103,15 @@ def run_networks(
             large_only.add(large, np.delete(values, small))
         localizer.add(slab)
         done = (slab.start + probabilities.shape[1]) / ct.shape[0]
-        report(Progress("Segmenting all organs", 0.05 + 0.8 * done, f"slice {round(done * ct.shape[0])} of {ct.shape[0]}"))
+        report(
+            Progress("Segmenting all organs", 0.05 + 0.8 * done, f"slice {round(done * ct.shape[0])} of {ct.shape[0]}")
+        )
     labels = everything.labels
     if large_only is not None:
         report(Progress("Segmenting small organs", 0.87))
-        labels = add_small_organs(labels, large_only.labels, ct, localizer.found, config, engine, target, record.network)
+        labels = add_small_organs(
+            labels, large_only.labels, ct, localizer.found, config, engine, target, record.network
+        )
     return labels, localizer.found
 
 
@@ -150,17 +154,22 @@ def choose_organs(bundle: ModelBundle, organs: Sequence[str] | None) -> set[str]
     for name in organs:
         organ = find_organ(name)
         if organ is None or organ.name not in known:
-            raise InputError(f"Model {bundle.name} has no organ {name!r}; it knows {', '.join(o.name for o in bundle.organs)}.")
+            raise InputError(
+                f"Model {bundle.name} has no organ {name!r}; it knows {', '.join(o.name for o in bundle.organs)}."
+            )
         wanted.add(organ.name)
     if not wanted:
-        raise InputError(f"No organ was asked for; model {bundle.name} knows {', '.join(o.name for o in bundle.organs)}.")
+        raise InputError(
+            f"No organ was asked for; model {bundle.name} knows {', '.join(o.name for o in bundle.organs)}."
+        )
     return wanted
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
     text = str(problem).lower()
     return isinstance(problem, (torch.OutOfMemoryError, MemoryError)) or any(
-        phrase in text for phrase in ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+        phrase in text
+        for phrase in ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
     )
 
 
@@ -173,7 +182,11 @@ def next_attempt(device: Device, chunk: int, config: NetworkConfig) -> tuple[Dev
     if device.torch_device.type != "cpu":
         if device.torch_device.type == "cuda":
             torch.cuda.empty_cache()
-        return choose_device("cpu"), config.chunk_slices, f"{device}: out of memory with chunks of {chunk} slices, trying the CPU"
+        return (
+            choose_device("cpu"),
+            config.chunk_slices,
+            f"{device}: out of memory with chunks of {chunk} slices, trying the CPU",
+        )
     return None, chunk, f"{device}: out of memory with chunks of {chunk} slices"
 
 
@@ -225,7 +238,13 @@ def organs_at_ends(labels: np.ndarray, record: Record) -> set[int]:
 
 
 def provenance(
-    volume: Volume, bundle: ModelBundle, device: Device | None, engine: Engine, chunk: int, retries: list[str], seconds: float
+    volume: Volume,
+    bundle: ModelBundle,
+    device: Device | None,
+    engine: Engine,
+    chunk: int,
+    retries: list[str],
+    seconds: float,
 ) -> dict[str, Any]:
     """What a reader needs to repeat or to doubt the result."""
     return {

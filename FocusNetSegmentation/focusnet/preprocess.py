@@ -19,7 +19,9 @@ from .volume import Geometry, Volume
 AIR_HU = -1024.0
 BODY_HU = -300.0  # skin and fat lie above, air and most couch foam below
 BODY_GRID_MM = 4.0  # coarse enough that one erosion removes a couch top, fine enough for a centre
-HEAD_NECK_MM = 300.0  # the crop's centre is taken from this much of the body below its top: shoulders and trunk would pull it
+HEAD_NECK_MM = (
+    300.0  # the crop's centre is taken from this much of the body below its top: shoulders and trunk would pull it
+)
 OBLIQUE_TOLERANCE = 1e-3  # radians: 0.25 mm over a 250 mm field
 
 
@@ -154,14 +156,16 @@ def resample_ct(array: np.ndarray, source: Geometry, target: Geometry) -> np.nda
     return sitk.GetArrayFromImage(_resample(smooth, geometry, target, sitk.sitkLinear, AIR_HU))
 
 
-def crop_to(array: np.ndarray, source: Geometry, target: Geometry, margin_voxels: int = 4) -> tuple[np.ndarray, Geometry]:
+def crop_to(
+    array: np.ndarray, source: Geometry, target: Geometry, margin_voxels: int = 4
+) -> tuple[np.ndarray, Geometry]:
     """The part of ``array`` that ``target`` can see, with its own geometry: the full field is never copied or smoothed."""
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in target.shape_zyx], indexing="ij")).reshape(3, -1).T
     index = source.mm_to_index(target.index_to_mm(corners))
     low = np.clip(np.floor(index.min(axis=0)).astype(int) - margin_voxels, 0, np.array(array.shape) - 1)
     high = np.clip(np.ceil(index.max(axis=0)).astype(int) + margin_voxels + 1, low + 1, array.shape)
     part = array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    geometry = Geometry(part.shape, source.spacing_mm_xyz, tuple(source.index_to_mm(low)), source.direction_xyz)  # type: ignore[arg-type]
+    geometry = Geometry(part.shape, source.spacing_mm_xyz, tuple(source.index_to_mm(low)), source.direction_xyz)
     return part, geometry
 
 

@@ -50,7 +50,8 @@ def axis_maps(target: Geometry, network: Geometry) -> tuple[AxisMap, AxisMap, Ax
     start = network.mm_to_index(target.index_to_mm(np.zeros(3)))
     step = np.array(target.spacing_mm_zyx) / np.array(network.spacing_mm_zyx)
     maps = [
-        axis_map(start[axis] + step[axis] * np.arange(target.shape_zyx[axis]), network.shape_zyx[axis]) for axis in range(3)
+        axis_map(start[axis] + step[axis] * np.arange(target.shape_zyx[axis]), network.shape_zyx[axis])
+        for axis in range(3)
     ]
     return maps[0], maps[1], maps[2]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Roi:
     def inside(self) -> tuple[slice, slice, slice]:
         """The part of the scan under the box."""
         return tuple(  # type: ignore[return-value]
-            slice(s, min(s + n, total)) for s, n, total in zip(self.start_zyx, self.size_zyx, self.scan_zyx, strict=True)
+            slice(s, min(s + n, total))
+            for s, n, total in zip(self.start_zyx, self.size_zyx, self.scan_zyx, strict=True)
         )
 
     def crop(self, tensor: Tensor) -> Tensor:
@@ -34,11 +35,14 @@ class Roi:
     def paste(self, roi: Tensor, scan: Tensor) -> Tensor:
         """Write the box (..., *size_zyx) back into ``scan`` (..., D, H, W) in place; what was padding is dropped."""
         inside = self.inside
-        scan[(..., *inside)] = roi[(..., *(slice(0, s.stop - s.start) for s in inside))]
+        depth, rows, columns = (slice(0, s.stop - s.start) for s in inside)
+        scan[(..., *inside)] = roi[..., depth, rows, columns]
         return scan
 
 
-def roi_around(center_zyx: tuple[float, float, float], size_zyx: tuple[int, int, int], scan_zyx: tuple[int, int, int]) -> Roi:
+def roi_around(
+    center_zyx: tuple[float, float, float], size_zyx: tuple[int, int, int], scan_zyx: tuple[int, int, int]
+) -> Roi:
     """Box centred on ``center_zyx``, moved inside the scan where it would cross a border."""
     start = tuple(
         int(min(max(round(c) - n // 2, 0), max(total - n, 0)))

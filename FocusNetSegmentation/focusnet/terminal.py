@@ -21,7 +21,9 @@ def progress_to(stream: TextIO, as_json: bool) -> Iterator[ProgressCallback]:
         return
     from tqdm import tqdm
 
-    with tqdm(total=100, file=stream, bar_format="{desc:<32} {bar:30} {n:3.0f} % {elapsed}<{remaining}", leave=False) as bar:
+    with tqdm(
+        total=100, file=stream, bar_format="{desc:<32} {bar:30} {n:3.0f} % {elapsed}<{remaining}", leave=False
+    ) as bar:
 
         def show(progress: Progress) -> None:
             bar.set_description_str(progress.step, refresh=False)

@@ -35,9 +35,14 @@ class Geometry:
             )
         origin = tuple(float(o) for o in self.origin_mm_xyz)
         if len(origin) != 3 or not np.all(np.isfinite(origin)):
-            raise InputError(f"Image origin is {origin}; three finite numbers are expected. Correct the image's header.")
+            raise InputError(
+                f"Image origin is {origin}; three finite numbers are expected. Correct the image's header."
+            )
         direction = np.asarray(self.direction_xyz, dtype=float).reshape(3, 3)
-        if not np.all(np.isfinite(direction)) or np.abs(direction.T @ direction - np.eye(3)).max() > DIRECTION_TOLERANCE:
+        if (
+            not np.all(np.isfinite(direction))
+            or np.abs(direction.T @ direction - np.eye(3)).max() > DIRECTION_TOLERANCE
+        ):
             raise InputError(
                 "The image's axis directions are not perpendicular unit vectors (sheared or damaged header). "
                 "Resample the image to a regular grid first."

@@ -12,7 +12,11 @@ from .helpers_engine import head
 
 LABELS = {"Brainstem": 1, "Parotid_R": 2, "Parotid_L": 3}
 # the boxes (x, y, z ranges in -1..1 of the head) that stand for organs; the patient's left is +x
-BOXES = {"Brainstem": ((-0.2, 0.2), (0.0, 0.3), (0.2, 0.6)), "Parotid_R": ((-0.6, -0.3), (-0.3, 0.1), (-0.3, 0.3)), "Parotid_L": ((0.3, 0.6), (-0.3, 0.1), (-0.3, 0.3))}  # fmt: skip
+BOXES = {
+    "Brainstem": ((-0.2, 0.2), (0.0, 0.3), (0.2, 0.6)),
+    "Parotid_R": ((-0.6, -0.3), (-0.3, 0.1), (-0.3, 0.3)),
+    "Parotid_L": ((0.3, 0.6), (-0.3, 0.1), (-0.3, 0.3)),
+}
 
 
 def write_dataset(folder: Path, train: int = 3, val: int = 2) -> Path:

@@ -45,7 +45,9 @@ def random_network(config: NetworkConfig, seed: int = 0) -> FocusNet:
     return network.eval()
 
 
-def random_bundle(folder: Path, config: NetworkConfig | None = None, name: str = "random", seed: int = 0) -> ModelBundle:
+def random_bundle(
+    folder: Path, config: NetworkConfig | None = None, name: str = "random", seed: int = 0
+) -> ModelBundle:
     """A bundle of random weights: a test double for a trained model."""
     config = config or small_config()
     return save_bundle(folder / name, name, random_network(config, seed), {"data": "none: random weights, for tests"})
@@ -84,6 +86,9 @@ def reoriented(volume: Volume, axes_zyx: tuple[int, int, int], flips_zyx: tuple[
             first[axes_zyx[axis]] = volume.array.shape[axes_zyx[axis]] - 1
             columns[:, 2 - axis] *= -1
     stored = Geometry(
-        array.shape, tuple(spacing), tuple(geometry.index_to_mm(first)), tuple(tuple(row) for row in columns)  # type: ignore[arg-type]
+        array.shape,
+        tuple(spacing),
+        tuple(geometry.index_to_mm(first)),
+        tuple(tuple(row) for row in columns),  # type: ignore[arg-type]
     )
     return Volume(np.ascontiguousarray(array), stored, volume.source)

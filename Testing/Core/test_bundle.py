@@ -55,7 +55,7 @@ def test_one_flipped_byte_is_noticed(bundle: ModelBundle) -> None:
 
 def test_a_missing_weights_file_is_named(bundle: ModelBundle) -> None:
     (bundle.folder / WEIGHTS).unlink()
-    with pytest.raises(ModelError, match="weights.safetensors is missing"):
+    with pytest.raises(ModelError, match=r"weights.safetensors is missing"):
         load_bundle(bundle.folder)
 
 
@@ -71,7 +71,7 @@ def test_a_tensor_of_another_shape_is_named_with_both_shapes(bundle: ModelBundle
 
 def test_a_pickle_in_the_folder_is_refused(bundle: ModelBundle) -> None:
     (bundle.folder / "extra.pt").write_bytes(pickle.dumps({"a": 1}))
-    with pytest.raises(ModelError, match="extra.pt, which may contain a pickle"):
+    with pytest.raises(ModelError, match=r"extra.pt, which may contain a pickle"):
         load_bundle(bundle.folder)
 
 
@@ -107,7 +107,7 @@ def test_a_manifest_that_is_not_json_is_refused(bundle: ModelBundle) -> None:
 
 def test_an_unknown_name_lists_what_there_is(bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOCUSNET_MODELS", str(bundle.folder.parent))
-    with pytest.raises(ModelError, match="No model 'nope'.*random"):
+    with pytest.raises(ModelError, match=r"No model 'nope'.*random"):
         load_bundle("nope")
 
 
@@ -131,7 +131,9 @@ def test_install_takes_a_zip(bundle: ModelBundle, tmp_path: Path, monkeypatch: p
     assert install_bundle(archive).name == "random"
 
 
-def test_a_bad_bundle_leaves_nothing_behind(bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_bundle_leaves_nothing_behind(
+    bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FOCUSNET_MODELS", str(tmp_path / "mine"))
     (bundle.folder / WEIGHTS).write_bytes(b"cut short")
     with pytest.raises(ModelError):

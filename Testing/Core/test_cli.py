@@ -48,7 +48,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": ":".join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
 
 
-def test_segment_writes_organs_report_and_picture(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_segment_writes_organs_report_and_picture(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, report, picture = tmp_path / "o.seg.nrrd", tmp_path / "r.json", tmp_path / "p.png"
     assert run("segment", scan, "-o", out, "--model", "random", "--report", report, "--picture", picture) == 0
     result = read_seg_nrrd(out)
@@ -62,7 +64,9 @@ def test_segment_writes_organs_report_and_picture(scan: Path, tmp_path: Path, ca
     assert "not a medical device" in printed.out
 
 
-def test_json_progress_is_one_object_a_line_and_ends_with_the_result(scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_progress_is_one_object_a_line_and_ends_with_the_result(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "o.seg.nrrd"
     assert run("segment", scan, "-o", out, "--model", "random", "--json-progress", "--hu-offset", 0) == 0
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
@@ -73,7 +77,9 @@ def test_json_progress_is_one_object_a_line_and_ends_with_the_result(scan: Path,
 
 
 def test_nifti_out_and_chosen_organs(scan: Path, tmp_path: Path) -> None:
-    assert run("segment", scan, "-o", tmp_path / "o.nii.gz", "--model", "random", "--organs", "left parotid,Larynx") == 0
+    assert (
+        run("segment", scan, "-o", tmp_path / "o.nii.gz", "--model", "random", "--organs", "left parotid,Larynx") == 0
+    )
     assert set(json.loads((tmp_path / "o.labels.json").read_text())) == {"Parotid_L", "Larynx"}
 
 
@@ -112,7 +118,8 @@ def test_bad_arguments_are_one_line_and_status_2(
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("o.xyz", "no known ending"), ("missing/o.seg.nrrd", "does not exist"), ("scan.nrrd", "no known ending")]
+    ("name", "words"),
+    [("o.xyz", "no known ending"), ("missing/o.seg.nrrd", "does not exist"), ("scan.nrrd", "no known ending")],
 )
 def test_outputs_that_cannot_be_written_are_refused_before_any_work(
     scan: Path, tmp_path: Path, name: str, words: str, capsys: pytest.CaptureFixture[str]
@@ -193,7 +200,11 @@ def test_batch_reports_a_bad_scan_goes_on_and_resumes(tmp_path: Path, capsys: py
     write_dicom(source / "deep" / "dicom")
     assert run("batch", source, "-o", out, "--model", "random") == 1
     rows = {row["scan"]: row for row in csv.DictReader((out / "summary.csv").open())}
-    assert {name: row["status"] for name, row in rows.items()} == {"good": "done", "bad": "failed", "deep__dicom": "done"}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "good": "done",
+        "bad": "failed",
+        "deep__dicom": "done",
+    }
     assert "cannot be read as an image" in rows["bad"]["message"]
     before = (out / "good.seg.nrrd").stat().st_mtime_ns
     capsys.readouterr()
@@ -204,7 +215,9 @@ def test_batch_reports_a_bad_scan_goes_on_and_resumes(tmp_path: Path, capsys: py
     assert run("batch", tmp_path / "nowhere", "-o", out, "--model", "random") == 2
 
 
-def test_models_are_listed_shown_verified_and_installed(models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_are_listed_shown_verified_and_installed(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("models", "list") == 0
     assert "random" in capsys.readouterr().out
     assert run("models", "show", "random") == 0

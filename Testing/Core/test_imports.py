@@ -29,19 +29,36 @@ def test_every_module_imports_where_slicer_qt_ctk_and_vtk_cannot_be_imported() -
 
 
 def test_what_slicer_needs_at_its_start_works_without_torch() -> None:
-    names = ["organs", "config", "volume", "segmentation", "errors", "progress", "version", "bundle", "io.checks", "io.seg_nrrd"]
-    code = "import sys\nsys.modules['torch'] = None\nimport focusnet\n" + "".join(f"import focusnet.{n}\n" for n in names)
+    names = [
+        "organs",
+        "config",
+        "volume",
+        "segmentation",
+        "errors",
+        "progress",
+        "version",
+        "bundle",
+        "io.checks",
+        "io.seg_nrrd",
+    ]
+    code = "import sys\nsys.modules['torch'] = None\nimport focusnet\n" + "".join(
+        f"import focusnet.{n}\n" for n in names
+    )
     done = run(code)
     assert done.returncode == 0, done.stderr
 
 
 def test_help_does_not_wait_for_torch() -> None:
-    code = "import sys\nsys.modules['torch'] = None\nfrom focusnet.cli import main\nsys.exit(main(['segment', '--help']))"
+    code = (
+        "import sys\nsys.modules['torch'] = None\nfrom focusnet.cli import main\nsys.exit(main(['segment', '--help']))"
+    )
     done = run(code)
     assert done.returncode == 0, done.stderr
     assert "DICOM folder" in done.stdout
 
 
 def test_inference_never_imports_training() -> None:
-    done = run("import sys, focusnet.pipeline, focusnet.bundle\nsys.exit(any(m.startswith('focusnet.train') for m in sys.modules))")
+    done = run(
+        "import sys, focusnet.pipeline, focusnet.bundle\nsys.exit(any(m.startswith('focusnet.train') for m in sys.modules))"
+    )
     assert done.returncode == 0, done.stderr

@@ -23,7 +23,9 @@ SPACING = (3.0, 1.0, 1.0)
 EMPTY = np.zeros((10, 20, 20), bool)
 
 
-def box(z: tuple[int, int], y: tuple[int, int], x: tuple[int, int], shape: tuple[int, int, int] = (10, 20, 20)) -> np.ndarray:
+def box(
+    z: tuple[int, int], y: tuple[int, int], x: tuple[int, int], shape: tuple[int, int, int] = (10, 20, 20)
+) -> np.ndarray:
     mask = np.zeros(shape, bool)
     mask[z[0] : z[1], y[0] : y[1], x[0] : x[1]] = True
     return mask
@@ -120,7 +122,10 @@ LEFT, RIGHT = box((2, 6), (5, 9), (12, 16)), box((2, 6), (5, 9), (4, 8))
 
 
 def test_organs_are_matched_by_name_not_by_label_value() -> None:
-    ours, theirs = segmentation({"Parotid_L": LEFT, "Parotid_R": RIGHT}), segmentation({"Parotid_L": LEFT, "Parotid_R": RIGHT}, order=-1)
+    ours, theirs = (
+        segmentation({"Parotid_L": LEFT, "Parotid_R": RIGHT}),
+        segmentation({"Parotid_L": LEFT, "Parotid_R": RIGHT}, order=-1),
+    )
     assert [r.dsc for r in evaluate(ours, theirs)] == [1.0, 1.0]
     swapped = segmentation({"Parotid_L": RIGHT, "Parotid_R": LEFT})
     assert [r.dsc for r in evaluate(swapped, theirs)] == [0.0, 0.0]
@@ -138,12 +143,15 @@ def test_what_the_reference_does_not_name_is_unknown_and_what_we_lack_is_missed(
 def test_another_grid_is_refused_with_both_grids() -> None:
     ours = segmentation({"Parotid_L": LEFT})
     other = Segmentation(ours.labels, Geometry(EMPTY.shape, (1.0, 1.0, 2.5)), ours.results)
-    with pytest.raises(InputError, match="the grids differ.*Resample"):
+    with pytest.raises(InputError, match=r"the grids differ.*Resample"):
         evaluate(other, ours)
 
 
 def test_files_and_folders_of_either_format_can_be_compared(tmp_path: Path) -> None:
-    ours, theirs = segmentation({"Parotid_L": LEFT, "Parotid_R": RIGHT}), segmentation({"Parotid_L": LEFT, "Parotid_R": LEFT[::-1]})
+    ours, theirs = (
+        segmentation({"Parotid_L": LEFT, "Parotid_R": RIGHT}),
+        segmentation({"Parotid_L": LEFT, "Parotid_R": LEFT[::-1]}),
+    )
     for folder in ("ours", "theirs"):
         (tmp_path / folder).mkdir()
     for case in ("a", "b"):

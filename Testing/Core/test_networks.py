@@ -144,5 +144,3 @@ def test_a_configuration_survives_json() -> None:
     assert NetworkConfig.from_json(config.to_json()) == config
     with pytest.raises(DatasetError, match="colour"):
         NetworkConfig.from_json({**config.to_json(), "colour": 1})
-
-

@@ -11,7 +11,9 @@ from focusnet.io.terminology import terminology_entry
 from focusnet.organs import ORGANS, _key, find_organ, organ_set
 
 
-@pytest.mark.parametrize(("name", "count", "pairs"), [("paper22", 22, 9), ("pddca", 9, 3), ("tcia-oars", 21, 8), ("openkbp", 7, 1)])
+@pytest.mark.parametrize(
+    ("name", "count", "pairs"), [("paper22", 22, 9), ("pddca", 9, 3), ("tcia-oars", 21, 8), ("openkbp", 7, 1)]
+)
 def test_each_set_has_its_organs(name: str, count: int, pairs: int) -> None:
     organs = organ_set(name)
     assert len(organs) == count

@@ -49,7 +49,13 @@ def test_left_organs_are_on_the_patients_left(made: tuple[Volume, Segmentation])
 
 @pytest.mark.parametrize(
     ("organ", "low", "high"),
-    [("Parotid_L", -30, 40), ("Brainstem", 10, 60), ("Bone_Mandible_R", 300, 1100), ("Ear_Middle_L", -800, 0), ("Eye_R", -30, 60)],
+    [
+        ("Parotid_L", -30, 40),
+        ("Brainstem", 10, 60),
+        ("Bone_Mandible_R", 300, 1100),
+        ("Ear_Middle_L", -800, 0),
+        ("Eye_R", -30, 60),
+    ],
 )
 def test_organs_have_their_tissues_hu(made: tuple[Volume, Segmentation], organ: str, low: float, high: float) -> None:
     volume, reference = made

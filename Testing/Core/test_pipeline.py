@@ -44,7 +44,8 @@ def test_the_chunked_pipeline_gives_what_one_pass_over_the_scan_gives(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("axes", "flips"), [((2, 1, 0), (False, False, False)), ((0, 1, 2), (False, False, True)), ((1, 2, 0), (True, False, True))]
+    ("axes", "flips"),
+    [((2, 1, 0), (False, False, False)), ((0, 1, 2), (False, False, True)), ((1, 2, 0), (True, False, True))],
 )
 def test_a_scan_stored_another_way_has_its_organs_in_the_same_place(
     bundle: ModelBundle, axes: tuple[int, int, int], flips: tuple[bool, bool, bool]
@@ -118,7 +119,9 @@ def test_progress_rises_to_one_and_cancel_stops_the_work(bundle: ModelBundle) ->
         segment(head(), bundle, device="cpu", progress=stop)
 
 
-def test_out_of_memory_is_tried_again_with_smaller_chunks_and_said_so(bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_is_tried_again_with_smaller_chunks_and_said_so(
+    bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = TorchEngine.run
 
     def starved(self: TorchEngine, ct: np.ndarray) -> object:
@@ -161,7 +164,9 @@ def test_the_result_says_how_it_was_made(bundle: ModelBundle) -> None:
     assert "not a medical device" in made["disclaimer"]
 
 
-@pytest.mark.parametrize(("device", "precision"), [("tpu", "auto"), ("cuda:x", "auto"), ("cpu:1", "auto"), ("cpu", "fp8"), ("cpu", "fp16")])
+@pytest.mark.parametrize(
+    ("device", "precision"), [("tpu", "auto"), ("cuda:x", "auto"), ("cpu:1", "auto"), ("cpu", "fp8"), ("cpu", "fp16")]
+)
 def test_devices_and_precisions_that_are_not_there_are_refused(device: str, precision: str) -> None:
     with pytest.raises(InputError):
         choose_device(device, precision)

@@ -76,7 +76,6 @@ def test_one_ct_series_beside_others_is_taken_by_itself(tmp_path: Path) -> None:
     assert "not a CT" in refusal(folder, series=pet)
 
 
-
 def test_a_series_in_a_folder_below_is_found(tmp_path: Path) -> None:
     (tmp_path / "study").mkdir()
     write_dicom(tmp_path / "study" / "ct")

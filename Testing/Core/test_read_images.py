@@ -65,7 +65,8 @@ def test_nifti_without_an_orientation_is_not_guessed(tmp_path: Path) -> None:
 
 def test_nrrd_without_a_patient_space_is_not_guessed(tmp_path: Path) -> None:
     array = small_scan().array
-    header = f"NRRD0004\ntype: short\ndimension: 3\nsizes: {array.shape[2]} {array.shape[1]} {array.shape[0]}\nspacings: 5 5 6\nendian: little\nencoding: raw\n\n"
+    sizes = " ".join(str(n) for n in array.shape[::-1])
+    header = f"NRRD0004\ntype: short\ndimension: 3\nsizes: {sizes}\nspacings: 5 5 6\nendian: little\nencoding: raw\n\n"
     (tmp_path / "ct.nrrd").write_bytes(header.encode() + array.tobytes())
     assert "where the patient's left is" in refusal(tmp_path / "ct.nrrd")
 
@@ -125,7 +126,9 @@ def compressed_half(path: Path) -> None:
         ("ct.jpg", text_file, "not a known kind of image"),
     ],
 )
-def test_files_that_are_damaged_or_no_image_are_refused(tmp_path: Path, name: str, spoil: object, words: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_files_that_are_damaged_or_no_image_are_refused(
+    tmp_path: Path, name: str, spoil: object, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / name
     spoil(path)  # type: ignore[operator]
     assert words in refusal(path)
@@ -136,7 +139,9 @@ def test_a_missing_path_is_said_so(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / "nothing.nrrd")
 
 
-def write_array(path: Path, array: np.ndarray, spacing: tuple[float, ...] = (5.0, 5.0, 6.0), vector: bool = False) -> Path:
+def write_array(
+    path: Path, array: np.ndarray, spacing: tuple[float, ...] = (5.0, 5.0, 6.0), vector: bool = False
+) -> Path:
     image = sitk.GetImageFromArray(array, isVector=vector)
     image.SetSpacing(spacing[: image.GetDimension()] + (1.0,) * (image.GetDimension() - len(spacing)))
     sitk.WriteImage(image, str(path))
@@ -191,7 +196,9 @@ def test_a_field_of_view_spacing_or_size_that_cannot_be_a_head_is_refused() -> N
             check_ct(volume_of(array, spacing))
 
 
-@pytest.mark.parametrize("spacing", [(0.0, 5.0, 6.0), (-5.0, 5.0, 6.0), (float("nan"), 5.0, 6.0), (float("inf"), 5.0, 6.0)])
+@pytest.mark.parametrize(
+    "spacing", [(0.0, 5.0, 6.0), (-5.0, 5.0, 6.0), (float("nan"), 5.0, 6.0), (float("inf"), 5.0, 6.0)]
+)
 def test_spacing_that_is_not_a_positive_number_is_refused(spacing: tuple[float, float, float]) -> None:
     with pytest.raises(InputError, match="finite positive numbers"):
         volume_of(small_scan().array, spacing)
@@ -221,10 +228,17 @@ def test_sheared_axes_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spacing", "slices", "words"), [((5.0, 5.0, 8.0), 59, "8.0 mm apart"), ((3.0, 3.0, 6.0), 59, "parts of the head"), ((5.0, 5.0, 6.0), 9, "covers 54 mm")]
+    ("spacing", "slices", "words"),
+    [
+        ((5.0, 5.0, 8.0), 59, "8.0 mm apart"),
+        ((3.0, 3.0, 6.0), 59, "parts of the head"),
+        ((5.0, 5.0, 6.0), 9, "covers 54 mm"),
+    ],
 )
 def test_what_is_odd_is_said_but_not_refused(spacing: tuple[float, float, float], slices: int, words: str) -> None:
-    warnings = check_ct(volume_of(small_scan().array[-30 : -30 + slices] if slices < 59 else small_scan().array, spacing))
+    warnings = check_ct(
+        volume_of(small_scan().array[-30 : -30 + slices] if slices < 59 else small_scan().array, spacing)
+    )
     assert any(words in w for w in warnings)
 
 

@@ -16,12 +16,16 @@ from focusnet.volume import Geometry, Volume
 from .helpers_engine import head, reoriented, small_config
 
 ORIENTATIONS = [
-    (axes, flips) for axes in itertools.permutations((0, 1, 2)) for flips in [(False,) * 3, (True, False, True), (True,) * 3]
+    (axes, flips)
+    for axes in itertools.permutations((0, 1, 2))
+    for flips in [(False,) * 3, (True, False, True), (True,) * 3]
 ]
 
 
 @pytest.mark.parametrize(("axes", "flips"), ORIENTATIONS)
-def test_any_axis_order_and_flip_is_undone_voxel_for_voxel(axes: tuple[int, int, int], flips: tuple[bool, bool, bool]) -> None:
+def test_any_axis_order_and_flip_is_undone_voxel_for_voxel(
+    axes: tuple[int, int, int], flips: tuple[bool, bool, bool]
+) -> None:
     scan = head((10, 12, 14), (5.0, 4.0, 3.0))
     stored = reoriented(scan, axes, flips)
     upright, geometry, used_axes, used_flips = to_upright(stored.array, stored.geometry)
@@ -106,14 +110,20 @@ def test_an_oblique_scan_gets_its_labels_back_on_its_own_grid() -> None:
     turn = ((np.cos(angle), -np.sin(angle), 0.0), (np.sin(angle), np.cos(angle), 0.0), (0.0, 0.0, 1.0))
     straight = head((60, 96, 88), (2.5, 2.5, 2.5))
     geometry = straight.geometry
-    oblique = Geometry(geometry.shape_zyx, geometry.spacing_mm_xyz, tuple(np.array(turn) @ geometry.origin_mm_xyz), turn)
+    oblique = Geometry(
+        geometry.shape_zyx, geometry.spacing_mm_xyz, tuple(np.array(turn) @ geometry.origin_mm_xyz), turn
+    )
     _, record = preprocess(Volume(straight.array, oblique), small_config())
     assert record.oblique
     working = working_grid(record)
-    points = working.index_to_mm(np.stack(np.meshgrid(*[np.arange(n) for n in working.shape_zyx], indexing="ij"), axis=-1))
+    points = working.index_to_mm(
+        np.stack(np.meshgrid(*[np.arange(n) for n in working.shape_zyx], indexing="ij"), axis=-1)
+    )
     ball = (np.linalg.norm(points - [20.0, 10.0, 5.0], axis=-1) < 35).astype(np.uint8)
     back = restore(ball, working, record)
-    mine = oblique.index_to_mm(np.stack(np.meshgrid(*[np.arange(n) for n in oblique.shape_zyx], indexing="ij"), axis=-1))
+    mine = oblique.index_to_mm(
+        np.stack(np.meshgrid(*[np.arange(n) for n in oblique.shape_zyx], indexing="ij"), axis=-1)
+    )
     expected = np.linalg.norm(mine - [20.0, 10.0, 5.0], axis=-1) < 35
     assert 2 * (expected & (back > 0)).sum() / (expected.sum() + (back > 0).sum()) > 0.97
 
@@ -129,7 +139,9 @@ def test_the_crop_is_placed_on_the_body_not_on_a_couch() -> None:
 
 def test_an_image_without_a_body_is_refused() -> None:
     with pytest.raises(InputError, match="No body found"):
-        preprocess(Volume(np.full((10, 30, 30), -1000, np.int16), Geometry((10, 30, 30), (5.0, 5.0, 5.0))), small_config())
+        preprocess(
+            Volume(np.full((10, 30, 30), -1000, np.int16), Geometry((10, 30, 30), (5.0, 5.0, 5.0))), small_config()
+        )
 
 
 def test_labels_keep_their_place_and_value_when_resampled() -> None:

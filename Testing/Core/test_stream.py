@@ -27,7 +27,9 @@ class EchoEngine:
     def run(self, ct: np.ndarray) -> ChunkOutput:
         self.chunks.append(ct.shape[0])
         probabilities = np.stack([1 - ct, ct]).astype(np.float32)
-        return ChunkOutput(probabilities, np.stack([ct, -ct]).astype(np.float32), torch.from_numpy(ct)[None, None].clone())
+        return ChunkOutput(
+            probabilities, np.stack([ct, -ct]).astype(np.float32), torch.from_numpy(ct)[None, None].clone()
+        )
 
     def small_organ(self, organ: str, features: torch.Tensor, ct: torch.Tensor) -> np.ndarray:
         return features[0, 0].numpy()
@@ -45,7 +47,9 @@ def test_every_slice_comes_out_once_and_in_order(slices: int, stride: int) -> No
     slabs = list(stream_slabs(ct, engine, small_config(stride=stride), 16))
     together = np.concatenate([slab.output.probabilities[1] for slab in slabs])
     np.testing.assert_allclose(together, ct, atol=1e-6)
-    assert [slab.start for slab in slabs] == np.cumsum([0, *[s.output.probabilities.shape[1] for s in slabs]]).tolist()[:-1]
+    assert [slab.start for slab in slabs] == np.cumsum([0, *[s.output.probabilities.shape[1] for s in slabs]]).tolist()[
+        :-1
+    ]
     assert all(n % small_config().z_multiple == 0 for n in engine.chunks)
 
 

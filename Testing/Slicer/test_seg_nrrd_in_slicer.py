@@ -16,7 +16,15 @@ from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd  # noqa: E402
 from focusnet.organs import ORGANS  # noqa: E402
 from focusnet.segmentation import Segmentation  # noqa: E402
 
-from ..Core.helpers_outputs import GRIDS, MISSING, NAMES, UPRIGHT, openkbp_case, scan_and_organs, segmentation  # noqa: E402
+from ..Core.helpers_outputs import (  # noqa: E402
+    GRIDS,
+    MISSING,
+    NAMES,
+    UPRIGHT,
+    openkbp_case,
+    scan_and_organs,
+    segmentation,
+)
 from .helpers_slicer import CLOSED_SURFACE, Scene, open_segmentation  # noqa: E402
 
 

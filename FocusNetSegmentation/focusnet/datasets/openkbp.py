@@ -24,7 +24,9 @@ class OpenKBPDataset:
         index = _read_index(self.folder)
         by_value = sorted(index["labels"].items(), key=lambda item: item[1])
         if [value for _, value in by_value] != list(range(1, len(by_value) + 1)):
-            raise DatasetError(f"{self.folder}: labels are {index['labels']}; values 1, 2, 3 ... without a gap are expected.")
+            raise DatasetError(
+                f"{self.folder}: labels are {index['labels']}; values 1, 2, 3 ... without a gap are expected."
+            )
         self.organs: tuple[str, ...] = tuple(name for name, _ in by_value)
         self.contoured: dict[str, dict[str, list[str]]] = index["contoured"]
 
@@ -47,15 +49,21 @@ class OpenKBPDataset:
         ct, label = _read(folder / "ct.nrrd"), _read(folder / "label.nrrd")
         geometry = _geometry(ct)
         if not geometry.same_grid_as(_geometry(label)):
-            raise DatasetError(f"{folder}: ct.nrrd and label.nrrd lie on different grids; resample the labels to the CT first.")
+            raise DatasetError(
+                f"{folder}: ct.nrrd and label.nrrd lie on different grids; resample the labels to the CT first."
+            )
         hu, upright, _, _ = to_upright(sitk.GetArrayFromImage(ct), geometry)
         labels, _, _, _ = to_upright(sitk.GetArrayFromImage(label), geometry)
         if labels.max() > len(self.organs):
-            raise DatasetError(f"{folder}/label.nrrd holds the value {labels.max()}; dataset.json names {len(self.organs)} labels.")
+            raise DatasetError(
+                f"{folder}/label.nrrd holds the value {labels.max()}; dataset.json names {len(self.organs)} labels."
+            )
         contoured = frozenset(self.contoured[split][name])
         unknown = contoured - set(self.organs)
         if unknown:
-            raise DatasetError(f"{self.folder}: {name} lists {', '.join(sorted(unknown))} as contoured; dataset.json has no such label.")
+            raise DatasetError(
+                f"{self.folder}: {name} lists {', '.join(sorted(unknown))} as contoured; dataset.json has no such label."
+            )
         labels = np.ascontiguousarray(labels, dtype=np.uint8)
         return Case(
             name=name,

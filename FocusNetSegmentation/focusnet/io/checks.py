@@ -39,11 +39,15 @@ def check_ct(volume: Volume) -> list[str]:
     if spacing_z > THICK_SLICES_MM:
         warnings.append(f"Slices are {spacing_z:.1f} mm apart; small organs need 3 mm or less.")
     if min(size_mm[1:]) < SMALL_FIELD_MM:
-        warnings.append(f"The field of view is {size_mm[2]:.0f} x {size_mm[1]:.0f} mm; parts of the head may lie outside.")
+        warnings.append(
+            f"The field of view is {size_mm[2]:.0f} x {size_mm[1]:.0f} mm; parts of the head may lie outside."
+        )
     if size_mm[0] < SHORT_SCAN_MM:
         warnings.append(f"The scan covers {size_mm[0]:.0f} mm along the body; organs outside it cannot be found.")
     if size_mm[0] > LONG_SCAN_MM:
-        warnings.append(f"The scan covers {size_mm[0]:.0f} mm along the body, more than head and neck; look out for organs in the wrong place.")
+        warnings.append(
+            f"The scan covers {size_mm[0]:.0f} mm along the body, more than head and neck; look out for organs in the wrong place."
+        )
     return warnings
 
 
@@ -53,13 +57,19 @@ def _check_size(volume: Volume) -> None:
     shape = geometry.shape_zyx
     if min(geometry.spacing_mm_xyz) < SPACING_MM[0] or max(geometry.spacing_mm_xyz) > SPACING_MM[1]:
         text = " x ".join(f"{s:g}" for s in geometry.spacing_mm_xyz)
-        raise InputError(f"{name}: voxel spacing is {text} mm; {SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm is expected. Correct the header.")
+        raise InputError(
+            f"{name}: voxel spacing is {text} mm; {SPACING_MM[0]:g} to {SPACING_MM[1]:g} mm is expected. Correct the header."
+        )
     if int(np.prod(shape, dtype=np.int64)) > MAXIMUM_VOXELS or max(shape) > MAXIMUM_SLICES:
-        raise InputError(f"{name} has {' x '.join(map(str, shape[::-1]))} voxels; at most {MAXIMUM_SLICES} along an axis is expected. Crop it to head and neck.")
+        raise InputError(
+            f"{name} has {' x '.join(map(str, shape[::-1]))} voxels; at most {MAXIMUM_SLICES} along an axis is expected. Crop it to head and neck."
+        )
     _, upright, _, _ = to_upright(volume.array, geometry)
     slices = upright.shape_zyx[0]
     if slices < MINIMUM_SLICES:
-        raise InputError(f"{name} has {slices} slice{'s' if slices != 1 else ''}; a whole head-and-neck CT is expected.")
+        raise InputError(
+            f"{name} has {slices} slice{'s' if slices != 1 else ''}; a whole head-and-neck CT is expected."
+        )
     field = [n * s for n, s in zip(upright.shape_zyx[1:], upright.spacing_mm_zyx[1:], strict=True)]
     if min(field) < MINIMUM_FIELD_MM:
         raise InputError(
@@ -95,9 +105,13 @@ def _check_values(volume: Volume) -> None:
         )
     soft = float(np.mean((values > SOFT_TISSUE_HU[0]) & (values < SOFT_TISSUE_HU[1])))
     if soft < 0.01:
-        raise InputError(f"{name}: only {100 * soft:.1f} % of the voxels have the values of soft tissue (-200 to 200 HU); a head-and-neck CT is expected.")
+        raise InputError(
+            f"{name}: only {100 * soft:.1f} % of the voxels have the values of soft tissue (-200 to 200 HU); a head-and-neck CT is expected."
+        )
     if len(np.unique(values[:200_000])) < 32:
-        raise InputError(f"{name} holds fewer than 32 different values; it looks like a label map, a CT in HU is expected.")
+        raise InputError(
+            f"{name} holds fewer than 32 different values; it looks like a label map, a CT in HU is expected."
+        )
 
 
 def _offset(values: np.ndarray) -> tuple[float, float, int] | None:

@@ -16,7 +16,10 @@ from ..volume import Volume
 from .slice_geometry import series_geometry
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
-MULTI_FRAME = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # enhanced CT, legacy converted enhanced CT
+MULTI_FRAME = (
+    "1.2.840.10008.5.1.4.1.1.2.1",
+    "1.2.840.10008.5.1.4.1.1.2.2",
+)  # enhanced CT, legacy converted enhanced CT
 HEADER_TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality", "SeriesDescription",
     "SeriesNumber", "ImageType", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
@@ -81,7 +84,7 @@ def _headers_by_series(folder: Path) -> dict[str, list[tuple[Path, pydicom.Datas
 
 
 def _read_headers(files: Sequence[Path]) -> list[tuple[Path, pydicom.Dataset]]:
-    found = []
+    found: list[tuple[Path, pydicom.Dataset]] = []
     for path in files:
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS)
@@ -99,7 +102,9 @@ def _info(uid: str, headers: list[tuple[Path, pydicom.Dataset]]) -> SeriesInfo:
     modality = str(first.get("Modality", "unknown"))
     is_ct = modality == "CT" and str(first.SOPClassUID) in (CT_IMAGE_STORAGE, *MULTI_FRAME)
     usable = is_ct and not _is_localizer(first) and (len(headers) > 1 or str(first.SOPClassUID) in MULTI_FRAME)
-    return SeriesInfo(uid, str(first.get("SeriesDescription", "")), modality, len(headers), usable, tuple(p for p, _ in headers))
+    return SeriesInfo(
+        uid, str(first.get("SeriesDescription", "")), modality, len(headers), usable, tuple(p for p, _ in headers)
+    )
 
 
 def _is_localizer(header: pydicom.Dataset) -> bool:
@@ -118,24 +123,41 @@ def _choose(folder: Path, series: dict[str, SeriesInfo], wanted: str | None) -> 
     if len(usable) == 1:
         return usable[0].uid
     if usable:
-        raise InputError(f"{folder} holds {len(usable)} CT series; choose one with --series UID: {'; '.join(str(i) for i in usable)}.")
+        raise InputError(
+            f"{folder} holds {len(usable)} CT series; choose one with --series UID: {'; '.join(str(i) for i in usable)}."
+        )
     single = [info for info in series.values() if info.modality == "CT"]
     if single:
-        raise InputError(f"{folder} holds no CT series of two or more slices; found: {listing}. A whole head-and-neck CT is expected.")
+        raise InputError(
+            f"{folder} holds no CT series of two or more slices; found: {listing}. A whole head-and-neck CT is expected."
+        )
     raise InputError(f"{folder} holds no CT; found: {listing}. A head-and-neck CT is expected.")
 
 
 def _check_headers(folder: Path, headers: Sequence[pydicom.Dataset]) -> None:
     first = headers[0]
     if str(first.SOPClassUID) in MULTI_FRAME or int(first.get("NumberOfFrames", 1) or 1) > 1:
-        raise InputError(f"{folder} is an enhanced (multi-frame) CT, which is not read; convert it to classic single-frame CT first.")
-    for tag, what in (("ImagePositionPatient", "position"), ("ImageOrientationPatient", "orientation"), ("PixelSpacing", "pixel spacing")):
+        raise InputError(
+            f"{folder} is an enhanced (multi-frame) CT, which is not read; convert it to classic single-frame CT first."
+        )
+    for tag, what in (
+        ("ImagePositionPatient", "position"),
+        ("ImageOrientationPatient", "orientation"),
+        ("PixelSpacing", "pixel spacing"),
+    ):
         lacking = sum(h.get(tag) is None for h in headers)
         if lacking:
-            raise InputError(f"{folder}: {lacking} of {len(headers)} slices have no {what} ({tag}); export the series again with it.")
-    if any(h.get("PhotometricInterpretation", "MONOCHROME2") != "MONOCHROME2" or int(h.get("SamplesPerPixel", 1)) != 1 for h in headers):
+            raise InputError(
+                f"{folder}: {lacking} of {len(headers)} slices have no {what} ({tag}); export the series again with it."
+            )
+    if any(
+        h.get("PhotometricInterpretation", "MONOCHROME2") != "MONOCHROME2" or int(h.get("SamplesPerPixel", 1)) != 1
+        for h in headers
+    ):
         kinds = sorted({str(h.get("PhotometricInterpretation")) for h in headers})
-        raise InputError(f"{folder}: pixels are {', '.join(kinds)}; MONOCHROME2 (plain CT values) is expected. Export the original CT.")
+        raise InputError(
+            f"{folder}: pixels are {', '.join(kinds)}; MONOCHROME2 (plain CT values) is expected. Export the original CT."
+        )
 
 
 def _read_pixels(files: Sequence[Path], headers: Sequence[pydicom.Dataset]) -> np.ndarray:
@@ -148,7 +170,9 @@ def _read_pixels(files: Sequence[Path], headers: Sequence[pydicom.Dataset]) -> n
     for k, path in enumerate(files):
         stored = _pixels(path)
         if stored.shape != shape[1:]:
-            raise InputError(f"{path}: the slice has {stored.shape} pixels, {shape[1:]} were announced; the file is damaged, copy it again.")
+            raise InputError(
+                f"{path}: the slice has {stored.shape} pixels, {shape[1:]} were announced; the file is damaged, copy it again."
+            )
         hu = stored.astype(np.int32 if whole else np.float32) * (int(slopes[k]) if whole else slopes[k])
         hu += int(intercepts[k]) if whole else np.float32(intercepts[k])
         array[k] = np.clip(hu, -32768, 32767)
@@ -171,7 +195,9 @@ def _pixels(path: Path) -> np.ndarray:
             raise InputError(
                 f"{path}: its compression ({syntax.name}) cannot be decoded here; convert the series to an uncompressed one first."
             ) from problem
-        raise InputError(f"{path}: its pixels cannot be read ({problem}); the file may be cut short, copy it again.") from problem
+        raise InputError(
+            f"{path}: its pixels cannot be read ({problem}); the file may be cut short, copy it again."
+        ) from problem
 
 
 def _uids(headers: Sequence[pydicom.Dataset]) -> dict[str, Any]:
@@ -184,5 +210,3 @@ def _uids(headers: Sequence[pydicom.Dataset]) -> dict[str, Any]:
         "instances": [str(h.get("SOPInstanceUID", "")) for h in headers],
         "patient": {tag: str(first.get(tag, "") or "") for tag in PATIENT_TAGS},
     }
-
-

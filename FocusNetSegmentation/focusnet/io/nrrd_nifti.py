@@ -26,28 +26,34 @@ def read_image(path: Path) -> Volume:
     """Read one image file as stored (any axis order and direction). Raises InputError."""
     name = path.name.lower()
     if not name.endswith(IMAGE_SUFFIXES):
-        raise InputError(f"{path} is not a known kind of image: {', '.join(IMAGE_SUFFIXES)} or a folder of DICOM files is expected.")
+        raise InputError(
+            f"{path} is not a known kind of image: {', '.join(IMAGE_SUFFIXES)} or a folder of DICOM files is expected."
+        )
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         with _quiet():
             reader.ReadImageInformation()
     except RuntimeError as problem:
-        raise InputError(f"{path} cannot be read as an image: {_reason(problem)}. It may be damaged, cut short or of another format.") from problem
+        raise InputError(
+            f"{path} cannot be read as an image: {_reason(problem)}. It may be damaged, cut short or of another format."
+        ) from problem
     _check_shape(path, reader)
     _check_space(path, reader)
     _check_length(path, reader)
     geometry = Geometry(
-        tuple(reader.GetSize()[::-1]),  # type: ignore[arg-type]
-        tuple(reader.GetSpacing()),  # type: ignore[arg-type]
-        tuple(reader.GetOrigin()),  # type: ignore[arg-type]
+        tuple(reader.GetSize()[::-1]),
+        tuple(reader.GetSpacing()),
+        tuple(reader.GetOrigin()),
         tuple(map(tuple, np.asarray(reader.GetDirection()).reshape(3, 3))),
     )
     try:
         with _quiet():
             array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as problem:
-        raise InputError(f"{path}: the voxels cannot be read ({_reason(problem)}). The file may be damaged or cut short.") from problem
+        raise InputError(
+            f"{path}: the voxels cannot be read ({_reason(problem)}). The file may be damaged or cut short."
+        ) from problem
     return Volume(as_hu(array, path), geometry, path.name)
 
 
@@ -57,20 +63,28 @@ def as_hu(array: np.ndarray, path: Path) -> np.ndarray:
         return array
     if np.issubdtype(array.dtype, np.floating):
         if not np.isfinite(array).all():
-            raise InputError(f"{path} holds voxels that are not numbers (NaN or infinite); a CT in HU is expected. Correct the image first.")
+            raise InputError(
+                f"{path} holds voxels that are not numbers (NaN or infinite); a CT in HU is expected. Correct the image first."
+            )
         if not np.array_equal(array, np.round(array)):
             return array.astype(np.float32, copy=False)
     if array.size and (array.min() < -32768 or array.max() > 32767):
-        raise InputError(f"{path} holds values from {array.min()} to {array.max()}; a CT in HU (-1024 to about 3071) is expected.")
+        raise InputError(
+            f"{path} holds values from {array.min()} to {array.max()}; a CT in HU (-1024 to about 3071) is expected."
+        )
     return array.astype(np.int16)
 
 
 def _check_shape(path: Path, reader: sitk.ImageFileReader) -> None:
     dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
     if dimension != 3:
-        raise InputError(f"{path} has {dimension} dimensions; one 3D scan is expected. Extract a 3D volume from it first.")
+        raise InputError(
+            f"{path} has {dimension} dimensions; one 3D scan is expected. Extract a 3D volume from it first."
+        )
     if components != 1:
-        raise InputError(f"{path} has {components} values per voxel (a colour or vector image); a CT with one value per voxel is expected.")
+        raise InputError(
+            f"{path} has {components} values per voxel (a colour or vector image); a CT with one value per voxel is expected."
+        )
 
 
 def _check_space(path: Path, reader: sitk.ImageFileReader) -> None:
@@ -102,9 +116,13 @@ def _check_length(path: Path, reader: sitk.ImageFileReader) -> None:
     try:
         found = _unpacked_length(path) if name.endswith(".gz") else path.stat().st_size
     except (EOFError, OSError, zlib.error) as problem:
-        raise InputError(f"{path}: the voxels cannot be read ({problem}). The file may be damaged or cut short; copy it again.") from problem
+        raise InputError(
+            f"{path}: the voxels cannot be read ({problem}). The file may be damaged or cut short; copy it again."
+        ) from problem
     if found < needed:
-        raise InputError(f"{path} holds {found} bytes, its header promises {needed}; the file is cut short, copy it again.")
+        raise InputError(
+            f"{path} holds {found} bytes, its header promises {needed}; the file is cut short, copy it again."
+        )
 
 
 def _unpacked_length(path: Path) -> int:

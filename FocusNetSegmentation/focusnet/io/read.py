@@ -22,7 +22,9 @@ def read_volume(path: Path | str, series: str | None = None, hu_offset: float | 
     """
     path = Path(path).expanduser()
     if not path.exists():
-        raise InputError(f"{path} does not exist; a DICOM folder or an image file ({', '.join(IMAGE_SUFFIXES)}) is expected.")
+        raise InputError(
+            f"{path} does not exist; a DICOM folder or an image file ({', '.join(IMAGE_SUFFIXES)}) is expected."
+        )
     if path.is_dir():
         volume = read_dicom_folder(path, series)
     else:
@@ -40,7 +42,9 @@ def shifted(volume: Volume, hu_offset: float) -> Volume:
     if not np.isfinite(hu_offset):
         raise InputError(f"--hu-offset is {hu_offset}; a finite number is expected.")
     if np.issubdtype(volume.array.dtype, np.integer) and float(hu_offset).is_integer():
-        array = np.clip(volume.array.astype(np.int32) + int(hu_offset), -32768, 32767).astype(np.int16)
+        array: np.ndarray = np.clip(volume.array.astype(np.int32) + int(hu_offset), -32768, 32767).astype(np.int16)
     else:
         array = volume.array.astype(np.float32) + np.float32(hu_offset)
-    return replace(volume, array=array, notes=(*volume.notes, f"{hu_offset:+g} was added to every value as asked (--hu-offset)."))
+    return replace(
+        volume, array=array, notes=(*volume.notes, f"{hu_offset:+g} was added to every value as asked (--hu-offset).")
+    )

@@ -51,7 +51,12 @@ def series_geometry(folder: Path, headers: Sequence[pydicom.Dataset]) -> tuple[G
 
 def _check_uniform(folder: Path, headers: Sequence[pydicom.Dataset]) -> None:
     first = headers[0]
-    for tag, what in (("Rows", "sizes"), ("Columns", "sizes"), ("PixelSpacing", "pixel spacings"), ("ImageOrientationPatient", "orientations")):
+    for tag, what in (
+        ("Rows", "sizes"),
+        ("Columns", "sizes"),
+        ("PixelSpacing", "pixel spacings"),
+        ("ImageOrientationPatient", "orientations"),
+    ):
         reference = np.atleast_1d(np.array(first[tag].value, dtype=float))
         for header in headers:
             value = np.atleast_1d(np.array(header[tag].value, dtype=float))
@@ -71,7 +76,9 @@ def _check_duplicates(folder: Path, along: np.ndarray, steps: np.ndarray) -> Non
         )
 
 
-def _check_tilt(folder: Path, headers: Sequence[pydicom.Dataset], positions: np.ndarray, along: np.ndarray, normal: np.ndarray) -> None:
+def _check_tilt(
+    folder: Path, headers: Sequence[pydicom.Dataset], positions: np.ndarray, along: np.ndarray, normal: np.ndarray
+) -> None:
     drift = positions - positions[0] - np.outer(along - along[0], normal)
     sideways = float(np.linalg.norm(drift, axis=1).max())
     if sideways > TILT_MM:
@@ -86,7 +93,9 @@ def _check_tilt(folder: Path, headers: Sequence[pydicom.Dataset], positions: np.
 
 def _gaps(along: np.ndarray) -> str:
     steps = np.diff(along)
-    if len(steps) and steps.max() - steps.min() > max(SPACING_TOLERANCE[0], SPACING_TOLERANCE[1] * float(np.median(steps))):
+    if len(steps) and steps.max() - steps.min() > max(
+        SPACING_TOLERANCE[0], SPACING_TOLERANCE[1] * float(np.median(steps))
+    ):
         return f", with gaps from {steps.min():.1f} to {steps.max():.1f} mm"
     return ""
 
@@ -104,7 +113,9 @@ def _slice_spacing(folder: Path, along: np.ndarray, steps: np.ndarray) -> float:
     if missing:
         count = int(np.sum(np.round(multiples) - 1))
         places = ", ".join(f"{along[i]:.1f}" for i in odd[:5]) + (" ..." if len(odd) > 5 else "")
-        raise InputError(f"{folder}: {count} slices are missing (after {places} mm; slices are {usual:.2f} mm apart). Copy the whole series.")
+        raise InputError(
+            f"{folder}: {count} slices are missing (after {places} mm; slices are {usual:.2f} mm apart). Copy the whole series."
+        )
     raise InputError(
         f"{folder}: the slices are unevenly spaced, {steps.min():.2f} to {steps.max():.2f} mm apart; an even stack is expected. "
         "Resample it first, for example in 3D Slicer with 'Acquisition geometry regularization'."

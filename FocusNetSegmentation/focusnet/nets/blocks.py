@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812 - the field's name for it
+from torch.nn import functional as F
+
+
+def same_padding(kernel_zyx: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Padding that keeps the size of an odd kernel's input."""
+    z, y, x = (k // 2 for k in kernel_zyx)
+    return (z, y, x)
 
 
 class SqueezeExcitation(nn.Module):
@@ -36,8 +42,8 @@ class SEResBlock(nn.Module):
         kernel_zyx: tuple[int, int, int] = (3, 3, 3),
     ) -> None:
         super().__init__()
-        pad = [k // 2 for k in kernel_zyx]
-        dilation_zyx = [dilation if k > 1 else 1 for k in kernel_zyx]
+        pad = same_padding(kernel_zyx)
+        depth, rows, columns = (dilation if k > 1 else 1 for k in kernel_zyx)
         self.norm1 = nn.BatchNorm3d(in_channels)
         self.conv1 = nn.Conv3d(in_channels, out_channels, kernel_zyx, padding=pad, bias=False)
         self.norm2 = nn.BatchNorm3d(out_channels)
@@ -45,8 +51,8 @@ class SEResBlock(nn.Module):
             out_channels,
             out_channels,
             kernel_zyx,
-            padding=[p * d for p, d in zip(pad, dilation_zyx, strict=True)],
-            dilation=dilation_zyx,
+            padding=(pad[0] * depth, pad[1] * rows, pad[2] * columns),
+            dilation=(depth, rows, columns),
             bias=False,
         )
         self.gate = SqueezeExcitation(out_channels, reduction)

@@ -41,9 +41,7 @@ class FocusNet(nn.Module):
         features, scores = self.snet(ct)
         heatmaps = self.solnet(features) if self.solnet is not None else None
         rois = self.find_rois(heatmaps) if heatmaps is not None else {}
-        small = {
-            organ: net(rois[organ].crop(features), rois[organ].crop(ct))[0] for organ, net in self.sosnets.items()
-        }
+        small = {organ: net(rois[organ].crop(features), rois[organ].crop(ct))[0] for organ, net in self.sosnets.items()}
         return Prediction(scores, heatmaps, rois, small)
 
     def find_rois(self, heatmaps: Tensor) -> dict[str, Roi]:

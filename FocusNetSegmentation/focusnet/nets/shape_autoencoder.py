@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from ..config import NetworkConfig
 
@@ -57,7 +57,9 @@ class ShapeAutoencoder(nn.Module):
 
 def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv3d(in_channels, out_channels, 5, stride=stride, padding=2, bias=False), nn.BatchNorm3d(out_channels), nn.ReLU()
+        nn.Conv3d(in_channels, out_channels, 5, stride=stride, padding=2, bias=False),
+        nn.BatchNorm3d(out_channels),
+        nn.ReLU(),
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from ..config import NetworkConfig
-from .blocks import DenseASPP, SEResBlock
+from .blocks import DenseASPP, SEResBlock, same_padding
 
 LEVEL_CHANNELS = (32, 48, 64, 96, 128)  # Table 10 names the first three; d3 and d4 of Table 6 go on by the same steps
 
@@ -24,7 +24,7 @@ class SNet(nn.Module):
         depth = config.down_samplings
         widths = [config.channels(n) for n in LEVEL_CHANNELS[: depth + 1]]
         kernel = config.stem_kernel_zyx
-        self.stem = nn.Conv3d(1, widths[0], kernel, padding=[k // 2 for k in kernel], bias=False)
+        self.stem = nn.Conv3d(1, widths[0], kernel, padding=same_padding(kernel), bias=False)
         self.encoders = nn.ModuleList([SEResBlock(widths[0], widths[0], reduction=4, kernel_zyx=kernel)])
         for level in range(1, depth + 1):
             self.encoders.append(
@@ -37,7 +37,9 @@ class SNet(nn.Module):
         self.skips = nn.ModuleList()
         self.decoders = nn.ModuleList()
         for level in reversed(range(depth)):
-            skip = nn.Conv3d(widths[level], widths[level], 3, padding=1, bias=False) if config.skip_conv else nn.Identity()
+            skip = (
+                nn.Conv3d(widths[level], widths[level], 3, padding=1, bias=False) if config.skip_conv else nn.Identity()
+            )
             self.skips.append(skip)
             self.decoders.append(SEResBlock(below + widths[level], widths[level]))
             below = widths[level]

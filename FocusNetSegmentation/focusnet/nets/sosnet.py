@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from ..config import NetworkConfig
 from .blocks import SEResBlock
@@ -26,7 +28,9 @@ class SOSNet(nn.Module):
         self.head = nn.Conv3d(channels, 1, 1)
 
     def forward(self, features: Tensor, ct: Tensor) -> tuple[Tensor, Tensor]:
-        x = {"features": lambda: features, "ct": lambda: ct}.get(self.inputs, lambda: torch.cat([features, ct], dim=1))()
+        x = {"features": lambda: features, "ct": lambda: ct}.get(
+            self.inputs, lambda: torch.cat([features, ct], dim=1)
+        )()
         x = self.body(x)
         return self.head(x), x
 
@@ -39,7 +43,7 @@ class EncoderDecoder(nn.Module):
         from .blocks import DenseASPP
 
         counts = (in_channels, *widths)
-        self.encoders = nn.ModuleList(SEResBlock(a, b) for a, b in zip(counts[:-1], counts[1:], strict=True))
+        self.encoders = nn.ModuleList(SEResBlock(a, b) for a, b in pairwise(counts))
         self.aspp = DenseASPP(widths[-1], widths[-1] // 2, (3, 5, 7, 9))
         below = self.aspp.out_channels
         self.decoders = nn.ModuleList()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from ..config import NetworkConfig
 from ..datasets.case import Case
@@ -108,7 +108,9 @@ def _random_linear(augmentation: Augmentation, rng: np.random.Generator) -> tupl
         turn[i, i] = turn[j, j] = np.cos(angle)
         turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
         matrix = matrix @ turn
-    matrix = matrix / rng.uniform(*augmentation.scale)  # scale > 1 shows the organ larger: the crop spans less of the patient
+    matrix = matrix / rng.uniform(
+        *augmentation.scale
+    )  # scale > 1 shows the organ larger: the crop spans less of the patient
     mirrored = augmentation.mirror and rng.random() < 0.5
     if mirrored:
         matrix = matrix @ np.diag([-1.0, 1.0, 1.0])
@@ -133,7 +135,11 @@ def _random_z_mm(
 
 
 def _crop_to_case(
-    case: Case, config: NetworkConfig, shape_zyx: tuple[int, int, int], linear_xyz: np.ndarray, center_mm_xyz: np.ndarray
+    case: Case,
+    config: NetworkConfig,
+    shape_zyx: tuple[int, int, int],
+    linear_xyz: np.ndarray,
+    center_mm_xyz: np.ndarray,
 ) -> np.ndarray:
     """4x4 map from crop voxels (z, y, x, 1) to the case's voxels (z, y, x, 1)."""
     spacing_xyz = np.array(config.spacing_mm_zyx[::-1])
@@ -183,6 +189,8 @@ def _sampling_grid(to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int], siz
     offset = torch.from_numpy((to_case_zyx[:3, 3] * scale - 1.0).astype(np.float32))
     z, y, x = (torch.arange(n, dtype=torch.float32) for n in shape_zyx)
     grid = (
-        z[:, None, None, None] * matrix[:, 0] + y[None, :, None, None] * matrix[:, 1] + x[None, None, :, None] * matrix[:, 2]
+        z[:, None, None, None] * matrix[:, 0]
+        + y[None, :, None, None] * matrix[:, 1]
+        + x[None, None, :, None] * matrix[:, 2]
     ) + offset
     return grid.flip(-1)[None]

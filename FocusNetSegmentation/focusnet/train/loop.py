@@ -73,7 +73,9 @@ def train_stage(
     names = {id(p): n for n, p in model.named_parameters()}
     usable = [c for c in cases if not stage.focus or set(c.centroids_mm_xyz) & set(config.small_organs)]
     if not usable:
-        raise DatasetError(f"No training case has a contour of {', '.join(config.small_organs)}; stage {stage.name} needs one.")
+        raise DatasetError(
+            f"No training case has a contour of {', '.join(config.small_organs)}; stage {stage.name} needs one."
+        )
     recent: list[float] = []
     started, first = time.monotonic(), run.step
     while run.step < settings.steps:
@@ -121,7 +123,9 @@ def train_stage(
                 {"step": run.step, "loss": round(float(np.mean(recent)), 5), "seconds_per_step": round(pace, 4)},
             )
             left = pace * (settings.steps - run.step) / 60
-            log(f"{stage.name} step {run.step}/{settings.steps}: loss {np.mean(recent):.4f}, {pace:.2f} s/step, {left:.0f} min left")
+            log(
+                f"{stage.name} step {run.step}/{settings.steps}: loss {np.mean(recent):.4f}, {pace:.2f} s/step, {left:.0f} min left"
+            )
             recent.clear()
     return best
 
@@ -137,7 +141,9 @@ class Average:
             self.tensors = {k: v.clone() for k, v in self._live().items()}
 
     def _live(self) -> dict[str, Tensor]:
-        return {k: v for k, v in self.model.state_dict().items() if k.startswith(self.trained) and v.is_floating_point()}
+        return {
+            k: v for k, v in self.model.state_dict().items() if k.startswith(self.trained) and v.is_floating_point()
+        }
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         if self.tensors:
@@ -207,7 +213,9 @@ def mean_class_voxels(cases: Sequence[Case], config: NetworkConfig) -> Tensor:
         counts[seen] += 1
     if not counts.all():
         missing = [organ for organ, n in zip(config.organs, counts[1:], strict=True) if n == 0]
-        raise DatasetError(f"No training case has a contour of {', '.join(missing)}; leave these organs out of the configuration.")
+        raise DatasetError(
+            f"No training case has a contour of {', '.join(missing)}; leave these organs out of the configuration."
+        )
     return torch.tensor(sums / counts, dtype=torch.float32)
 
 

@@ -44,7 +44,9 @@ def train_bundle(
     options = read_options(config_file)
     config = preset(preset_name, **{"organs": source.organs, **options["network"]})
     if config.organs != source.organs:
-        raise DatasetError(f"Configuration organs are {config.organs}; the data set's labels are {source.organs}, in this order.")
+        raise DatasetError(
+            f"Configuration organs are {config.organs}; the data set's labels are {source.organs}, in this order."
+        )
     unknown = [name for name in stages if name not in STAGES]
     if unknown:
         raise DatasetError(f"Stage {', '.join(unknown)} is unknown; choose from {', '.join(STAGES)}.")
@@ -62,7 +64,9 @@ def train_bundle(
         for needed in STAGES[name].needs:
             _load_best(model, out / f"{needed}.best.safetensors", name)
         settings = _settings({**options["settings"], **options["stages"].get(name, {})})
-        validator = Validator(_subset(validating, settings), config, settings.precision, "dice" if name == "snet" else "localization")
+        validator = Validator(
+            _subset(validating, settings), config, settings.precision, "dice" if name == "snet" else "localization"
+        )
         best = train_stage(model, STAGES[name], training, config, settings, augmentation, out, validator, resume)
         state = _load_best(model, best, name)
         history[name] = {"steps": settings.steps, "best_step": state["step"], "validation": state["scores"]}
