@@ -38,6 +38,8 @@ BACKGROUND, TEXT, DIM, ACCENT = "#101214", "#e8eaed", "#8b9096", "#ffd866"
 DPI = 150
 LARGEST_IN = (8.6, 9.0)  # width and height of the three slices together, inches
 GAP_IN, EDGE_IN, FOOTER_IN = 0.08, 0.14, 0.3
+NARROW_IN = 2.5  # a slice narrower than this has its title in two lines, clear of the letter at its top
+LONGEST_NAME = 18  # characters that fit beside a volume; TG-263 names have 16 at most
 LEGEND_WIDTH_IN, ROW_IN = 2.45, 0.205  # one legend column; one legend row
 
 
@@ -54,8 +56,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Scene:
-    """The scan and its labels on the upright grid, cut to the part that is worth showing. ``results``: those found
-    first."""
+    """The scan and its labels on the upright grid, cut to the part that is worth showing."""
 
     hu: np.ndarray
     labels: np.ndarray
@@ -70,13 +71,18 @@ def overview(volume: Volume, segmentation: Segmentation, path: Path | str, overw
     ``volume`` and ``segmentation`` must share their grid (InputError). Raises OutputError.
     """
     check_output(path, overwrite, (".png",))
+    figure = draw(volume, segmentation)
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png", metadata={"Title": "FocusNet overview", "Description": FOOTER})
+
+
+def draw(volume: Volume, segmentation: Segmentation) -> Figure:
+    """The picture of ``overview`` as a matplotlib Figure, to show in a notebook or to save in another format."""
     if not volume.geometry.same_grid_as(segmentation.geometry):
         raise InputError(
             "The scan and the segmentation lie on different grids; the segmentation of this very scan is expected."
         )
-    figure = _figure(_scene(volume, segmentation), segmentation.provenance)
-    with atomic_path(path) as partial:
-        figure.savefig(partial, format="png", metadata={"Title": "FocusNet overview", "Description": FOOTER})
+    return _figure(_scene(volume, segmentation), segmentation.provenance)
 
 
 def choose_slices(labels: np.ndarray, values: Sequence[int]) -> tuple[int, int, int]:
@@ -231,7 +237,8 @@ def _annotate(axes: Axes, panel: Panel, place: str, wide: float, high: float) ->
     ):
         axes.text(x, y, text, ha=horizontal, va=vertical, **letter)
     note: dict[str, Any] = {"color": TEXT, "fontsize": 8, **common}
-    axes.text(0.012, 0.985, f"{panel.title}  {place}", ha="left", va="top", **note)
+    narrow = axes.bbox.width / DPI < NARROW_IN
+    axes.text(0.012, 0.985, f"{panel.title}{chr(10) if narrow else '  '}{place}", ha="left", va="top", **note)
     bar = next((length for length in (100, 50, 20, 10) if length <= 0.3 * wide), 5)
     x0, y0 = 0.03 * wide, 0.03 * high
     edge = [withStroke(linewidth=3.2, foreground="black")]
@@ -271,7 +278,9 @@ def _legend(
             face = _rgb(result) if result.label in drawn else "none"
             axes.add_patch(Rectangle((x, y - 0.055), 0.15, 0.11, facecolor=face, edgecolor=_rgb(result), linewidth=1.2))
         color = DIM if empty else TEXT
-        axes.text(x + 0.25, y, result.organ.name, color=color, fontsize=8.5, va="center")
+        name = result.organ.name
+        name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        axes.text(x + 0.25, y, name, color=color, fontsize=8.5, va="center")
         edge = column * wide + min(wide, 1.06 * LEGEND_WIDTH_IN) - 0.22
         size = "not found" if empty else f"{result.volume_ml:.{1 if result.volume_ml >= 1 else 2}f} ml"
         axes.text(edge, y, size, color=color, fontsize=8.5, va="center", ha="right")

@@ -44,7 +44,9 @@ class Scene:
 
     def __init__(self) -> None:
         self.scene = slicer.vtkMRMLScene()
-        self.logic = slicer.vtkSlicerSegmentationsModuleLogic()  # registers the rules that make surfaces from label maps
+        self.logic = (
+            slicer.vtkSlicerSegmentationsModuleLogic()
+        )  # registers the rules that make surfaces from label maps
         self.logic.SetMRMLScene(self.scene)
         self.node = self.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Segmentation")
 
