@@ -207,7 +207,7 @@ def _draw(axes: Axes, scene: Scene, panel: Panel, at: tuple[int, int, int]) -> N
     axes.plot([(at[column_axis] + 0.5) * column_mm] * 2, [0, high], **line)
     for result in scene.results:
         _contour(axes, labels == result.label, result, row_mm, column_mm)
-    _annotate(axes, panel, _place(scene.geometry, panel), wide, high)
+    _annotate(axes, panel, scene.geometry, wide, high)
     axes.set_xlim(0, wide)
     axes.set_ylim(0, high)
 
@@ -224,7 +224,10 @@ def _contour(axes: Axes, mask: np.ndarray, result: OrganResult, row_mm: float, c
     lines.set_path_effects([withStroke(linewidth=2.4, foreground=(0, 0, 0, 0.55))])
 
 
-def _annotate(axes: Axes, panel: Panel, place: str, wide: float, high: float) -> None:
+def _annotate(axes: Axes, panel: Panel, geometry: Geometry, wide: float, high: float) -> None:
+    place = _place(geometry, panel)
+    # the same bar in all three slices, as they share one scale
+    shortest_mm = min(n * s for n, s in zip(geometry.shape_zyx[1:], geometry.spacing_mm_zyx[1:], strict=True))
     shade = [withStroke(linewidth=2.0, foreground="black")]
     common: dict[str, Any] = {"path_effects": shade, "transform": axes.transAxes}
     letter: dict[str, Any] = {"color": ACCENT, "fontsize": 10, "weight": "bold", **common}
@@ -239,7 +242,7 @@ def _annotate(axes: Axes, panel: Panel, place: str, wide: float, high: float) ->
     note: dict[str, Any] = {"color": TEXT, "fontsize": 8, **common}
     narrow = axes.bbox.width / DPI < NARROW_IN
     axes.text(0.012, 0.985, f"{panel.title}{chr(10) if narrow else '  '}{place}", ha="left", va="top", **note)
-    bar = next((length for length in (100, 50, 20, 10) if length <= 0.3 * wide), 5)
+    bar = next((length for length in (100, 50, 20, 10) if length <= 0.35 * shortest_mm), 5)
     x0, y0 = 0.03 * wide, 0.03 * high
     edge = [withStroke(linewidth=3.2, foreground="black")]
     axes.plot([x0, x0 + bar], [y0, y0], color=TEXT, linewidth=2.0, solid_capstyle="butt", path_effects=edge)
