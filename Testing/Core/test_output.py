@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
-from focusnet.errors import OutputError
+from focusnet.errors import InputError, OutputError
 from focusnet.io.nifti_out import names_path, read_label_map, write_nifti
 from focusnet.io.output import atomic_path, check_output
 from focusnet.io.report import write_report
@@ -205,3 +207,50 @@ def test_nibabel_sees_the_right_parotid_on_the_patients_right(tmp_path: Path) ->
     ours = result.geometry.index_to_mm(np.argwhere(result.mask("Parotid_R"))).mean(axis=0)
     theirs = nibabel.affines.apply_affine(image.affine, voxels).mean(axis=0)
     np.testing.assert_allclose(theirs, ours * (-1, -1, 1), atol=1e-3)  # NIfTI counts to the right and front
+
+
+def label_map(folder: Path, array: np.ndarray, names: object = None) -> Path:
+    sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / "map.nrrd"))
+    if names is not None:
+        (folder / "map.labels.json").write_text(names if isinstance(names, str) else json.dumps(names))
+    return folder / "map.nrrd"
+
+
+def test_a_label_map_of_ones_own_is_read_by_any_known_name_and_unnamed_values_are_background(tmp_path: Path) -> None:
+    array = np.zeros((3, 4, 5), np.float32)  # some programs store labels as whole floating-point numbers
+    array[0], array[1], array[2] = 4, 250, 1000
+    back = read_label_map(label_map(tmp_path, array, {"Parotid-Lt": 250, "GTV": 4, "Larynx": 9}))
+    assert [(r.organ.name, r.label, r.found) for r in back.results] == [
+        ("Parotid_L", 250, True),
+        ("GTV", 4, True),
+        ("Larynx", 9, False),
+    ]
+    assert set(np.unique(back.labels)) == {0, 4, 250}
+    assert [r.organ.name for r in read_label_map(tmp_path / "map.nrrd", {"Brainstem": 4}).results] == ["Brainstem"]
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (None, r"without names. Put them beside it in map.labels.json"),
+        ("{", "cannot be read as label names"),
+        ([1], "cannot be read as label names"),
+        ({"Larynx": 0}, "label 0 of Larynx is outside 1 to 255"),
+        ({"Larynx": 300}, "label 300 of Larynx is outside 1 to 255"),
+        ({}, "empty or gives one value twice"),
+        ({"Larynx": 1, "Brainstem": 1}, "empty or gives one value twice"),
+        ({"Parotid_L": 1, "Parotid-Lt": 2}, "'Parotid_L' and 'Parotid-Lt' are both Parotid_L"),
+    ],
+)
+def test_a_table_of_names_that_could_be_misread_is_refused(names: object, words: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words) as error:
+        read_label_map(label_map(tmp_path, np.ones((2, 3, 4), np.uint8), names))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "array", [np.full((2, 3, 4), 0.5, np.float32), np.full((2, 3, 4), np.nan, np.float32), np.ones((3, 4), np.uint8)]
+)
+def test_an_image_that_is_no_label_map_is_refused(array: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a label map"):
+        read_label_map(label_map(tmp_path, array, {"Larynx": 1}))
