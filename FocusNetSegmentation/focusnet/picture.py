@@ -220,8 +220,8 @@ def _contour(axes: Axes, mask: np.ndarray, result: OrganResult, row_mm: float, c
     x = (np.arange(padded.shape[1]) - 0.5) * column_mm
     color = _rgb(result)
     axes.contourf(x, y, padded, levels=[0.5, 2.0], colors=[color], alpha=0.22)
-    lines = axes.contour(x, y, padded, levels=[0.5], colors=[color], linewidths=1.3)
-    lines.set_path_effects([withStroke(linewidth=2.4, foreground=(0, 0, 0, 0.55))])
+    axes.contour(x, y, padded, levels=[0.5], colors=["black"], alpha=0.55, linewidths=2.4)  # light organs lie on bone too
+    axes.contour(x, y, padded, levels=[0.5], colors=[color], linewidths=1.3)
 
 
 def _annotate(axes: Axes, panel: Panel, geometry: Geometry, wide: float, high: float) -> None:
