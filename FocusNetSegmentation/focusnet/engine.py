@@ -47,33 +47,25 @@ class TorchEngine:
         self.device = device
         network: FocusNet = bundle.build()
         self.network = network.to(device=device.torch_device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        if device.torch_device.type != "cpu":
-            self.network = self.network.to(dtype=device.dtype)
+        for module in self.network.modules():
+            # batch norm keeps its fp32 statistics on the CPU, where it takes bf16 input as it is
+            if device.torch_device.type != "cpu" or not isinstance(module, torch.nn.BatchNorm3d):
+                for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+                    if tensor.is_floating_point():
+                        tensor.data = tensor.data.to(device.dtype)
 
     @torch.inference_mode()
     def run(self, ct: np.ndarray) -> ChunkOutput:
-        with self._precision():
-            features, scores = self.network.snet(self._tensor(ct))
-            probabilities = scores[0].float().softmax(dim=0).cpu().numpy()
-            heatmaps = (
-                self.network.solnet(features)[0].float().cpu().numpy() if self.network.solnet is not None else None
-            )
+        tensor = torch.from_numpy(np.ascontiguousarray(ct))[None, None]  # (1, 1, D, H, W)
+        features, scores = self.network.snet(tensor.to(self.device.torch_device, self.device.dtype))
+        heatmaps = self.network.solnet(features)[0].float().cpu().numpy() if self.network.solnet is not None else None
+        probabilities = scores[0].softmax(dim=0, dtype=torch.float32).cpu().numpy()
         return ChunkOutput(probabilities, heatmaps, features if len(self.network.sosnets) else None)
 
     @torch.inference_mode()
     def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> np.ndarray:
-        with self._precision():
-            scores, _ = self.network.sosnets[organ](features, ct.to(features.device, features.dtype))
+        scores, _ = self.network.sosnets[organ](features, ct.to(features.device, features.dtype))
         return scores[0, 0].float().sigmoid().cpu().numpy()
-
-    def _tensor(self, ct: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(ct))[None, None]  # (1, 1, D, H, W)
-        dtype = torch.float32 if self.device.torch_device.type == "cpu" else self.device.dtype
-        return tensor.to(self.device.torch_device, dtype)
-
-    def _precision(self) -> torch.autocast:
-        on_cpu = self.device.torch_device.type == "cpu"
-        return torch.autocast("cpu", torch.bfloat16, enabled=on_cpu and self.device.precision == "bf16")
 
 
 class OpenVinoEngine:

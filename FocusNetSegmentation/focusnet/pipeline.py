@@ -94,15 +94,17 @@ def run_networks(
     localizer = Localizer(config, ct.shape)
     values = np.arange(len(config.organs) + 1)
     small = np.array([config.organs.index(o) + 1 for o in config.small_organs], int)
+    large = np.delete(values, small)
     for slab in stream_slabs(ct, engine, config, chunk_slices):
         probabilities = slab.output.probabilities
-        everything.add(probabilities, values)
+        channels = list(probabilities)
+        everything.add(channels, values)
         if large_only is not None:
-            large = np.delete(probabilities, small, axis=0)
-            large[0] += probabilities[small].sum(axis=0)
-            large_only.add(large, np.delete(values, small))
+            background = probabilities[0] + probabilities[small].sum(axis=0)
+            large_only.add([background, *(channels[v] for v in large[1:])], large)
         localizer.add(slab)
         done = (slab.start + probabilities.shape[1]) / ct.shape[0]
+        del slab, probabilities, channels  # the next chunk needs the room
         report(
             Progress("Segmenting all organs", 0.05 + 0.8 * done, f"slice {round(done * ct.shape[0])} of {ct.shape[0]}")
         )

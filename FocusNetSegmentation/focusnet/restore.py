@@ -82,37 +82,39 @@ class StreamingArgmax:
         self.labels = np.zeros(target.shape_zyx, np.uint8)
         self.maps = axis_maps(target, network)
         self.slices = network.shape_zyx[0]
-        self._carried: np.ndarray | None = None  # the last slice of the slab before: interpolation crosses slabs
+        self._carried: list[np.ndarray] | None = None  # the last slice of the slab before: interpolation crosses slabs
         self._next = 0
 
-    def add(self, probabilities: np.ndarray, values: np.ndarray) -> None:
-        """Add the next slab: ``probabilities`` (K, n, H, W), channel 0 background, each voxel's sum 1; ``values`` (K,) labels."""
+    def add(self, channels: list[np.ndarray], values: np.ndarray) -> None:
+        """Add the next slab: K ``channels`` (n, H, W) of probabilities, background first, that sum to 1 in each voxel, and their
+        K label ``values``. The slab is read, not copied: only its last slice is kept."""
         start = self._next
-        self._next += probabilities.shape[1]
+        self._next += channels[0].shape[0]
         if self._carried is not None:
-            probabilities = np.concatenate([self._carried, probabilities], axis=1)
-            start -= 1
+            # outputs between the slab before and this one see one slice of each
+            between = [np.concatenate([last, channel[:1]]) for last, channel in zip(self._carried, channels, strict=True)]
+            self._write(between, values, start - 1, self._outputs(start - 1, start))
         last_slab = self._next >= self.slices
-        self._carried = None if last_slab else probabilities[:, -1:].copy()
-        z_map = self.maps[0]
-        # outputs between the slab's first and last slice; the last slice itself waits for the next slab
-        stop = int(np.searchsorted(z_map.lower, self._next - 1)) if not last_slab else len(z_map)
-        begin = int(np.searchsorted(z_map.lower, start))
-        if stop > begin:
-            self._write(probabilities, values, start, slice(begin, stop))
+        self._carried = None if last_slab else [channel[-1:].copy() for channel in channels]
+        self._write(channels, values, start, self._outputs(start, self.slices if last_slab else self._next - 1))
 
-    def _write(self, probabilities: np.ndarray, values: np.ndarray, start: int, outputs: slice) -> None:
+    def _outputs(self, low: int, high: int) -> slice:
+        """The outputs whose lower network slice is in ``low`` .. ``high - 1``."""
+        lower = self.maps[0].lower
+        return slice(int(np.searchsorted(lower, low)), int(np.searchsorted(lower, high)))
+
+    def _write(self, channels: list[np.ndarray], values: np.ndarray, start: int, outputs: slice) -> None:
         z_map, y_map, x_map = self.maps
-        if not len(y_map) or not len(x_map):
+        if outputs.stop <= outputs.start or not len(y_map) or not len(x_map):
             return
         whole = (outputs, slice(0, len(y_map)), slice(0, len(x_map)))
-        best = self._interpolated(probabilities[0], start, whole)
+        best = self._interpolated(channels[0], start, whole)
         offset = (z_map.first, y_map.first, x_map.first)
         target = self.labels[tuple(slice(o + s.start, o + s.stop) for o, s in zip(offset, whole, strict=True))]
         # A winner has at least 1/K, and interpolation never exceeds its corners: elsewhere this class cannot win.
         threshold = (1.0 / len(values)) * (1 - 1e-3)
-        for channel in range(1, len(values)):
-            box = _bounding_box(probabilities[channel] >= threshold)
+        for channel, value in zip(channels[1:], values[1:], strict=True):
+            box = _bounding_box(channel >= threshold)
             if box is None:
                 continue
             (z0, z1), (y0, y1), (x0, x1) = box
@@ -124,10 +126,10 @@ class StreamingArgmax:
             )
             if any(s.stop <= s.start for s in part):
                 continue
-            score = self._interpolated(probabilities[channel], start, part)
+            score = self._interpolated(channel, start, part)
             local = (slice(part[0].start - outputs.start, part[0].stop - outputs.start), part[1], part[2])
             wins = score > best[local]
-            target[local][wins] = values[channel]
+            target[local][wins] = value
             np.copyto(best[local], score, where=wins)
 
     def _interpolated(self, channel: np.ndarray, start: int, part: tuple[slice, slice, slice]) -> np.ndarray:

@@ -75,7 +75,7 @@ def test_slabs_give_the_same_labels_as_interpolating_every_class_at_once(cuts: t
     stream = StreamingArgmax(target, network)
     start = 0
     for cut in cuts:
-        stream.add(probabilities[:, start : start + cut], np.arange(6))
+        stream.add(list(probabilities[:, start : start + cut]), np.arange(6))
         start += cut
     assert np.array_equal(stream.labels, expected)
     assert len(np.unique(expected)) == 6

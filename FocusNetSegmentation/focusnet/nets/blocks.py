@@ -60,8 +60,8 @@ class SEResBlock(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Conv3d(in_channels, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.relu(self.norm1(x)))
-        y = self.conv2(F.relu(self.norm2(y)))
+        y = self.conv1(F.relu(self.norm1(x), inplace=True))
+        y = self.conv2(F.relu(self.norm2(y), inplace=True))
         return self.gate(y) + self.shortcut(x)
 
 
@@ -76,10 +76,10 @@ class DenseASPP(nn.Module):
         self.layers = nn.ModuleList(
             nn.Sequential(
                 nn.BatchNorm3d(in_channels + i * growth),
-                nn.ReLU(),
+                nn.ReLU(inplace=True),
                 nn.Conv3d(in_channels + i * growth, growth, 1, bias=False),
                 nn.BatchNorm3d(growth),
-                nn.ReLU(),
+                nn.ReLU(inplace=True),
                 nn.Conv3d(growth, growth, 3, padding=(1, rate, rate), dilation=(1, rate, rate), bias=False),
             )
             for i, rate in enumerate(rates)

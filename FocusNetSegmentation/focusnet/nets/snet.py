@@ -63,5 +63,7 @@ class SNet(nn.Module):
         for skip, decoder in zip(self.skips, self.decoders, strict=True):
             shallow = kept.pop()
             x = F.interpolate(x, size=shallow.shape[2:], mode="trilinear", align_corners=False)
-            x = decoder(torch.cat([x, skip(shallow)], dim=1))
+            x = torch.cat([x, skip(shallow)], dim=1)
+            del shallow  # at full resolution each of these is the largest thing in memory
+            x = decoder(x)
         return x  # (B, 32 * width, D, H, W)
