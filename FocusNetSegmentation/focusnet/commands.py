@@ -12,7 +12,8 @@ from .bundle import ModelBundle, available_bundles, install_bundle, load_bundle
 from .errors import FocusNetError, InputError
 from .io import read_volume
 from .io.checks import check_ct
-from .io.output import atomic_path, check_output
+from .io.nifti_out import names_path
+from .io.output import atomic_path, check_output, ensure_folder
 from .io.report import write_report
 from .progress import json_line
 from .segmentation import Segmentation
@@ -26,9 +27,7 @@ IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
 def segment(options: argparse.Namespace) -> int:
     """Everything that can be refused is refused before the networks run."""
     _check_kind(options.output, options.dicom)
-    for path in (options.output, options.report, options.picture):
-        if path is not None:
-            check_output(path, options.overwrite)
+    _check_outputs(options.output, options.report, options.picture, options.overwrite)
     bundle = _check_engine(options)
     volume = _read(options.input, options)
     result = _run(volume, bundle, options)
@@ -49,7 +48,6 @@ def segment(options: argparse.Namespace) -> int:
 
 def batch(options: argparse.Namespace) -> int:
     """Each scan on its own: a bad one is written to summary.csv with its reason, and the rest go on."""
-    from .io.output import ensure_folder
 
     scans = find_scans(options.input)
     bundle = _check_engine(options)
@@ -123,7 +121,6 @@ def _holds_dicom(folder: Path) -> bool:
 
 
 def demo(options: argparse.Namespace) -> int:
-    from .io.output import ensure_folder
     from .phantom import write_phantom
     from .picture import overview
 
@@ -131,8 +128,7 @@ def demo(options: argparse.Namespace) -> int:
     outputs = [out / "organs.seg.nrrd", out / "report.json", out / "overview.png"]
     bundle = _check_engine(options)
     ensure_folder(out)
-    for path in outputs:
-        check_output(path, options.overwrite)
+    _check_outputs(*outputs, options.overwrite)
     source = options.input
     if source is None:
         print(f"Making a synthetic head-and-neck phantom in {out} ...", file=sys.stderr, flush=True)
@@ -265,6 +261,17 @@ def _check_kind(output: Path, dicom: str | None) -> None:
         raise InputError(
             f"Output {output.name} and --dicom {dicom} do not fit; a .dcm output needs --dicom rtstruct or --dicom seg, other outputs neither."
         )
+
+
+def _check_outputs(output: Path, report: Path | None, picture: Path | None, overwrite: bool) -> None:
+    """Refuse now what would be refused after the run."""
+    check_output(output, overwrite)
+    if output.name.lower().endswith((".nii", ".nii.gz")):
+        check_output(names_path(output), overwrite)
+    if report is not None:
+        check_output(report, overwrite)
+    if picture is not None:
+        check_output(picture, overwrite, (".png",))
 
 
 def _write(result: Segmentation, volume: Volume, output: Path, dicom: str | None, overwrite: bool) -> None:

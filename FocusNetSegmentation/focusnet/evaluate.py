@@ -96,22 +96,22 @@ def evaluate_files(
         check_output(out, overwrite)
     rows: list[OrganScores] = []
     for case, ours, theirs in _pairs(Path(predicted), Path(reference)):
-        rows.extend(evaluate(read_segmentation(ours), read_segmentation(theirs), organs, tolerance_mm, case))
+        rows.extend(evaluate(read_segmentation(ours), read_segmentation(theirs, organs), organs, tolerance_mm, case))
     if out is not None:
         write_csv(rows, out)
     return text_table(rows, tolerance_mm)
 
 
-def read_segmentation(path: Path) -> Segmentation:
-    """A ``.seg.nrrd``, or a label map with its names beside it."""
+def read_segmentation(path: Path, organs: Sequence[str] | None = None) -> Segmentation:
+    """A ``.seg.nrrd``, or a label map with its names beside it. ``organs`` reads only these, past others that overlap."""
     if path.name.lower().endswith(".seg.nrrd"):
-        return read_seg_nrrd(path)
+        return read_seg_nrrd(path, organs)
     if not path.exists():
         raise InputError(f"{path} does not exist; a segmentation ({', '.join(SUFFIXES)}) is expected.")
     if not path.name.lower().endswith(SUFFIXES):
         raise InputError(f"{path} is not a known kind of segmentation; {', '.join(SUFFIXES)} is expected.")
     if path.name.lower().endswith(".nrrd") and not names_path(path).is_file():
-        return read_seg_nrrd(path)
+        return read_seg_nrrd(path, organs)
     return read_label_map(path)
 
 
