@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,9 +90,13 @@ class OpenVinoEngine:
         self.sosnets = network.sosnets
         rows, columns = bundle.config.crop_size_yx
         self.chunk_slices = chunk_slices
-        example = torch.zeros(1, 1, chunk_slices, rows, columns)
-        with torch.inference_mode():
-            converted = ov.convert_model(_Stages(network).eval(), example_input=example, input=[list(example.shape)])
+        # traced on the smallest input that can be pooled (tracing runs the network once), then fixed to the chunk's size
+        smallest = bundle.config.in_plane_multiple
+        example = torch.zeros(1, 1, bundle.config.z_multiple, smallest, smallest)
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own words about tracing
+            converted = ov.convert_model(_Stages(network).eval(), example_input=example)
+        converted.reshape([1, 1, chunk_slices, rows, columns])
         hint = {"INFERENCE_PRECISION_HINT": "bf16" if device.precision == "bf16" else "f32"}
         self.compiled = ov.Core().compile_model(converted, "CPU", hint)
         self.has_sol = network.solnet is not None
