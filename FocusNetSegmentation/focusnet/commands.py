@@ -125,7 +125,7 @@ def demo(options: argparse.Namespace) -> int:
     from .picture import overview
 
     out: Path = options.output
-    outputs = [out / "organs.seg.nrrd", out / "report.json", out / "overview.png"]
+    outputs = (out / "organs.seg.nrrd", out / "report.json", out / "overview.png")
     bundle = _check_engine(options)
     ensure_folder(out)
     _check_outputs(*outputs, options.overwrite)

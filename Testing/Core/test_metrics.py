@@ -169,5 +169,5 @@ def test_files_and_folders_of_either_format_can_be_compared(tmp_path: Path) -> N
     (tmp_path / "theirs" / "b.nii.gz").unlink()
     with pytest.raises(InputError, match="no reference for b"):
         evaluate_files(tmp_path / "ours", tmp_path / "theirs")
-    with pytest.raises(InputError, match="(?i)it has Parotid_L, Parotid_R"):
+    with pytest.raises(InputError, match=r"(?i)it has Parotid_L, Parotid_R"):
         evaluate_files(tmp_path / "ours" / "a.seg.nrrd", tmp_path / "theirs" / "a.nii.gz", organs=["Lens_L"])

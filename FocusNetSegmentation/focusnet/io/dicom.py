@@ -66,7 +66,7 @@ def read_dicom_folder(folder: Path, series: str | None = None) -> Volume:
     if any(h.get("RescaleIntercept") is None for h in headers):
         notes.append("The series has no rescale intercept: stored values were taken as they are.")
     description = str(ordered[0].get("SeriesDescription") or uid)
-    return Volume(array, geometry, f"DICOM series {description}", _uids(ordered), tuple(notes))
+    return Volume(array, geometry, f"DICOM series {description}", _uids(ordered, files), tuple(notes))
 
 
 def _headers_by_series(folder: Path) -> dict[str, list[tuple[Path, pydicom.Dataset]]]:
@@ -200,13 +200,14 @@ def _pixels(path: Path) -> np.ndarray:
         ) from problem
 
 
-def _uids(headers: Sequence[pydicom.Dataset]) -> dict[str, Any]:
+def _uids(headers: Sequence[pydicom.Dataset], files: Sequence[Path]) -> dict[str, Any]:
     first = headers[0]
     return {
         "study": str(first.get("StudyInstanceUID", "")),
         "series": str(first.get("SeriesInstanceUID", "")),
         "frame_of_reference": str(first.get("FrameOfReferenceUID", "")),
         "sop_class": str(first.SOPClassUID),
+        "files": [str(path) for path in files],  # in the order of the instances: a DICOM SEG copies from their headers
         "instances": [str(h.get("SOPInstanceUID", "")) for h in headers],
         "patient": {tag: str(first.get(tag, "") or "") for tag in PATIENT_TAGS},
     }
