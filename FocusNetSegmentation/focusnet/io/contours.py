@@ -24,7 +24,7 @@ def slice_contours(mask: np.ndarray) -> list[np.ndarray]:
 
     padded = np.pad(mask.astype(np.float32), 1)  # parts at the border are closed
     generator = contour_generator(z=padded, fill_type=FillType.OuterOffset)
-    polygons, offsets = generator.filled(0.5, np.inf)  # type: ignore[misc] - OuterOffset gives two lists
+    polygons, offsets = generator.filled(0.5, np.inf)  # type: ignore[misc]
     contours = []
     for points, starts in zip(polygons, offsets, strict=True):
         rings = [np.asarray(points[a:b], dtype=float)[:-1] - 1.0 for a, b in pairwise(starts)]
