@@ -71,7 +71,7 @@ def reference(case: Case, organs: tuple[str, ...]) -> Segmentation:
     return Segmentation(case.labels, case.geometry, tuple(results))
 
 
-def stored_otherwise(volume: Volume, result: Segmentation, bundle, options) -> float:  # noqa: ANN001
+def stored_otherwise(volume: Volume, result: Segmentation, bundle, options) -> float:
     """Lowest DSC of an organ between a scan and the same scan stored with y, x, z as its axes and z, x reversed."""
     array = np.ascontiguousarray(np.transpose(volume.array, (1, 2, 0))[:, ::-1, ::-1])
     g = volume.geometry
@@ -86,7 +86,9 @@ def stored_otherwise(volume: Volume, result: Segmentation, bundle, options) -> f
 
 
 def print_table(rows: list[OrganScores], peaks: dict[str, list[tuple[float, float]]], worst: float) -> None:
-    print("| organ | scans | DSC | median DSC | lowest | HD95 average, mm | HD95 maximum, mm | mean surface distance, mm | missed |")
+    print(
+        "| organ | scans | DSC | median DSC | lowest | HD95 average, mm | HD95 maximum, mm | mean surface distance, mm | missed |"
+    )
     print("|---|---|---|---|---|---|---|---|---|")
     summaries = summarise(rows)
     for s in summaries:
@@ -99,7 +101,9 @@ def print_table(rows: list[OrganScores], peaks: dict[str, list[tuple[float, floa
     print(f"Mean DSC of all organs: {np.mean([s.dsc_mean for s in summaries]):.4f}")
     for organ, values in peaks.items():
         high, error = np.array(values).T
-        print(f"{organ}: heat-map maximum {error.mean():.1f} mm from the centre (median {np.median(error):.1f}), peak {high.min():.2f} to {high.max():.2f}")
+        print(
+            f"{organ}: heat-map maximum {error.mean():.1f} mm from the centre (median {np.median(error):.1f}), peak {high.min():.2f} to {high.max():.2f}"
+        )
     print(f"Stored flipped and reordered, the first {STORED_OTHERWISE} scans: lowest DSC of an organ {worst:.4f}")
     low = [f"{r.case} {r.organ} {r.dsc:.2f}" for r in rows if r.dsc < 0.4]
     print(f"DSC below 0.4: {'; '.join(low)}")

@@ -30,7 +30,9 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> tuple[Volume, Segmentation
     return read, replace(reference, geometry=read.geometry, provenance={"model": "tiny"})
 
 
-def test_organs_come_back_voxel_for_voxel_with_codes_and_the_algorithms_name(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
+def test_organs_come_back_voxel_for_voxel_with_codes_and_the_algorithms_name(
+    case: tuple[Volume, Segmentation], tmp_path: Path
+) -> None:
     volume, reference = case
     left_out = write_dicom_seg(reference, volume, tmp_path / "seg.dcm")
     masks = read_dicom_seg(tmp_path / "seg.dcm", volume)
@@ -48,7 +50,9 @@ def test_organs_come_back_voxel_for_voxel_with_codes_and_the_algorithms_name(cas
     assert kind.SegmentedPropertyTypeModifierCodeSequence[0].CodeValue == "7771000"
 
 
-def test_a_ct_that_is_not_dicom_is_refused_with_the_alternative(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
+def test_a_ct_that_is_not_dicom_is_refused_with_the_alternative(
+    case: tuple[Volume, Segmentation], tmp_path: Path
+) -> None:
     volume, reference = case
     with pytest.raises(InputError, match=r"did not come from DICOM.*seg\.nrrd"):
         write_dicom_seg(reference, replace(volume, dicom_uids={}), tmp_path / "seg.dcm")
@@ -62,5 +66,19 @@ def test_the_command_writes_dicom(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     out = tmp_path / "o.dcm"
     assert main(["segment", str(tmp_path / "p" / "dicom"), "-o", str(out), "--dicom", kind, "--model", "random"]) == 0
     assert pydicom.dcmread(out).Modality == kind.upper()
-    assert main(["segment", str(tmp_path / "p" / "ct.nrrd"), "-o", str(tmp_path / "n.dcm"), "--dicom", kind, "--model", "random"]) == 2
+    assert (
+        main(
+            [
+                "segment",
+                str(tmp_path / "p" / "ct.nrrd"),
+                "-o",
+                str(tmp_path / "n.dcm"),
+                "--dicom",
+                kind,
+                "--model",
+                "random",
+            ]
+        )
+        == 2
+    )
     assert not (tmp_path / "n.dcm").exists()

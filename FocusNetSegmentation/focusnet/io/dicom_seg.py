@@ -9,12 +9,11 @@ import numpy as np
 import pydicom
 from pydicom.uid import generate_uid
 
-from ..errors import InputError, OutputError
+from ..errors import InputError
 from ..segmentation import OrganResult, Segmentation
 from ..version import __version__
 from ..volume import Volume
-from .output import atomic_path, check_output
-from .rtstruct import check_source
+from .dicom_out import check_export, save_checked
 from .terminology import SIDES
 
 ANATOMICAL_STRUCTURE = ("123037004", "SCT", "Anatomical Structure")
@@ -26,23 +25,14 @@ def write_dicom_seg(segmentation: Segmentation, volume: Volume, path: Path | str
     Raises InputError for a CT that did not come from DICOM, whose UIDs are not whole or whose grid is another, and where
     highdicom is not installed; OutputError if the file read back (by pydicom alone) differs.
     """
-    path = Path(path)
-    check_output(path, overwrite, (".dcm",))
-    check_source(segmentation, volume, "DICOM SEG")
-    drawn = [r for r in segmentation.results if bool((segmentation.labels == r.label).any())]
-    if not drawn:
-        raise InputError("No organ has a voxel; there is nothing to write as DICOM SEG.")
+    drawn = check_export(segmentation, volume, Path(path), overwrite, "DICOM SEG")
     uncoded = [r.organ.name for r in drawn if not r.organ.snomed_code]
     if uncoded:
-        raise InputError(f"{', '.join(uncoded)}: no SNOMED code is known, which DICOM SEG needs; leave them out or write .seg.nrrd.")
+        raise InputError(
+            f"{', '.join(uncoded)}: no SNOMED code is known, which DICOM SEG needs; leave them out or write .seg.nrrd."
+        )
     data = _segmentation_object(segmentation, volume, drawn)
-    with atomic_path(path) as partial:
-        data.save_as(partial)
-        problem = _difference(partial, segmentation, volume, drawn)
-        if problem:
-            kept = path.with_name(path.name + ".failed")
-            partial.rename(kept)
-            raise OutputError(f"{path}: the file read back differs ({problem}); it was not exported, see {kept}.")
+    save_checked(Path(path), data.save_as, lambda partial: _difference(partial, segmentation, volume, drawn))
     return [r.organ.name for r in segmentation.results if r not in drawn]
 
 
@@ -52,7 +42,9 @@ def _segmentation_object(segmentation: Segmentation, volume: Volume, drawn: list
         from highdicom.color import CIELabColor
         from highdicom.sr.coding import CodedConcept
     except ImportError as problem:
-        raise InputError('DICOM SEG needs highdicom, which is not installed: pip install "focusnet[dicom]".') from problem
+        raise InputError(
+            'DICOM SEG needs highdicom, which is not installed: pip install "focusnet[dicom]".'
+        ) from problem
     model = str(segmentation.provenance.get("model", "unknown model"))
     algorithm = hd.AlgorithmIdentificationSequence(
         name=f"FocusNetv2 {model}"[:64],

@@ -15,13 +15,13 @@ import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
-from ..errors import InputError, OutputError
+from ..errors import InputError
 from ..metrics import dice
 from ..segmentation import OrganResult, Segmentation
 from ..version import __version__
 from ..volume import Volume
 from .contours import slice_contours
-from .output import atomic_path, check_output
+from .dicom_out import check_export, save_checked
 from .rtstruct_read import read_rtstruct
 
 AGREEMENT = 0.99  # DSC that the file must reach against what was to be written
@@ -41,57 +41,18 @@ def write_rtstruct(
     every organ is. Raises InputError for a CT that did not come from DICOM, whose UIDs are not whole, or whose grid is another;
     OutputError if the file read back differs (it is kept as NAME.failed).
     """
-    path = Path(path)
-    check_output(path, overwrite, (".dcm",))
-    check_source(segmentation, volume, "RTSTRUCT")
-    drawn = [r for r in segmentation.results if bool((segmentation.labels == r.label).any())]
-    if not drawn:
-        raise InputError("No organ has a voxel; there is nothing to write as RTSTRUCT.")
+    drawn = check_export(segmentation, volume, Path(path), overwrite, "RTSTRUCT")
     states = dict(states or {})
     unknown = sorted(set(states.values()) - set(STATES))
     if unknown:
         raise InputError(f"Review state {', '.join(unknown)} is unknown; {', '.join(STATES)} are expected.")
     data = _structure_set(segmentation, volume, drawn, states)
-    with atomic_path(path) as partial:
-        data.save_as(partial, enforce_file_format=True)
-        problem = _difference(partial, segmentation, volume, drawn)
-        if problem:
-            kept = path.with_name(path.name + ".failed")
-            partial.rename(kept)
-            raise OutputError(f"{path}: the file read back differs ({problem}); it was not exported, see {kept}.")
+    save_checked(
+        Path(path),
+        lambda partial: data.save_as(partial, enforce_file_format=True),
+        lambda partial: _difference(partial, segmentation, volume, drawn),
+    )
     return [r.organ.name for r in segmentation.results if r not in drawn]
-
-
-def check_source(segmentation: Segmentation, volume: Volume, kind: str) -> None:
-    """Refuse what would point a planning system at the wrong slices."""
-    uids: dict[str, Any] = dict(volume.dicom_uids)
-    if not uids:
-        raise InputError(
-            f"{volume.source or 'The CT'} did not come from DICOM, so {kind} has no slices to point at; read the DICOM series, "
-            "or write .seg.nrrd instead."
-        )
-    missing = [key for key in ("study", "series", "frame_of_reference", "sop_class") if not uids.get(key)]
-    if missing:
-        raise InputError(
-            f"{volume.source}: the series lacks {', '.join(missing)} UIDs, which {kind} needs; export the series again."
-        )
-    instances = list(uids["instances"])
-    if len(instances) != volume.geometry.shape_zyx[0] or not all(instances):
-        raise InputError(
-            f"{volume.source}: {sum(map(bool, instances))} of {volume.geometry.shape_zyx[0]} slices have an instance UID."
-        )
-    if len(set(instances)) != len(instances):
-        raise InputError(
-            f"{volume.source}: instance UIDs occur twice, so {kind} cannot tell the slices apart; export the series again."
-        )
-    if not segmentation.geometry.same_grid_as(volume.geometry):
-        raise InputError(f"The segmentation lies on another grid than {volume.source}; resample it to the CT first.")
-    for result in segmentation.results:
-        name = result.organ.name
-        if len(name) > 64 or not name.isascii() or "\\" in name:
-            raise InputError(
-                f"Organ name {name!r} does not fit DICOM (64 plain characters without a backslash); rename it."
-            )
 
 
 def _structure_set(
