@@ -49,8 +49,8 @@ class TorchEngine:
         network: FocusNet = bundle.build()
         self.network = network.to(device=device.torch_device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         for module in self.network.modules():
-            # batch norm keeps its fp32 statistics on the CPU, where it takes bf16 input as it is
-            if device.torch_device.type != "cpu" or not isinstance(module, torch.nn.BatchNorm3d):
+            # batch norm keeps its statistics in fp32 and takes half-precision input as it is
+            if not isinstance(module, torch.nn.BatchNorm3d):
                 for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
                     if tensor.is_floating_point():
                         tensor.data = tensor.data.to(device.dtype)
