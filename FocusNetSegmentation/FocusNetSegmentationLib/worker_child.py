@@ -1,0 +1,43 @@
+"""``focusnet`` as a child process that ends when its parent does, so that a crash of Slicer leaves nothing running.
+
+Started as ``PythonSlicer -m FocusNetSegmentationLib.worker_child segment ...``. The parent writes one line to stdin and keeps the
+pipe open. A stdin that ends without that line (a launcher that gives its child none) means nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+
+from .worker_protocol import HANDSHAKE, WORK_FOLDER_VARIABLE
+
+PARENT_GONE = 3  # exit status, which nobody is left to read
+
+
+def watch_parent(stdin: int = 0) -> None:
+    """Wait for stdin to end, then remove this run's temporary files and end. os.read, because a thread that waits inside
+    ``sys.stdin`` would disturb Python's shutdown."""
+    try:
+        if not os.read(stdin, len(HANDSHAKE)).startswith(HANDSHAKE[:6]):
+            return
+        while os.read(stdin, 1024):
+            pass
+    except OSError:
+        return
+    folder = os.environ.get(WORK_FOLDER_VARIABLE)
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(PARENT_GONE)
+
+
+def main() -> int:
+    threading.Thread(target=watch_parent, daemon=True).start()
+    from focusnet.cli import main as focusnet
+
+    return focusnet(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
