@@ -6,13 +6,19 @@ No torch, no SimpleITK: Slicer reads this before anything is installed.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from .organ_table import PAIRS, SINGLES, Row
 
 ORGAN_SETS = ("paper22", "pddca", "tcia-oars", "openkbp")
 _SIDES = {"_L": ("left", ("L", "Lt", "Left")), "_R": ("right", ("R", "Rt", "Right"))}
-_SIDE_WORDS = {"l": "left", "lt": "left", "left": "left", "r": "right", "rt": "right", "right": "right"}
+_SIDE_WORDS = {
+    **dict.fromkeys(("l", "lt", "left", "links", "sinistra"), "left"),
+    **dict.fromkeys(("r", "rt", "right", "rechts", "dextra"), "right"),
+}
+# where a new word starts without a space: "parotidLt", "LParotid"
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?:(?<=^[LR])|(?<=[\W_][LR]))(?=[A-Z][a-z])")
 
 
 @dataclass(frozen=True)
@@ -43,13 +49,14 @@ class Organ:
 
 
 def _key(name: str) -> str:
-    """Words of a name without case and punctuation, with every way of writing a side made equal and put last.
+    """Words of a name without case, accents and punctuation, with every way of writing a side made equal and put last.
 
-    "Parotid-Lt", "parotid_l", "Left parotid" and "L Parotid" have the same key; so "Glnd_L" cannot be taken for "Gland".
+    "Parotid-Lt", "parotid_l", "Left parotid" and "LParotid" have the same key; so "Glnd_L" cannot be taken for "Gland". Text in
+    another script stays part of the key: what cannot be read is not ignored.
     """
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    words = [w for w in re.split(r"[^a-z0-9]+", spaced.lower()) if w]
-    sides = [_SIDE_WORDS[w] for w in words if w in _SIDE_WORDS]
+    plain = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
+    words = [w for w in re.split(r"[\W_]+", _CAMEL.sub(" ", plain).lower()) if w]
+    sides = sorted({_SIDE_WORDS[w] for w in words if w in _SIDE_WORDS})
     rest = "".join(w for w in words if w not in _SIDE_WORDS)
     return rest + "".join(f"|{side}" for side in sides)
 
