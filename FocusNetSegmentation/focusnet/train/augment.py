@@ -49,17 +49,16 @@ def draw_sample(
     augmentation: Augmentation,
     rng: np.random.Generator,
     slices: int | None = None,
-    focus_organs: tuple[str, ...] = (),
 ) -> Sample:
     """A random crop of ``slices`` (default: ``config.chunk_slices``) network slices.
 
-    Half of the crops are placed on the centre of a random contoured organ (of ``focus_organs`` if given), the others anywhere
+    Half of the crops are placed on the centre of a random contoured organ, the others anywhere
     in the scan: organs that a few slices hold would otherwise be rare.
     """
     shape = (slices or config.chunk_slices, *config.crop_size_yx)
     linear_xyz, mirrored = _random_linear(augmentation, rng)
     center = np.array(case.center_mm_xyz)
-    center[2] = _random_z_mm(case, config, shape[0], rng, focus_organs)
+    center[2] = _random_z_mm(case, config, shape[0], rng)
     shift = rng.uniform(-1, 1, 3) * augmentation.shift_mm
     shift[2] = 0.0  # the random choice of slices is the shift along z
     to_case = _crop_to_case(case, config, shape, linear_xyz, center + shift)
@@ -117,16 +116,14 @@ def _random_linear(augmentation: Augmentation, rng: np.random.Generator) -> tupl
     return matrix, bool(mirrored)
 
 
-def _random_z_mm(
-    case: Case, config: NetworkConfig, slices: int, rng: np.random.Generator, focus_organs: tuple[str, ...]
-) -> float:
+def _random_z_mm(case: Case, config: NetworkConfig, slices: int, rng: np.random.Generator) -> float:
     spacing_z = config.spacing_mm_zyx[0]
     first = case.geometry.origin_mm_xyz[2]
     last = first + (case.geometry.shape_zyx[0] - 1) * case.geometry.spacing_mm_xyz[2]
     half = (slices - 1) / 2 * spacing_z
     low, high = first + half, last - half
-    choices = [o for o in case.centroids_mm_xyz if not focus_organs or o in focus_organs]
-    if choices and (focus_organs or rng.random() < 0.5):
+    choices = list(case.centroids_mm_xyz)
+    if choices and rng.random() < 0.5:
         organ_z = case.centroids_mm_xyz[choices[rng.integers(len(choices))]][2]
         wanted = organ_z + rng.uniform(-0.8, 0.8) * half
     else:

@@ -71,7 +71,7 @@ def train_stage(
         log(f"{stage.name}: resumed at step {run.step}")
     context = StageContext(config, settings, class_weights(mean_class_voxels(cases, config), settings.alpha_power))
     names = {id(p): n for n, p in model.named_parameters()}
-    usable = [c for c in cases if not stage.focus or set(c.centroids_mm_xyz) & set(config.small_organs)]
+    usable = [c for c in cases if not stage.small or set(c.centroids_mm_xyz) & set(config.small_organs)]
     if not usable:
         raise DatasetError(
             f"No training case has a contour of {', '.join(config.small_organs)}; stage {stage.name} needs one."
@@ -81,8 +81,7 @@ def train_stage(
     while run.step < settings.steps:
         rng = step_generator(settings.seed, stage.name, run.step)
         case = usable[case_index(settings.seed, stage.name, run.step, len(usable))]
-        focus = config.small_organs if stage.focus else ()
-        sample = draw_sample(case, config, augmentation, rng, settings.crop_slices or None, focus)
+        sample = draw_sample(case, config, augmentation, rng, settings.crop_slices or None)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate_factor(run.step, settings)
         optimizer.zero_grad(set_to_none=True)

@@ -50,12 +50,13 @@ Loss = Callable[[FocusNet, Sample, StageContext], Tensor]
 @dataclass(frozen=True)
 class Stage:
     """``trained``: names of FocusNet's parts whose weights move; the others are frozen, batch statistics included.
-    ``focus``: crops are placed on the small organs."""
+    ``small``: only cases with a contour of a small organ are of use. Crops lie
+    anywhere in them: a net that never saw the chest finds a larynx there."""
 
     name: str
     trained: tuple[str, ...]
     loss: Loss
-    focus: bool = False
+    small: bool = False
     needs: tuple[str, ...] = field(default=())  # stages that must have run before
 
 
@@ -93,7 +94,7 @@ def sol_loss(model: FocusNet, sample: Sample, context: StageContext) -> Tensor:
 
 STAGES = {
     "snet": Stage("snet", ("snet",), snet_loss),
-    "sol": Stage("sol", ("solnet",), sol_loss, focus=True, needs=("snet",)),
+    "sol": Stage("sol", ("solnet",), sol_loss, small=True, needs=("snet",)),
 }
 
 
