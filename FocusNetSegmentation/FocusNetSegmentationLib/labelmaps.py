@@ -1,0 +1,95 @@
+"""Label maps as Slicer holds them: vtkOrientedImageData to and from NumPy, and when two of them say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+from .volumes import from_vtk, to_vtk
+
+
+def get_tag(segment: Any, name: str) -> str:
+    """A segment's tag, "" if it has none of that name."""
+    value = vtk.reference("")
+    return str(value.get()) if segment.GetTag(name, value) else ""
+
+
+def oriented_image(labels: np.ndarray, matrix_ras: np.ndarray) -> Any:
+    """vtkOrientedImageData of labels (z, y, x); ``matrix_ras``: index (x, y, z) to RAS mm. The voxels are copied once."""
+    image = slicer.vtkOrientedImageData()
+    image.SetDimensions(labels.shape[2], labels.shape[1], labels.shape[0])
+    scalars = numpy_to_vtk(np.ascontiguousarray(labels).ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
+    image.GetPointData().SetScalars(scalars)
+    image.SetGeometryFromImageToWorldMatrix(to_vtk(matrix_ras))
+    return image
+
+
+def voxels(image: Any) -> np.ndarray:
+    """(z, y, x), not a copy; empty for an image without voxels."""
+    scalars = image.GetPointData().GetScalars() if image is not None else None
+    if scalars is None:
+        return np.zeros((0, 0, 0), np.uint8)
+    x, y, z = image.GetDimensions()
+    return vtk_to_numpy(scalars).reshape(z, y, x)
+
+
+def image_matrix(image: Any) -> np.ndarray:
+    """4x4, index (x, y, z) to the node's own RAS mm."""
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return from_vtk(matrix)
+
+
+def same_grid(first: Any, second: Any) -> bool:
+    """The same voxel centres, and as many of them."""
+    return first.GetExtent() == second.GetExtent() and bool(
+        np.allclose(image_matrix(first), image_matrix(second), atol=1e-4)
+    )
+
+
+def same_voxels(now: Any, then: Any, labels: Iterable[tuple[int, int]]) -> list[bool]:
+    """For each (label now, label then): are these voxels the same? Images may be cropped differently; a grid that is turned, scaled
+    or shifted by parts of a voxel is another one."""
+    labels = list(labels)
+    a, b = voxels(now), voxels(then)
+    size_a, size_b = (int(x.max(initial=0)) + 1 for x in (a, b))
+    total_a = _counts(a, max([size_a, *(n + 1 for n, _ in labels)]))
+    total_b = _counts(b, max([size_b, *(t + 1 for _, t in labels)]))
+    both = np.zeros((total_b.size, total_a.size), np.int64)
+    windows = _common(now, then) if a.size and b.size else None
+    if windows is not None:
+        for slice_a, slice_b in zip(a[windows[0]], b[windows[1]], strict=True):  # slice by slice: little memory
+            code = slice_b.astype(np.int64) * total_a.size + slice_a
+            both += np.bincount(code.ravel(), minlength=both.size).reshape(both.shape)
+    return [bool(total_a[n] == total_b[t] and (total_a[n] == 0 or both[t, n] == total_a[n])) for n, t in labels]
+
+
+def _counts(labels: np.ndarray, size: int) -> np.ndarray:
+    """Voxels of each label, slice by slice: bincount makes a copy of eight bytes a voxel."""
+    total = np.zeros(size, np.int64)
+    for one in labels:
+        total += np.bincount(one.ravel(), minlength=size)
+    return total
+
+
+def _common(now: Any, then: Any) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
+    """The box (z, y, x) that both images hold, in each one's own array; None if there is none or the grids differ."""
+    relative = np.linalg.inv(image_matrix(then)) @ image_matrix(now)  # index now to index then
+    shift = np.round(relative[:3, 3]).astype(int)
+    expected = np.eye(4)
+    expected[:3, 3] = shift
+    if not np.allclose(relative, expected, atol=1e-3):
+        return None
+    low_a, high_a = (np.array(now.GetExtent())[i::2] for i in (0, 1))
+    low_b, high_b = (np.array(then.GetExtent())[i::2] for i in (0, 1))
+    low, high = np.maximum(low_a + shift, low_b), np.minimum(high_a + shift, high_b)
+    if (low > high).any():
+        return None
+    window_a = tuple(slice(a, b + 1) for a, b in zip(low - shift - low_a, high - shift - low_a, strict=True))[::-1]
+    window_b = tuple(slice(a, b + 1) for a, b in zip(low - low_b, high - low_b, strict=True))[::-1]
+    return window_a, window_b

@@ -1,0 +1,416 @@
+"""A result in the scene: segments that a clinician can use, and the model's own result beside them for comparison.
+
+Free of ``slicer.app``: scene, logic and nodes are arguments, so the desktop, the tests and a browser call the same functions.
+All of a result's organs share one layer: 22 layers of their own would cost over a gigabyte. ``focusnet.io`` is imported where it is
+used: it needs packages that are not there before the installation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+from focusnet.errors import InputError
+from focusnet.organs import Organ, find_organ
+from focusnet.segmentation import OrganResult, Segmentation
+from focusnet.volume import Geometry
+
+from .labelmaps import get_tag, image_matrix, oriented_image, same_grid, same_voxels, voxels
+from .volumes import (
+    LPS_RAS,
+    ijk_to_ras,
+    transform_matrix,
+    volume_summary,
+    world_geometry,
+    write_ct_for_worker,
+)
+
+__all__ = [
+    "SegmentationImport",
+    "edited_segments",
+    "frozen_copy",
+    "import_result",
+    "make_closed_surfaces",
+    "mark_edited",
+    "organ_segments",
+    "provenance_of",
+    "remove_orphans",
+    "replace_organs",
+    "volume_summary",
+    "write_ct_for_worker",
+]
+
+LABELMAP, SURFACE = "Binary labelmap", "Closed surface"
+FROZEN_ROLE = "FocusNet.ModelResult"  # node reference: from a segmentation to the frozen copy
+ORGAN_TAG, RUN_TAG, RESULT_TAG = "FocusNet.Organ", "FocusNet.Run", "FocusNet.Result"  # the last as in the engine's files
+ID_PREFIX = "FocusNet_"
+PROVENANCE = "FocusNet.Provenance"
+ATTRIBUTES = {
+    "FocusNet.Model": "model",
+    "FocusNet.ModelVersion": "model_version",
+    "FocusNet.ModelSha256": "bundle_sha256",
+    "FocusNet.Version": "focusnet_version",
+    "FocusNet.Created": "created",
+    "FocusNet.Device": "device",
+}
+RUN_KEYS = ("model", "model_version", "bundle_sha256", "focusnet_version", "created", "device", "precision")
+
+
+@dataclass(frozen=True)
+class SegmentationImport:
+    """``segment_ids``: organ name to segment ID. ``missing``: organs that were looked for and not found (empty segments)."""
+
+    node: Any
+    frozen: Any
+    segment_ids: dict[str, str]
+    missing: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def import_result(
+    scene: Any,
+    result: Path | str | Segmentation | np.ndarray,
+    volume_node: Any,
+    segmentation_node: Any = None,
+    organs: Sequence[str] | None = None,
+    logic: Any = None,
+    written: Geometry | None = None,
+) -> SegmentationImport:
+    """Bring a result into the scene, as a new node or into ``segmentation_node``, whose other segments stay as they are.
+
+    ``result``: a .seg.nrrd file, a Segmentation, or labels (z, y, x) on the volume's grid where ``organs`` names label 1, 2, ...
+    ``organs``: for the first two, take only these. ``written``: what ``write_ct_for_worker`` returned, so that a transform that
+    was changed since does not matter. Raises InputError; then the scene is unchanged. ``logic`` is Slicer's segmentations
+    logic; it is not needed where the application has one.
+    """
+    del logic  # conversion rules are registered with the application; the parameter keeps the call the same everywhere
+    segmentation = _segmentation(result, volume_node, organs)
+    matrix, parent, warnings = _place(segmentation.geometry, volume_node, segmentation_node, written)
+    image = oriented_image(segmentation.labels, matrix)
+    if segmentation_node is None:
+        name = f"{volume_node.GetName()} organs" if volume_node is not None else "Organs"
+        segmentation_node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+        segmentation_node.CreateDefaultDisplayNodes()
+    if segmentation_node.GetSegmentation().GetNumberOfSegments() == 0:
+        segmentation_node.SetAndObserveTransformNodeID(parent.GetID() if parent is not None else None)
+    modifying = segmentation_node.StartModify()
+    try:
+        if volume_node is not None:
+            segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+        ids = _put(segmentation_node, image, segmentation)
+        for attribute, key in ATTRIBUTES.items():
+            segmentation_node.SetAttribute(attribute, str(segmentation.provenance.get(key) or ""))
+        segmentation_node.SetAttribute(PROVENANCE, _json(segmentation.provenance))
+    finally:
+        segmentation_node.EndModify(modifying)
+    frozen = _freeze(scene, segmentation_node, image, segmentation)
+    remove_orphans(scene)
+    missing = tuple(r.organ.name for r in segmentation.results if not r.found)
+    return SegmentationImport(segmentation_node, frozen, ids, missing, tuple(warnings))
+
+
+def replace_organs(
+    scene: Any,
+    result: Path | str | Segmentation,
+    volume_node: Any,
+    segmentation_node: Any,
+    organs: Sequence[str],
+    written: Geometry | None = None,
+) -> SegmentationImport:
+    """Redo only ``organs``; all other segments keep their voxels, edits included. Where a new organ and a kept one overlap, both
+    keep theirs, in two layers. Raises InputError."""
+    if not organs:
+        raise InputError("No organ was chosen to be done again. Choose at least one.")
+    return import_result(scene, result, volume_node, segmentation_node, organs, written=written)
+
+
+def edited_segments(segmentation_node: Any) -> list[str]:
+    """Names of the model's organs that are no longer as the model drew them: changed, moved to another grid, or deleted."""
+    frozen = frozen_copy(segmentation_node)
+    if frozen is None:
+        return []
+    now, then = organ_segments(segmentation_node), organ_segments(frozen)
+    current, original = segmentation_node.GetSegmentation(), frozen.GetSegmentation()
+    edited = [name for name in then if name not in now]
+    pairs: dict[tuple[int, int], list[str]] = {}
+    images: dict[int, Any] = {}
+    for name in then.keys() & now.keys():
+        key = []
+        for segmentation, ids in ((current, now), (original, then)):
+            image = segmentation.GetSegment(ids[name]).GetRepresentation(LABELMAP)
+            images[id(image)] = image  # keeps it alive: its id stays its own
+            key.append(id(image))
+        pairs.setdefault((key[0], key[1]), []).append(name)
+    for (first, second), names in pairs.items():
+        labels = [
+            (current.GetSegment(now[n]).GetLabelValue(), original.GetSegment(then[n]).GetLabelValue()) for n in names
+        ]
+        same = same_voxels(images[first], images[second], labels)
+        edited += [name for name, unchanged in zip(names, same, strict=True) if not unchanged]
+    return sorted(edited, key=list(then).index)
+
+
+def mark_edited(segmentation_node: Any) -> list[str]:
+    """Tell DICOM's readers which organs a person has changed (SegmentAlgorithmType SEMIAUTOMATIC); call it before an export."""
+    edited = edited_segments(segmentation_node)
+    for name, segment_id in organ_segments(segmentation_node).items():
+        segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
+        if get_tag(segment, RUN_TAG):
+            segment.SetTag("DICOM.SegmentAlgorithmType", "SEMIAUTOMATIC" if name in edited else "AUTOMATIC")
+    return edited
+
+
+def make_closed_surfaces(segmentation_node: Any) -> int:
+    """Make (or complete) the surfaces and show them in 3D. Returns how many organs have one. About 3 s for 22 organs."""
+    if not segmentation_node.CreateClosedSurfaceRepresentation():
+        return 0
+    display = segmentation_node.GetDisplayNode()
+    if display is not None:
+        display.SetPreferredDisplayRepresentationName3D(SURFACE)
+        display.SetVisibility3D(True)
+    segmentation = segmentation_node.GetSegmentation()
+    surfaces = [
+        segmentation.GetNthSegment(i).GetRepresentation(SURFACE) for i in range(segmentation.GetNumberOfSegments())
+    ]
+    return sum(1 for surface in surfaces if surface is not None and surface.GetNumberOfPoints() > 0)
+
+
+def frozen_copy(segmentation_node: Any) -> Any:
+    """The model's own result that belongs to this segmentation, None if there is none."""
+    return segmentation_node.GetNodeReference(FROZEN_ROLE) if segmentation_node is not None else None
+
+
+def organ_segments(segmentation_node: Any) -> dict[str, str]:
+    """Organ name to segment ID of every segment that came from a model, in the node's order, whatever it is called now."""
+    segmentation = segmentation_node.GetSegmentation()
+    found = {}
+    for index in range(segmentation.GetNumberOfSegments()):
+        name = get_tag(segmentation.GetNthSegment(index), ORGAN_TAG)
+        if name:
+            found[name] = segmentation.GetNthSegmentID(index)
+    return found
+
+
+def provenance_of(segmentation_node: Any) -> dict[str, str]:
+    """Model, hash, version, time and device of the node's last run; empty for a segmentation that no model made."""
+    found = {key: segmentation_node.GetAttribute(attribute) or "" for attribute, key in ATTRIBUTES.items()}
+    return found if found["model"] else {}
+
+
+def remove_orphans(scene: Any) -> int:
+    """Remove frozen copies whose segmentation was deleted. Returns how many."""
+    nodes = [
+        scene.GetNthNodeByClass(i, "vtkMRMLSegmentationNode")
+        for i in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))
+    ]
+    used = {node.GetNodeReferenceID(FROZEN_ROLE) for node in nodes}
+    orphans = [node for node in nodes if node.GetAttribute(FROZEN_ROLE) and node.GetID() not in used]
+    for node in orphans:
+        scene.RemoveNode(node)
+    return len(orphans)
+
+
+def _segmentation(
+    result: Path | str | Segmentation | np.ndarray, volume_node: Any, organs: Sequence[str] | None
+) -> Segmentation:
+    from focusnet.io.nifti_out import unknown_organ
+    from focusnet.io.seg_nrrd import read_seg_nrrd
+
+    if isinstance(result, np.ndarray):
+        known = [find_organ(name) or unknown_organ(name) for name in organs or ()]
+        if result.size and int(result.max()) > len(known):
+            raise InputError(
+                f"Labels go up to {int(result.max())}, but {len(known)} organs are named. Name each label."
+            )
+        geometry = world_geometry(volume_node)
+        voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
+        counts = np.bincount(result.ravel(), minlength=len(known) + 1)
+        results = [OrganResult(o, i, bool(counts[i]), counts[i] * voxel_ml) for i, o in enumerate(known, start=1)]
+        return Segmentation(result.astype(np.uint8, copy=False), geometry, tuple(results))
+    if isinstance(result, Segmentation):
+        if organs is None:
+            return result
+        wanted = {(find_organ(name) or unknown_organ(name)).name for name in organs}
+        kept = tuple(r for r in result.results if r.organ.name in wanted)
+        if not kept:
+            raise InputError(f"The result has none of {', '.join(organs)}.")
+        table = np.zeros(256, np.uint8)
+        for r in kept:
+            table[r.label] = r.label
+        return Segmentation(table[result.labels], result.geometry, kept, result.provenance)
+    return read_seg_nrrd(result, organs)
+
+
+def _place(
+    geometry: Geometry, volume_node: Any, segmentation_node: Any, written: Geometry | None
+) -> tuple[np.ndarray, Any, list[str]]:
+    """Index-to-RAS matrix of the labels in the segmentation node's own space, the parent transform for a new node, warnings.
+
+    A result of this CT is placed by its voxels, on the CT's own grid and under its transform, so that it follows the CT.
+    Anything else is placed where its file says.
+    """
+    warnings: list[str] = []
+    parent = volume_node.GetParentTransformNode() if volume_node is not None else None
+    if volume_node is not None and geometry.same_grid_as(written or world_geometry(volume_node)):
+        x, y, z = volume_node.GetImageData().GetDimensions()
+        if (z, y, x) != geometry.shape_zyx:
+            raise InputError(f"{volume_node.GetName()} has changed its size during the run. Segment it again.")
+        to_world = transform_matrix(volume_node) if _has_segments(segmentation_node) else None
+        matrix = ijk_to_ras(volume_node)
+    else:
+        if volume_node is not None:
+            warnings.append(
+                f"The result is not on the grid of {volume_node.GetName()}; it is placed where its file says."
+            )
+        matrix, parent, to_world = LPS_RAS @ geometry.affine_xyz, None, np.eye(4)
+    if _has_segments(segmentation_node) and to_world is not None:
+        matrix = np.linalg.inv(transform_matrix(segmentation_node)) @ to_world @ matrix
+    return matrix, parent, warnings
+
+
+def _has_segments(segmentation_node: Any) -> bool:
+    return segmentation_node is not None and segmentation_node.GetSegmentation().GetNumberOfSegments() > 0
+
+
+def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
+    """Give each organ of ``result`` its voxels in ``image``, in segments that are there already or new ones."""
+    segmentation = node.GetSegmentation()
+    had_surfaces = segmentation.ContainsRepresentation(SURFACE)
+    present = organ_segments(node)
+    replaced = {present[r.organ.name] for r in result.results if r.organ.name in present}
+    ids: dict[str, str] = {}
+    _make_room(segmentation, replaced, image, result)
+    for organ_result in result.results:
+        organ = organ_result.organ
+        segment_id = present.get(organ.name)
+        segment = segmentation.GetSegment(segment_id) if segment_id else slicer.vtkSegment()
+        if segment_id is None:
+            _dress(segment, organ)
+        segment.RemoveRepresentation(SURFACE)
+        segment.SetLabelValue(organ_result.label)
+        segment.AddRepresentation(LABELMAP, image)
+        _tag(segment, organ_result, result)
+        if segment_id is None:
+            segment_id = _unused_id(segmentation, organ.name)
+            segmentation.AddSegment(segment, segment_id)
+        ids[organ.name] = segment_id
+    if had_surfaces:
+        segmentation.CreateRepresentation(SURFACE)
+    segmentation.Modified()
+    node.Modified()
+    return ids
+
+
+def _make_room(segmentation: Any, replaced: set[str], image: Any, result: Segmentation) -> None:
+    """Clear the old voxels of ``replaced`` segments, and move kept ones into ``image`` where the grid is the same and none of them
+    overlaps: the node keeps one layer."""
+    layers: dict[int, tuple[Any, list[str]]] = {}
+    for index in range(segmentation.GetNumberOfSegments()):
+        segment_id = segmentation.GetNthSegmentID(index)
+        layer = segmentation.GetSegment(segment_id).GetRepresentation(LABELMAP)
+        if layer is not None:
+            layers.setdefault(id(layer), (layer, []))[1].append(segment_id)
+    labels, used = voxels(image), max(r.label for r in result.results)
+    for layer, segment_ids in layers.values():
+        kept = [s for s in segment_ids if s not in replaced]
+        if not kept or (len(kept) == len(segment_ids) and not same_grid(layer, image)):
+            continue
+        old = voxels(layer)
+        table = np.zeros(int(old.max(initial=0)) + 1, old.dtype)
+        values = {s: segmentation.GetSegment(s).GetLabelValue() for s in kept}
+        for value in values.values():
+            if value < table.size:
+                table[value] = value
+        if same_grid(layer, image) and used + len(kept) < 256:
+            fresh = {s: used + 1 + i for i, s in enumerate(kept)}
+            moved = np.zeros(table.size, np.uint8)
+            for segment_id, value in values.items():
+                if value < moved.size:
+                    moved[value] = fresh[segment_id]
+            added = moved[old]
+            if not ((labels > 0) & (added > 0)).any():
+                labels |= added
+                used += len(kept)
+                for segment_id in kept:
+                    segment = segmentation.GetSegment(segment_id)
+                    segment.SetLabelValue(fresh[segment_id])
+                    segment.AddRepresentation(LABELMAP, image)
+                continue
+        if len(kept) < len(segment_ids):
+            old[...] = table[old]
+            layer.Modified()
+    image.Modified()
+
+
+def _dress(segment: Any, organ: Organ) -> None:
+    """Name, colour and SNOMED code of a new segment. What a user changes of these later is kept."""
+    from focusnet.io.terminology import terminology_entry
+
+    segment.SetName(organ.name)
+    segment.SetColor(*(c / 255 for c in organ.color_rgb))
+    segment.SetNameAutoGenerated(False)
+    segment.SetColorAutoGenerated(False)
+    if organ.snomed_code:
+        entry = terminology_entry(organ)
+        parts = ["^".join(entry[key]) if key in entry else "^^" for key in ("category", "type", "typeModifier")]
+        text = "~".join([entry["contextName"], *parts, "Anatomic codes - DICOM master list", "^^", "^^"])
+        segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), text)
+
+
+def _tag(segment: Any, result: OrganResult, segmentation: Segmentation) -> None:
+    """What the model said of this organ, and which run it was; tags go with the segment into every .seg.nrrd."""
+    voxel_mm3 = float(np.prod(segmentation.geometry.spacing_mm_xyz))
+    said = {
+        "found": result.found,
+        "voxels": round(result.volume_ml * 1000.0 / voxel_mm3),
+        "peak": result.peak,
+        "peak_mm_lps": result.peak_mm_xyz,
+        "warnings": result.warnings,
+    }
+    segment.SetTag(ORGAN_TAG, result.organ.name)
+    segment.SetTag(RESULT_TAG, _text(said))
+    statuses = slicer.vtkSlicerSegmentationsModuleLogic
+    statuses.SetSegmentStatus(segment, statuses.Flagged if result.warnings else statuses.NotStarted)
+    run = {key: segmentation.provenance[key] for key in RUN_KEYS if key in segmentation.provenance}
+    if run.get("model"):
+        segment.SetTag(RUN_TAG, _text(run))
+        segment.SetTag("DICOM.SegmentAlgorithmType", "AUTOMATIC")
+        segment.SetTag("DICOM.SegmentAlgorithmName", f"FocusNetv2 {run['model']}")
+
+
+def _text(value: Any) -> str:
+    return _json(value).replace("|", "\\u007c")  # a bar would end a Slicer tag
+
+
+def _json(value: Any) -> str:
+    from focusnet.io.output import json_text
+
+    return json_text(value)
+
+
+def _unused_id(segmentation: Any, organ: str) -> str:
+    wanted = ID_PREFIX + organ
+    return wanted if segmentation.GetSegment(wanted) is None else segmentation.GenerateUniqueSegmentID(wanted)
+
+
+def _freeze(scene: Any, node: Any, image: Any, result: Segmentation) -> Any:
+    """Keep the model's own voxels in a node that is hidden from every list, saved with the scene, and never edited."""
+    frozen = frozen_copy(node)
+    if frozen is None:
+        frozen = slicer.vtkMRMLSegmentationNode()
+        frozen.SetName(f"{node.GetName()} (model's own result)")
+        frozen.SetHideFromEditors(True)  # before it enters the scene: no list ever shows it
+        frozen.SetSelectable(False)
+        frozen.SetAttribute(FROZEN_ROLE, "1")
+        scene.AddNode(frozen)
+        node.SetNodeReferenceID(FROZEN_ROLE, frozen.GetID())
+    frozen.SetAndObserveTransformNodeID(node.GetTransformNodeID())
+    _put(frozen, oriented_image(result.labels, image_matrix(image)), result)
+    for attribute in (*ATTRIBUTES, PROVENANCE):
+        frozen.SetAttribute(attribute, node.GetAttribute(attribute))
+    return frozen
