@@ -121,7 +121,9 @@ def test_wrong_uids_and_grids_are_never_exported(case: tuple[Volume, Segmentatio
     other_grid = replace(volume, geometry=replace(volume.geometry, origin_mm_xyz=(0.0, 0.0, 0.0)))
     for bad, words in (
         (replace(volume, dicom_uids={}), "did not come from DICOM.*seg.nrrd"),
-        (broken(volume, frame_of_reference=""), "lacks frame_of_reference"),
+        (broken(volume, study=""), "lacks study"),
+        (broken(volume, series=""), "lacks series"),
+        (broken(volume, series="1.02.x"), "'1.02.x' is not a valid UID"),
         (broken(volume, instances=instances[:-1]), "slices have an instance UID"),
         (broken(volume, instances=[instances[0], *instances[:-1]]), "occur twice"),
         (other_grid, "another grid"),
@@ -156,7 +158,8 @@ def test_a_structure_set_of_another_scan_is_refused(case: tuple[Volume, Segmenta
     write_rtstruct(reference, volume, tmp_path / "rs.dcm")
     with pytest.raises(InputError, match="another frame of reference"):
         read_rtstruct(tmp_path / "rs.dcm", broken(volume, frame_of_reference="1.2.3"))
-    shifted = replace(volume, geometry=replace(volume.geometry, origin_mm_xyz=(0.0, 0.0, 1.1)))
+    x, y, z = volume.geometry.origin_mm_xyz
+    shifted = replace(volume, geometry=replace(volume.geometry, origin_mm_xyz=(x, y, z + 1.1)))
     with pytest.raises(InputError, match="does not lie on a slice"):
         read_rtstruct(tmp_path / "rs.dcm", shifted)
     (tmp_path / "text.dcm").write_text("hello")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,106 +15,129 @@ from ..errors import InputError
 from ..segmentation import OrganResult, Segmentation
 from ..version import __version__
 from ..volume import Volume
-from .dicom_out import check_export, save_checked
-from .terminology import SIDES
+from .dicom_out import save_checked
+from .dicom_verify import check_states, prepare_export, read_dicom_seg, source_headers, text, verify_dicom_seg
+from .terminology import ANATOMICAL_STRUCTURE, SIDES
 
-ANATOMICAL_STRUCTURE = ("123037004", "SCT", "Anatomical Structure")
+__all__ = ["read_dicom_seg", "write_dicom_seg"]
 
 
-def write_dicom_seg(segmentation: Segmentation, volume: Volume, path: Path | str, overwrite: bool = False) -> list[str]:
+def write_dicom_seg(
+    segmentation: Segmentation,
+    volume: Volume,
+    path: Path | str,
+    overwrite: bool = False,
+    states: Mapping[str, str] | None = None,
+    edited: Collection[str] | None = None,
+) -> list[str]:
     """Write a DICOM SEG; return the names of organs that were left out because they are empty.
 
-    Raises InputError for a CT that did not come from DICOM, whose UIDs are not whole or whose grid is another, and where
-    highdicom is not installed; OutputError if the file read back (by pydicom alone) differs.
+    ``states`` and ``edited`` as for an RTSTRUCT: organs that a person changed are SEMIAUTOMATIC, the others AUTOMATIC. Raises InputError
+    for a CT that did not come from DICOM, whose UIDs are not whole, whose files are gone or whose grid is another, for an organ without a
+    SNOMED code, and where highdicom is not installed; OutputError if the file read back by SimpleITK differs (it is kept as NAME.failed).
     """
-    drawn = check_export(segmentation, volume, Path(path), overwrite, "DICOM SEG")
+    volume, drawn = prepare_export(segmentation, volume, Path(path), overwrite, "DICOM SEG")
     uncoded = [r.organ.name for r in drawn if not r.organ.snomed_code]
     if uncoded:
         raise InputError(
             f"{', '.join(uncoded)}: no SNOMED code is known, which DICOM SEG needs; leave them out or write .seg.nrrd."
         )
-    data = _segmentation_object(segmentation, volume, drawn)
-    save_checked(Path(path), data.save_as, lambda partial: _difference(partial, segmentation, volume, drawn))
+    review = check_states(segmentation, states)
+    changed = {name for name, state in review.items() if state != "draft"} if edited is None else set(edited)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # highdicom comments on how the CT spells its patient's name
+        data = _segmentation_object(segmentation, volume, drawn, changed)
+    save_checked(Path(path), data.save_as, lambda partial: verify_dicom_seg(partial, segmentation, volume, drawn))
     return [r.organ.name for r in segmentation.results if r not in drawn]
 
 
-def _segmentation_object(segmentation: Segmentation, volume: Volume, drawn: list[OrganResult]) -> Any:
+def _segmentation_object(
+    segmentation: Segmentation, volume: Volume, drawn: list[OrganResult], changed: set[str]
+) -> Any:
+    hd = _highdicom()
+    algorithm = _algorithm(hd, segmentation)
+    numbers = np.zeros(256, np.uint8)  # label -> segment number, which counts from 1 without gaps
+    for number, result in enumerate(drawn, start=1):
+        numbers[result.label] = number
+    sources = _source_images(volume)
     try:
-        import highdicom as hd
-        from highdicom.color import CIELabColor
-        from highdicom.sr.coding import CodedConcept
+        return hd.seg.Segmentation(
+            source_images=sources,
+            pixel_array=numbers[segmentation.labels],
+            segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=[
+                _segment(hd, number, result, algorithm, result.organ.name in changed)
+                for number, result in enumerate(drawn, start=1)
+            ],
+            series_instance_uid=generate_uid(),
+            series_number=1,
+            sop_instance_uid=generate_uid(),
+            instance_number=1,
+            manufacturer="FocusNet Segmentation",
+            manufacturer_model_name="FocusNetv2, research software",
+            software_versions=__version__,
+            device_serial_number="none",
+            content_label="OARS",
+            content_description="Organs at risk, research software",
+            series_description="FocusNet organs at risk (research)",
+            omit_empty_frames=True,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:  # highdicom found the source wanting
+        raise InputError(
+            f"{volume.source} cannot be the source of a DICOM SEG ({problem}); write .seg.nrrd instead."
+        ) from problem
+
+
+def _highdicom() -> Any:
+    try:
+        import highdicom
+        import highdicom.seg
     except ImportError as problem:
         raise InputError(
             'DICOM SEG needs highdicom, which is not installed: pip install "focusnet[dicom]".'
         ) from problem
-    model = str(segmentation.provenance.get("model", "unknown model"))
-    algorithm = hd.AlgorithmIdentificationSequence(
-        name=f"FocusNetv2 {model}"[:64],
-        family=CodedConcept("123109", "DCM", "Artificial Intelligence"),
-        version=str(segmentation.provenance.get("model_version") or __version__),
+    return highdicom
+
+
+def _source_images(volume: Volume) -> list[pydicom.Dataset]:
+    """The CT's headers; only what the CT left out is filled in, and only with what DICOM allows to be empty."""
+    headers = source_headers(volume, "DICOM SEG")
+    for header in headers:
+        header.FrameOfReferenceUID = volume.dicom_uids["frame_of_reference"]
+        for tag in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
+                    "StudyDate", "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator"):  # fmt: skip
+            if tag not in header:
+                setattr(header, tag, "")
+    return headers
+
+
+def _algorithm(hd: Any, segmentation: Segmentation) -> Any:
+    model = segmentation.provenance.get("model", "unknown model")
+    return hd.AlgorithmIdentificationSequence(
+        name=text(f"FocusNetv2 {model}", 64),
+        family=hd.sr.CodedConcept("123110", "DCM", "Artificial Intelligence"),
+        version=text(segmentation.provenance.get("model_version") or __version__, 64),
         source="FocusNet Segmentation, research software",
     )
-    descriptions = []
-    for number, result in enumerate(drawn, start=1):
-        organ = result.organ
-        descriptions.append(
-            hd.seg.SegmentDescription(
-                segment_number=number,
-                segment_label=organ.name,
-                segmented_property_category=CodedConcept(*ANATOMICAL_STRUCTURE),
-                segmented_property_type=CodedConcept(organ.snomed_code, "SCT", organ.snomed_meaning),
-                algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-                algorithm_identification=algorithm,
-                tracking_uid=generate_uid(),
-                tracking_id=organ.name,
-                display_color=CIELabColor.from_rgb(*organ.color_rgb),
-            )
-        )
-        if organ.side:
-            scheme, code, meaning = SIDES[organ.side]
-            descriptions[-1].SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [
-                CodedConcept(code, scheme, meaning)
-            ]
-    masks = np.stack([segmentation.labels == r.label for r in drawn], axis=-1)  # (slices, rows, columns, segments)
-    files: list[str] = volume.dicom_uids["files"]  # type: ignore[assignment]
-    return hd.seg.Segmentation(
-        source_images=[pydicom.dcmread(file, stop_before_pixels=True) for file in files],
-        pixel_array=masks.astype(np.uint8),
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=descriptions,
-        series_instance_uid=generate_uid(),
-        series_number=1,
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        manufacturer="FocusNet Segmentation",
-        manufacturer_model_name="FocusNetv2, research software",
-        software_versions=__version__,
-        device_serial_number="none",
-        content_label="OARS",
-        content_description="Organs at risk, research software",
-        series_description="FocusNet organs at risk (research)",
-        omit_empty_frames=True,
+
+
+def _segment(hd: Any, number: int, result: OrganResult, algorithm: Any, changed: bool) -> Any:
+    organ = result.organ
+    kinds = hd.seg.SegmentAlgorithmTypeValues
+    scheme, code, meaning = ANATOMICAL_STRUCTURE
+    description = hd.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=organ.name,
+        segmented_property_category=hd.sr.CodedConcept(code, scheme, meaning),
+        segmented_property_type=hd.sr.CodedConcept(organ.snomed_code, "SCT", text(organ.snomed_meaning, 64)),
+        algorithm_type=kinds.SEMIAUTOMATIC if changed else kinds.AUTOMATIC,
+        algorithm_identification=algorithm,
+        tracking_uid=generate_uid(),
+        tracking_id=organ.name,
+        display_color=hd.color.CIELabColor.from_rgb(*organ.color_rgb),
     )
-
-
-def read_dicom_seg(path: Path | str, volume: Volume) -> dict[str, np.ndarray]:
-    """Masks (z, y, x) on the CT's grid by segment label, with pydicom alone; frames are placed by the slice that they name."""
-    data = pydicom.dcmread(path)
-    frames = np.asarray(data.pixel_array)
-    frames = frames[None] if frames.ndim == 2 else frames
-    names = {int(s.SegmentNumber): str(s.SegmentLabel) for s in data.SegmentSequence}
-    order = {uid: z for z, uid in enumerate(volume.dicom_uids["instances"])}  # type: ignore[arg-type, var-annotated]
-    masks = {name: np.zeros(volume.array.shape, bool) for name in names.values()}
-    for frame, groups in zip(frames, data.PerFrameFunctionalGroupsSequence, strict=True):
-        source = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
-        segment = int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-        masks[names[segment]][order[str(source)]] = frame > 0
-    return masks
-
-
-def _difference(path: Path, segmentation: Segmentation, volume: Volume, drawn: list[OrganResult]) -> str:
-    back = read_dicom_seg(path, volume)
-    for result in drawn:
-        if not np.array_equal(back[result.organ.name], segmentation.labels == result.label):
-            return f"{result.organ.name} is not the same voxels"
-    return ""
+    if organ.side:
+        scheme, code, meaning = SIDES[organ.side]
+        kind = description.SegmentedPropertyTypeCodeSequence[0]
+        kind.SegmentedPropertyTypeModifierCodeSequence = [hd.sr.CodedConcept(code, scheme, meaning)]
+    return description

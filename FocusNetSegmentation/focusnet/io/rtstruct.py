@@ -1,31 +1,31 @@
 """RTSTRUCT: contours for a planning system, pointing at the very slices that they were drawn on.
 
-Written with pydicom: rt-utils colours and names well but draws with OpenCV at whole pixels and needs the source files; highdicom has
-no RTSTRUCT. Every file is read back by other code and compared before it gets its name.
+Written with pydicom and contourpy; docs/export.md says why none of the libraries that write RTSTRUCT does. Every file is read back by other
+code and compared before it gets its name.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from ..errors import InputError
-from ..metrics import dice
 from ..segmentation import OrganResult, Segmentation
 from ..version import __version__
 from ..volume import Volume
 from .contours import slice_contours
-from .dicom_out import check_export, save_checked
-from .rtstruct_read import read_rtstruct
+from .dicom_out import save_checked
+from .dicom_verify import NO_FRAME_OF_REFERENCE, check_states, prepare_export, slice_offsets_mm, text, verify_rtstruct
+from .terminology import SIDES
 
-AGREEMENT = 0.99  # DSC that the file must reach against what was to be written
-STATES = ("draft", "edited", "approved")
+APPROVALS = ("UNAPPROVED", "APPROVED", "REJECTED")
+DETACHED_STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"  # what a reference to a study is called
 
 
 def write_rtstruct(
@@ -33,36 +33,63 @@ def write_rtstruct(
     volume: Volume,
     path: Path | str,
     overwrite: bool = False,
+    approval: str = "UNAPPROVED",
     states: Mapping[str, str] | None = None,
+    edited: Collection[str] | None = None,
+    reviewer: str = "",
 ) -> list[str]:
     """Write an RTSTRUCT; return the names of organs that were left out because they are empty.
 
-    ``states``: organ name -> draft, edited or approved. Edited organs are SEMIAUTOMATIC, the others AUTOMATIC; the structure set is APPROVED only if
-    every organ is. Raises InputError for a CT that did not come from DICOM, whose UIDs are not whole, or whose grid is another;
-    OutputError if the file read back differs (it is kept as NAME.failed).
+    ``states``: organ name -> draft, edited or approved; with every organ approved the structure set is APPROVED, else ``approval`` holds.
+    ``edited``: names of organs that a person changed: these are SEMIAUTOMATIC, the others AUTOMATIC; by default those not in state draft.
+    ``reviewer``: who approved. Raises InputError for a CT that did not come from DICOM, whose UIDs are not whole, or whose grid is another,
+    and for an approval that the states contradict; OutputError if the file read back differs (it is kept as NAME.failed).
     """
-    drawn = check_export(segmentation, volume, Path(path), overwrite, "RTSTRUCT")
-    states = dict(states or {})
-    unknown = sorted(set(states.values()) - set(STATES))
-    if unknown:
-        raise InputError(f"Review state {', '.join(unknown)} is unknown; {', '.join(STATES)} are expected.")
-    data = _structure_set(segmentation, volume, drawn, states)
+    volume, drawn = prepare_export(segmentation, volume, Path(path), overwrite, "RTSTRUCT")
+    review = check_states(segmentation, states)
+    data = _header(segmentation, volume)
+    _add_approval(data, _approval(approval, states, {r.organ.name: review[r.organ.name] for r in drawn}), reviewer)
+    offsets_mm = slice_offsets_mm(volume)
+    data.StructureSetROISequence, data.ROIContourSequence, data.RTROIObservationsSequence = [], [], []
+    for number, result in enumerate(drawn, start=1):
+        name = result.organ.name
+        changed = review[name] != "draft" if edited is None else name in edited
+        data.StructureSetROISequence.append(_roi(number, result, segmentation, volume, changed, review[name]))
+        data.ROIContourSequence.append(_contours(number, result, segmentation, volume, offsets_mm))
+        data.RTROIObservationsSequence.append(_observation(number, result))
     save_checked(
         Path(path),
         lambda partial: data.save_as(partial, enforce_file_format=True),
-        lambda partial: _difference(partial, segmentation, volume, drawn),
+        lambda partial: verify_rtstruct(partial, segmentation, volume, drawn),
     )
     return [r.organ.name for r in segmentation.results if r not in drawn]
 
 
-def _structure_set(
-    segmentation: Segmentation, volume: Volume, drawn: list[OrganResult], states: dict[str, str]
-) -> FileDataset:
+def _approval(approval: str, states: Mapping[str, str] | None, review: dict[str, str]) -> str:
+    if approval not in APPROVALS:
+        raise InputError(f"Approval {approval!r} is unknown; {', '.join(APPROVALS)} are expected.")
+    open_organs = sorted(name for name, state in review.items() if state != "approved")
+    if states is None:
+        return approval
+    if approval == "APPROVED" and open_organs:
+        raise InputError(f"The structure set cannot be APPROVED: {', '.join(open_organs)} not approved yet.")
+    return "APPROVED" if not open_organs and approval == "UNAPPROVED" else approval
+
+
+def _add_approval(data: Dataset, approval: str, reviewer: str) -> None:
+    data.ApprovalStatus = approval
+    if approval != "UNAPPROVED":
+        data.ReviewDate, data.ReviewTime = data.InstanceCreationDate, data.InstanceCreationTime
+        data.ReviewerName = text(reviewer, 64)
+
+
+def _header(segmentation: Segmentation, volume: Volume) -> FileDataset:
+    """Everything but the structures. Implicit VR: contours of more than 65,534 bytes do not fit explicit ones (PS3.3 C.8.8.6)."""
     uids: dict[str, Any] = dict(volume.dicom_uids)
     now = time.localtime()
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = RTStructureSetStorage, generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.TransferSyntaxUID = ImplicitVRLittleEndian
     data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     data.SpecificCharacterSet = "ISO_IR 192"
     data.SOPClassUID, data.SOPInstanceUID = RTStructureSetStorage, meta.MediaStorageSOPInstanceUID
@@ -77,79 +104,81 @@ def _structure_set(
     data.SeriesDescription = "FocusNet organs at risk (research)"
     data.FrameOfReferenceUID = uids["frame_of_reference"]
     data.StructureSetLabel = "FocusNet OARs"
+    sentences = [f"FocusNetv2 {segmentation.provenance.get('model', '')}, research software: check every contour."]
+    sentences += [note for note in volume.notes if note == NO_FRAME_OF_REFERENCE]
+    data.StructureSetDescription = text(" ".join(sentences), 1024)
     data.StructureSetDate, data.StructureSetTime = data.InstanceCreationDate, data.InstanceCreationTime
     data.ReferencedFrameOfReferenceSequence = [_frame_of_reference(uids)]
-    data.StructureSetROISequence, data.ROIContourSequence, data.RTROIObservationsSequence = [], [], []
-    model = str(segmentation.provenance.get("model", ""))
-    for number, result in enumerate(drawn, start=1):
-        edited = states.get(result.organ.name, "draft") != "draft"
-        data.StructureSetROISequence.append(_roi(number, result, uids["frame_of_reference"], edited, model))
-        data.ROIContourSequence.append(_contours(number, result, segmentation, uids))
-        data.RTROIObservationsSequence.append(_observation(number))
-    approved = all(states.get(r.organ.name) == "approved" for r in drawn)
-    data.ApprovalStatus = "APPROVED" if approved else "UNAPPROVED"
-    if approved:
-        data.ReviewDate, data.ReviewTime, data.ReviewerName = data.InstanceCreationDate, data.InstanceCreationTime, ""
     return data
 
 
 def _frame_of_reference(uids: dict[str, Any]) -> Dataset:
-    images = []
-    for instance in uids["instances"]:
-        image = Dataset()
-        image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = uids["sop_class"], instance
-        images.append(image)
     series = Dataset()
-    series.SeriesInstanceUID, series.ContourImageSequence = uids["series"], images
+    series.SeriesInstanceUID = uids["series"]
+    series.ContourImageSequence = [_image(uids, z) for z in range(len(uids["instances"]))]
     study = Dataset()
-    study.ReferencedSOPClassUID, study.ReferencedSOPInstanceUID = "1.2.840.10008.3.1.2.3.1", uids["study"]
+    study.ReferencedSOPClassUID, study.ReferencedSOPInstanceUID = DETACHED_STUDY_MANAGEMENT, uids["study"]
     study.RTReferencedSeriesSequence = [series]
     frame = Dataset()
     frame.FrameOfReferenceUID, frame.RTReferencedStudySequence = uids["frame_of_reference"], [study]
     return frame
 
 
-def _roi(number: int, result: OrganResult, frame_uid: str, edited: bool, model: str) -> Dataset:
+def _image(uids: Mapping[str, Any], z: int) -> Dataset:
+    image = Dataset()
+    image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = uids["sop_class"], uids["instances"][z]
+    return image
+
+
+def _roi(
+    number: int, result: OrganResult, segmentation: Segmentation, volume: Volume, changed: bool, state: str
+) -> Dataset:
     roi = Dataset()
-    roi.ROINumber, roi.ReferencedFrameOfReferenceUID, roi.ROIName = number, frame_uid, result.organ.name
-    roi.ROIGenerationAlgorithm = "SEMIAUTOMATIC" if edited else "AUTOMATIC"
-    roi.ROIGenerationDescription = f"FocusNetv2 {model}, research software"[:64]
+    roi.ROINumber, roi.ROIName = number, result.organ.name
+    roi.ReferencedFrameOfReferenceUID = volume.dicom_uids["frame_of_reference"]
+    # DICOM approves whole structure sets only; the state of each organ is kept in words
+    roi.ROIDescription = text(f"{result.organ.title}. Review: {state}.", 1024)
+    roi.ROIGenerationAlgorithm = "SEMIAUTOMATIC" if changed else "AUTOMATIC"
+    roi.ROIGenerationDescription = text(f"FocusNetv2 {segmentation.provenance.get('model', '')}, research software", 64)
     return roi
 
 
-def _observation(number: int) -> Dataset:
+def _observation(number: int, result: OrganResult) -> Dataset:
     observation = Dataset()
     observation.ObservationNumber, observation.ReferencedROINumber = number, number
     observation.RTROIInterpretedType, observation.ROIInterpreter = "ORGAN", ""
+    organ = result.organ
+    if organ.snomed_code:
+        kind = _code(organ.snomed_code, "SCT", organ.snomed_meaning)
+        if organ.side:
+            scheme, code, meaning = SIDES[organ.side]
+            kind.SegmentedPropertyTypeModifierCodeSequence = [_code(code, scheme, meaning)]
+        observation.RTROIIdentificationCodeSequence = [kind]
     return observation
 
 
-def _contours(number: int, result: OrganResult, segmentation: Segmentation, uids: dict[str, Any]) -> Dataset:
+def _code(value: str, scheme: str, meaning: str) -> Dataset:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, text(meaning, 64)
+    return code
+
+
+def _contours(
+    number: int, result: OrganResult, segmentation: Segmentation, volume: Volume, offsets_mm: np.ndarray
+) -> Dataset:
     mask = segmentation.labels == result.label
+    normal = np.asarray(volume.geometry.direction_xyz)[:, 2]
     item = Dataset()
     item.ROIDisplayColor, item.ReferencedROINumber, item.ContourSequence = list(result.organ.color_rgb), number, []
     for z in np.flatnonzero(mask.any(axis=(1, 2))):
-        image = Dataset()
-        image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = uids["sop_class"], uids["instances"][z]
         for outline in slice_contours(mask[z]):
             index_zyx = np.column_stack([np.full(len(outline), z), outline[:, 1], outline[:, 0]])
-            points_mm = segmentation.geometry.index_to_mm(index_zyx)
+            points_mm = volume.geometry.index_to_mm(index_zyx) + offsets_mm[z] * normal
             contour = Dataset()
-            contour.ContourImageSequence = [image]
+            contour.ContourImageSequence = [_image(volume.dicom_uids, int(z))]
             contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", len(points_mm)
-            contour.ContourData = [f"{v:.4f}".rstrip("0").rstrip(".") for v in points_mm.ravel()]
+            contour.ContourData = [
+                f"{v:.4f}".rstrip("0").rstrip(".") for v in np.round(points_mm, 4).ravel() + 0.0
+            ]  # no -0
             item.ContourSequence.append(contour)
     return item
-
-
-def _difference(path: Path, segmentation: Segmentation, volume: Volume, drawn: list[OrganResult]) -> str:
-    """What differs between the written file and what was to be written; empty if nothing does."""
-    back = read_rtstruct(path, volume)
-    for result in drawn:
-        wanted, found = segmentation.labels == result.label, back.mask(result.organ.name)
-        agreement = dice(wanted, found)
-        if agreement < AGREEMENT:
-            return f"{result.organ.name}: DSC {agreement:.3f}, at least {AGREEMENT} expected"
-        if int(wanted.any(axis=(1, 2)).sum()) != int(found.any(axis=(1, 2)).sum()):
-            return f"{result.organ.name}: another number of slices"
-    return ""

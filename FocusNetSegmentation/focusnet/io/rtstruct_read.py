@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +18,201 @@ from .contours import fill_contours
 from .nifti_out import unknown_organ
 
 OFF_PLANE_VOXELS = 0.25  # a contour farther than this from every slice was drawn on another scan
+CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+BORDER_VOXELS = 0.5 + 1e-3  # a voxel ends half a voxel beyond its centre
 
 
-def read_rtstruct(path: Path | str, volume: Volume) -> Segmentation:
-    """Contours as labels on ``volume``'s grid. Names are looked up in the organ table, unknown ones are kept as they are.
+@dataclass(frozen=True)
+class Structure:
+    """One structure as the file has it. ``voxels``: flat indices into the CT's (z, y, x) array, sorted; structures may share voxels.
 
-    Raises InputError for a file that is no RTSTRUCT, belongs to another frame of reference, or whose contours leave the scan.
+    ``slice_uids``: array z -> SOP instance UIDs that its contours name. ``warnings``: sentences about contours that could not be used.
+    """
+
+    name: str
+    color_rgb: tuple[int, int, int]
+    voxels: np.ndarray
+    slice_uids: dict[int, set[str]]
+    warnings: tuple[str, ...] = ()
+
+
+def read_rtstruct(path: Path | str, volume: Volume, organs: Sequence[str] | None = None) -> Segmentation:
+    """Contours as labels on ``volume``'s grid: a voxel belongs to a structure if its centre lies inside.
+
+    Names are looked up by ``find_organ``. Structures that it does not know (BODY, PTV ...) are left out and listed in
+    ``provenance["unknown_names"]``; ``organs`` asks for names instead, known or not. Where structures share voxels the smaller one keeps
+    them and the other gets a warning. Raises InputError for a file that is no RTSTRUCT, belongs to another frame of reference, has
+    contours that lie on no slice, names an organ twice, or holds nothing that was asked for.
     """
     path = Path(path)
+    data = _open(path)
+    _check_frame_of_reference(path, data, volume)
+    chosen, unknown = _choose(path, list(_names(data).values()), organs)
+    structures = [s for s in _structures(path, data, volume, set(chosen)) if s.name in chosen]
+    if not structures:
+        raise InputError(
+            f"{path} holds no contours of an organ that is known here; it has {', '.join(unknown) or 'no structure'}."
+        )
+    if not any(len(structure.voxels) for structure in structures):
+        raise InputError(f"{path}: no contour encloses a voxel of {volume.source}; load the CT that it was drawn on.")
+    labels, results = _painted(structures, chosen, volume)
+    provenance = {"source": path.name, "unknown_names": unknown, "approval": str(data.get("ApprovalStatus", ""))}
+    return Segmentation(labels, volume.geometry, results, provenance)
+
+
+def read_structures(path: Path | str, volume: Volume) -> list[Structure]:
+    """Every structure of an RTSTRUCT that has contours, as it is: names as written, shared voxels in both. Raises InputError."""
+    path = Path(path)
+    data = _open(path)
+    return _structures(path, data, volume, set(_names(data).values()))
+
+
+def _open(path: Path) -> pydicom.Dataset:
     try:
         data = pydicom.dcmread(path)
     except Exception as problem:
         raise InputError(f"{path} cannot be read as DICOM ({problem}); an RTSTRUCT file is expected.") from problem
     if data.get("Modality") != "RTSTRUCT":
         raise InputError(f"{path} is {data.get('Modality', 'of unknown kind')}, not an RTSTRUCT.")
-    names = {int(roi.ROINumber): str(roi.ROIName) for roi in data.get("StructureSetROISequence", [])}
+    return data
+
+
+def _names(data: pydicom.Dataset) -> dict[int, str]:
+    """ROI number -> name, of the structures that have contours: an empty one was not contoured."""
+    drawn = {
+        int(i.get("ReferencedROINumber", -1)) for i in data.get("ROIContourSequence", []) if i.get("ContourSequence")
+    }
+    named = {int(r.ROINumber): str(r.get("ROIName", "")) for r in data.get("StructureSetROISequence", [])}
+    return {number: named.get(number) or f"ROI {number}" for number in sorted(drawn)}
+
+
+def _check_frame_of_reference(path: Path, data: pydicom.Dataset, volume: Volume) -> None:
     frames = {str(roi.get("ReferencedFrameOfReferenceUID", "")) for roi in data.get("StructureSetROISequence", [])}
     expected = str(volume.dicom_uids.get("frame_of_reference", ""))
     if expected and frames - {expected, ""}:
         raise InputError(
             f"{path} was drawn in another frame of reference than {volume.source}; load the CT that it belongs to."
         )
-    labels = np.zeros(volume.array.shape, np.uint8)
-    results = []
-    voxel_ml = float(np.prod(volume.geometry.spacing_mm_xyz)) / 1000.0
-    for label, item in enumerate(data.get("ROIContourSequence", []), start=1):
-        name = names.get(int(item.ReferencedROINumber), f"ROI {item.ReferencedROINumber}")
-        mask = _mask(path, name, item, volume)
-        organ = find_organ(name) or unknown_organ(name)
-        labels[mask] = label
-        results.append(OrganResult(organ, label, bool(mask.any()), float(mask.sum()) * voxel_ml))
-    if not results:
-        raise InputError(f"{path} holds no contours.")
-    return Segmentation(labels, volume.geometry, tuple(results), {"source": path.name})
 
 
-def _mask(path: Path, name: str, item: Any, volume: Volume) -> np.ndarray:
-    by_slice: dict[int, list[np.ndarray]] = {}
-    for contour in item.get("ContourSequence", []):
-        points_mm = np.array([float(v) for v in contour.ContourData]).reshape(-1, 3)
+def _choose(path: Path, names: list[str], organs: Sequence[str] | None) -> tuple[dict[str, str], list[str]]:
+    """({name in the file: organ name}, names that are left out)."""
+    wanted = None if organs is None else {_organ_name(organ) or organ for organ in organs}
+    chosen: dict[str, str] = {}
+    for name in names:
+        organ = _organ_name(name) or (name if wanted is not None else None)
+        if organ is None or (wanted is not None and organ not in wanted):
+            continue
+        if organ in chosen.values():
+            other = next(known for known, taken in chosen.items() if taken == organ)
+            raise InputError(f"{path}: {other!r} and {name!r} are both {organ}; rename or remove one of them.")
+        chosen[name] = organ
+    missing = sorted((wanted or set()) - set(chosen.values()))
+    if missing:
+        raise InputError(f"{path} has no {', '.join(missing)}; it has {', '.join(names) or 'no structure'}.")
+    return chosen, [name for name in names if _organ_name(name) is None and name not in chosen]
+
+
+def _organ_name(name: str) -> str | None:
+    organ = find_organ(name)
+    return organ.name if organ is not None else None
+
+
+def _structures(path: Path, data: pydicom.Dataset, volume: Volume, wanted: set[str]) -> list[Structure]:
+    names = _names(data)
+    found = []
+    for item in data.get("ROIContourSequence", []):
+        name = names.get(int(item.get("ReferencedROINumber", -1)), "")
+        if name in wanted and item.get("ContourSequence"):
+            found.append(_structure(path, name, item, volume))
+    return found
+
+
+def _structure(path: Path, name: str, item: Any, volume: Volume) -> Structure:
+    planes: dict[tuple[int, float], dict[bytes, np.ndarray]] = {}
+    slice_uids: dict[int, set[str]] = {}
+    counts = {"open": 0, "outside": 0, "border": 0}
+    depth, height, width = volume.array.shape
+    for contour in item.ContourSequence:
+        points_mm = _points(path, name, contour)
+        if contour.get("ContourGeometricType") not in CLOSED or len(points_mm) < 3:
+            counts["open"] += 1
+            continue
         index_zyx = volume.geometry.mm_to_index(points_mm)
         z = int(np.round(index_zyx[:, 0].mean()))
-        if np.abs(index_zyx[:, 0] - z).max() > OFF_PLANE_VOXELS or not 0 <= z < volume.array.shape[0]:
+        if np.abs(index_zyx[:, 0] - z).max() > OFF_PLANE_VOXELS:
             raise InputError(
                 f"{path}: a contour of {name} does not lie on a slice of {volume.source}; load the CT that it was drawn on."
             )
-        by_slice.setdefault(z, []).append(index_zyx[:, [2, 1]])
-    mask = np.zeros(volume.array.shape, bool)
-    for z, contours in by_slice.items():
-        mask[z] = fill_contours(contours, (volume.array.shape[1], volume.array.shape[2]))
-    return mask
+        if not 0 <= z < depth:
+            counts["outside"] += 1
+            continue
+        last = (height - 1 + BORDER_VOXELS, width - 1 + BORDER_VOXELS)
+        counts["border"] += bool((index_zyx[:, 1:] < -BORDER_VOXELS).any() or (index_zyx[:, 1:] > last).any())
+        # a contour that is there twice must not cancel itself out, nor one that lies a little above the slice
+        plane = planes.setdefault((z, round(float(index_zyx[:, 0].mean()), 3)), {})
+        plane[points_mm.tobytes()] = index_zyx[:, [2, 1]]
+        images = contour.get("ContourImageSequence", [])
+        slice_uids.setdefault(z, set()).update(str(i.get("ReferencedSOPInstanceUID", "")) for i in images)
+    mask: dict[int, np.ndarray] = {}
+    for (z, _), contours in planes.items():
+        filled = fill_contours(list(contours.values()), (height, width))
+        mask[z] = mask[z] | filled if z in mask else filled
+    voxels = [np.flatnonzero(mask[z]) + z * height * width for z in sorted(mask)]
+    color = [int(c) for c in item.get("ROIDisplayColor", (128, 128, 128))]
+    flat = np.concatenate(voxels) if voxels else np.zeros(0, np.int64)
+    return Structure(name, (color[0], color[1], color[2]), flat, slice_uids, _contour_warnings(counts, len(flat)))
+
+
+def _points(path: Path, name: str, contour: Any) -> np.ndarray:
+    """(n, 3) LPS millimetres."""
+    try:
+        points = np.array([float(v) for v in contour.get("ContourData") or []]).reshape(-1, 3)
+    except (TypeError, ValueError) as problem:
+        raise InputError(
+            f"{path}: a contour of {name} is damaged ({problem}); triplets of numbers are expected, export it again."
+        ) from problem
+    if not np.all(np.isfinite(points)):
+        raise InputError(f"{path}: a contour of {name} has a point that is no number; export the structure set again.")
+    return points
+
+
+def _contour_warnings(counts: dict[str, int], voxels: int) -> tuple[str, ...]:
+    sentences = []
+    if counts["open"]:
+        sentences.append(f"{counts['open']} contours are points or open lines and enclose nothing.")
+    if counts["outside"]:
+        sentences.append(f"{counts['outside']} contours lie above or below the scan and were left out.")
+    if counts["border"]:
+        sentences.append(f"{counts['border']} contours leave the image and were cut at its border.")
+    if not voxels:
+        sentences.append("No voxel centre lies inside its contours.")
+    return tuple(sentences)
+
+
+def _painted(
+    structures: list[Structure], chosen: dict[str, str], volume: Volume
+) -> tuple[np.ndarray, tuple[OrganResult, ...]]:
+    """Labels in the file's order; the smallest structure is painted last."""
+    labels = np.zeros(volume.array.shape, np.uint8)
+    flat = labels.reshape(-1)
+    if len(structures) > 255:
+        raise InputError(
+            f"{len(structures)} structures were asked for; at most 255 fit a label map. Name fewer organs."
+        )
+    numbered = list(enumerate(structures, start=1))
+    for label, structure in sorted(numbered, key=lambda entry: -len(entry[1].voxels)):
+        flat[structure.voxels] = label
+    voxel_ml = float(np.prod(volume.geometry.spacing_mm_xyz)) / 1000.0
+    results = []
+    for label, structure in numbered:
+        name = chosen[structure.name]
+        kept = int(np.count_nonzero(flat[structure.voxels] == label))
+        warnings = structure.warnings
+        if kept < len(structure.voxels):
+            warnings += (
+                f"{len(structure.voxels) - kept} of its {len(structure.voxels)} voxels went to smaller structures.",
+            )
+        organ = find_organ(name) or unknown_organ(name, structure.color_rgb)
+        results.append(OrganResult(organ, label, kept > 0, kept * voxel_ml, warnings=warnings))
+    return labels, tuple(results)
