@@ -4,71 +4,86 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, product
 
 import numpy as np
 
 Point = tuple[float, float, float]  # x, y, z in the phantom's own millimetres
-Shape = Callable[["Canvas"], tuple[tuple[slice, slice, slice], np.ndarray]]
+Window = tuple[slice, slice, slice]
+Shape = Callable[["Canvas"], tuple[Window, np.ndarray]]
 
 
 @dataclass
 class Canvas:
     """HU (float32) and labels (uint8), both (z, y, x), with the place of each voxel in the phantom's own millimetres.
 
-    x runs to the patient's left, y to the back, z to the head.
+    x runs to the patient's left, y to the back, z to the head. ``to_index`` (3x4) maps a point (x, y, z, 1) to voxel indices x, y, z:
+    the patient may lie turned on the couch.
     """
 
     x_mm: np.ndarray
     y_mm: np.ndarray
     z_mm: np.ndarray
+    to_index: np.ndarray
     hu: np.ndarray
     labels: np.ndarray
 
     @classmethod
-    def empty(cls, x_mm: np.ndarray, y_mm: np.ndarray, z_mm: np.ndarray, hu: float) -> Canvas:
-        shape = (len(z_mm), len(y_mm), len(x_mm))
-        return cls(x_mm, y_mm, z_mm, np.full(shape, hu, np.float32), np.zeros(shape, np.uint8))
+    def empty(cls, shape_zyx: tuple[int, int, int], from_index: np.ndarray, hu: float) -> Canvas:
+        """``from_index`` (3x4) maps voxel indices (x, y, z, 1) to the phantom's own millimetres."""
+        k, j, i = (np.arange(n, dtype=np.float32) for n in shape_zyx)
+        a = from_index.astype(np.float32)
+        x, y, z = (
+            (row[3] + row[2] * k)[:, None, None] + (row[1] * j)[None, :, None] + (row[0] * i)[None, None, :]
+            for row in a
+        )
+        back = np.linalg.inv(np.vstack([from_index, (0, 0, 0, 1)]))[:3]
+        return cls(x, y, z, back, np.full(shape_zyx, hu, np.float32), np.zeros(shape_zyx, np.uint8))
 
-    def window(self, low: Point, high: Point) -> tuple[slice, slice, slice]:
-        """The voxels between two corners."""
-        axes = (self.z_mm, self.y_mm, self.x_mm)
-        spans = zip(axes, low[::-1], high[::-1], strict=True)
-        z, y, x = (slice(int(np.searchsorted(a, p)), int(np.searchsorted(a, q, side="right"))) for a, p, q in spans)
-        return (z, y, x)
+    def window(self, low: Point, high: Point) -> Window:
+        """The voxels that a box may touch."""
+        corners = np.array([(*corner, 1.0) for corner in product(*zip(low, high, strict=True))]) @ self.to_index.T
+        first, last = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0)) + 1
+        x, y, z = (
+            slice(int(np.clip(a, 0, n)), int(np.clip(b, 0, n)))
+            for a, b, n in zip(first, last, self.hu.shape[::-1], strict=True)
+        )
+        return z, y, x
 
-    def coordinates(self, window: tuple[slice, slice, slice]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x, y, z of a window, ready to be broadcast to (z, y, x)."""
-        z, y, x = window
-        return self.x_mm[x][None, None, :], self.y_mm[y][None, :, None], self.z_mm[z][:, None, None]
+    def coordinates(self, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, y, z of a window's voxels, each (z, y, x)."""
+        return self.x_mm[window], self.y_mm[window], self.z_mm[window]
 
-    def paint(self, shape: Shape, hu: float | None = None, label: int = 0, inside: np.ndarray | None = None) -> None:
-        """Set HU and, for a label above 0, the label of every voxel in ``shape`` (and in the mask ``inside``)."""
+    def paint(self, shape: Shape, hu: float, label: int = 0, inside: np.ndarray | None = None) -> None:
+        """Set HU and label of every voxel in ``shape`` (and in the mask ``inside``): what is painted later wins, also without a label."""
         window, mask = shape(self)
         if inside is not None:
             mask = mask & inside[window]
-        if hu is not None:
-            self.hu[window][mask] = hu
-        if label:
-            self.labels[window][mask] = label
+        self.hu[window][mask] = hu
+        self.labels[window][mask] = label
 
-    def mask(self, shape: Shape) -> np.ndarray:
-        """A shape as a mask of the whole grid."""
+    def tint(self, shape: Shape, hu: float, label: int) -> None:
+        """Set HU where ``shape`` lies in an organ: marrow in a bone, the vitreous body in an eye."""
+        window, mask = shape(self)
+        self.hu[window][mask & (self.labels[window] == label)] = hu
+
+    def mask(self, *shapes: Shape) -> np.ndarray:
+        """Several shapes as one mask of the whole grid."""
         out = np.zeros(self.labels.shape, bool)
-        window, part = shape(self)
-        out[window] = part
+        for shape in shapes:
+            window, part = shape(self)
+            out[window] |= part
         return out
 
 
 def ellipsoid(center: Point, radii: Point) -> Shape:
-    """All points within an axis-parallel ellipsoid."""
+    """All points within an ellipsoid along the phantom's own axes."""
 
-    def draw(canvas: Canvas) -> tuple[tuple[slice, slice, slice], np.ndarray]:
-        low = tuple(c - r for c, r in zip(center, radii, strict=True))
-        high = tuple(c + r for c, r in zip(center, radii, strict=True))
-        window = canvas.window(low, high)  # type: ignore[arg-type]
+    def draw(canvas: Canvas) -> tuple[Window, np.ndarray]:
+        (cx, cy, cz), (rx, ry, rz) = center, radii
+        window = canvas.window((cx - rx, cy - ry, cz - rz), (cx + rx, cy + ry, cz + rz))
         x, y, z = canvas.coordinates(window)
-        q = ((x - center[0]) / radii[0]) ** 2 + ((y - center[1]) / radii[1]) ** 2 + ((z - center[2]) / radii[2]) ** 2
-        return window, q <= 1.0
+        return window, ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 + ((z - cz) / rz) ** 2 <= 1.0
 
     return draw
 
@@ -76,39 +91,49 @@ def ellipsoid(center: Point, radii: Point) -> Shape:
 def tube(points: Sequence[Point], radii: Sequence[float], stretch_z: float = 1.0) -> Shape:
     """All points within a radius of a polyline; the radius runs linearly from point to point. ``stretch_z`` > 1 makes it taller."""
 
-    def draw(canvas: Canvas) -> tuple[tuple[slice, slice, slice], np.ndarray]:
+    def draw(canvas: Canvas) -> tuple[Window, np.ndarray]:
         reach = max(radii) * max(1.0, stretch_z)
-        low = tuple(min(p[i] for p in points) - reach for i in range(3))
-        high = tuple(max(p[i] for p in points) + reach for i in range(3))
-        window = canvas.window(low, high)  # type: ignore[arg-type]
+        (x0, y0, z0), (x1, y1, z1) = np.min(points, axis=0) - reach, np.max(points, axis=0) + reach
+        window = canvas.window((x0, y0, z0), (x1, y1, z1))
         x, y, z = canvas.coordinates(window)
-        mask = np.zeros(np.broadcast_shapes(x.shape, y.shape, z.shape), bool)
-        for (a, ra), (b, rb) in zip(
-            list(zip(points, radii, strict=True))[:-1], list(zip(points, radii, strict=True))[1:], strict=True
-        ):
-            scale = (1.0, 1.0, 1.0 / stretch_z)
-            d = [(q - p) * s for p, q, s in zip(a, b, scale, strict=True)]
-            r = [(c - p) * s for c, p, s in zip((x, y, z), a, scale, strict=True)]
-            length2 = sum(v * v for v in d) or 1.0
-            t = np.clip((r[0] * d[0] + r[1] * d[1] + r[2] * d[2]) / length2, 0.0, 1.0)
-            distance2 = sum((rv - t * dv) ** 2 for rv, dv in zip(r, d, strict=True))
-            mask |= distance2 <= (ra + t * (rb - ra)) ** 2
+        mask = np.zeros(x.shape, bool)
+        for (a, ra), (b, rb) in pairwise(zip(points, radii, strict=True)):
+            mask |= _capsule((x, y, z), a, b, ra, rb, stretch_z)
         return window, mask
 
     return draw
 
 
+def _capsule(
+    place: tuple[np.ndarray, np.ndarray, np.ndarray],
+    a: Point,
+    b: Point,
+    radius_a: float,
+    radius_b: float,
+    stretch: float,
+) -> np.ndarray:
+    scale = (1.0, 1.0, 1.0 / stretch)
+    d = [(q - p) * s for p, q, s in zip(a, b, scale, strict=True)]
+    rx, ry, rz = ((c - p) * s for c, p, s in zip(place, a, scale, strict=True))
+    length2 = sum(v * v for v in d) or 1.0
+    t = np.clip((rx * d[0] + ry * d[1] + rz * d[2]) / length2, 0.0, 1.0)
+    distance2 = (rx - t * d[0]) ** 2 + (ry - t * d[1]) ** 2 + (rz - t * d[2]) ** 2
+    return np.asarray(distance2 <= (radius_a + t * (radius_b - radius_a)) ** 2)
+
+
 def column(
-    center_xy: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    center_xy: Callable[[np.ndarray], tuple[float, np.ndarray | float]],
     radii_xy: tuple[float, float],
     z_range: tuple[float, float],
+    reach_mm: float = 150.0,
 ) -> Shape:
-    """An upright elliptic column whose centre moves with z."""
+    """An upright elliptic column between two heights, whose centre moves with z; all of it within ``reach_mm`` of the z axis."""
 
-    def draw(canvas: Canvas) -> tuple[tuple[slice, slice, slice], np.ndarray]:
-        window = canvas.window((-1e9, -1e9, z_range[0]), (1e9, 1e9, z_range[1]))
+    def draw(canvas: Canvas) -> tuple[Window, np.ndarray]:
+        window = canvas.window((-reach_mm, -reach_mm, z_range[0]), (reach_mm, reach_mm, z_range[1]))
         x, y, z = canvas.coordinates(window)
         cx, cy = center_xy(z)
-        return window, ((x - cx) / radii_xy[0]) ** 2 + ((y - cy) / radii_xy[1]) ** 2 <= 1.0
+        mask = ((x - cx) / radii_xy[0]) ** 2 + ((y - cy) / radii_xy[1]) ** 2 <= 1.0
+        return window, mask & (z >= z_range[0]) & (z < z_range[1])
 
     return draw
