@@ -129,6 +129,7 @@ def save_bundle(
     work.chmod(0o755)
     try:
         save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, work / WEIGHTS)
+        (work / WEIGHTS).chmod(0o644)  # safetensors makes files that only their owner can read
         manifest = {
             "format_version": FORMAT_VERSION,
             "name": name,

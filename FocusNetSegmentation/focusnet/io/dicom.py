@@ -65,7 +65,7 @@ def read_dicom_folder(folder: Path, series: str | None = None) -> Volume:
     array = _read_pixels(files, ordered)
     if any(h.get("RescaleIntercept") is None for h in headers):
         notes.append("The series has no rescale intercept: stored values were taken as they are.")
-    description = str(ordered[0].get("SeriesDescription") or uid)
+    description = str(ordered[0].get("SeriesDescription") or ordered[0].get("SeriesInstanceUID") or f"in {folder.name}")
     return Volume(array, geometry, f"DICOM series {description}", _uids(ordered, files), tuple(notes))
 
 
