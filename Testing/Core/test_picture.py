@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from focusnet.errors import InputError
 from focusnet.organs import ORGANS
+from focusnet.phantom import phantom
 from focusnet.picture import FOOTER, choose_slices, draw, overview
 from focusnet.segmentation import Segmentation
 from focusnet.volume import Geometry, Volume
@@ -179,3 +180,9 @@ def test_a_large_field_of_view_is_cut_to_the_organs_and_some_anatomy() -> None:
     figure = draw(Volume(wide, geometry), segmentation(labels, geometry))
     axial = figure.axes[0]
     assert 60 < axial.get_xlim()[1] < 160, "mm; the field is 280 mm wide, the shoulders 260 mm"
+
+
+def test_a_synthetic_scan_is_labelled_so_in_its_picture() -> None:
+    volume, reference = phantom(0, (5.0, 5.0, 6.0))
+    figure = draw(volume, replace(reference, provenance={"source": "synthetic phantom, seed 0"}))
+    assert any("Synthetic phantom, not a patient" in text.get_text() for text in figure.texts)
