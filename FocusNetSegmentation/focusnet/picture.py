@@ -28,6 +28,7 @@ from .segmentation import OrganResult, Segmentation
 from .volume import Geometry, Volume
 
 WINDOW_HU = (-160.0, 240.0)  # the usual soft-tissue window: width 400, level 40
+SYNTHETIC_FOOTER = "Synthetic phantom, not a patient. Research software, not a medical device."
 FOOTER = "Research software, not a medical device. Every contour must be checked by a qualified person."
 ORGAN_MARGIN_MM = 45.0  # of anatomy around the organs, so that the reader knows where in the body he is
 BODY_MARGIN_MM = 8.0
@@ -220,7 +221,9 @@ def _contour(axes: Axes, mask: np.ndarray, result: OrganResult, row_mm: float, c
     x = (np.arange(padded.shape[1]) - 0.5) * column_mm
     color = _rgb(result)
     axes.contourf(x, y, padded, levels=[0.5, 2.0], colors=[color], alpha=0.22)
-    axes.contour(x, y, padded, levels=[0.5], colors=["black"], alpha=0.55, linewidths=2.4)  # light organs lie on bone too
+    axes.contour(
+        x, y, padded, levels=[0.5], colors=["black"], alpha=0.55, linewidths=2.4
+    )  # light organs lie on bone too
     axes.contour(x, y, padded, levels=[0.5], colors=[color], linewidths=1.3)
 
 
@@ -305,11 +308,12 @@ def _legend_note(results: Sequence[OrganResult], drawn: set[int]) -> str:
 
 def _footer(figure: Figure, provenance: dict[str, object], size_in: tuple[float, float], oblique: bool) -> None:
     y = 0.5 * FOOTER_IN / size_in[1]
-    figure.text(EDGE_IN / size_in[0], y, FOOTER, color=DIM, fontsize=7.5, va="center")
+    synthetic = "synthetic" in str(provenance.get("source", "")).lower()
+    figure.text(
+        EDGE_IN / size_in[0], y, SYNTHETIC_FOOTER if synthetic else FOOTER, color=DIM, fontsize=7.5, va="center"
+    )
     model = provenance.get("model")
     notes = [f"Model {model} {provenance.get('model_version') or ''}".strip() if model else "No model named"]
-    if "synthetic" in str(provenance.get("source", "")).lower():
-        notes.insert(0, "Synthetic phantom, not a patient")
     if oblique:
         notes.insert(0, "Oblique scan: slices follow the scanner's axes")
     figure.text(1 - EDGE_IN / size_in[0], y, ". ".join(notes), color=DIM, fontsize=7.5, va="center", ha="right")
