@@ -96,10 +96,11 @@ def _upright(z: np.ndarray) -> tuple[float, float]:
 
 
 def _surface(inset: float) -> list[Shape]:
-    """Skull, face, jaw, neck, shoulders: the body's outline, ``inset`` mm below the skin."""
+    """Skull, lower and middle face, jaw, neck, shoulders: the body's outline, ``inset`` mm below the skin."""
     return [
         ellipsoid((0, 5, 18), (78 - inset, 98 - inset, 103 - inset)),
         ellipsoid((0, -32, -68), (62 - inset, 60 - inset, 54 - inset)),
+        ellipsoid((0, -34, -40), (62 - inset, 59 - inset, 42 - inset)),
         ellipsoid((0, 8, -58), (69 - inset, 62 - inset, 52 - inset)),
         column(_upright, (61 - inset, 64 - inset), (-240, -30)),
         ellipsoid((0, 38, -245), (190 - inset, 92 - inset, 68 - inset)),
