@@ -49,6 +49,11 @@ def is_alive(pid: int, run: str = "") -> bool:
     return not run or _mark(pid) in (run, None)
 
 
+def run_is_alive(run: str) -> bool:
+    """True if any process carries this mark, whatever its id: a launcher may have ended before what it launched."""
+    return any(_mark(pid) == run for pid in _table())
+
+
 def _descendants(table: dict[int, int], pid: int | None) -> set[int]:
     if pid is None or pid not in table:
         return set()

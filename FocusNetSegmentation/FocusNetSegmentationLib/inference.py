@@ -1,0 +1,324 @@
+"""From a CT in the scene to organs in the scene: one run or all CTs one after the other, waiting or not, with or without a window.
+
+The network runs in a process of its own (``worker``); nodes are touched on the calling thread only.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from focusnet.errors import FocusNetError
+
+from .nodes import SegmentationImport, import_result
+from .volumes import check_node, volume_summary, write_ct_for_worker
+from .worker import QtProcess, SubprocessProcess, Worker, WorkerBusyError, WorkerResult, remove_folder
+from .worker_protocol import ProgressEvent, WorkerProcess, WorkerRequest, focusnet_command
+
+DEFAULT_MODEL = "han7-openkbp"
+
+
+class SegmentationError(RuntimeError):
+    """A run that failed. ``str()`` is one line for a person; ``details`` is what the worker wrote."""
+
+    def __init__(self, message: str, details: str = "") -> None:
+        super().__init__(message)
+        self.details = details
+
+
+class SegmentationCancelledError(SegmentationError):
+    """A run that was cancelled, or whose CT was removed."""
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+@dataclass
+class Callbacks:
+    """``on_progress(ProgressEvent)``, ``on_warning(text)``, and one of ``on_done(SegmentationImport)``, ``on_failed(message, details)``,
+    ``on_cancelled()`` at the end."""
+
+    on_progress: Callable[[ProgressEvent], object] = _nothing
+    on_warning: Callable[[str], object] = _nothing
+    on_done: Callable[[SegmentationImport], object] = _nothing
+    on_failed: Callable[[str, str], object] = _nothing
+    on_cancelled: Callable[[], object] = _nothing
+
+
+class SegmentationRun:
+    """One run over one CT. ``start`` returns at once; the end is told by a callback on the same thread."""
+
+    _active: SegmentationRun | None = None  # one at a time: two would fight for the same memory
+
+    def __init__(
+        self,
+        volume_node: Any,
+        segmentation_node: Any = None,
+        model: str = DEFAULT_MODEL,
+        device: str = "auto",
+        organs: Sequence[str] | None = None,
+        hu_offset: float | None = None,
+        callbacks: Callbacks | None = None,
+        process: WorkerProcess | None = None,
+        command: Callable[[WorkerRequest], tuple[str, list[str]]] = focusnet_command,
+    ) -> None:
+        self.volume_node, self.segmentation_node = volume_node, segmentation_node
+        self.model, self.device, self.organs, self.hu_offset = str(model), device, organs, hu_offset
+        self.callbacks = callbacks or Callbacks()
+        self.imported: SegmentationImport | None = None
+        self.failure: SegmentationError | None = None
+        self.worker = Worker(
+            process or default_process(),
+            command,
+            on_progress=self._progress,
+            on_warning=lambda text: self.callbacks.on_warning(text),
+            on_done=self._import,
+            on_failed=self._fail,
+            on_cancelled=self._cancelled,
+        )
+
+    @property
+    def is_running(self) -> bool:
+        return self.worker.is_running
+
+    def start(self) -> None:
+        """Write the CT and start the worker. Raises InputError or OutputError for a CT that cannot be used, WorkerBusyError during
+        another run."""
+        active = SegmentationRun._active
+        if active is not None and active.is_running:
+            raise WorkerBusyError("A segmentation is running already. Wait for it or cancel it first.")
+        check_node(self.volume_node)
+        self.scene = self.volume_node.GetScene()
+        folder = Path(tempfile.mkdtemp(prefix="focusnet-"))
+        try:
+            self.written = write_ct_for_worker(self.volume_node, folder / "ct.nrrd")
+        except BaseException:
+            remove_folder(folder)
+            raise
+        self.imported, self.failure = None, None
+        SegmentationRun._active = self
+        extra = () if self.hu_offset is None else (f"--hu-offset={self.hu_offset:g}",)
+        self.worker.start(
+            WorkerRequest(
+                folder / "ct.nrrd",
+                folder / "organs.seg.nrrd",
+                folder / "report.json",
+                self.model,
+                self.device,
+                tuple(self.organs or ()),
+                folder,
+                extra,
+            )
+        )
+
+    def cancel(self) -> None:
+        """End the run; when this returns, no process and no file of it is left."""
+        self.worker.cancel()
+
+    def close(self) -> None:
+        """As ``cancel``, without callbacks: Slicer is closing."""
+        self.worker.close()
+
+    def wait(self, timeout_s: float | None = None, idle: Callable[[], object] = _nothing) -> bool:
+        """Wait for the end; False if ``timeout_s`` passed first."""
+        return self.worker.wait(timeout_s, idle)
+
+    def _is_gone(self) -> bool:
+        return self.scene is None or self.volume_node.GetScene() is not self.scene
+
+    def _progress(self, event: ProgressEvent) -> None:
+        if self._is_gone():
+            self.worker.close()
+            self._fail("The CT was removed during the run, so the run was stopped.", "")
+            return
+        self.callbacks.on_progress(event)
+
+    def _import(self, result: WorkerResult) -> None:
+        if self._is_gone():
+            self._fail("The CT was removed during the run, so there is no place for its result.", "")
+            return
+        node = self.segmentation_node
+        if node is not None and node.GetScene() is not self.scene:
+            node = None  # removed during the run: a new one is made
+        try:
+            imported = import_result(
+                self.scene, result.segmentation_path, self.volume_node, node, self.organs, written=self.written
+            )
+        except FocusNetError as problem:
+            self._fail(str(problem), "")
+            return
+        except Exception as problem:
+            self._fail(f"The result could not be brought into the scene ({problem}).", traceback.format_exc())
+            return
+        retries = ((result.report or {}).get("run") or {}).get("retries") or []
+        self.imported = replace(imported, warnings=(*imported.warnings, *result.warnings, *map(str, retries)))
+        self.segmentation_node = imported.node
+        self.callbacks.on_done(self.imported)
+
+    def _fail(self, message: str, details: str) -> None:
+        self.failure = SegmentationError(message, details)
+        self.callbacks.on_failed(message, details)
+
+    def _cancelled(self) -> None:
+        self.failure = SegmentationCancelledError("The segmentation was cancelled.")
+        self.callbacks.on_cancelled()
+
+
+def process(
+    volumeNode: Any,
+    segmentationNode: Any = None,
+    model: str = DEFAULT_MODEL,
+    device: str = "auto",
+    organs: Sequence[str] | None = None,
+    wait: bool = True,
+    hu_offset: float | None = None,
+    callbacks: Callbacks | None = None,
+    **options: Any,
+) -> Any:
+    """Contour a CT node. ``wait``: return a SegmentationImport, or raise SegmentationError with one line; otherwise return the
+    SegmentationRun at once and tell ``callbacks``. Raises InputError at once for a node that cannot be a CT.
+
+    ``organs``: TG-263 names or synonyms, None for all. ``hu_offset`` is added to every value.
+    """
+    options.setdefault("process", SubprocessProcess() if wait else default_process())
+    run = SegmentationRun(volumeNode, segmentationNode, model, device, organs, hu_offset, callbacks, **options)
+    run.start()
+    if not wait:
+        return run
+    try:
+        run.wait(idle=process_events)
+    except BaseException:  # Ctrl+C in the console: leave no process
+        run.close()
+        raise
+    if run.failure is not None:
+        raise run.failure
+    return run.imported
+
+
+@dataclass(frozen=True)
+class BatchItem:
+    """``status``: "done", "failed", "skipped" (no usable CT) or "cancelled"."""
+
+    volume_node: Any
+    status: str
+    message: str = ""
+    imported: SegmentationImport | None = None
+
+
+class BatchRun:
+    """All CTs of a scene, one after the other; a bad one does not stop the rest. ``on_item`` is told of each."""
+
+    def __init__(
+        self,
+        volume_nodes: Sequence[Any],
+        on_item: Callable[[BatchItem], object] = _nothing,
+        on_progress: Callable[[ProgressEvent], object] = _nothing,
+        on_finished: Callable[[list[BatchItem]], object] = _nothing,
+        **options: Any,
+    ) -> None:
+        self.waiting, self.total = list(volume_nodes), len(volume_nodes)
+        self.on_item, self.on_progress, self.on_finished = on_item, on_progress, on_finished
+        self.options = options
+        self.items: list[BatchItem] = []
+        self.run: SegmentationRun | None = None
+        self.is_running = False
+
+    def start(self) -> None:
+        self.is_running = True
+        self._next()
+
+    def cancel(self) -> None:
+        """End the run that is going on and leave out the rest."""
+        rest, self.waiting = self.waiting, []
+        for node in rest:
+            self.items.append(BatchItem(node, "cancelled"))
+        if self.run is not None:
+            self.run.cancel()
+
+    def wait(self, idle: Callable[[], object] = _nothing) -> list[BatchItem]:
+        while self.is_running and self.run is not None:
+            self.run.wait(0.2, idle)
+        return self.items
+
+    def _next(self) -> None:
+        while self.waiting:
+            node = self.waiting.pop(0)
+            level, reason = volume_summary(node)
+            if level == "refused":
+                self._tell(BatchItem(node, "skipped", reason))
+                continue
+            callbacks = Callbacks(
+                on_progress=self._progress,
+                on_done=lambda imported, node=node: self._ended(  # type: ignore[misc]
+                    BatchItem(node, "done", " ".join(imported.warnings), imported)
+                ),
+                on_failed=lambda message, _, node=node: self._ended(BatchItem(node, "failed", message)),  # type: ignore[misc]
+                on_cancelled=lambda node=node: self._ended(BatchItem(node, "cancelled")),  # type: ignore[misc]
+            )
+            self.run = SegmentationRun(node, callbacks=callbacks, **self.options)
+            try:
+                self.run.start()
+                return
+            except FocusNetError as problem:
+                self._tell(BatchItem(node, "failed", str(problem)))
+        self.is_running = False
+        self.on_finished(self.items)
+
+    def _progress(self, event: ProgressEvent) -> None:
+        done = (len(self.items) + event.fraction) / max(1, self.total)
+        self.on_progress(
+            replace(event, fraction=done, message=f"CT {len(self.items) + 1} of {self.total}. {event.message}")
+        )
+
+    def _ended(self, item: BatchItem) -> None:
+        self._tell(item)
+        self._next()
+
+    def _tell(self, item: BatchItem) -> None:
+        self.items.append(item)
+        self.on_item(item)
+
+
+def process_scene(
+    scene: Any,
+    model: str = DEFAULT_MODEL,
+    device: str = "auto",
+    organs: Sequence[str] | None = None,
+    wait: bool = True,
+    volume_nodes: Sequence[Any] | None = None,
+    **options: Any,
+) -> Any:
+    """Contour every scalar volume of ``scene`` (or ``volume_nodes``), each into a segmentation of its own. ``wait``: return a list
+    of BatchItem; otherwise the BatchRun at once. What is no CT is skipped with its reason."""
+    if volume_nodes is None:
+        volume_nodes = [
+            node
+            for i in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"))
+            if (node := scene.GetNthNodeByClass(i, "vtkMRMLScalarVolumeNode")).GetClassName()
+            == "vtkMRMLScalarVolumeNode"
+        ]
+    make_process = SubprocessProcess if wait else default_process
+    options.setdefault("process", make_process())
+    batch = BatchRun(volume_nodes, model=model, device=device, organs=organs, **options)
+    batch.start()
+    return batch.wait(process_events) if wait else batch
+
+
+def default_process() -> WorkerProcess:
+    """A QProcess where Slicer's Qt is there, else a subprocess whose ``pump`` must be called."""
+    return QtProcess() if importlib.util.find_spec("qt") is not None else SubprocessProcess()
+
+
+def process_events() -> None:
+    """Let Slicer's window live while a script waits; nothing where there is no application."""
+    import slicer
+
+    application = getattr(slicer, "app", None)
+    if application is not None:
+        application.processEvents()
