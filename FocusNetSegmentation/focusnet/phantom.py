@@ -29,7 +29,7 @@ def phantom(seed: int = 0, spacing_mm_xyz: tuple[float, float, float] = (1.0, 1.
     ``seed`` draws the patient's size, place, turn, organ sizes, tissue HU, contrast agent and noise. Each voxel has the label of the
     tissue that gave it its HU: where structures touch, the one painted later wins, and small organs are painted last, so that they
     lie over large ones (lens over eye, chiasm over optic nerve); teeth are no part of the mandible. Voxels up to 2 x 2 x 3 mm show all
-    22 organs; on coarser grids a lens can fall between them. Takes about 2 CPU seconds and 0.5 GB at 1 x 1 x 3 mm.
+    22 organs; on coarser grids a lens can fall between them. Takes about 3 seconds and 0.7 GB at 1 x 1 x 3 mm.
     """
     rng = np.random.default_rng(seed)
     geometry, from_index = _placed(spacing_mm_xyz, rng)
