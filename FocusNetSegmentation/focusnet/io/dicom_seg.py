@@ -103,6 +103,8 @@ def _source_images(volume: Volume) -> list[pydicom.Dataset]:
     """The CT's headers; only what the CT left out is filled in, and only with what DICOM allows to be empty."""
     headers = source_headers(volume, "DICOM SEG")
     for header in headers:
+        header.decode()
+        header.SpecificCharacterSet = "ISO_IR 192"  # highdicom takes one character set only; Japanese series name two
         header.FrameOfReferenceUID = volume.dicom_uids["frame_of_reference"]
         for tag in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
                     "StudyDate", "StudyTime", "ReferringPhysicianName", "PositionReferenceIndicator"):  # fmt: skip

@@ -27,6 +27,12 @@ AGREEMENT = 0.99  # DSC that the file must reach against what was to be written
 EXACT = 1.0  # a SEG holds voxels, not outlines
 STATES = ("draft", "edited", "approved")
 POSITION_TAGS = ["SOPInstanceUID", "ImagePositionPatient"]
+SHARED_TAGS = {  # a structure set names each of them once, for all slices
+    "StudyInstanceUID": "studies",
+    "FrameOfReferenceUID": "frames of reference",
+    "SOPClassUID": "kinds of image",
+    "PatientID": "patients",
+}
 NO_FRAME_OF_REFERENCE = "The CT has no frame of reference UID; one was derived from its series UID."
 
 
@@ -59,11 +65,31 @@ def prepare_export(
         raise InputError(
             f"{volume.source}: {invalid[0]!r} is not a valid UID, so {kind} cannot point at it; export the series again."
         )
+    _check_shared(volume, kind)
     names = [result.organ.name for result in drawn]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise InputError(f"{', '.join(twice)} is there twice; {kind} needs one structure per name. Rename one of them.")
     return volume, drawn
+
+
+def _check_shared(volume: Volume, kind: str) -> None:
+    """Refuse slices of one series that belong to several studies, frames of reference or patients; the first one's UIDs would be wrong."""
+    if not _files_are_there(volume):
+        return  # nothing to look at; what copies from the files refuses that itself
+    headers = source_headers(volume, kind, ["SOPInstanceUID", *SHARED_TAGS])
+    for tag, what in SHARED_TAGS.items():
+        found = sorted({str(header.get(tag, "") or "none") for header in headers})
+        if len(found) > 1:
+            raise InputError(
+                f"{volume.source}: its slices name {len(found)} {what} ({', '.join(found[:3])}), but {kind} can point at only one; "
+                "export the series again."
+            )
+
+
+def _files_are_there(volume: Volume) -> bool:
+    files: list[str] = volume.dicom_uids.get("files") or []  # type: ignore[assignment]
+    return bool(files) and all(Path(file).is_file() for file in files)
 
 
 def check_states(segmentation: Segmentation, states: Mapping[str, str] | None) -> dict[str, str]:
@@ -103,8 +129,7 @@ def slice_offsets_mm(volume: Volume) -> np.ndarray:
     Positions in DICOM are rounded, and a planning system looks for contours in the plane that the slice's own header gives.
     """
     offsets = np.zeros(volume.geometry.shape_zyx[0])
-    files = volume.dicom_uids.get("files")
-    if not files or not all(Path(file).is_file() for file in files):  # type: ignore[attr-defined]
+    if not _files_are_there(volume):
         return offsets
     normal = np.asarray(volume.geometry.direction_xyz)[:, 2]
     for z, header in enumerate(source_headers(volume, "RTSTRUCT", POSITION_TAGS)):

@@ -47,7 +47,7 @@ def read_rtstruct(path: Path | str, volume: Volume, organs: Sequence[str] | None
     path = Path(path)
     data = _open(path)
     _check_frame_of_reference(path, data, volume)
-    chosen, unknown = _choose(path, list(_names(data).values()), organs)
+    chosen, unknown = _choose(path, list(_names(path, data).values()), organs)
     structures = [s for s in _structures(path, data, volume, set(chosen)) if s.name in chosen]
     if not structures:
         raise InputError(
@@ -64,7 +64,7 @@ def read_structures(path: Path | str, volume: Volume) -> list[Structure]:
     """Every structure of an RTSTRUCT that has contours, as it is: names as written, shared voxels in both. Raises InputError."""
     path = Path(path)
     data = _open(path)
-    return _structures(path, data, volume, set(_names(data).values()))
+    return _structures(path, data, volume, set(_names(path, data).values()))
 
 
 def _open(path: Path) -> pydicom.Dataset:
@@ -74,15 +74,22 @@ def _open(path: Path) -> pydicom.Dataset:
         raise InputError(f"{path} cannot be read as DICOM ({problem}); an RTSTRUCT file is expected.") from problem
     if data.get("Modality") != "RTSTRUCT":
         raise InputError(f"{path} is {data.get('Modality', 'of unknown kind')}, not an RTSTRUCT.")
+    if data.get("ROIContourSequence") and "RTROIObservationsSequence" not in data:
+        # it follows the contours and is mandatory; pydicom reads a file that ends early as if that were all
+        raise InputError(f"{path} ends after its contours, without RT ROI observations; it seems cut short, copy it again.")
     return data
 
 
-def _names(data: pydicom.Dataset) -> dict[int, str]:
+def _names(path: Path, data: pydicom.Dataset) -> dict[int, str]:
     """ROI number -> name, of the structures that have contours: an empty one was not contoured."""
     drawn = {
         int(i.get("ReferencedROINumber", -1)) for i in data.get("ROIContourSequence", []) if i.get("ContourSequence")
     }
-    named = {int(r.ROINumber): str(r.get("ROIName", "")) for r in data.get("StructureSetROISequence", [])}
+    rois = data.get("StructureSetROISequence", [])
+    numbers = [int(r.get("ROINumber", -1)) for r in rois]
+    if len(set(numbers)) != len(numbers):
+        raise InputError(f"{path}: structures share one ROI number, so contours cannot be told apart; export it again.")
+    named = {number: str(roi.get("ROIName", "")) for number, roi in zip(numbers, rois, strict=True)}
     return {number: named.get(number) or f"ROI {number}" for number in sorted(drawn)}
 
 
@@ -119,7 +126,7 @@ def _organ_name(name: str) -> str | None:
 
 
 def _structures(path: Path, data: pydicom.Dataset, volume: Volume, wanted: set[str]) -> list[Structure]:
-    names = _names(data)
+    names = _names(path, data)
     found = []
     for item in data.get("ROIContourSequence", []):
         name = names.get(int(item.get("ReferencedROINumber", -1)), "")
@@ -159,7 +166,8 @@ def _structure(path: Path, name: str, item: Any, volume: Volume) -> Structure:
         filled = fill_contours(list(contours.values()), (height, width))
         mask[z] = mask[z] | filled if z in mask else filled
     voxels = [np.flatnonzero(mask[z]) + z * height * width for z in sorted(mask)]
-    color = [int(c) for c in item.get("ROIDisplayColor", (128, 128, 128))]
+    color = [int(c) for c in item.get("ROIDisplayColor") or ()]
+    color = color if len(color) == 3 else [128, 128, 128]
     flat = np.concatenate(voxels) if voxels else np.zeros(0, np.int64)
     return Structure(name, (color[0], color[1], color[2]), flat, slice_uids, _contour_warnings(counts, len(flat)))
 
