@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data"
 
-if importlib.util.find_spec("focusnet") is None:
-    sys.path.insert(0, str(ROOT / "FocusNetSegmentation"))
+# last on the path: an installed focusnet comes first, and FocusNetSegmentationLib, which is never installed by pip, is found
+sys.path.append(str(ROOT / "FocusNetSegmentation"))
 
 
 @pytest.fixture
