@@ -118,7 +118,7 @@ class Installer:
             try:
                 message = self._do(step)
             except InstallError as problem:
-                message = explain_failure(problem.output or self.details)
+                message = explain_failure(problem.output or self.details, self.wheels is not None)
             except Exception as problem:  # a helper of Slicer's own or of the PyTorch extension
                 self._tell(f"{type(problem).__name__}: {problem}")
                 message = explain_failure(self.details)
@@ -170,8 +170,6 @@ FAILURES = (  # what pip, light-the-torch or the system wrote, and what a person
     (r"newconnectionerror|name resolution|getaddrinfo failed|nodename nor servname|network is unreachable|connecttimeout|connection timed out"
      r"|max retries exceeded|connection refused|readtimeout|connection reset|failed to establish a new connection|no route to host",
      "There is no connection to the package server. Check the network, or install from a folder of wheels."),
-    (r"looking in links: (?s:.*)(could not find a version|no matching distribution)",
-     "The folder lacks a wheel for this Python and system. Download wheels for both, dependencies included."),
     (r"driver (on your system )?is too old|cuda driver version is insufficient|driver version.*(unsupported|too old)",
      "The NVIDIA driver is too old for this build of PyTorch. Update the driver, or install the CPU build in the PyTorch module."),
     (r"winerror 32|being used by another process|text file busy|winerror 5\b.*\.(pyd|dll)",
@@ -187,15 +185,17 @@ FAILURES = (  # what pip, light-the-torch or the system wrote, and what a person
     (r"memoryerror|cannot allocate memory|paging file is too small",
      "The computer ran out of memory during the installation. Close other programs and press Install again."),
     (r"could not find a version|no matching distribution",
-     "There is no build of a package for this system and Python. The details name it."),
+     "There is no build of a package for this system and Python, or the package server was not reached. The details name it."),
     (r"subprocess-exited-with-error|failed building wheel|microsoft visual c\+\+",
      "A package would have to be compiled, which Slicer cannot do. The details name it; use a newer Slicer."),
     (r"no module named '?pip|ensurepip", "pip itself is missing in Slicer's Python. Install Slicer again."),
 )  # fmt: skip
 
 
-def explain_failure(output: str) -> str:
-    """One sentence for what pip wrote."""
+def explain_failure(output: str, offline: bool = False) -> str:
+    """One sentence for what pip wrote. ``offline``: it was to take everything from a folder of wheels."""
+    if offline and re.search(r"could not find a version|no matching distribution", output, re.IGNORECASE):
+        return "The folder lacks a wheel for this Python and system. Download wheels for both, dependencies included."
     for pattern, sentence in FAILURES:
         if re.search(pattern, output, re.IGNORECASE):
             return sentence

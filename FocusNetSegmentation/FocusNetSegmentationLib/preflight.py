@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .worker_protocol import explain_end, find_python, worker_environment
+from .worker_protocol import find_python, worker_environment
 
 TORCH = "torch>=2.2"
 # What the worker needs beside torch to segment a node; a test compares versions with pyproject.toml and segments with these alone.
@@ -283,10 +283,7 @@ def parse_probe(exit_status: int, stdout: str, stderr: str) -> TorchStatus:
                 found["smoke"],
                 stderr[-4000:],
             )
-    installed = installed_version("torch")
-    return TorchStatus(
-        None, installed or "?", explain_end(exit_status, exit_status < 0, stderr), details=stderr[-4000:]
-    )
+    return TorchStatus(None, "?", f"its import ends Python (exit status {exit_status})", details=stderr[-4000:])
 
 
 def probe_torch(python: str | None = None, smoke: bool = False, timeout_s: float = PROBE_TIMEOUT_S) -> TorchStatus:
