@@ -6,6 +6,7 @@ the bits and which knows nothing of highdicom. Tests read the same files with pr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.uid import UID, generate_uid
+from pydicom.uid import RE_VALID_UID, generate_uid
 
 from ..errors import InputError
 from ..metrics import dice
@@ -60,7 +61,7 @@ def prepare_export(
         volume = replace(volume, dicom_uids=uids, notes=(*volume.notes, NO_FRAME_OF_REFERENCE))
     drawn = check_export(segmentation, volume, path, overwrite, kind)
     named = [str(uids[key]) for key in ("study", "series", "frame_of_reference", "sop_class")]
-    invalid = [uid for uid in (*named, *uids["instances"]) if not UID(uid).is_valid]  # type: ignore[misc]
+    invalid = [uid for uid in (*named, *uids["instances"]) if len(uid) > 64 or not re.fullmatch(RE_VALID_UID, uid)]
     if invalid:
         raise InputError(
             f"{volume.source}: {invalid[0]!r} is not a valid UID, so {kind} cannot point at it; export the series again."
@@ -186,17 +187,23 @@ def read_dicom_seg(path: Path | str, volume: Volume) -> dict[str, np.ndarray]:
     instances: list[str] = volume.dicom_uids["instances"]  # type: ignore[assignment]
     masks = {name: np.zeros(volume.array.shape, bool) for name in names.values()}
     for frame, groups in zip(frames, data.PerFrameFunctionalGroupsSequence, strict=True):
-        position = np.array([float(v) for v in groups.PlanePositionSequence[0].ImagePositionPatient])
+        position = np.array([float(v) for v in _group(data, groups, "PlanePosition").ImagePositionPatient])
         index_zyx = volume.geometry.mm_to_index(position)
         z = round(float(index_zyx[0]))
-        source = str(groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID)
+        source = str(_group(data, groups, "DerivationImage").SourceImageSequence[0].ReferencedSOPInstanceUID)
         aside_mm = float(np.abs(index_zyx[1:] * volume.geometry.spacing_mm_zyx[1:]).max())
         off = abs(index_zyx[0] - z) > OFF_PLANE_VOXELS or aside_mm > TILT_MM  # what the CT's reader lets slices drift
         if off or not 0 <= z < len(instances) or source != instances[z]:
             raise InputError(f"{path}: a frame lies on no slice of {volume.source}; load the CT that it was made from.")
-        segment = int(groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        segment = int(_group(data, groups, "SegmentIdentification").ReferencedSegmentNumber)
         masks[names[segment]][z] = frame > 0
     return masks
+
+
+def _group(data: pydicom.Dataset, frame: pydicom.Dataset, name: str) -> Any:
+    """What a frame says of itself, or what all frames share: one segment alone is named once for all of them."""
+    shared = data.SharedFunctionalGroupsSequence[0]
+    return (frame.get(f"{name}Sequence") or shared[f"{name}Sequence"].value)[0]
 
 
 def _agreement(segmentation: Segmentation, result: OrganResult, found: np.ndarray) -> Agreement:
