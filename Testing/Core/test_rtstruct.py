@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk
 
 from focusnet.errors import InputError, OutputError
 from focusnet.io import read_volume, rtstruct
 from focusnet.io.contours import fill_contours, slice_contours
 from focusnet.io.rtstruct import write_rtstruct
 from focusnet.io.rtstruct_read import read_rtstruct
+from focusnet.metrics import dice
 from focusnet.phantom import phantom
 from focusnet.phantom_dicom import write_dicom_series
 from focusnet.segmentation import Segmentation
 from focusnet.volume import Volume
+
+from .helpers_dicom import HEAD_DICOM, dicom_errors, head_dicom_case, program, small_case
 
 SPACING = (2.0, 2.0, 3.0)
 
@@ -81,15 +88,36 @@ def test_22_organs_come_back_voxel_for_voxel_with_names_colours_and_uids(
 def test_review_states_reach_the_file(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
     volume, reference = case
     names = [r.organ.name for r in reference.results]
-    write_rtstruct(
-        reference, volume, tmp_path / "a.dcm", states={**dict.fromkeys(names, "approved"), names[0]: "edited"}
-    )
-    write_rtstruct(reference, volume, tmp_path / "b.dcm", states=dict.fromkeys(names, "approved"))
+    approved = dict.fromkeys(names, "approved")
+    write_rtstruct(reference, volume, tmp_path / "a.dcm", states={names[0]: "edited", names[1]: "approved"})
+    write_rtstruct(reference, volume, tmp_path / "b.dcm", states=approved, edited={names[1]}, reviewer="Müller^Anna")
     first, second = (pydicom.dcmread(tmp_path / f"{n}.dcm") for n in "ab")
     assert (first.ApprovalStatus, second.ApprovalStatus) == ("UNAPPROVED", "APPROVED")
-    assert first.StructureSetROISequence[0].ROIGenerationAlgorithm == "SEMIAUTOMATIC"
-    with pytest.raises(InputError, match="state fine is unknown"):
-        write_rtstruct(reference, volume, tmp_path / "c.dcm", states={names[0]: "fine"})
+    assert str(second.ReviewerName) == "Müller^Anna"
+    assert "ReviewDate" not in first
+    assert [r.ROIDescription.split()[-1] for r in first.StructureSetROISequence][:3] == [
+        "edited.",
+        "approved.",
+        "draft.",
+    ]
+    algorithms = [[r.ROIGenerationAlgorithm for r in d.StructureSetROISequence][:3] for d in (first, second)]
+    assert algorithms[0] == ["SEMIAUTOMATIC", "SEMIAUTOMATIC", "AUTOMATIC"]  # approved may have been edited before
+    assert algorithms[1] == ["AUTOMATIC", "SEMIAUTOMATIC", "AUTOMATIC"]  # told which ones were
+
+
+def test_an_approval_that_the_states_contradict_is_refused(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
+    volume, reference = case
+    name = reference.results[0].organ.name
+    for arguments, words in (
+        ({"states": {name: "fine"}}, "state fine is unknown"),
+        ({"states": {"Liver": "draft"}}, "name Liver, which the segmentation does not have"),
+        ({"states": {name: "approved"}, "approval": "APPROVED"}, "cannot be APPROVED: .*not approved yet"),
+        ({"approval": "perhaps"}, "'perhaps' is unknown"),
+    ):
+        with pytest.raises(InputError, match=words):
+            write_rtstruct(reference, volume, tmp_path / "c.dcm", **arguments)  # type: ignore[arg-type]
+    write_rtstruct(reference, volume, tmp_path / "c.dcm", approval="REJECTED")
+    assert pydicom.dcmread(tmp_path / "c.dcm").ApprovalStatus == "REJECTED"
 
 
 def test_an_empty_organ_is_left_out_and_named(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
@@ -153,15 +181,115 @@ def test_a_file_that_reads_back_differently_is_kept_aside(
     assert [p.name for p in tmp_path.iterdir()] == ["rs.dcm.failed"]
 
 
-def test_a_structure_set_of_another_scan_is_refused(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
+def polygon_area(contour: pydicom.Dataset) -> float:
+    x, y, _ = np.array(contour.ContourData, float).reshape(-1, 3).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def test_a_planning_system_finds_the_volume_that_the_voxels_have(
+    case: tuple[Volume, Segmentation], tmp_path: Path
+) -> None:
     volume, reference = case
-    write_rtstruct(reference, volume, tmp_path / "rs.dcm")
-    with pytest.raises(InputError, match="another frame of reference"):
-        read_rtstruct(tmp_path / "rs.dcm", broken(volume, frame_of_reference="1.2.3"))
-    x, y, z = volume.geometry.origin_mm_xyz
-    shifted = replace(volume, geometry=replace(volume.geometry, origin_mm_xyz=(x, y, z + 1.1)))
-    with pytest.raises(InputError, match="does not lie on a slice"):
-        read_rtstruct(tmp_path / "rs.dcm", shifted)
-    (tmp_path / "text.dcm").write_text("hello")
-    with pytest.raises(InputError, match="cannot be read as DICOM"):
-        read_rtstruct(tmp_path / "text.dcm", volume)
+    labels = np.where(reference.labels == 1, 0, reference.labels).astype(np.uint8)
+    labels[5, 10, 12] = 1  # one voxel: half-way between centres its outline would have half its area
+    odd = replace(reference, labels=labels)
+    write_rtstruct(odd, volume, tmp_path / "rs.dcm")
+    data = pydicom.dcmread(tmp_path / "rs.dcm")
+    pixel_mm2 = volume.geometry.spacing_mm_xyz[0] * volume.geometry.spacing_mm_xyz[1]
+    for item, result in zip(data.ROIContourSequence, odd.results, strict=True):
+        area = sum(polygon_area(contour) for contour in item.ContourSequence) / pixel_mm2
+        assert area == pytest.approx(np.count_nonzero(labels == result.label), rel=0.01), result.organ.name
+
+
+def test_contours_lie_in_the_plane_of_the_slice_that_they_name(tmp_path: Path) -> None:
+    def uneven(data: pydicom.Dataset) -> None:
+        data.ImagePositionPatient[2] += 0.04 * (-1) ** data.InstanceNumber  # as positions rounded to 0.1 mm are
+
+    volume, organs = small_case(tmp_path, uneven)
+    write_rtstruct(organs, volume, tmp_path / "rs.dcm")
+    files: list[str] = volume.dicom_uids["files"]  # type: ignore[assignment]
+    planes = {d.SOPInstanceUID: float(d.ImagePositionPatient[2]) for d in map(pydicom.dcmread, files)}
+    for item in pydicom.dcmread(tmp_path / "rs.dcm").ROIContourSequence:
+        for contour in item.ContourSequence:
+            plane = planes[contour.ContourImageSequence[0].ReferencedSOPInstanceUID]
+            assert np.abs(np.array(contour.ContourData[2::3], float) - plane).max() < 1e-3
+
+
+def test_a_file_that_became_another_slice_is_noticed(tmp_path: Path) -> None:
+    volume, organs = small_case(tmp_path)
+    files: list[str] = volume.dicom_uids["files"]  # type: ignore[assignment]
+    Path(files[3]).write_bytes(Path(files[4]).read_bytes())
+    with pytest.raises(InputError, match="is another slice than when"):
+        write_rtstruct(organs, volume, tmp_path / "rs.dcm")
+
+
+def test_without_its_files_the_ct_can_still_be_contoured(tmp_path: Path) -> None:
+    volume, organs = small_case(tmp_path)
+    shutil.rmtree(tmp_path / "ct")
+    write_rtstruct(organs, volume, tmp_path / "rs.dcm")
+    assert np.array_equal(read_rtstruct(tmp_path / "rs.dcm", volume).labels, organs.labels)
+
+
+def test_a_ct_without_frame_of_reference_gets_one_that_every_export_shares(tmp_path: Path) -> None:
+    volume, organs = small_case(tmp_path, lambda data: data.pop("FrameOfReferenceUID"))
+    assert volume.dicom_uids["frame_of_reference"] == ""
+    for name in ("a.dcm", "b.dcm"):
+        write_rtstruct(organs, volume, tmp_path / name)
+    first, second = (pydicom.dcmread(tmp_path / n) for n in ("a.dcm", "b.dcm"))
+    assert first.FrameOfReferenceUID == second.FrameOfReferenceUID != ""
+    assert {r.ReferencedFrameOfReferenceUID for r in first.StructureSetROISequence} == {first.FrameOfReferenceUID}
+    assert "derived from its series UID" in first.StructureSetDescription
+    assert "derived" not in written_description(tmp_path / "whole", lambda data: None)
+
+
+def written_description(folder: Path, change: Callable[[pydicom.Dataset], object]) -> str:
+    folder.mkdir()
+    volume, organs = small_case(folder, change)
+    write_rtstruct(organs, volume, folder / "rs.dcm")
+    return str(pydicom.dcmread(folder / "rs.dcm").StructureSetDescription)
+
+
+def test_contours_longer_than_explicit_vr_can_hold_survive(tmp_path: Path) -> None:
+    volume, organs = small_case(tmp_path)
+    labels = np.zeros_like(organs.labels)
+    labels[5] = np.random.default_rng(0).random(labels[5].shape) < 0.8  # one contour with hundreds of channels
+    odd = replace(organs, labels=labels, results=organs.results[:1])
+    write_rtstruct(odd, volume, tmp_path / "rs.dcm")
+    assert np.array_equal(read_rtstruct(tmp_path / "rs.dcm", volume).labels, labels)
+
+
+@pytest.mark.skipif(program("dciodvfy") is None, reason="dicom3tools is not installed")
+def test_dicoms_own_rules_find_no_error(tmp_path: Path) -> None:
+    volume, organs = small_case(tmp_path)
+    names = {r.organ.name: "approved" for r in organs.results}
+    write_rtstruct(organs, volume, tmp_path / "rs.dcm", states=names, reviewer="Müller^Anna")
+    assert dicom_errors(tmp_path / "rs.dcm") == []
+    write_rtstruct(organs, volume, tmp_path / "draft.dcm")
+    assert dicom_errors(tmp_path / "draft.dcm") == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HEAD_DICOM.is_dir(), reason="the scan in shared/data is not here")
+@pytest.mark.skipif(program("dciodvfy") is None, reason="dicom3tools is not installed")
+def test_a_real_scans_structure_set_obeys_dicom(tmp_path: Path) -> None:
+    volume, organs = head_dicom_case()
+    write_rtstruct(organs, volume, tmp_path / "rs.dcm")
+    assert dicom_errors(tmp_path / "rs.dcm") == []
+    back = read_rtstruct(tmp_path / "rs.dcm", volume)
+    assert np.array_equal(back.labels, organs.labels)  # bone with all its holes
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(program("plastimatch") is None, reason="plastimatch is not installed")
+def test_plastimatch_finds_the_same_organs_on_1x1x3_mm(tmp_path: Path) -> None:
+    made, reference = phantom(0, (1.0, 1.0, 3.0))
+    volume = read_volume(write_dicom_series(made, tmp_path / "ct", 0))
+    write_rtstruct(replace(reference, geometry=volume.geometry), volume, tmp_path / "rs.dcm")
+    command = [program("plastimatch"), "convert", "--input", tmp_path / "rs.dcm", "--referenced-ct", tmp_path / "ct"]
+    command += ["--output-prefix", tmp_path / "masks", "--prefix-format", "nrrd"]
+    subprocess.run([str(word) for word in command], check=True, capture_output=True, timeout=250)
+    for result in reference.results:
+        found = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "masks" / f"{result.organ.name}.nrrd"))) > 0
+        wanted = reference.labels == result.label
+        assert dice(wanted, found) >= 0.99, result.organ.name
+        assert np.array_equal(wanted.any(axis=(1, 2)), found.any(axis=(1, 2))), result.organ.name
