@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,9 @@ from FocusNetSegmentationLib.inference import (  # noqa: E402
     process_scene,
 )
 from FocusNetSegmentationLib.nodes import edited_segments, organ_segments, provenance_of  # noqa: E402
+from FocusNetSegmentationLib.process_tree import run_is_alive  # noqa: E402
 from FocusNetSegmentationLib.volumes import world_geometry  # noqa: E402
-from FocusNetSegmentationLib.worker import SubprocessProcess, WorkerBusyError  # noqa: E402
+from FocusNetSegmentationLib.worker import QtProcess, SubprocessProcess, WorkerBusyError  # noqa: E402
 from FocusNetSegmentationLib.worker_protocol import WorkerRequest, focusnet_command  # noqa: E402
 
 from .test_nodes import TURNED, World, erase_a_bit, mask, paint, points_lps  # noqa: E402
@@ -207,6 +209,23 @@ def test_without_waiting_the_callbacks_tell_the_end(world: World) -> None:
     assert told.ends[0][1].node.GetScene() is world.scene
 
 
+def test_in_qts_event_loop_the_end_is_told_too(world: World) -> None:
+    core = pytest.importorskip("PySide6.QtCore", reason="QProcess is tested with PySide6, which is not installed")
+    application = core.QCoreApplication.instance() or core.QCoreApplication([])
+    told = Told()
+    callbacks, loop, ticks = told.callbacks, core.QEventLoop(), []
+    callbacks.on_done = lambda imported: (told.ends.append(("done", imported)), loop.quit())
+    timer = core.QTimer()
+    timer.timeout.connect(lambda: ticks.append(1))
+    timer.start(10)
+    core.QTimer.singleShot(30_000, loop.quit)
+    process(ct_node(world), wait=False, callbacks=callbacks, command=double(), process=QtProcess(core))
+    loop.exec()
+    assert [end[0] for end in told.ends] == ["done"]
+    assert len(ticks) > 5, "the loop lives while the worker works"
+    assert application is not None
+
+
 def test_a_second_run_is_refused_while_one_is_going_on(world: World, temporary_folder: Path) -> None:
     ct, told = ct_node(world), Told()
     run = start(world, ct, "wait", told)
@@ -360,6 +379,37 @@ def test_the_real_engine_in_a_real_process_from_node_to_node(
     assert provenance["model"] == "random"
     assert len(provenance["bundle_sha256"]) == 64
     assert mask(imported.node, "Brainstem").shape == phantom(0, (6.0, 6.0, 6.0))[0].array.shape
+    assert list(temporary_folder.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_real_engine_is_cancelled_within_two_seconds(world: World, tmp_path: Path, temporary_folder: Path) -> None:
+    python = worker_python()
+    model = bundle(python, tmp_path)
+    ct = world.volume(phantom(0, (2.0, 2.0, 2.0))[0])
+    told = Told()
+    run = process(
+        ct,
+        model=str(model),
+        device="cpu",
+        wait=False,
+        callbacks=told.callbacks,
+        command=lambda request: focusnet_command(request, python),
+        process=SubprocessProcess(),
+    )
+    deadline = time.monotonic() + 60
+    while not told.progress and run.is_running and time.monotonic() < deadline:
+        run.worker.process.pump(0.02)
+    assert run.is_running, told.ends
+    mark = run.worker.process._run
+    assert run_is_alive(mark)
+    started = time.monotonic()
+    run.cancel()
+    took = time.monotonic() - started
+    print(f"cancelled in {took:.3f} s")
+    assert took < 2.0
+    assert not run_is_alive(mark)
+    assert told.ends == [("cancelled",)]
     assert list(temporary_folder.iterdir()) == []
 
 

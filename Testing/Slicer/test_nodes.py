@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
@@ -336,6 +337,18 @@ def test_only_chosen_organs_are_redone_and_edits_of_the_others_stay(world: World
     assert "han7-test" in get_tag(segment(again.node, "Brainstem"), nodes.RUN_TAG)
 
 
+def test_an_edit_after_a_second_run_is_still_seen_by_slicer(world: World) -> None:
+    """Views and surfaces follow the event; a label map that was put in without it would be edited unseen."""
+    ct, imported, result = world.result()
+    import_result(world.scene, result, ct, imported.node)
+    replace_organs(world.scene, result, ct, imported.node, ["Parotid_R"])
+    seen: list[str] = []
+    event = slicer.vtkSegmentation.SourceRepresentationModified
+    imported.node.GetSegmentation().AddObserver(event, lambda *_: seen.append("modified"))
+    paint(imported.node, "Brainstem", erase_a_bit)
+    assert seen == ["modified"]
+
+
 def test_a_redone_organ_that_overlaps_an_edited_one_takes_nothing_from_it(world: World) -> None:
     ct, imported, result = world.result()
 
@@ -483,11 +496,11 @@ def test_the_worker_gets_the_ct_in_world_space(grid: str, world: World, tmp_path
     assert world.scene.GetNumberOfNodes() == nodes_before, "no stray node"
     assert geometry.same_grid_as(world_geometry(ct))
     assert geometry.spacing_mm_xyz[0] == pytest.approx(1.1 * scan.geometry.spacing_mm_xyz[0])
-    from focusnet.io.nrrd_nifti import read_image
-
-    back = read_image(tmp_path / "ct.nrrd")
-    assert back.geometry.same_grid_as(geometry)
-    np.testing.assert_array_equal(back.array, scan.array)
+    back = sitk.ReadImage(str(tmp_path / "ct.nrrd"))
+    direction = tuple(map(tuple, np.asarray(back.GetDirection()).reshape(3, 3)))
+    stored = Geometry(scan.array.shape, back.GetSpacing(), back.GetOrigin(), direction)
+    assert stored.same_grid_as(geometry)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(back), scan.array)
     if grid == "upright":
         assert read_volume(tmp_path / "ct.nrrd").array.shape == scan.array.shape, "the engine takes it"
 
