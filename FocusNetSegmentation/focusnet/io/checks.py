@@ -6,12 +6,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..preprocess import to_upright
-from ..volume import Volume
+from ..volume import Geometry, Volume
 
 SAMPLES = 2_000_000  # voxels looked at: enough for a histogram, quick on any scan
 SPACING_MM = (0.2, 10.0)
 THICK_SLICES_MM = 5.0
 MINIMUM_FIELD_MM = 120.0  # a head is about 150 mm wide
+MAXIMUM_FIELD_MM = 1000.0  # the widest bores reconstruct 850 mm
 SMALL_FIELD_MM = 180.0
 MINIMUM_SLICES = 3
 MAXIMUM_SLICES = 2000
@@ -21,11 +22,17 @@ LONG_SCAN_MM = 700.0
 AIR_HU = (-1100.0, -850.0)
 SOFT_TISSUE_HU = (-200.0, 200.0)
 BONE_HU = 300.0
+# How the values are spread, as parts of each other: on 67 OpenKBP scans, two real head CTs and the phantom, in HU and shifted.
+TOO_HIGH_HU = (824.0, 1224.0)  # soft tissue plus 1024: cortical bone in true HU
+SPONGY_BONE_HU = (200.0, 800.0)  # nearly empty if soft tissue lies at 1064
+TOO_HIGH_PARTS = (2.0, 0.03)  # of spongy bone, of all: true HU at most 0.64 and 0.020, shifted at least 5.7 and 0.060
+BETWEEN_HU = (-850.0, -200.0)  # lung and edges; bone, if the intercept was applied twice
+TOO_LOW_PART = 1.0  # of soft tissue: true HU at most 0.22, shifted at least 1.7
 
 
 def refuse_impossible(volume: Volume) -> None:
     """Raise InputError for a volume that cannot be a head-and-neck CT in HU, with the remedy where there is one."""
-    _check_size(volume)
+    refuse_grid(volume.geometry, volume.source or "The image")
     _check_values(volume)
 
 
@@ -51,9 +58,8 @@ def check_ct(volume: Volume) -> list[str]:
     return warnings
 
 
-def _check_size(volume: Volume) -> None:
-    geometry = volume.geometry
-    name = volume.source or "The image"
+def refuse_grid(geometry: Geometry, name: str) -> None:
+    """Raise InputError for a grid that cannot hold a head-and-neck CT. Needs no voxels: readers ask before they load any."""
     shape = geometry.shape_zyx
     if min(geometry.spacing_mm_xyz) < SPACING_MM[0] or max(geometry.spacing_mm_xyz) > SPACING_MM[1]:
         text = " x ".join(f"{s:g}" for s in geometry.spacing_mm_xyz)
@@ -62,20 +68,23 @@ def _check_size(volume: Volume) -> None:
         )
     if int(np.prod(shape, dtype=np.int64)) > MAXIMUM_VOXELS or max(shape) > MAXIMUM_SLICES:
         raise InputError(
-            f"{name} has {' x '.join(map(str, shape[::-1]))} voxels; at most {MAXIMUM_SLICES} along an axis is expected. Crop it to head and neck."
+            f"{name} has {' x '.join(map(str, shape[::-1]))} voxels; at most {MAXIMUM_SLICES} along an axis and {MAXIMUM_VOXELS / 1e9:g} "
+            "thousand million in all are expected. Crop it to head and neck."
         )
-    _, upright, _, _ = to_upright(volume.array, geometry)
+    _, upright, _, _ = to_upright(np.broadcast_to(np.int8(0), shape), geometry)
     slices = upright.shape_zyx[0]
     if slices < MINIMUM_SLICES:
         raise InputError(
             f"{name} has {slices} slice{'s' if slices != 1 else ''}; a whole head-and-neck CT is expected."
         )
     field = [n * s for n, s in zip(upright.shape_zyx[1:], upright.spacing_mm_zyx[1:], strict=True)]
+    found = f"{name}: the field of view is {field[1]:.0f} x {field[0]:.0f} mm"
     if min(field) < MINIMUM_FIELD_MM:
         raise InputError(
-            f"{name}: the field of view is {field[1]:.0f} x {field[0]:.0f} mm; a head needs at least {MINIMUM_FIELD_MM:.0f} mm. "
-            "Use the scan before cropping, or correct the spacing."
+            f"{found}; a head needs at least {MINIMUM_FIELD_MM:.0f} mm. Use the scan before cropping, or correct the spacing."
         )
+    if max(field) > MAXIMUM_FIELD_MM:
+        raise InputError(f"{found}; at most {MAXIMUM_FIELD_MM:.0f} mm is expected of a CT. Correct the spacing.")
 
 
 def _check_values(volume: Volume) -> None:
@@ -88,12 +97,7 @@ def _check_values(volume: Volume) -> None:
         raise InputError(
             f"{name}: values run from {low:g} to {high:g}: an 8-bit or windowed picture; the original CT in HU (-1024 to about 3071) is expected."
         )
-    off = _offset(values)
-    if off:
-        raise InputError(
-            f"{name}: air is about {off[0]:.0f} and soft tissue about {off[1]:.0f}, so the values look {off[2]:+d} off from HU (air -1000, soft tissue 40); "
-            f"the rescale intercept seems to be missing or applied twice. If you are sure, read it with --hu-offset {-off[2]}."
-        )
+    _check_offset(name, values)
     if low > AIR_HU[1]:
         raise InputError(
             f"{name}: values run from {low:g} to {high:g} and none is air (about -1000); a CT in HU is expected. "
@@ -103,28 +107,45 @@ def _check_values(volume: Volume) -> None:
         raise InputError(
             f"{name}: values run from {low:g} to {high:g} and none is bone (above {BONE_HU:g}); the image seems to be windowed or clipped. Use the original CT."
         )
-    soft = float(np.mean((values > SOFT_TISSUE_HU[0]) & (values < SOFT_TISSUE_HU[1])))
+    soft = _part(values, SOFT_TISSUE_HU)
     if soft < 0.01:
         raise InputError(
             f"{name}: only {100 * soft:.1f} % of the voxels have the values of soft tissue (-200 to 200 HU); a head-and-neck CT is expected."
         )
-    if len(np.unique(values[:200_000])) < 32:
+    if len(np.unique(values)) < 32:
         raise InputError(
             f"{name} holds fewer than 32 different values; it looks like a label map, a CT in HU is expected."
         )
 
 
-def _offset(values: np.ndarray) -> tuple[float, float, int] | None:
-    """(air, soft tissue, offset) if the two peaks of a CT stand about 1024 too high or too low, else None."""
-    for offset in (1024, -1024):
-        air = values[(values > AIR_HU[0] - 100 + offset) & (values < AIR_HU[1] + offset)]
-        soft = values[(values > SOFT_TISSUE_HU[0] + offset) & (values < SOFT_TISSUE_HU[1] + offset)]
-        right_air = np.mean((values > AIR_HU[0]) & (values < AIR_HU[1])) if offset > 0 else 0.0
-        right_soft = np.mean((values > SOFT_TISSUE_HU[0]) & (values < SOFT_TISSUE_HU[1])) if offset < 0 else 0.0
-        enough = len(air) > 0.02 * len(values) and len(soft) > 0.05 * len(values)
-        if enough and right_air < 0.01 and right_soft < 0.05:
-            return float(np.median(air)), float(np.median(soft)), offset
-    return None
+def _check_offset(name: str, values: np.ndarray) -> None:
+    """Refuse a CT whose values stand about 1024 too high or too low, and say which offset reads it."""
+    high = _part(values, TOO_HIGH_HU)
+    if high > TOO_HIGH_PARTS[0] * _part(values, SPONGY_BONE_HU) and high > TOO_HIGH_PARTS[1]:
+        raise InputError(_off(name, values, 1024, "missing"))
+    if _part(values, BETWEEN_HU) > TOO_LOW_PART * _part(values, SOFT_TISSUE_HU):
+        if float(values.min()) < AIR_HU[0] - 500 and _part(values, (AIR_HU[0] - 1024, AIR_HU[1] - 1024)) > 0.01:
+            raise InputError(_off(name, values, -1024, "applied twice"))
+        raise InputError(
+            f"{name}: only {100 * _part(values, SOFT_TISSUE_HU):.1f} % of the voxels have the values of soft tissue (-200 to 200 HU), and more lie "
+            f"where lung is ({BETWEEN_HU[0]:g} to {BETWEEN_HU[1]:g}); the rescale slope or intercept seems to be wrong or applied twice. Export the scan again."
+        )
+
+
+def _off(name: str, values: np.ndarray, offset: int, why: str) -> str:
+    parts = []
+    for tissue, (low, high) in (("air", AIR_HU), ("soft tissue", SOFT_TISSUE_HU)):
+        there = values[(values > low + offset) & (values < high + offset)]
+        if len(there):
+            parts.append(f"{tissue} is about {np.median(there):.0f}")
+    return (
+        f"{name}: {' and '.join(parts)}, so the values look {offset:+d} off from HU (air -1000, soft tissue 40); the rescale intercept seems to be "
+        f"{why}. If you are sure that this is a CT, read it with --hu-offset {-offset}."
+    )
+
+
+def _part(values: np.ndarray, between: tuple[float, float]) -> float:
+    return float(np.mean((values > between[0]) & (values < between[1])))
 
 
 def _sample(array: np.ndarray) -> np.ndarray:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,9 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from ..errors import InputError
+from ..preprocess import AIR_HU
 from ..volume import Volume
+from .checks import refuse_grid
 from .slice_geometry import series_geometry
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -20,6 +25,10 @@ MULTI_FRAME = (
     "1.2.840.10008.5.1.4.1.1.2.1",
     "1.2.840.10008.5.1.4.1.1.2.2",
 )  # enhanced CT, legacy converted enhanced CT
+DICOMDIR = "1.2.840.10008.1.3.10"
+DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+MAXIMUM_FILES = 20_000  # looked at: a home folder given by mistake is not searched for hours
+HIGHEST_HU = 3071  # of a 12-bit CT: padding above it would be taken for bone
 HEADER_TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality", "SeriesDescription",
     "SeriesNumber", "ImageType", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
@@ -35,7 +44,10 @@ PATIENT_TAGS = (
 
 @dataclass(frozen=True)
 class SeriesInfo:
-    """One series of a folder. ``usable`` is True for a CT series of at least two slices that is not a localizer."""
+    """One series of a folder. ``slices`` counts what a volume could be made of: without localizers and other objects.
+
+    ``usable`` is True for a CT series of at least two slices; ``reason`` says why another one is not. ``files`` holds all files.
+    """
 
     uid: str
     description: str
@@ -43,72 +55,150 @@ class SeriesInfo:
     slices: int
     usable: bool
     files: tuple[Path, ...] = ()
+    reason: str = ""
 
     def __str__(self) -> str:
-        return f"{self.uid} ({self.modality}, {self.slices} files, {self.description or 'no description'})"
+        count = f"{self.slices} slices" if self.usable else f"{len(self.files)} files"
+        why = f": {self.reason}" if self.reason else ""
+        return f"{self.uid} ({self.modality}, {count}, {self.description or 'no description'}{why})"
 
 
 def list_series(folder: Path | str) -> list[SeriesInfo]:
-    """Every series below a folder. Files that are not DICOM are passed over. Raises InputError if there is none."""
-    return [_info(uid, headers) for uid, headers in _headers_by_series(Path(folder)).items()]
+    """Every series in a folder, or below it if it holds no CT itself. Files that are not DICOM are passed over.
+
+    Raises InputError if there is none, or if a file of a series is damaged.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; a folder with the files of a CT series is expected.")
+    return [_info(uid, headers) for uid, headers in _headers_by_series(folder).items()]
 
 
 def read_dicom_folder(folder: Path, series: str | None = None) -> Volume:
     """Read one CT series as a Volume. Raises InputError with the reason if it cannot be read as evenly spaced HU."""
     groups = _headers_by_series(folder)
     uid = _choose(folder, {uid: _info(uid, headers) for uid, headers in groups.items()}, series)
-    headers = [header for _, header in groups[uid]]
-    _check_headers(folder, headers)
+    slices = [(path, header) for path, header in groups[uid] if _is_slice(header)]
+    headers = [header for _, header in slices]
+    _check_headers(folder, slices)
     geometry, order, notes = series_geometry(folder, headers)
-    files = [groups[uid][i][0] for i in order]
+    files = [slices[i][0] for i in order]
     ordered = [headers[i] for i in order]
-    array = _read_pixels(files, ordered)
-    if any(h.get("RescaleIntercept") is None for h in headers):
-        notes.append("The series has no rescale intercept: stored values were taken as they are.")
     description = str(ordered[0].get("SeriesDescription") or ordered[0].get("SeriesInstanceUID") or f"in {folder.name}")
+    refuse_grid(geometry, f"DICOM series {description}")
+    array, padded = _read_pixels(files, ordered)
+    if padded:
+        notes.append(f"{padded} voxels of padding that were stored as very high values were set to air.")
+    if len(slices) < len(groups[uid]):
+        notes.append(
+            f"Left out of the series: {len(groups[uid]) - len(slices)} of its files, which are localizers or no CT slices."
+        )
+    if ordered[0].get("RescaleIntercept") is None:
+        notes.append("The series has no rescale intercept: stored values were taken as they are.")
     return Volume(array, geometry, f"DICOM series {description}", _uids(ordered, files), tuple(notes))
 
 
 def _headers_by_series(folder: Path) -> dict[str, list[tuple[Path, pydicom.Dataset]]]:
-    files = [p for p in sorted(folder.iterdir()) if p.is_file()]
-    found = _read_headers(files)
-    if not found:
-        found = _read_headers([p for p in sorted(folder.rglob("*")) if p.is_file() and p not in files])
+    """Headers of the folder's own files; of the folders below it too, if it holds no CT slice itself."""
+    try:
+        found = _read_headers(path for path in sorted(folder.iterdir()) if path.is_file())
+        if not any(_is_slice(header) for _, header in found):
+            found += _read_headers(sorted(p for p in _below(folder) if p.is_file() and p.parent != folder))
+    except OSError as problem:
+        raise InputError(
+            f"The folder {folder} cannot be read ({problem.strerror}); check its permissions."
+        ) from problem
     if not found:
         what = "is empty" if not any(folder.iterdir()) else "holds no DICOM image"
         raise InputError(f"The folder {folder} {what}; a folder with the files of a CT series is expected.")
     groups: dict[str, list[tuple[Path, pydicom.Dataset]]] = {}
     for path, header in found:
-        groups.setdefault(str(header.get("SeriesInstanceUID", "unknown")), []).append((path, header))
+        groups.setdefault(str(header.get("SeriesInstanceUID") or "unknown"), []).append((path, header))
+    if len(groups) > 1 and "unknown" in groups:
+        raise InputError(_damaged(groups["unknown"][0][0], "it has no SeriesInstanceUID"))
     return groups
 
 
-def _read_headers(files: Sequence[Path]) -> list[tuple[Path, pydicom.Dataset]]:
+def _below(folder: Path) -> list[Path]:
+    paths = list(islice(folder.rglob("*"), MAXIMUM_FILES + 1))
+    if len(paths) > MAXIMUM_FILES:
+        raise InputError(f"{folder} holds more than {MAXIMUM_FILES} files; give the folder of one scan.")
+    return paths
+
+
+def _read_headers(files: Iterable[Path]) -> list[tuple[Path, pydicom.Dataset]]:
+    """Headers of the DICOM images among the files. A file that should be one but cannot be read is refused: a scan that is
+    shorter than the one exported must not pass."""
     found: list[tuple[Path, pydicom.Dataset]] = []
+    passed_over: list[Path] = []
     for path in files:
-        try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS)
-        except (InvalidDicomError, OSError):
+        if path.name.startswith("."):  # macOS puts a ._NAME.dcm beside each file on foreign disks
             continue
-        except Exception as problem:  # pydicom raises many kinds for a damaged header
-            raise InputError(f"{path} is a damaged DICOM file ({problem}); copy the series again.") from problem
-        if "SOPClassUID" in header and "DICOMDIR" not in path.name.upper():
+        header = _header(path)
+        if header is None:
+            passed_over.append(path)
+        elif "SOPClassUID" in header:
             found.append((path, header))
+        elif str(header.file_meta.get("MediaStorageSOPClassUID", "")) != DICOMDIR:
+            raise InputError(_damaged(path, "its header has no SOPClassUID"))
+    patterns = {re.sub(r"\d+", "#", path.name) for path, _ in found}
+    for path in passed_over:
+        if path.suffix.lower() in DICOM_SUFFIXES or re.sub(r"\d+", "#", path.name) in patterns:
+            raise InputError(_damaged(path, "it is named like the others but is no DICOM file"))
     return found
 
 
+def _header(path: Path) -> pydicom.Dataset | None:
+    """The header, or None for a file that is not DICOM. Numbers are converted here, so that a bad one is found here."""
+    try:
+        with warnings.catch_warnings():  # pydicom's, about small faults of the header: a user sees our one line
+            warnings.simplefilter("ignore")
+            header = _dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS)
+            for element in header:
+                _ = element.value
+    except InvalidDicomError:
+        return None
+    except OSError as problem:
+        raise InputError(
+            f"{path} cannot be opened ({problem.strerror}); check its permissions or remove it."
+        ) from problem
+    except Exception as problem:  # pydicom raises many kinds for a damaged header
+        raise InputError(_damaged(path, str(problem))) from problem
+    return header
+
+
+def _dcmread(path: Path, **options: Any) -> pydicom.Dataset:
+    """Old archives lack the 128-byte preamble: such a file starts with its first group, 0002 or 0008, little-endian."""
+    with open(path, "rb") as handle:
+        bare = handle.read(4)[:2] in (b"\x02\x00", b"\x08\x00")
+    return pydicom.dcmread(path, force=bare, **options)
+
+
+def _damaged(path: Path, what: str) -> str:
+    return f"{path}: a damaged DICOM file, or one that was cut short ({what}). Copy the series again, or remove the file if it is no part of it."
+
+
+def _is_slice(header: pydicom.Dataset) -> bool:
+    """A CT image of the body, not a localizer, a captured screen, a plan ..."""
+    kinds = header.get("ImageType") or []
+    localizer = "LOCALIZER" in [str(part).upper() for part in ([kinds] if isinstance(kinds, str) else kinds)]
+    return str(header.SOPClassUID) in (CT_IMAGE_STORAGE, *MULTI_FRAME) and not localizer
+
+
 def _info(uid: str, headers: list[tuple[Path, pydicom.Dataset]]) -> SeriesInfo:
-    first = headers[0][1]
-    modality = str(first.get("Modality", "unknown"))
-    is_ct = modality == "CT" and str(first.SOPClassUID) in (CT_IMAGE_STORAGE, *MULTI_FRAME)
-    usable = is_ct and not _is_localizer(first) and (len(headers) > 1 or str(first.SOPClassUID) in MULTI_FRAME)
-    return SeriesInfo(
-        uid, str(first.get("SeriesDescription", "")), modality, len(headers), usable, tuple(p for p, _ in headers)
-    )
-
-
-def _is_localizer(header: pydicom.Dataset) -> bool:
-    return "LOCALIZER" in [str(part).upper() for part in header.get("ImageType", [])]
+    slices = [header for _, header in headers if _is_slice(header)]
+    first = slices[0] if slices else headers[0][1]
+    modality = str(first.get("Modality") or "unknown")
+    reason = ""
+    if modality != "CT":
+        reason = "not a CT"
+    elif not slices:
+        is_ct = any(str(header.SOPClassUID) == CT_IMAGE_STORAGE for _, header in headers)
+        reason = "a localizer" if is_ct else f"not CT images but {first.SOPClassUID.name}"
+    elif len(slices) == 1 and str(first.SOPClassUID) not in MULTI_FRAME:
+        reason = "one slice"
+    description = str(first.get("SeriesDescription") or "")
+    return SeriesInfo(uid, description, modality, len(slices), not reason, tuple(path for path, _ in headers), reason)
 
 
 def _choose(folder: Path, series: dict[str, SeriesInfo], wanted: str | None) -> str:
@@ -116,8 +206,8 @@ def _choose(folder: Path, series: dict[str, SeriesInfo], wanted: str | None) -> 
     if wanted is not None:
         if wanted not in series:
             raise InputError(f"{folder} has no series {wanted}; there are: {listing}.")
-        if series[wanted].modality != "CT":
-            raise InputError(f"Series {series[wanted]} is not a CT; a head-and-neck CT is expected.")
+        if not series[wanted].usable:
+            raise InputError(f"Series {series[wanted]} cannot be used; a CT series of two or more slices is expected.")
         return wanted
     usable = [info for info in series.values() if info.usable]
     if len(usable) == 1:
@@ -126,78 +216,129 @@ def _choose(folder: Path, series: dict[str, SeriesInfo], wanted: str | None) -> 
         raise InputError(
             f"{folder} holds {len(usable)} CT series; choose one with --series UID: {'; '.join(str(i) for i in usable)}."
         )
-    single = [info for info in series.values() if info.modality == "CT"]
-    if single:
-        raise InputError(
-            f"{folder} holds no CT series of two or more slices; found: {listing}. A whole head-and-neck CT is expected."
-        )
-    raise InputError(f"{folder} holds no CT; found: {listing}. A head-and-neck CT is expected.")
+    raise InputError(
+        f"{folder} holds no CT series of two or more slices; found: {listing}. A whole head-and-neck CT is expected."
+    )
 
 
-def _check_headers(folder: Path, headers: Sequence[pydicom.Dataset]) -> None:
-    first = headers[0]
-    if str(first.SOPClassUID) in MULTI_FRAME or int(first.get("NumberOfFrames", 1) or 1) > 1:
+def _check_headers(folder: Path, slices: Sequence[tuple[Path, pydicom.Dataset]]) -> None:
+    """Everything that the geometry and the pixels will ask of a header is there and makes sense."""
+    headers = [header for _, header in slices]
+    if any(str(h.SOPClassUID) in MULTI_FRAME or int(h.get("NumberOfFrames") or 1) > 1 for h in headers):
         raise InputError(
-            f"{folder} is an enhanced (multi-frame) CT, which is not read; convert it to classic single-frame CT first."
+            f"{folder} is an enhanced (multi-frame) CT, which is not read; open it in 3D Slicer and save it as .nrrd, "
+            "or convert it to classic single-frame CT."
         )
-    for tag, what in (
-        ("ImagePositionPatient", "position"),
-        ("ImageOrientationPatient", "orientation"),
-        ("PixelSpacing", "pixel spacing"),
+    for tag, what, count, above in (
+        ("ImagePositionPatient", "position", 3, -np.inf),
+        ("ImageOrientationPatient", "orientation", 6, -np.inf),
+        ("PixelSpacing", "pixel spacing", 2, 0.0),
+        ("Rows", "number of rows", 1, 0.0),
+        ("Columns", "number of columns", 1, 0.0),
     ):
-        lacking = sum(h.get(tag) is None for h in headers)
+        values = [_numbers(header, tag) for header in headers]
+        lacking = [
+            path.name for (path, _), v in zip(slices, values, strict=True) if len(v) != count or v.min() <= above
+        ]
         if lacking:
             raise InputError(
-                f"{folder}: {lacking} of {len(headers)} slices have no {what} ({tag}); export the series again with it."
+                f"{folder}: {len(lacking)} of {len(headers)} slices have no usable {what} ({tag}), the first is {lacking[0]}; "
+                "it may be cut short. Copy or export the series again."
             )
-    if any(
-        h.get("PhotometricInterpretation", "MONOCHROME2") != "MONOCHROME2" or int(h.get("SamplesPerPixel", 1)) != 1
+    for header in headers:
+        _check_orientation(folder, header)
+    _check_rescale(folder, headers)
+    kinds = {
+        (str(h.get("PhotometricInterpretation") or "of no stated kind"), int(h.get("SamplesPerPixel") or 1))
         for h in headers
-    ):
-        kinds = sorted({str(h.get("PhotometricInterpretation")) for h in headers})
+    }
+    if kinds != {("MONOCHROME2", 1)}:
         raise InputError(
-            f"{folder}: pixels are {', '.join(kinds)}; MONOCHROME2 (plain CT values) is expected. Export the original CT."
+            f"{folder}: pixels are {', '.join(sorted(kind for kind, _ in kinds))}; MONOCHROME2 (plain CT values) is expected. Export the original CT."
         )
 
 
-def _read_pixels(files: Sequence[Path], headers: Sequence[pydicom.Dataset]) -> np.ndarray:
-    """HU (z, y, x): int16 where slope and intercept are whole numbers, float32 otherwise."""
-    slopes = [float(h.get("RescaleSlope", 1) or 1) for h in headers]
-    intercepts = [float(h.get("RescaleIntercept", 0) or 0) for h in headers]
+def _numbers(header: pydicom.Dataset, tag: str) -> np.ndarray:
+    """The element's finite values; empty where it is absent or holds anything else."""
+    value = header.get(tag)
+    values = np.atleast_1d(np.array([] if value is None else value, dtype=float))
+    return values if np.isfinite(values).all() else np.empty(0)
+
+
+def _check_orientation(folder: Path, header: pydicom.Dataset) -> None:
+    row, column = _numbers(header, "ImageOrientationPatient").reshape(2, 3)
+    if max(abs(row @ row - 1), abs(column @ column - 1), abs(row @ column)) > 0.01:
+        raise InputError(
+            f"{folder}: the directions of rows and columns are not perpendicular unit vectors (ImageOrientationPatient "
+            f"{header.ImageOrientationPatient}); export the series again."
+        )
+
+
+def _check_rescale(folder: Path, headers: Sequence[pydicom.Dataset]) -> None:
+    lacking = sum(h.get("RescaleIntercept") is None for h in headers)
+    if 0 < lacking < len(headers):
+        raise InputError(
+            f"{folder}: {lacking} of {len(headers)} slices have no rescale intercept (RescaleIntercept), the others do; export the series again."
+        )
+    if any(h.get("RescaleSlope") == 0 for h in headers):
+        raise InputError(f"{folder}: RescaleSlope is 0, which gives every voxel one value; export the series again.")
+
+
+def _read_pixels(files: Sequence[Path], headers: Sequence[pydicom.Dataset]) -> tuple[np.ndarray, int]:
+    """HU (z, y, x): int16 where slope and intercept are whole numbers, float32 otherwise; how much padding was set to air."""
+    slopes = [float(1 if h.get("RescaleSlope") is None else h.RescaleSlope) for h in headers]
+    intercepts = [float(h.get("RescaleIntercept") or 0) for h in headers]
     whole = all(value.is_integer() for value in (*slopes, *intercepts))
     shape = (len(files), int(headers[0].Rows), int(headers[0].Columns))
     array = np.empty(shape, np.int16 if whole else np.float32)
+    padded = 0
     for k, path in enumerate(files):
-        stored = _pixels(path)
+        stored, padding = _pixels(path)
         if stored.shape != shape[1:]:
             raise InputError(
                 f"{path}: the slice has {stored.shape} pixels, {shape[1:]} were announced; the file is damaged, copy it again."
             )
         hu = stored.astype(np.int32 if whole else np.float32) * (int(slopes[k]) if whole else slopes[k])
         hu += int(intercepts[k]) if whole else np.float32(intercepts[k])
+        if padding is not None and padding * slopes[k] + intercepts[k] > HIGHEST_HU:
+            padded += int((stored == padding).sum())
+            hu[stored == padding] = AIR_HU
         array[k] = np.clip(hu, -32768, 32767)
-    return array
+    return array, padded
 
 
-def _pixels(path: Path) -> np.ndarray:
-    try:
-        dataset = pydicom.dcmread(path)
-    except Exception as problem:
-        raise InputError(f"{path} cannot be read ({problem}); it may be cut short, copy it again.") from problem
-    if "PixelData" not in dataset:
-        raise InputError(f"{path} has no pixels; it may be cut short, copy it again.")
-    try:
-        return np.asarray(dataset.pixel_array)
-    except Exception as problem:  # decoders raise many kinds
-        syntax = dataset.file_meta.get("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
-        compressed = bool(getattr(syntax, "is_compressed", False))
-        if compressed:
+def _pixels(path: Path) -> tuple[np.ndarray, int | None]:
+    """Stored values (y, x) of one file, and the value that marks padding, if any."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            dataset = _dcmread(path)
+        except Exception as problem:
+            raise InputError(f"{path} cannot be read ({problem}); it may be cut short, copy it again.") from problem
+        if "PixelData" not in dataset:
+            raise InputError(f"{path} has no pixels; it may be cut short, copy it again.")
+        syntax = _transfer_syntax(dataset)
+        try:
+            padding = dataset.get("PixelPaddingValue")
+            return np.asarray(dataset.pixel_array), padding if isinstance(padding, int) else None
+        except Exception as problem:  # decoders raise many kinds
+            if syntax.is_compressed:
+                raise InputError(
+                    f"{path}: its compression ({syntax.name}) cannot be decoded here; convert the series to an uncompressed one first."
+                ) from problem
             raise InputError(
-                f"{path}: its compression ({syntax.name}) cannot be decoded here; convert the series to an uncompressed one first."
+                f"{path}: its pixels cannot be read ({problem}); the file may be cut short, copy it again."
             ) from problem
-        raise InputError(
-            f"{path}: its pixels cannot be read ({problem}); the file may be cut short, copy it again."
-        ) from problem
+
+
+def _transfer_syntax(dataset: pydicom.Dataset) -> pydicom.uid.UID:
+    """How the pixels are stored; a file without file meta information is uncompressed, as the rest of it was read."""
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if not syntax:
+        explicit, implicit = pydicom.uid.ExplicitVRLittleEndian, pydicom.uid.ImplicitVRLittleEndian
+        syntax = implicit if dataset.is_implicit_VR else explicit
+        dataset.file_meta.TransferSyntaxUID = syntax
+    return pydicom.uid.UID(syntax)
 
 
 def _uids(headers: Sequence[pydicom.Dataset], files: Sequence[Path]) -> dict[str, Any]:

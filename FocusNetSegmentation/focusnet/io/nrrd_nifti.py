@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import nrrd
 import numpy as np
 import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
 
 from ..errors import InputError
 from ..volume import Geometry, Volume
+from .checks import refuse_grid
 
 IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
 PATIENT_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
+
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
+AGREEING_AXES = 0.985  # cosine of 10 degrees: beyond it, two orientations of one header cannot both be meant
+AGREEING_SCALES = 0.01
+AGREEING_MM = 1.0  # corners of the scan; below it, differences are rounding
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # a user sees one line of ours, not ITK's
 
@@ -28,6 +37,7 @@ def read_image(path: Path) -> Volume:
     if not name.endswith(IMAGE_SUFFIXES):
         raise InputError(
             f"{path} is not a known kind of image: {', '.join(IMAGE_SUFFIXES)} or a folder of DICOM files is expected."
+            + (" Give the folder that holds the DICOM files." if name.endswith((".dcm", ".ima")) else "")
         )
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -35,38 +45,40 @@ def read_image(path: Path) -> Volume:
         with _quiet():
             reader.ReadImageInformation()
     except RuntimeError as problem:
-        raise InputError(
-            f"{path} cannot be read as an image: {_reason(problem)}. It may be damaged, cut short or of another format."
-        ) from problem
+        raise InputError(_unreadable(path, problem)) from problem
     _check_shape(path, reader)
     _check_space(path, reader)
-    _check_length(path, reader)
-    geometry = Geometry(
-        tuple(reader.GetSize()[::-1]),
-        tuple(reader.GetSpacing()),
-        tuple(reader.GetOrigin()),
-        tuple(map(tuple, np.asarray(reader.GetDirection()).reshape(3, 3))),
-    )
+    try:
+        geometry = Geometry(
+            tuple(reader.GetSize()[::-1]),
+            tuple(reader.GetSpacing()),
+            tuple(reader.GetOrigin()),
+            tuple(map(tuple, np.asarray(reader.GetDirection()).reshape(3, 3))),
+        )
+    except InputError as problem:
+        raise InputError(f"{path}: {problem}") from problem
+    notes = _check_nifti(path, reader, geometry) if name.endswith((".nii", ".nii.gz")) else []
+    refuse_grid(geometry, path.name)  # before voxels are read: a damaged header may promise any number of them
     try:
         with _quiet():
             array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as problem:
         raise InputError(
-            f"{path}: the voxels cannot be read ({_reason(problem)}). The file may be damaged or cut short."
+            f"{path}: the voxels cannot be read ({_reason(problem)}). The file, or the data file beside it, may be missing, damaged or cut short."
         ) from problem
-    return Volume(as_hu(array, path), geometry, path.name)
+    return Volume(as_hu(array, path), geometry, path.name, notes=tuple(notes))
 
 
 def as_hu(array: np.ndarray, path: Path) -> np.ndarray:
     """int16 where the values are whole numbers that fit, float32 otherwise; 8-bit is kept so that it can be refused as such."""
     if array.dtype in (np.uint8, np.int8, np.int16):
         return array
-    if np.issubdtype(array.dtype, np.floating):
-        if not np.isfinite(array).all():
+    if np.issubdtype(array.dtype, np.floating):  # slice by slice: no second copy of the scan
+        if not all(np.isfinite(part).all() for part in array):
             raise InputError(
                 f"{path} holds voxels that are not numbers (NaN or infinite); a CT in HU is expected. Correct the image first."
             )
-        if not np.array_equal(array, np.round(array)):
+        if not all(np.array_equal(part, np.rint(part)) for part in array):
             return array.astype(np.float32, copy=False)
     if array.size and (array.min() < -32768 or array.max() > 32767):
         raise InputError(
@@ -88,33 +100,109 @@ def _check_shape(path: Path, reader: sitk.ImageFileReader) -> None:
 
 
 def _check_space(path: Path, reader: sitk.ImageFileReader) -> None:
-    """The header must say where the patient's left is."""
+    """The header must say where the patient's left is and how large a voxel is: ITK fills in either without a word."""
+    name = path.name.lower()
     keys = set(reader.GetMetaDataKeys())
-    if path.name.lower().endswith((".nrrd", ".nhdr")):
+    if name.endswith((".nrrd", ".nhdr")):
         space = reader.GetMetaData("NRRD_space").lower() if "NRRD_space" in keys else "none"
         if space not in PATIENT_SPACES:
+            raise InputError(_no_left(path, f"NRRD space: {space}; left-posterior-superior or the like is expected"))
+        _check_nrrd_directions(path)
+    elif name.endswith((".mha", ".mhd")):
+        _check_meta_header(path)
+    elif name.endswith((".nii", ".nii.gz")) and not _nifti_codes(reader):
+        raise InputError(_no_left(path, "NIfTI sform and qform codes are both 0"))
+
+
+def _check_nrrd_directions(path: Path) -> None:
+    try:
+        directions = nrrd.read_header(str(path)).get("space directions")
+    except Exception as problem:  # pynrrd raises many kinds for what ITK may still have let pass
+        raise InputError(_unreadable(path, problem)) from problem
+    if directions is None or not np.isfinite(np.asarray(directions, dtype=float)).all():
+        raise InputError(
+            f"{path} does not give a direction and spacing for each of its three axes (NRRD space directions). "
+            "Export it again from a program that knows, such as 3D Slicer."
+        )
+
+
+def _check_meta_header(path: Path) -> None:
+    with open(path, "rb") as handle:
+        head = handle.read(1 << 16).split(b"ElementDataFile")[0].decode("latin-1")
+    keys = set(re.findall(r"^\s*(\w+)\s*=", head, re.MULTILINE))
+    if not keys & {"TransformMatrix", "Rotation", "Orientation"}:
+        raise InputError(_no_left(path, "MetaImage header without TransformMatrix"))
+    if not keys & {"ElementSpacing", "ElementSize"}:
+        raise InputError(
+            f"{path} does not say how large a voxel is (MetaImage header without ElementSpacing). Export it again from a program that knows."
+        )
+
+
+def _nifti_codes(reader: sitk.ImageFileReader) -> list[str]:
+    """Which of sform and qform the header declares as meant."""
+    keys = set(reader.GetMetaDataKeys())
+    codes = {form: reader.GetMetaData(f"{form}_code") if f"{form}_code" in keys else "0" for form in ("sform", "qform")}
+    return [form for form, code in codes.items() if code not in ("0", "", "NIFTI_XFORM_UNKNOWN")]
+
+
+def _check_nifti(path: Path, reader: sitk.ImageFileReader, geometry: Geometry) -> list[str]:
+    """Refuse a header that contradicts itself about place or size, and a file that is too short; return notes.
+
+    ITK takes spacing from pixdim (1 where that is 0 or NaN) and the directions from sform or qform, and says nothing where they
+    disagree. It also fills a file that is too short with zeros.
+    """
+    _check_length(path, reader)
+    read = geometry.affine_xyz[:3, :3]
+    notes = []
+    for form in _nifti_codes(reader):
+        columns = _nifti_columns(path, reader, form)
+        lengths = np.linalg.norm(columns, axis=0)
+        cosine = float(((columns * read).sum(axis=0) / np.maximum(lengths * geometry.spacing_mm_xyz, 1e-9)).min())
+        if cosine < AGREEING_AXES:
             raise InputError(
-                f"{path} does not say where the patient's left is (NRRD space: {space}; left-posterior-superior or the like is expected). "
-                "Export it again from a program that knows, such as 3D Slicer."
+                f"{path}: NIfTI sform and qform disagree about the patient's directions by {np.degrees(np.arccos(max(cosine, -1.0))):.0f} degrees, "
+                "so left and right would be a guess. Convert the scan from DICOM again, or remove the wrong one."
             )
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        codes = [reader.GetMetaData(k) if k in keys else "0" for k in ("sform_code", "qform_code")]
-        if all(code in ("0", "", "NIFTI_XFORM_UNKNOWN") for code in codes):
+        if not np.isfinite(lengths).all() or np.abs(lengths / geometry.spacing_mm_xyz - 1).max() > AGREEING_SCALES:
+            found, other = (" x ".join(f"{v:.4g}" for v in values) for values in (lengths, geometry.spacing_mm_xyz))
             raise InputError(
-                f"{path} does not say where the patient's left is (NIfTI sform and qform codes are both 0). "
-                "Convert the scan from DICOM again, with a program that keeps its orientation."
+                f"{path}: the voxel spacing is {found} mm by its {form} and {other} mm otherwise (NIfTI pixdim); one is wrong. "
+                "Convert the scan from DICOM again."
             )
+        apart = float(np.abs((columns - read) * (np.array(geometry.shape_zyx[::-1]) - 1)).sum(axis=1).max())
+        if apart > AGREEING_MM:
+            notes.append(f"The header's {form} differs from the orientation that was used by up to {apart:.1f} mm.")
+    return notes
+
+
+def _nifti_columns(path: Path, reader: sitk.ImageFileReader, form: str) -> np.ndarray:
+    """Steps along x, y and z in LPS mm (3x3, one column an axis) by ``form`` (NIfTI-1 standard, methods 2 and 3)."""
+    if form == "sform":
+        rows = [[float(v) for v in reader.GetMetaData(f"srow_{axis}").split()[:3]] for axis in "xyz"]
+        return RAS_TO_LPS @ np.array(rows)
+    b, c, d = (float(reader.GetMetaData(f"quatern_{axis}")) for axis in "bcd")
+    a = np.sqrt(max(0.0, 1.0 - b * b - c * c - d * d))
+    pixdim, swapped = _nifti_pixdim(path)
+    if swapped:
+        pixdim = pixdim.byteswap()
+    handed = -1.0 if pixdim[0] < 0 else 1.0  # qfac; ITK's own copy of it reads 0
+    steps = pixdim[1:4].astype(float) * (1.0, 1.0, handed)
+    return RAS_TO_LPS @ (Rotation.from_quat([b, c, d, a]).as_matrix() * steps)
+
+
+def _nifti_pixdim(path: Path) -> tuple[np.ndarray, bool]:
+    """pixdim[0..3] of the header as little-endian float32, and whether the header is big-endian."""
+    opener = gzip.open if path.name.lower().endswith(".gz") else open
+    with opener(path, "rb") as handle:
+        header = handle.read(348)
+    return np.frombuffer(header, "<f4", 4, 76), int.from_bytes(header[:4], "little") != 348
 
 
 def _check_length(path: Path, reader: sitk.ImageFileReader) -> None:
-    """ITK fills a NIfTI file that is too short with zeros and says nothing: its length is checked here."""
-    name = path.name.lower()
-    if not name.endswith((".nii", ".nii.gz")):
-        return
-    bytes_per_voxel = {sitk.sitkUInt8: 1, sitk.sitkInt8: 1, sitk.sitkInt16: 2, sitk.sitkUInt16: 2, sitk.sitkFloat64: 8}
-    needed = int(np.prod(reader.GetSize())) * bytes_per_voxel.get(reader.GetPixelID(), 4)
+    bytes_per_voxel = int(reader.GetMetaData("bitpix")) / 8  # as stored: with a slope, ITK's own type is wider
+    needed = int(np.prod(reader.GetSize(), dtype=np.int64) * bytes_per_voxel + float(reader.GetMetaData("vox_offset")))
     try:
-        found = _unpacked_length(path) if name.endswith(".gz") else path.stat().st_size
+        found = _unpacked_length(path) if path.name.lower().endswith(".gz") else path.stat().st_size
     except (EOFError, OSError, zlib.error) as problem:
         raise InputError(
             f"{path}: the voxels cannot be read ({problem}). The file may be damaged or cut short; copy it again."
@@ -151,8 +239,39 @@ def _quiet() -> Iterator[None]:
         os.close(saved)
 
 
-def _reason(problem: RuntimeError) -> str:
+def _no_left(path: Path, found: str) -> str:
+    return (
+        f"{path} does not say where the patient's left is ({found}). Convert the scan from DICOM again, "
+        "or export it from a program that knows, such as 3D Slicer."
+    )
+
+
+def _unreadable(path: Path, problem: Exception) -> str:
+    if "couldn't parse space" in str(problem):
+        return _no_left(path, f"NRRD space: {_reason(problem).rsplit(' ', 1)[-1]}")
+    if "orthonormal" in str(problem):
+        return (
+            f"{path}: the image's axes are not perpendicular (a sheared header, as after a tilted gantry). "
+            "Resample it to a regular grid first."
+        )
+    if _is_nifti2(path):
+        return f"{path} is a NIfTI-2 file; NIfTI-1 is expected. Save it as .nii.gz of version 1, or as .nrrd."
+    return f"{path} cannot be read as an image: {_reason(problem)}. It may be damaged, cut short or of another format."
+
+
+def _is_nifti2(path: Path) -> bool:
+    try:
+        with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as handle:
+            start: bytes = handle.read(12)
+    except (EOFError, OSError, zlib.error):
+        return False
+    return start[4:7] in (b"n+2", b"ni2")
+
+
+def _reason(problem: Exception) -> str:
     """The last sentence of ITK's long message, without its own file names and line numbers."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    if len(lines) > 1 and lines[-1].startswith("Reason:"):
+        lines.pop()  # the operating system's last error, often of another moment
     text = lines[-1] if lines else "unknown reason"
-    return text.split("): ", 1)[-1][:160].rstrip(".")
+    return re.sub(r"^(sitk::ERROR|ITK ERROR|\[nrrd\]):? ", "", text.split("): ", 1)[-1])[:160].rstrip(".!")

@@ -13,6 +13,8 @@ from .checks import refuse_impossible
 from .dicom import read_dicom_folder
 from .nrrd_nifti import IMAGE_SUFFIXES, read_image
 
+MAXIMUM_OFFSET = 10_000  # HU run from -1024 to some 30000 in metal: an offset beyond this is a typing error
+
 
 def read_volume(path: Path | str, series: str | None = None, hu_offset: float | None = None) -> Volume:
     """Read a CT from a DICOM folder or an image file, on its own grid.
@@ -39,12 +41,16 @@ def read_volume(path: Path | str, series: str | None = None, hu_offset: float | 
 
 def shifted(volume: Volume, hu_offset: float) -> Volume:
     """The volume with ``hu_offset`` added to every value, and a note that says so."""
-    if not np.isfinite(hu_offset):
-        raise InputError(f"--hu-offset is {hu_offset}; a finite number is expected.")
+    if not np.isfinite(hu_offset) or abs(hu_offset) > MAXIMUM_OFFSET:
+        raise InputError(
+            f"--hu-offset is {hu_offset:g}; a number from -{MAXIMUM_OFFSET} to {MAXIMUM_OFFSET} is expected, such as -1024."
+        )
     if np.issubdtype(volume.array.dtype, np.integer) and float(hu_offset).is_integer():
-        array: np.ndarray = np.clip(volume.array.astype(np.int32) + int(hu_offset), -32768, 32767).astype(np.int16)
+        array = np.empty(volume.array.shape, np.int16)
+        for k, stored in enumerate(volume.array):  # slice by slice: no wide copy of the whole scan
+            array[k] = np.clip(stored.astype(np.int32) + int(hu_offset), -32768, 32767)
     else:
-        array = volume.array.astype(np.float32) + np.float32(hu_offset)
+        array = volume.array + np.float32(hu_offset)
     return replace(
         volume, array=array, notes=(*volume.notes, f"{hu_offset:+g} was added to every value as asked (--hu-offset).")
     )
