@@ -55,7 +55,7 @@ def prepare_export(
     A CT without a frame of reference UID gets one that follows from its series UID, so that every export of it agrees; it contradicts
     nothing, because the slices are named by their own UIDs. All other UIDs must be there. Raises InputError, OutputError.
     """
-    uids = dict(volume.dicom_uids)
+    uids: dict[str, Any] = dict(volume.dicom_uids)
     if uids and not uids.get("frame_of_reference") and uids.get("series"):
         uids["frame_of_reference"] = generate_uid(entropy_srcs=[str(uids["series"]), "frame of reference"])
         volume = replace(volume, dicom_uids=uids, notes=(*volume.notes, NO_FRAME_OF_REFERENCE))
