@@ -101,6 +101,25 @@ def test_a_contour_counts_the_voxel_centres_inside_it_not_the_pixels_it_touches(
     assert mask.sum() == 36
 
 
+def test_contours_through_the_outermost_voxel_centres_hold_these_voxels_as_dicom_has_it(
+    case: tuple[Volume, Segmentation], tmp_path: Path
+) -> None:
+    """As rt-utils draws: squares of voxel centres, a single voxel as one point, two as a line."""
+    volume, _ = case
+
+    def draw(data: pydicom.Dataset) -> None:
+        add_structure(data, volume, "Larynx", (5, 4, 9, 4), (5, 6, 7, 6), (6, 4, 9, 4), (7, 4, 9, 4))
+        item = data.ROIContourSequence[-1]
+        for at, points in ((2, 1), (3, 2)):
+            item.ContourSequence[at].ContourData = item.ContourSequence[at].ContourData[: 3 * points]
+            item.ContourSequence[at].NumberOfContourPoints = points
+
+    mask = read_rtstruct(changed(case, tmp_path, draw), volume, organs=["Larynx"]).mask("Larynx")
+    assert mask[5].sum() == 36  # the inner contour runs through voxels, none of which lies strictly inside it
+    assert np.argwhere(mask[6]).tolist() == [[4, 4]]
+    assert np.argwhere(mask[7]).tolist() == [[4, column] for column in range(4, 10)]
+
+
 def test_holes_drawn_as_inner_contours_stay_holes_and_a_contour_given_twice_does_not_vanish(
     case: tuple[Volume, Segmentation], tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.spatial import cKDTree
 
+ON_CONTOUR_VOXELS = 0.01  # coordinates are often rounded to 0.01 mm
 CHANNELS_TRIED = 500
 NEIGHBOURS = 16  # points around each point of a hole that are looked at first
 CLEARANCE_VOXELS = 0.1
@@ -65,11 +66,12 @@ def _signed_area(ring: np.ndarray) -> float:
 def fill_contours(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """Mask (rows, columns) of the voxel centres inside closed contours of (column, row), by matplotlib: other code than drew them.
 
-    Contours of one slice are combined by exclusive or, so that a hole drawn as a contour of its own stays a hole.
+    Contours of one slice are combined by exclusive or, so that a hole drawn as a contour of its own stays a hole. Centres on a contour are
+    inside, as DICOM has it (PS3.3 C.8.8.6.3): some programs draw through the centres of the outermost voxels.
     """
     from matplotlib.path import Path
 
-    mask = np.zeros(shape, bool)
+    mask, on_contour = np.zeros(shape, bool), np.zeros(shape, bool)
     for contour in contours:
         low = np.maximum(np.floor(contour.min(axis=0)).astype(int), 0)
         high = np.minimum(np.ceil(contour.max(axis=0)).astype(int) + 1, (shape[1], shape[0]))
@@ -80,7 +82,31 @@ def fill_contours(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> np.
             np.column_stack([columns.ravel(), rows.ravel()])
         )
         mask[low[1] : high[1], low[0] : high[0]] ^= inside.reshape(rows.shape)
-    return mask
+        for column, row in centres_on(contour):
+            if 0 <= row < shape[0] and 0 <= column < shape[1]:
+                on_contour[row, column] = True
+    return mask | on_contour
+
+
+def centres_on(contour: np.ndarray) -> np.ndarray:
+    """(n, 2) voxel centres (column, row) that lie on a closed contour, within ON_CONTOUR_VOXELS."""
+    found = []
+    for along in (0, 1):  # a steep line is followed from row to row, a flat one from column to column
+        start, end = contour, np.roll(contour, -1, axis=0)
+        step = end - start
+        chosen = np.abs(step[:, along]) >= np.abs(step[:, 1 - along])
+        start, end, step = start[chosen], end[chosen], step[chosen]
+        first = np.ceil(np.minimum(start, end)[:, along] - ON_CONTOUR_VOXELS)
+        last = np.floor(np.maximum(start, end)[:, along] + ON_CONTOUR_VOXELS)
+        counts = np.maximum(last - first + 1, 0).astype(int)
+        line = np.repeat(np.arange(len(counts)), counts)
+        whole = first[line] + np.arange(len(line)) - np.repeat(np.cumsum(counts) - counts, counts)
+        length = np.where(step[line, along] == 0, 1, step[line, along])  # a point given twice
+        other = start[line, 1 - along] + step[line, 1 - along] * (whole - start[line, along]) / length
+        on = np.abs(other - np.round(other)) <= ON_CONTOUR_VOXELS
+        pair = np.column_stack([whole[on], np.round(other[on])]).astype(int)
+        found.append(pair if along == 0 else pair[:, ::-1])
+    return np.concatenate(found)
 
 
 def _joined(outline: np.ndarray, holes: list[np.ndarray]) -> np.ndarray:

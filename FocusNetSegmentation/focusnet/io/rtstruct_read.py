@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..organs import find_organ
 from ..segmentation import OrganResult, Segmentation
 from ..volume import Volume
-from .contours import fill_contours
+from .contours import centres_on, fill_contours
 from .nifti_out import unknown_organ
 
 OFF_PLANE_VOXELS = 0.25  # a contour farther than this from every slice was drawn on another scan
@@ -76,7 +76,9 @@ def _open(path: Path) -> pydicom.Dataset:
         raise InputError(f"{path} is {data.get('Modality', 'of unknown kind')}, not an RTSTRUCT.")
     if data.get("ROIContourSequence") and "RTROIObservationsSequence" not in data:
         # it follows the contours and is mandatory; pydicom reads a file that ends early as if that were all
-        raise InputError(f"{path} ends after its contours, without RT ROI observations; it seems cut short, copy it again.")
+        raise InputError(
+            f"{path} ends after its contours, without RT ROI observations; it seems cut short, copy it again."
+        )
     return data
 
 
@@ -142,10 +144,12 @@ def _structure(path: Path, name: str, item: Any, volume: Volume) -> Structure:
     depth, height, width = volume.array.shape
     for contour in item.ContourSequence:
         points_mm = _points(path, name, contour)
-        if contour.get("ContourGeometricType") not in CLOSED or len(points_mm) < 3:
+        index_zyx = volume.geometry.mm_to_index(points_mm)
+        closed = contour.get("ContourGeometricType") in CLOSED and len(points_mm) > 0
+        # one or two points enclose nothing, but some programs draw a single voxel as its centre
+        if not closed or (len(points_mm) < 3 and not len(centres_on(index_zyx[:, [2, 1]]))):
             counts["open"] += 1
             continue
-        index_zyx = volume.geometry.mm_to_index(points_mm)
         z = int(np.round(index_zyx[:, 0].mean()))
         if np.abs(index_zyx[:, 0] - z).max() > OFF_PLANE_VOXELS:
             raise InputError(
