@@ -5,7 +5,6 @@ The network runs in a process of its own (``worker``); nodes are touched on the 
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
@@ -311,14 +310,20 @@ def process_scene(
 
 
 def default_process() -> WorkerProcess:
-    """A QProcess where Slicer's Qt is there, else a subprocess whose ``pump`` must be called."""
-    return QtProcess() if importlib.util.find_spec("qt") is not None else SubprocessProcess()
+    """A QProcess where Slicer's application runs, else a subprocess whose ``pump`` must be called."""
+    if _application() is None:
+        return SubprocessProcess()
+    return QtProcess()
 
 
 def process_events() -> None:
     """Let Slicer's window live while a script waits; nothing where there is no application."""
-    import slicer
-
-    application = getattr(slicer, "app", None)
+    application = _application()
     if application is not None:
         application.processEvents()
+
+
+def _application() -> Any:
+    import slicer
+
+    return getattr(slicer, "app", None)

@@ -74,7 +74,7 @@ def transform_matrix(node: Any) -> np.ndarray:
     """4x4, the node's own space to world, both RAS. Raises InputError if a parent transform is not linear."""
     parent = node.GetParentTransformNode()
     matrix = vtk.vtkMatrix4x4()
-    if parent is not None and not (parent.IsTransformToWorldLinear() and parent.GetMatrixTransformToWorld(matrix)):
+    if parent is not None and not parent.GetMatrixTransformToWorld(matrix):
         raise InputError(
             f"{node.GetName()} is under the non-linear transform {parent.GetName()}. Harden it (Data module, right click on the "
             "transform: Harden transform) or take the volume out of it."

@@ -299,7 +299,7 @@ class QtProcess:
         process.readyReadStandardOutput.connect(lambda: self._read(process))
         process.readyReadStandardError.connect(lambda: self._read(process))
         process.finished.connect(lambda *_: self._finished(process))
-        process.errorOccurred.connect(lambda *_: self._failed_to_start(process))
+        process.errorOccurred.connect(lambda *error: self._failed_to_start(process, *error))
         self._process = process
         process.start(program, list(args))
 
@@ -341,9 +341,10 @@ class QtProcess:
         self._process = None
         self.on_finished(-status if crashed and os.name == "posix" else status, crashed)
 
-    def _failed_to_start(self, process: Any) -> None:
-        """Other errors (a crash, a broken pipe) are followed by ``finished``; this one is not."""
-        if process is self._process and process.error() == self._qt.QProcess.FailedToStart:
+    def _failed_to_start(self, process: Any, error: Any = None) -> None:
+        """Other errors (a crash, a broken pipe) are followed by ``finished``; this one is not. The error is taken from the signal:
+        PythonQt cannot tell QProcess's method of that name from its old signal."""
+        if process is self._process and error == self._qt.QProcess.FailedToStart:
             self._process = None
             self.on_stderr(f"{process.errorString()}\n".encode())
             self.on_finished(127, False)

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -90,20 +91,20 @@ def worker_environment(run: str, work_folder: Path | None = None) -> dict[str, s
 
 
 def find_python() -> str:
-    """PythonSlicer beside Slicer, else this interpreter. Raises FileNotFoundError."""
-    import shutil
-
+    """PythonSlicer beside Slicer, else the Python that this process runs on. Raises FileNotFoundError."""
     found = shutil.which("PythonSlicer")
     if found:
         return found
-    folder = Path(sys.executable or ".").parent
-    for name in ("PythonSlicer", "PythonSlicer.exe"):
-        if (folder / name).is_file():
-            return str(folder / name)
-    if Path(sys.executable or "").name.lower().startswith("python"):
-        return sys.executable
+    executable, prefix = Path(sys.executable or "."), Path(sys.prefix)
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    candidates = [executable.with_name("PythonSlicer"), executable.with_name("PythonSlicer.exe")]
+    candidates += [executable] if executable.name.lower().startswith("python") else []
+    candidates += [prefix / "bin" / version, prefix / "bin" / "python3", prefix / "python.exe"]
+    for candidate in candidates:
+        if candidate.is_file():
+            return str(candidate)
     raise FileNotFoundError(
-        f"PythonSlicer was not found beside {folder}; it is part of 3D Slicer. Install 3D Slicer again."
+        f"PythonSlicer was not found beside {executable}; it is part of 3D Slicer. Install 3D Slicer again."
     )
 
 
@@ -247,6 +248,8 @@ def explain_end(exit_status: int, crashed: bool, details: str) -> str:
         return f"The segmentation crashed ({WINDOWS_CRASHES[exit_status & 0xFFFFFFFF]}). Try again with the device cpu."
     if crashed:
         return "The segmentation was stopped from outside. Try again."
+    if exit_status == 127:
+        return "The segmentation process could not be started. See the details."
     if exit_status == 0:
         return "The segmentation ended without a result. Report it with the details."
     return f"The segmentation ended unexpectedly (exit status {exit_status}). See the details."

@@ -183,7 +183,7 @@ def test_a_failure_is_one_line_and_leaves_the_scene_as_it_was(world: World, temp
     before = world.scene.GetNumberOfNodes()
     with pytest.raises(SegmentationError, match=r"^Model x is not there\.$"):
         process(ct, command=double("refuse"))
-    with pytest.raises(SegmentationError, match="cannot be read as a segmentation"):
+    with pytest.raises(SegmentationError, match=r"^\S*organs\.seg\.nrrd cannot be read as a segmentation"):
         process(ct, command=double("garbage"))
     assert world.scene.GetNumberOfNodes() == before
     assert list(temporary_folder.iterdir()) == []
@@ -247,6 +247,16 @@ def test_a_ct_that_goes_during_a_run_stops_it(how: str, world: World, temporary_
     assert len(told.ends) == 1
     assert segmentations(world) == 0
     assert list(temporary_folder.iterdir()) == []
+
+
+def test_a_ct_that_goes_in_the_last_moment_leaves_nothing_in_the_scene(world: World) -> None:
+    ct, told = ct_node(world), Told()
+    callbacks = told.callbacks
+    callbacks.on_warning = lambda _: world.scene.RemoveNode(ct)  # the worker's last words before its result
+    run = process(ct, wait=False, callbacks=callbacks, command=double(), process=SubprocessProcess())
+    assert run.wait(30)
+    assert "no place for its result" in told.ends[0][1]
+    assert segmentations(world) == 0
 
 
 def test_a_segmentation_that_goes_during_a_run_is_made_anew(world: World) -> None:

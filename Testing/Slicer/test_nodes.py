@@ -293,6 +293,33 @@ def test_a_moved_segmentation_is_edited(world: World) -> None:
     assert edited_segments(imported.node) == list(NAMES[:-1]), "all but the empty one"
 
 
+def test_a_shift_by_less_than_a_voxel_is_an_edit(world: World) -> None:
+    _, imported, _ = world.result()
+    shift = np.eye(4)
+    shift[0, 3] = 0.4 * UPRIGHT.spacing_mm_xyz[0]
+    world.transform(shift, imported.node)
+    imported.node.HardenTransform()
+    assert edited_segments(imported.node) == list(NAMES[:-1])
+
+
+def test_a_label_map_cut_out_with_an_origin_of_its_own_is_no_edit(world: World) -> None:
+    """Another program's way of cropping: the extent starts at 0 and the origin moves."""
+    _, imported, result = world.result("oblique and flipped")
+    from FocusNetSegmentationLib.labelmaps import oriented_image
+
+    start = np.array([1, 2, 3])  # z, y, x
+    affine = result.geometry.affine_xyz.copy()
+    affine[:3, 3] = result.geometry.index_to_mm(start)
+    part = result.labels[1:, 2:, 3:]
+    assert (part > 0).sum() == (result.labels > 0).sum()
+    image = oriented_image(part, LPS_RAS @ affine)
+    for name in NAMES:
+        segment(imported.node, name).AddRepresentation(BINARY_LABELMAP, image)
+    assert edited_segments(imported.node) == []
+    paint(imported.node, "Parotid_L", erase_a_bit)
+    assert edited_segments(imported.node) == ["Parotid_L"]
+
+
 def test_renaming_and_recolouring_are_no_edits(world: World) -> None:
     _, imported, _ = world.result()
     segment(imported.node, "Brainstem").SetName("Hirnstamm")
@@ -361,6 +388,9 @@ def test_a_redone_organ_that_overlaps_an_edited_one_takes_nothing_from_it(world:
     np.testing.assert_array_equal(mask(again.node, "Parotid_R"), result.mask("Parotid_R"))
     np.testing.assert_array_equal(mask(again.node, "Brainstem"), edited)
     assert layers(again.node) == 2
+    old = voxels(segment(again.node, "Brainstem").GetRepresentation(BINARY_LABELMAP))
+    kept = {segment(again.node, name).GetLabelValue() for name in NAMES if name != "Parotid_R"}
+    assert set(np.unique(old).tolist()) <= {0, *kept}, "no ghost of the old contour for a later segment to take up"
 
 
 def test_a_segment_of_the_users_own_survives_a_second_run(world: World) -> None:

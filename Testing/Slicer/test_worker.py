@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -184,19 +185,20 @@ def test_children_of_a_dead_parent_are_found(kind: str, monkeypatch: pytest.Monk
         monkeypatch.setattr(process_tree, "psutil", None)
         if sys.platform != "linux":
             pytest.skip("only Linux shows other processes' environment without psutil")
+    run, other = uuid.uuid4().hex, uuid.uuid4().hex
     family = subprocess.Popen(
         [sys.executable, "-c", PREAMBLE + FAMILY + "os._exit(0)", "out"],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **worker_environment("run-1")},
+        env={**os.environ, **worker_environment(run)},
     )
     assert family.stderr is not None
     pids = [int(pid) for pid in json.loads(family.stderr.readline())["message"].split()]
     family.wait(10)
     assert not is_alive(pids[0])
-    assert is_alive(pids[2], "run-1")
-    assert not is_alive(pids[2], "run-2"), "a process id that the system uses again is not mistaken"
-    assert kill_tree(pids[0], "run-1") == []
+    assert is_alive(pids[2], run)
+    assert not is_alive(pids[2], other), "a process id that the system uses again is not mistaken"
+    assert kill_tree(pids[0], run) == []
     assert gone(pids)
 
 
@@ -256,6 +258,7 @@ def test_a_program_that_is_not_there_is_a_failure_and_not_an_exception(process: 
     worker.start(request_in(tmp_path))
     assert worker.wait(10)
     assert log.ends[0][0] == "failed"
+    assert "could not be started" in log.ends[0][1]
     assert not (tmp_path / "work").exists()
     worker.command = lambda request: (sys.executable, ["-c", PREAMBLE + GOOD, str(request.output_path)])
     worker.start(request_in(tmp_path))
@@ -314,13 +317,27 @@ for i in range(20000): print("x" * 100)
     assert log.progress[0] == ProgressEvent("", 0.0)
 
 
-def test_details_are_bounded() -> None:
+def test_what_is_kept_of_a_flood_is_bounded() -> None:
     parser = LineParser()
     for _ in range(100):
         parser.feed(b"noise " * 100 + b"\n" + b"y" * 100_000)
+    for _ in range(100):
+        parser.feed(b"z" * 100_000)  # ten megabytes without a line end
+    assert sum(map(len, parser.details)) + len(parser._rest) < 2_500_000
     parser.feed(b"\nlast\n", final=True)
-    assert sum(map(len, parser.details)) < 2_000_000
     assert parser.details[-1] == "last"
+
+
+def test_nothing_is_told_of_a_cancelled_run_that_spoke_on(process: Any, log: Log, tmp_path: Path) -> None:
+    worker = worker_for(process, log, 'while True: say("progress", step="on", fraction=0.5)')
+    worker.start(request_in(tmp_path))
+    wait_for_step(worker, log, "on")
+    time.sleep(0.1)  # words are waiting to be delivered
+    worker.cancel()
+    told = len(log.progress)
+    for _ in range(10):
+        worker.process.pump(0.02)
+    assert len(log.progress) == told
 
 
 def test_a_message_cut_anywhere_is_read() -> None:
@@ -354,6 +371,21 @@ def test_the_command_is_focusnet_in_this_python(tmp_path: Path) -> None:
         "segment", str(tmp_path / "ct.nrrd"), "-o", str(tmp_path / "o.seg.nrrd"), "--report", str(tmp_path / "r.json"),
         "--model", "m", "--device", "cpu", "--json-progress", "--organs", "Eye_L,Lens_R",
     ]  # fmt: skip
+
+
+def test_slicers_python_is_found_first_and_this_one_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert worker_protocol.find_python() == sys.executable
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "SlicerApp-real"))
+    assert "python" in Path(worker_protocol.find_python()).name, (
+        "an application that holds Python: the one it was made of"
+    )
+    (tmp_path / "PythonSlicer").touch(mode=0o755)
+    assert worker_protocol.find_python() == str(tmp_path / "PythonSlicer")
+    (tmp_path / "PythonSlicer").unlink()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="PythonSlicer was not found"):
+        worker_protocol.find_python()
 
 
 def test_focusnet_itself_refuses_in_one_line(log: Log, tmp_path: Path) -> None:
