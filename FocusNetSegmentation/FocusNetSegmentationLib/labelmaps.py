@@ -12,6 +12,8 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .volumes import from_vtk, to_vtk
 
+LABELMAP = "Binary labelmap"  # Slicer's name of the representation
+
 
 def get_tag(segment: Any, name: str) -> str:
     """A segment's tag, "" if it has none of that name."""
@@ -93,3 +95,44 @@ def _common(now: Any, then: Any) -> tuple[tuple[slice, ...], tuple[slice, ...]] 
     window_a = tuple(slice(a, b + 1) for a, b in zip(low - shift - low_a, high - shift - low_a, strict=True))[::-1]
     window_b = tuple(slice(a, b + 1) for a, b in zip(low - low_b, high - low_b, strict=True))[::-1]
     return window_a, window_b
+
+
+def make_room(segmentation: Any, replaced: set[str], image: Any, used: int) -> None:
+    """Clear the old voxels of ``replaced`` segments, and move kept ones into ``image`` where the grid is the same and none of them
+    overlaps: the node keeps one layer. ``used``: the highest label in ``image``."""
+    layers: dict[int, tuple[Any, list[str]]] = {}
+    for index in range(segmentation.GetNumberOfSegments()):
+        segment_id = segmentation.GetNthSegmentID(index)
+        layer = segmentation.GetSegment(segment_id).GetRepresentation(LABELMAP)
+        if layer is not None:
+            layers.setdefault(id(layer), (layer, []))[1].append(segment_id)
+    labels = voxels(image)
+    for layer, segment_ids in layers.values():
+        kept = [s for s in segment_ids if s not in replaced]
+        if not kept or (len(kept) == len(segment_ids) and not same_grid(layer, image)):
+            continue
+        old = voxels(layer)
+        table = np.zeros(int(old.max(initial=0)) + 1, old.dtype)
+        values = {s: segmentation.GetSegment(s).GetLabelValue() for s in kept}
+        for value in values.values():
+            if value < table.size:
+                table[value] = value
+        if same_grid(layer, image) and used + len(kept) < 256:
+            fresh = {s: used + 1 + i for i, s in enumerate(kept)}
+            moved = np.zeros(table.size, np.uint8)
+            for segment_id, value in values.items():
+                if value < moved.size:
+                    moved[value] = fresh[segment_id]
+            added = moved[old]
+            if not ((labels > 0) & (added > 0)).any():
+                labels |= added
+                used += len(kept)
+                for segment_id in kept:
+                    segment = segmentation.GetSegment(segment_id)
+                    segment.SetLabelValue(fresh[segment_id])
+                    segment.AddRepresentation(LABELMAP, image)
+                continue
+        if len(kept) < len(segment_ids):
+            old[...] = table[old]
+            layer.Modified()
+    image.Modified()

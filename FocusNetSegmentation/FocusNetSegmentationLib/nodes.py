@@ -20,7 +20,7 @@ from focusnet.organs import Organ, find_organ
 from focusnet.segmentation import OrganResult, Segmentation
 from focusnet.volume import Geometry
 
-from .labelmaps import get_tag, image_matrix, oriented_image, same_grid, same_voxels, voxels
+from .labelmaps import LABELMAP, get_tag, image_matrix, make_room, oriented_image, same_voxels
 from .volumes import (
     LPS_RAS,
     ijk_to_ras,
@@ -45,9 +45,13 @@ __all__ = [
     "write_ct_for_worker",
 ]
 
-LABELMAP, SURFACE = "Binary labelmap", "Closed surface"
+SURFACE = "Closed surface"
 FROZEN_ROLE = "FocusNet.ModelResult"  # node reference: from a segmentation to the frozen copy
-ORGAN_TAG, RUN_TAG, RESULT_TAG = "FocusNet.Organ", "FocusNet.Run", "FocusNet.Result"  # the last as in the engine's files
+ORGAN_TAG, RUN_TAG, RESULT_TAG = (
+    "FocusNet.Organ",
+    "FocusNet.Run",
+    "FocusNet.Result",
+)  # the last as in the engine's files
 ID_PREFIX = "FocusNet_"
 PROVENANCE = "FocusNet.Provenance"
 ATTRIBUTES = {
@@ -284,7 +288,7 @@ def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
     present = organ_segments(node)
     replaced = {present[r.organ.name] for r in result.results if r.organ.name in present}
     ids: dict[str, str] = {}
-    _make_room(segmentation, replaced, image, result)
+    make_room(segmentation, replaced, image, max(r.label for r in result.results))
     for organ_result in result.results:
         organ = organ_result.organ
         segment_id = present.get(organ.name)
@@ -304,47 +308,6 @@ def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
     segmentation.Modified()
     node.Modified()
     return ids
-
-
-def _make_room(segmentation: Any, replaced: set[str], image: Any, result: Segmentation) -> None:
-    """Clear the old voxels of ``replaced`` segments, and move kept ones into ``image`` where the grid is the same and none of them
-    overlaps: the node keeps one layer."""
-    layers: dict[int, tuple[Any, list[str]]] = {}
-    for index in range(segmentation.GetNumberOfSegments()):
-        segment_id = segmentation.GetNthSegmentID(index)
-        layer = segmentation.GetSegment(segment_id).GetRepresentation(LABELMAP)
-        if layer is not None:
-            layers.setdefault(id(layer), (layer, []))[1].append(segment_id)
-    labels, used = voxels(image), max(r.label for r in result.results)
-    for layer, segment_ids in layers.values():
-        kept = [s for s in segment_ids if s not in replaced]
-        if not kept or (len(kept) == len(segment_ids) and not same_grid(layer, image)):
-            continue
-        old = voxels(layer)
-        table = np.zeros(int(old.max(initial=0)) + 1, old.dtype)
-        values = {s: segmentation.GetSegment(s).GetLabelValue() for s in kept}
-        for value in values.values():
-            if value < table.size:
-                table[value] = value
-        if same_grid(layer, image) and used + len(kept) < 256:
-            fresh = {s: used + 1 + i for i, s in enumerate(kept)}
-            moved = np.zeros(table.size, np.uint8)
-            for segment_id, value in values.items():
-                if value < moved.size:
-                    moved[value] = fresh[segment_id]
-            added = moved[old]
-            if not ((labels > 0) & (added > 0)).any():
-                labels |= added
-                used += len(kept)
-                for segment_id in kept:
-                    segment = segmentation.GetSegment(segment_id)
-                    segment.SetLabelValue(fresh[segment_id])
-                    segment.AddRepresentation(LABELMAP, image)
-                continue
-        if len(kept) < len(segment_ids):
-            old[...] = table[old]
-            layer.Modified()
-    image.Modified()
 
 
 def _dress(segment: Any, organ: Organ) -> None:

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ def preflight(python: str | None = None, torch: TorchStatus | None = None, folde
     )
     items = [python_item(), torch_item(torch), *gpu_items(torch, nvidia_smi()), *packages]
     items += [_shipped_item(item) for item in shipped]
-    items += [disk_item(folder or Path(importlib.util.__file__).parent), models_item(), *long_path_items()]
+    items += [disk_item(folder or Path(sysconfig.get_paths()["purelib"])), models_item(), *long_path_items()]
     return Preflight(tuple(items), torch, missing)
 
 

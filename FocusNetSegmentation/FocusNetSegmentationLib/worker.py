@@ -37,6 +37,7 @@ from .worker_protocol import (
     worker_environment,
 )
 
+OUT_OF_MEMORY = "Out of memory"  # the engine's step that tells of a retry: a failure's details name what was tried
 READER_GRACE_S = 1.0  # a grandchild may keep the pipes open after the worker itself has ended
 
 
@@ -138,6 +139,8 @@ class Worker:
     def _on_stderr(self, data: bytes, final: bool = False) -> None:
         for event in self._err.feed(data, final):
             if isinstance(event, ProgressEvent):
+                if event.step == OUT_OF_MEMORY:
+                    self._err.details.append(f"{event.step}: {event.message}")
                 self.on_progress(event)
             elif isinstance(event, WarningEvent):
                 self._warnings.append(event.message)

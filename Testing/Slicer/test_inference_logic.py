@@ -36,7 +36,7 @@ from FocusNetSegmentationLib.volumes import world_geometry  # noqa: E402
 from FocusNetSegmentationLib.worker import QtProcess, SubprocessProcess, WorkerBusyError  # noqa: E402
 from FocusNetSegmentationLib.worker_protocol import WorkerRequest, focusnet_command  # noqa: E402
 
-from .test_nodes import TURNED, World, erase_a_bit, mask, paint, points_lps  # noqa: E402
+from .helpers_nodes import TURNED, World, erase_a_bit, mask, paint, points_lps  # noqa: E402
 
 # Bone is "mandible", the upper part of the rest "brain": what matters is where it lies, not whether it is right.
 DOUBLE = """

@@ -16,8 +16,6 @@ import SimpleITK as sitk
 
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
-import vtk  # noqa: E402
-from vtk.util.numpy_support import numpy_to_vtk  # noqa: E402
 
 from focusnet.errors import InputError, OutputError  # noqa: E402
 from focusnet.io import read_volume, seg_nrrd  # noqa: E402
@@ -42,7 +40,6 @@ from FocusNetSegmentationLib.nodes import (  # noqa: E402
 from FocusNetSegmentationLib.volumes import (  # noqa: E402
     LPS_RAS,
     to_vtk,
-    transform_matrix,
     volume_summary,
     world_geometry,
     write_ct_for_worker,
@@ -57,41 +54,8 @@ from ..Core.helpers_outputs import (  # noqa: E402
     scan_and_organs,
     segmentation,
 )
+from .helpers_nodes import TURNED, World, erase_a_bit, mask, paint, points_lps, segment  # noqa: E402
 from .helpers_slicer import BINARY_LABELMAP, CLOSED_SURFACE, open_segmentation  # noqa: E402
-
-TURNED = np.array([[0.8, -0.6, 0, 11.0], [0.6, 0.8, 0, -7.5], [0, 0, 1, 30.0], [0, 0, 0, 1]])  # RAS, rigid
-
-
-class World:
-    """A scene with Slicer's segmentations logic."""
-
-    def __init__(self) -> None:
-        self.scene = slicer.vtkMRMLScene()
-        self.logic = slicer.vtkSlicerSegmentationsModuleLogic()
-        self.logic.SetMRMLScene(self.scene)
-
-    def volume(self, volume: Volume, name: str = "CT 1", kind: str = "vtkMRMLScalarVolumeNode") -> Any:
-        node = self.scene.AddNewNodeByClass(kind, name)
-        z, y, x = volume.array.shape
-        image = vtk.vtkImageData()
-        image.SetDimensions(x, y, z)
-        image.GetPointData().SetScalars(numpy_to_vtk(volume.array.ravel(), deep=True))
-        node.SetAndObserveImageData(image)
-        node.SetIJKToRASMatrix(to_vtk(LPS_RAS @ volume.geometry.affine_xyz))
-        return node
-
-    def transform(self, matrix: np.ndarray, *nodes_below: Any) -> Any:
-        transform = self.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
-        transform.SetMatrixTransformToParent(to_vtk(matrix))
-        for node in nodes_below:
-            node.SetAndObserveTransformNodeID(transform.GetID())
-        return transform
-
-    def result(self, grid: str = "upright") -> tuple[Any, Any, Segmentation]:
-        """CT node, imported result, and what it was made of."""
-        scan, result = scan_and_organs(grid)
-        ct = self.volume(scan)
-        return ct, import_result(self.scene, result, ct, logic=self.logic), result
 
 
 @pytest.fixture
@@ -99,42 +63,9 @@ def world() -> World:
     return World()
 
 
-def segment(node: Any, name: str) -> Any:
-    return node.GetSegmentation().GetSegment(organ_segments(node)[name])
-
-
-def mask(node: Any, name: str) -> np.ndarray:
-    image = segment(node, name).GetRepresentation(BINARY_LABELMAP)
-    return voxels(image) == segment(node, name).GetLabelValue()
-
-
-def points_lps(node: Any, name: str) -> np.ndarray:
-    """Centres of a segment's voxels in world space (LPS mm), sorted: parent transforms applied as Slicer does."""
-    image = segment(node, name).GetRepresentation(BINARY_LABELMAP)
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    to_node = np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])
-    index = np.argwhere(mask(node, name))[:, ::-1] + np.array(image.GetExtent()[::2])
-    homogeneous = np.c_[index, np.ones(len(index))]
-    world = homogeneous @ (LPS_RAS @ transform_matrix(node) @ to_node).T
-    return world[np.lexsort(np.round(world[:, :3], 3).T)][:, :3]
-
-
 def expected_points(result: Segmentation, name: str) -> np.ndarray:
     points = result.geometry.index_to_mm(np.argwhere(result.mask(name)))
     return points[np.lexsort(np.round(points, 3).T)]
-
-
-def paint(node: Any, name: str, change: Any) -> None:
-    """Edit a segment as Segment Editor does with overwriting allowed: in the shared label map, in place."""
-    image = segment(node, name).GetRepresentation(BINARY_LABELMAP)
-    change(voxels(image), segment(node, name).GetLabelValue())
-    image.Modified()
-
-
-def erase_a_bit(array: np.ndarray, label: int) -> None:
-    z, y, x = np.argwhere(array == label)[0]
-    array[z, y, x] = 0
 
 
 def layers(node: Any) -> int:

@@ -16,7 +16,7 @@ import pytest
 
 from FocusNetSegmentationLib import process_tree, worker_protocol
 from FocusNetSegmentationLib.process_tree import is_alive, kill_tree
-from FocusNetSegmentationLib.worker import QtProcess, State, SubprocessProcess, Worker, WorkerBusyError
+from FocusNetSegmentationLib.worker import OUT_OF_MEMORY, QtProcess, State, SubprocessProcess, Worker, WorkerBusyError
 from FocusNetSegmentationLib.worker_protocol import (
     LineParser,
     ProgressEvent,
@@ -250,6 +250,21 @@ def test_qprocess_and_subprocess_tell_the_same_of_a_crash(process: Any, log: Log
 def test_the_users_mistake_is_told_in_the_engines_words(process: Any, log: Log, tmp_path: Path) -> None:
     run(process, log, 'say("error", message="Model x is not there.", status=2)\nsys.exit(2)', tmp_path)
     assert log.ends == [("failed", "Model x is not there.", "")]
+
+
+def test_a_failure_after_retries_tells_what_was_tried(log: Log, tmp_path: Path) -> None:
+    script = """
+say("progress", step="Out of memory", fraction=0.05, message="cuda: out of memory with chunks of 40 slices, trying 20")
+say("error", message="Out of memory even on the CPU; close other programs.", status=2)
+sys.exit(2)
+"""
+    run(SubprocessProcess(), log, script, tmp_path)
+    assert log.ends[0][2] == "Out of memory: cuda: out of memory with chunks of 40 slices, trying 20"
+
+
+def test_the_engine_calls_its_retry_by_the_name_that_is_looked_for() -> None:
+    source = (worker_protocol.LIBRARY_FOLDER / "focusnet" / "pipeline.py").read_text(encoding="utf-8")
+    assert f'Progress("{OUT_OF_MEMORY}"' in source
 
 
 def test_a_program_that_is_not_there_is_a_failure_and_not_an_exception(process: Any, log: Log, tmp_path: Path) -> None:

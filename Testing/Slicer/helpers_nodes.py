@@ -1,0 +1,89 @@
+"""CTs and results as nodes of a live scene, for the tests of FocusNetSegmentationLib.
+
+Import it where ``slicer`` is known to be there: ``pytest.importorskip("slicer")`` first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk
+
+from focusnet.segmentation import Segmentation
+from focusnet.volume import Volume
+from FocusNetSegmentationLib.labelmaps import voxels
+from FocusNetSegmentationLib.nodes import import_result, organ_segments
+from FocusNetSegmentationLib.volumes import LPS_RAS, to_vtk, transform_matrix
+
+from ..Core.helpers_outputs import scan_and_organs
+from .helpers_slicer import BINARY_LABELMAP
+
+TURNED = np.array([[0.8, -0.6, 0, 11.0], [0.6, 0.8, 0, -7.5], [0, 0, 1, 30.0], [0, 0, 0, 1]])  # RAS, rigid
+
+
+class World:
+    """A scene with Slicer's segmentations logic."""
+
+    def __init__(self) -> None:
+        self.scene = slicer.vtkMRMLScene()
+        self.logic = slicer.vtkSlicerSegmentationsModuleLogic()
+        self.logic.SetMRMLScene(self.scene)
+
+    def volume(self, volume: Volume, name: str = "CT 1", kind: str = "vtkMRMLScalarVolumeNode") -> Any:
+        node = self.scene.AddNewNodeByClass(kind, name)
+        z, y, x = volume.array.shape
+        image = vtk.vtkImageData()
+        image.SetDimensions(x, y, z)
+        image.GetPointData().SetScalars(numpy_to_vtk(volume.array.ravel(), deep=True))
+        node.SetAndObserveImageData(image)
+        node.SetIJKToRASMatrix(to_vtk(LPS_RAS @ volume.geometry.affine_xyz))
+        return node
+
+    def transform(self, matrix: np.ndarray, *nodes_below: Any) -> Any:
+        transform = self.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        transform.SetMatrixTransformToParent(to_vtk(matrix))
+        for node in nodes_below:
+            node.SetAndObserveTransformNodeID(transform.GetID())
+        return transform
+
+    def result(self, grid: str = "upright") -> tuple[Any, Any, Segmentation]:
+        """CT node, imported result, and what it was made of."""
+        scan, result = scan_and_organs(grid)
+        ct = self.volume(scan)
+        return ct, import_result(self.scene, result, ct, logic=self.logic), result
+
+
+def segment(node: Any, name: str) -> Any:
+    return node.GetSegmentation().GetSegment(organ_segments(node)[name])
+
+
+def mask(node: Any, name: str) -> np.ndarray:
+    image = segment(node, name).GetRepresentation(BINARY_LABELMAP)
+    return voxels(image) == segment(node, name).GetLabelValue()
+
+
+def points_lps(node: Any, name: str) -> np.ndarray:
+    """Centres of a segment's voxels in world space (LPS mm), sorted: parent transforms applied as Slicer does."""
+    image = segment(node, name).GetRepresentation(BINARY_LABELMAP)
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    to_node = np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])
+    index = np.argwhere(mask(node, name))[:, ::-1] + np.array(image.GetExtent()[::2])
+    homogeneous = np.c_[index, np.ones(len(index))]
+    world = homogeneous @ (LPS_RAS @ transform_matrix(node) @ to_node).T
+    return world[np.lexsort(np.round(world[:, :3], 3).T)][:, :3]
+
+
+def paint(node: Any, name: str, change: Any) -> None:
+    """Edit a segment as Segment Editor does with overwriting allowed: in the shared label map, in place."""
+    image = segment(node, name).GetRepresentation(BINARY_LABELMAP)
+    change(voxels(image), segment(node, name).GetLabelValue())
+    image.Modified()
+
+
+def erase_a_bit(array: np.ndarray, label: int) -> None:
+    z, y, x = np.argwhere(array == label)[0]
+    array[z, y, x] = 0
