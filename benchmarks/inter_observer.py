@@ -36,7 +36,9 @@ def main() -> None:
 
 def compare(root: Path, case: str, bits: dict[str, int]) -> list[OrganScores]:
     """Scores of one scan; an organ that one of the two did not draw is left out (unknown, not absent)."""
-    first, second = (sitk.ReadImage(str(next((root / who).glob(f"{case}.*")))) for who in ("oncologist", "radiographer"))
+    first, second = (
+        sitk.ReadImage(str(next((root / who).glob(f"{case}.*")))) for who in ("oncologist", "radiographer")
+    )
     spacing = tuple(float(s) for s in first.GetSpacing()[::-1])
     a_bits, b_bits = sitk.GetArrayViewFromImage(first), sitk.GetArrayViewFromImage(second)
     rows = []
@@ -45,7 +47,10 @@ def compare(root: Path, case: str, bits: dict[str, int]) -> list[OrganScores]:
         assert organ is not None, name
         a, b = ((array & np.uint32(1 << bit)) > 0 for array in (a_bits, b_bits))
         if not a.any() or not b.any():
-            print(f"{case}: {name} was drawn by {'nobody' if not a.any() and not b.any() else 'one of the two'}", file=sys.stderr)
+            print(
+                f"{case}: {name} was drawn by {'nobody' if not a.any() and not b.any() else 'one of the two'}",
+                file=sys.stderr,
+            )
             continue
         box = both_box(a | b)
         a, b = a[box], b[box]

@@ -92,7 +92,9 @@ class StreamingArgmax:
         self._next += channels[0].shape[0]
         if self._carried is not None:
             # outputs between the slab before and this one see one slice of each
-            between = [np.concatenate([last, channel[:1]]) for last, channel in zip(self._carried, channels, strict=True)]
+            between = [
+                np.concatenate([last, channel[:1]]) for last, channel in zip(self._carried, channels, strict=True)
+            ]
             self._write(between, values, start - 1, self._outputs(start - 1, start))
         last_slab = self._next >= self.slices
         self._carried = None if last_slab else [channel[-1:].copy() for channel in channels]

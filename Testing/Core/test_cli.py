@@ -100,7 +100,7 @@ def existing(tmp_path: Path) -> Path:
         (["--backend", "magic"], "Backend 'magic' is unknown"),
         (["--series", "1.2.3"], "is a file"),
         (["--dicom", "rtstruct"], "do not fit"),
-        (["--hu-offset", "nan"], "a finite number"),
+        (["--hu-offset", "nan"], "a number from -10000 to 10000"),
         (["--report", "missing-folder/r.json"], "does not exist"),
     ],
 )

@@ -251,11 +251,17 @@ def written_description(folder: Path, change: Callable[[pydicom.Dataset], object
 
 def test_contours_longer_than_explicit_vr_can_hold_survive(tmp_path: Path) -> None:
     volume, organs = small_case(tmp_path)
-    labels = np.zeros_like(organs.labels)
-    labels[5] = np.random.default_rng(0).random(labels[5].shape) < 0.8  # one contour with hundreds of channels
-    odd = replace(organs, labels=labels, results=organs.results[:1])
-    write_rtstruct(odd, volume, tmp_path / "rs.dcm")
-    assert np.array_equal(read_rtstruct(tmp_path / "rs.dcm", volume).labels, labels)
+    geometry = replace(volume.geometry, shape_zyx=(30, 120, 120))
+    large = Volume(np.zeros(geometry.shape_zyx, np.int16), geometry, "large", {**volume.dicom_uids, "files": []})
+    labels = np.zeros(geometry.shape_zyx, np.uint8)
+    labels[5, 10:110, 10:110] = 1
+    labels[5, 12:110:3, 12:110:3] = 0  # a sieve of more than a thousand holes
+    write_rtstruct(Segmentation(labels, geometry, organs.results[:1]), large, tmp_path / "rs.dcm")
+    assert np.array_equal(read_rtstruct(tmp_path / "rs.dcm", large).labels, labels)
+    data = pydicom.dcmread(tmp_path / "rs.dcm")
+    (contour,) = data.ROIContourSequence[0].ContourSequence
+    assert len("\\".join(map(str, contour.ContourData))) > 65534
+    assert data.file_meta.TransferSyntaxUID.is_implicit_VR
 
 
 @pytest.mark.skipif(program("dciodvfy") is None, reason="dicom3tools is not installed")

@@ -6,7 +6,6 @@ the bits and which knows nothing of highdicom. Tests read the same files with pr
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,13 +13,13 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.uid import RE_VALID_UID, generate_uid
+from pydicom.uid import UID, generate_uid
 
 from ..errors import InputError
 from ..metrics import dice
 from ..segmentation import OrganResult, Segmentation
 from ..volume import Volume
-from .dicom_out import check_export
+from .dicom_out import check_export, check_source
 from .rtstruct_read import OFF_PLANE_VOXELS, read_structures
 from .slice_geometry import TILT_MM
 
@@ -47,26 +46,37 @@ class Agreement:
     slices_read: int
 
 
-def prepare_export(
-    segmentation: Segmentation, volume: Volume, path: Path, overwrite: bool, kind: str
-) -> tuple[Volume, list[OrganResult]]:
-    """Refuse what cannot be exported as ``kind``; return the volume with whole UIDs and the organs that have voxels.
+def check_scan(volume: Volume, kind: str) -> Volume:
+    """Refuse a scan that ``kind`` could not point at, before networks run on it for minutes; return it with whole UIDs.
 
     A CT without a frame of reference UID gets one that follows from its series UID, so that every export of it agrees; it contradicts
-    nothing, because the slices are named by their own UIDs. All other UIDs must be there. Raises InputError, OutputError.
+    nothing, because the slices are named by their own UIDs. All other UIDs must be there. Raises InputError.
     """
     uids: dict[str, Any] = dict(volume.dicom_uids)
     if uids and not uids.get("frame_of_reference") and uids.get("series"):
         uids["frame_of_reference"] = generate_uid(entropy_srcs=[str(uids["series"]), "frame of reference"])
         volume = replace(volume, dicom_uids=uids, notes=(*volume.notes, NO_FRAME_OF_REFERENCE))
-    drawn = check_export(segmentation, volume, path, overwrite, kind)
+    nothing = Segmentation(np.zeros(volume.geometry.shape_zyx, np.uint8), volume.geometry, ())
+    check_source(nothing, volume, kind)
     named = [str(uids[key]) for key in ("study", "series", "frame_of_reference", "sop_class")]
-    invalid = [uid for uid in (*named, *uids["instances"]) if len(uid) > 64 or not re.fullmatch(RE_VALID_UID, uid)]
+    invalid = [uid for uid in (*named, *uids["instances"]) if not UID(uid).is_valid]
     if invalid:
         raise InputError(
             f"{volume.source}: {invalid[0]!r} is not a valid UID, so {kind} cannot point at it; export the series again."
         )
     _check_shared(volume, kind)
+    return volume
+
+
+def prepare_export(
+    segmentation: Segmentation, volume: Volume, path: Path, overwrite: bool, kind: str
+) -> tuple[Volume, list[OrganResult]]:
+    """Refuse what cannot be exported as ``kind``; return the volume with whole UIDs and the organs that have voxels.
+
+    Raises InputError as ``check_scan`` does and for what the segmentation lacks; OutputError for a path that cannot be written.
+    """
+    volume = check_scan(volume, kind)
+    drawn = check_export(segmentation, volume, path, overwrite, kind)
     names = [result.organ.name for result in drawn]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -39,6 +39,7 @@ def read_image(path: Path) -> Volume:
             f"{path} is not a known kind of image: {', '.join(IMAGE_SUFFIXES)} or a folder of DICOM files is expected."
             + (" Give the folder that holds the DICOM files." if name.endswith((".dcm", ".ima")) else "")
         )
+    _check_twin(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -61,12 +62,14 @@ def read_image(path: Path) -> Volume:
     refuse_grid(geometry, path.name)  # before voxels are read: a damaged header may promise any number of them
     try:
         with _quiet():
-            array = sitk.GetArrayFromImage(reader.Execute())
+            image = reader.Execute()
     except RuntimeError as problem:
         raise InputError(
             f"{path}: the voxels cannot be read ({_reason(problem)}). The file, or the data file beside it, may be missing, damaged or cut short."
         ) from problem
-    return Volume(as_hu(array, path), geometry, path.name, notes=tuple(notes))
+    view = sitk.GetArrayViewFromImage(image)  # lives only as long as the image
+    array = as_hu(view, path)
+    return Volume(array.copy() if array is view else array, geometry, path.name, notes=tuple(notes))
 
 
 def as_hu(array: np.ndarray, path: Path) -> np.ndarray:
@@ -85,6 +88,15 @@ def as_hu(array: np.ndarray, path: Path) -> np.ndarray:
             f"{path} holds values from {array.min()} to {array.max()}; a CT in HU (-1024 to about 3071) is expected."
         )
     return array.astype(np.int16)
+
+
+def _check_twin(path: Path) -> None:
+    """ITK takes the voxels of NAME.nii when asked for NAME.nii.gz beside it (InsightSoftwareConsortium/ITK issue 2243)."""
+    twin = path.with_name(path.name[: -len(".gz")])
+    if path.name.lower().endswith(".nii.gz") and twin.exists():
+        raise InputError(
+            f"{path}: {twin.name} lies beside it, and the two cannot be told apart when reading. Give {twin.name}, or move one of them to another folder."
+        )
 
 
 def _check_shape(path: Path, reader: sitk.ImageFileReader) -> None:

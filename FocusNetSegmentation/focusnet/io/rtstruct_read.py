@@ -70,8 +70,14 @@ def read_structures(path: Path | str, volume: Volume) -> list[Structure]:
 def _open(path: Path) -> pydicom.Dataset:
     try:
         data = pydicom.dcmread(path)
+        for (
+            _
+        ) in data.iterall():  # pydicom converts a value when it is first looked at: damage shows here and nowhere else
+            pass
     except Exception as problem:
-        raise InputError(f"{path} cannot be read as DICOM ({problem}); an RTSTRUCT file is expected.") from problem
+        raise InputError(
+            f"{path} cannot be read as DICOM ({problem}); it is damaged, cut short, or not an RTSTRUCT file."
+        ) from problem
     if data.get("Modality") != "RTSTRUCT":
         raise InputError(f"{path} is {data.get('Modality', 'of unknown kind')}, not an RTSTRUCT.")
     if data.get("ROIContourSequence") and "RTROIObservationsSequence" not in data:
