@@ -1,0 +1,265 @@
+"""FocusNet Segmentation: the module that 3D Slicer loads. The work is done in FocusNetSegmentationLib and focusnet.
+
+Slicer reads this file at every start, so nothing of ours is imported before it is used.
+"""
+
+from __future__ import annotations
+
+import sys
+import unittest
+from pathlib import Path
+from typing import Any
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+OLDEST_PYTHON = (3, 10)
+OUR_PACKAGES = ("FocusNetSegmentationLib", "focusnet")
+
+
+def __getattr__(name: str) -> Any:
+    """``from FocusNetSegmentation import FocusNetTrainingLogic`` in Slicer's Python console."""
+    if name == "FocusNetTrainingLogic":
+        from FocusNetSegmentationLib.training import FocusNetTrainingLogic
+
+        return FocusNetTrainingLogic
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+class FocusNetSegmentation(ScriptedLoadableModule):
+    """What Slicer shows in its module list and help."""
+
+    def __init__(self, parent: Any) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("FocusNet Segmentation")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = ["Segmentations"]
+        self.parent.contributors = ["FocusNet Segmentation contributors"]
+        self.parent.helpText = _(
+            "Contours organs at risk in head-and-neck CT with FocusNetv2. Choose a CT, press Apply, correct the organs in the editor "
+            "below. Everything runs on this computer.<br><b>Research software, not a medical device: every contour must be checked by a "
+            "qualified person.</b>"
+        )
+        self.parent.acknowledgementText = _(
+            "The method is FocusNetv2: Gao et al., FocusNetv2: Imbalanced large and small organ segmentation with adversarial shape "
+            "constraint for head and neck CT images, Medical Image Analysis 67, 2021. Please cite it."
+        )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData() -> None:
+    """Offer the synthetic phantom in the Sample Data module."""
+    if sys.version_info >= OLDEST_PYTHON:
+        from FocusNetSegmentationLib.sample_data import register_sample_data
+
+        register_sample_data()
+
+
+class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel's frame: form, parameter node and scene events. ``panel.Panel`` does the rest."""
+
+    def __init__(self, parent: Any = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic: Any = None
+        self.panel: Any = None
+        self._parameterNode: Any = None
+        self._guiTag: Any = None
+
+    def setup(self) -> None:
+        """Called when the module is opened for the first time, and after Reload."""
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/FocusNetSegmentation.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        if sys.version_info < OLDEST_PYTHON:
+            self.ui.disclaimerLabel.text = _("This module needs 3D Slicer 5.10 or later (Python 3.10 or later).")
+            self.ui.inputsCollapsibleButton.enabled = False
+            return
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        from FocusNetSegmentationLib.panel import Panel
+
+        self.logic = FocusNetSegmentationLogic()
+        self.panel = Panel(self.ui, self.logic)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.NodeAddedEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.NodeRemovedEvent, self.onSceneChanged)
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Called when Slicer closes and before Reload."""
+        self.setParameterNode(None)
+        if self.panel is not None:
+            self.panel.close()
+            self.panel = None
+        self.removeObservers()
+
+    def enter(self) -> None:
+        """Called each time the module is opened."""
+        if self.panel is not None:
+            self.initializeParameterNode()
+            self.panel.enter()
+
+    def exit(self) -> None:
+        """Called each time another module is opened. A run goes on."""
+        if self.panel is not None:
+            self.disconnectGui()
+            self.panel.exit()
+
+    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+        self.panel.scene_closing()
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller: Any, event: Any) -> None:
+        self.panel.result.scene_closed()
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneChanged(self, caller: Any, event: Any) -> None:
+        self.panel.scene_changed()
+
+    def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
+        self.panel.refresh()
+
+    def initializeParameterNode(self) -> None:
+        """The scene's parameter node, made if it is not there."""
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, parameterNode: Any) -> None:
+        """Show ``parameterNode`` from now on; None lets go of the one that is shown."""
+        self.disconnectGui()
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self._guiTag = parameterNode.connectGui(self.ui)
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+        if self.panel is not None:
+            self.panel.set_parameters(parameterNode)
+
+    def disconnectGui(self) -> None:
+        if self._parameterNode is not None and self._guiTag is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
+        self._guiTag = None
+
+    def onReload(self) -> None:
+        """Reload our packages too: Slicer reads only this file again."""
+        for name in [n for n in sys.modules if n.partition(".")[0] in OUR_PACKAGES]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+
+class FocusNetSegmentationLogic(ScriptedLoadableModuleLogic):
+    """Everything that the panel can do, for scripts and the Python console; needs no main window."""
+
+    def getParameterNode(self) -> Any:
+        from FocusNetSegmentationLib.parameters import FocusNetSegmentationParameterNode
+
+        return FocusNetSegmentationParameterNode(super().getParameterNode())
+
+    def process(self, volumeNode: Any, segmentationNode: Any = None, **options: Any) -> Any:
+        """Contour a CT: ``process(volumeNode, segmentationNode, model="han7-openkbp", device="auto", organs=None, wait=True)``.
+
+        Waits and returns the result (``.node``, ``.missing``, ``.warnings``), or with ``wait=False`` returns the run at once. Raises
+        InputError or SegmentationError with one line. See FocusNetSegmentationLib.inference.process.
+        """
+        from FocusNetSegmentationLib.inference import process
+
+        return process(volumeNode, segmentationNode, **options)
+
+    def processScene(self, **options: Any) -> Any:
+        """Contour every CT of the scene, one after the other; see FocusNetSegmentationLib.inference.process_scene."""
+        from FocusNetSegmentationLib.inference import process_scene
+
+        return process_scene(slicer.mrmlScene, **options)
+
+    def export(
+        self, segmentationNode: Any, volumeNode: Any, path: Any, kind: str = "seg.nrrd", dicomFolder: Any = None
+    ) -> Any:
+        """Write a segmentation: kind "seg.nrrd", "nifti", "labelmap", "rtstruct" or "dicom-seg". Returns (path or node, sentences)."""
+        from FocusNetSegmentationLib.exporting import export
+
+        return export(segmentationNode, volumeNode, path, kind, dicomFolder)
+
+    def samplePhantom(self) -> Any:
+        """Add the synthetic phantom to the scene and return its volume node."""
+        from FocusNetSegmentationLib.sample_data import load_phantom
+
+        return load_phantom(slicer.mrmlScene)
+
+
+class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
+    """Runs inside Slicer: ctest, or Reload and Test in developer mode."""
+
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        for name in ("test_phantom_is_a_usable_ct", "test_export_and_read_back", "test_panel", "test_segmentation"):
+            self.setUp()
+            try:
+                getattr(self, name)()
+            except unittest.SkipTest as reason:
+                self.delayDisplay(_("{name}: skipped, {reason}").format(name=name, reason=reason))
+
+    def _phantom(self) -> Any:
+        from FocusNetSegmentationLib.sample_data import load_phantom
+
+        return load_phantom(slicer.mrmlScene, spacing_mm_xyz=(3.0, 3.0, 3.0))
+
+    def _reference(self, volumeNode: Any) -> Any:
+        """The phantom's reference contours as a result in the scene."""
+        from focusnet.phantom import phantom
+        from FocusNetSegmentationLib.nodes import import_result
+
+        return import_result(slicer.mrmlScene, phantom(spacing_mm_xyz=(3.0, 3.0, 3.0))[1], volumeNode)
+
+    def test_phantom_is_a_usable_ct(self) -> None:
+        from FocusNetSegmentationLib.nodes import volume_summary
+
+        level, sentence = volume_summary(self._phantom())
+        self.assertNotEqual(level, "refused", sentence)
+
+    def test_export_and_read_back(self) -> None:
+        volumeNode = self._phantom()
+        imported = self._reference(volumeNode)
+        folder = Path(slicer.util.tempDirectory())
+        path, _notes = FocusNetSegmentationLogic().export(imported.node, volumeNode, folder / "organs.seg.nrrd")
+        again = slicer.util.loadSegmentation(str(path))
+        self.assertEqual(again.GetSegmentation().GetNumberOfSegments(), 22)
+
+    def test_panel(self) -> None:
+        """The whole way by the panel's own buttons, without a run."""
+        if slicer.util.mainWindow() is None:
+            self.skipTest("needs the main window")
+        slicer.util.selectModule("FocusNetSegmentation")
+        widget = slicer.util.getModuleWidget("FocusNetSegmentation")
+        volumeNode = self._phantom()
+        slicer.app.processEvents()
+        widget.panel.refresh()
+        self.assertIs(widget.panel.volume_node, volumeNode)
+        widget.panel.parameters.resultSegmentation = self._reference(volumeNode).node
+        widget.panel.refresh()
+        self.assertTrue(widget.ui.exportButton.enabled)
+        self.assertLessEqual(widget.ui.inputsCollapsibleButton.minimumSizeHint.width(), 420)
+
+    def test_segmentation(self) -> None:
+        """The shipped model over the phantom, in the worker process."""
+        from FocusNetSegmentationLib.preflight import probe_torch
+
+        if probe_torch().version is None:
+            self.skipTest("PyTorch is not installed")
+        imported = FocusNetSegmentationLogic().process(self._phantom(), device="cpu")
+        self.assertEqual(len(imported.segment_ids), 7)
+        self.assertIsNotNone(imported.frozen)

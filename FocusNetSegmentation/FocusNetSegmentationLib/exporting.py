@@ -1,0 +1,252 @@
+"""From a segmentation in the scene, corrections included, to a file: the engine's own writers, so that Slicer and the command line
+write the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+
+from focusnet.errors import InputError
+from focusnet.organs import find_organ
+from focusnet.segmentation import OrganResult, Segmentation
+from focusnet.volume import Geometry, Volume
+
+from .labelmaps import get_tag, image_matrix, voxels
+from .nodes import LABELMAP, ORGAN_TAG, PROVENANCE, RESULT_TAG, mark_edited
+from .volumes import LPS_RAS, to_vtk, transform_matrix, world_geometry
+
+# kind: what it is called, and the ending of its files ("" for what stays in the scene)
+FORMATS = {
+    "seg.nrrd": ("3D Slicer segmentation (.seg.nrrd)", ".seg.nrrd"),
+    "nifti": ("NIfTI label map (.nii.gz)", ".nii.gz"),
+    "labelmap": ("Label map in the scene", ""),
+    "rtstruct": ("DICOM RT structure set (.dcm)", ".dcm"),
+    "dicom-seg": ("DICOM segmentation (.dcm)", ".dcm"),
+}
+
+
+def export(
+    segmentation_node: Any, volume_node: Any, path: Path | str | None, kind: str, dicom_folder: Path | str | None = None
+) -> tuple[Any, list[str]]:
+    """Write every segment to ``path`` (replaced if it exists) and return it with sentences for the user; for ``labelmap`` a new
+    node of the scene.
+
+    ``kind``: a key of FORMATS. The grid is the CT's, for DICOM that of its files. ``dicom_folder`` holds the CT's files where Slicer's
+    DICOM database does not know them. Raises InputError, OutputError.
+    """
+    if kind not in FORMATS:
+        raise InputError(f"The format {kind!r} is unknown; {', '.join(FORMATS)} are expected.")
+    if segmentation_node is None or segmentation_node.GetSegmentation().GetNumberOfSegments() == 0:
+        raise InputError("There is no segmentation to export. Apply first, or choose one.")
+    if volume_node is None:
+        raise InputError("The CT of this segmentation is not in the scene. Choose it under Inputs.")
+    edited = mark_edited(segmentation_node)
+    if kind in ("rtstruct", "dicom-seg"):
+        return Path(str(path)), _export_dicom(
+            segmentation_node, volume_node, Path(str(path)), kind, dicom_folder, edited
+        )
+    segmentation, notes = segmentation_on(world_geometry(volume_node), segmentation_node)
+    if kind == "labelmap":
+        return _labelmap_node(segmentation, volume_node, segmentation_node), notes
+    path = Path(str(path))
+    if kind == "nifti":
+        from focusnet.io.nifti_out import names_path, write_nifti
+
+        write_nifti(segmentation, path, overwrite=True)
+        notes.append(f"The organs' names are beside it in {names_path(path).name}.")
+    else:
+        from focusnet.io.seg_nrrd import write_seg_nrrd
+
+        write_seg_nrrd(segmentation, path, overwrite=True)
+    return path, notes
+
+
+def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segmentation, list[str]]:
+    """Every segment of the node on ``geometry`` (LPS mm), whatever grid, layer and linear transform it has. Where segments overlap the
+    later one wins, which the returned sentences tell. Raises InputError."""
+    from focusnet.io.nifti_out import unknown_organ
+
+    source = segmentation_node.GetSegmentation()
+    count = source.GetNumberOfSegments()
+    if count > 255:
+        raise InputError(f"There are {count} segments; a label map holds 255. Remove some of them.")
+    to_local = np.linalg.inv(transform_matrix(segmentation_node))
+    target = _empty_image(geometry, to_local @ LPS_RAS @ geometry.affine_xyz)
+    labels = np.zeros(geometry.shape_zyx, np.uint8)
+    voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
+    results, notes, seen = [], [], set()
+    for index in range(count):
+        segment_id = source.GetNthSegmentID(index)
+        segment = source.GetSegment(segment_id)
+        name = get_tag(segment, ORGAN_TAG) or segment.GetName() or segment_id
+        color = tuple(round(255 * c) for c in segment.GetColor())
+        organ = find_organ(name) or unknown_organ(name, color)  # type: ignore[arg-type]
+        if organ.name in seen:
+            raise InputError(f"Two segments are {organ.name}. Rename or remove one of them.")
+        seen.add(organ.name)
+        mask = _mask_on(target, segmentation_node, segment_id, geometry.shape_zyx)
+        lost = int(np.count_nonzero(labels[mask]))
+        if lost:
+            notes.append(
+                f"{lost} voxels of {organ.name} overlap segments above it in the list; they were given to {organ.name}."
+            )
+        labels[mask] = index + 1
+        results.append((organ, index + 1, segment))
+    counts = np.bincount(labels.ravel(), minlength=256)
+    found = tuple(_result(organ, label, int(counts[label]), voxel_ml, segment) for organ, label, segment in results)
+    return Segmentation(labels, geometry, found, _provenance(segmentation_node)), notes
+
+
+def dicom_volume(volume_node: Any, folder: Path | str | None = None) -> Volume:
+    """The CT with the UIDs of its DICOM files, from Slicer's DICOM database or ``folder``. Raises InputError if neither has them."""
+    from focusnet.io.dicom import read_dicom_folder
+
+    uids = (volume_node.GetAttribute("DICOM.instanceUIDs") or "").split()
+    database = getattr(slicer, "dicomDatabase", None)
+    if folder is None and uids and database is not None:
+        file = database.fileForInstance(uids[0])
+        series = database.instanceValue(uids[0], "0020,000E") if file else ""
+        if file and Path(file).is_file():
+            return read_dicom_folder(Path(file).parent, series or None)
+    if folder is None:
+        raise InputError(
+            f"{volume_node.GetName()} did not come from Slicer's DICOM database. Choose the folder of its DICOM files, or another format."
+        )
+    return read_dicom_folder(Path(folder))
+
+
+def _export_dicom(
+    segmentation_node: Any, volume_node: Any, path: Path, kind: str, folder: Path | str | None, edited: list[str]
+) -> list[str]:
+    volume = dicom_volume(volume_node, folder)
+    if not _overlap(volume.geometry, world_geometry(volume_node)):
+        raise InputError(
+            f"The DICOM files lie elsewhere than {volume_node.GetName()}; they are of another scan or it was moved."
+        )
+    segmentation, notes = segmentation_on(volume.geometry, segmentation_node)
+    changed = {r.organ.name for r in segmentation.results} & set(edited) | _drawn_by_hand(segmentation_node)
+    if kind == "rtstruct":
+        from focusnet.io.rtstruct import write_rtstruct
+
+        left_out = write_rtstruct(segmentation, volume, path, overwrite=True, edited=changed)
+    else:
+        from focusnet.io.dicom_seg import write_dicom_seg
+
+        left_out = write_dicom_seg(segmentation, volume, path, overwrite=True, edited=changed)
+    return [*notes, *([f"Left out, because empty: {', '.join(left_out)}."] if left_out else [])]
+
+
+def _drawn_by_hand(segmentation_node: Any) -> set[str]:
+    """Names of segments that no model made."""
+    source = segmentation_node.GetSegmentation()
+    segments = [source.GetNthSegment(i) for i in range(source.GetNumberOfSegments())]
+    names = [s.GetName() for s in segments if not get_tag(s, ORGAN_TAG)]
+    return {organ.name if (organ := find_organ(name)) else name for name in names}
+
+
+def _mask_on(target: Any, node: Any, segment_id: str, shape_zyx: tuple[int, int, int]) -> np.ndarray:
+    """bool (z, y, x) of one segment on the grid of ``target``."""
+    segment = node.GetSegmentation().GetSegment(segment_id)
+    image = segment.GetRepresentation(LABELMAP)
+    mask = np.zeros(shape_zyx, bool)
+    if image is None or voxels(image).size == 0:
+        return mask
+    shift = _whole_shift(image_matrix(target), image_matrix(image))
+    if shift is not None:  # the same grid, perhaps cropped: copied, not resampled
+        low = np.array(image.GetExtent()[::2]) + shift
+        high = np.array(image.GetExtent()[1::2]) + shift + 1
+        first, last = np.maximum(low, 0), np.minimum(high, shape_zyx[::-1])
+        if (first < last).all():
+            here = tuple(slice(a, b) for a, b in zip(first, last, strict=True))[::-1]
+            there = tuple(slice(a, b) for a, b in zip(first - low, last - low, strict=True))[::-1]
+            mask[here] = voxels(image)[there] == segment.GetLabelValue()
+        return mask
+    ids = vtk.vtkStringArray()
+    ids.InsertNextValue(segment_id)
+    merged = slicer.vtkOrientedImageData()
+    if not node.GenerateMergedLabelmapForAllSegments(
+        merged, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY, target, ids
+    ):
+        raise InputError(f"The segment {segment.GetName()} cannot be put on the CT's grid.")
+    return voxels(merged) > 0
+
+
+def _whole_shift(target: np.ndarray, image: np.ndarray) -> np.ndarray | None:
+    """Index (x, y, z) in ``target`` of the image's index 0; None if the grids differ by more than a shift by whole voxels."""
+    relative = np.linalg.inv(target) @ image
+    shift = np.round(relative[:3, 3])
+    expected = np.eye(4)
+    expected[:3, 3] = shift
+    return shift.astype(int) if np.allclose(relative, expected, atol=1e-3) else None
+
+
+def _empty_image(geometry: Geometry, matrix_ras: np.ndarray) -> Any:
+    z, y, x = geometry.shape_zyx
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(0, x - 1, 0, y - 1, 0, z - 1)
+    image.SetGeometryFromImageToWorldMatrix(to_vtk(matrix_ras))
+    return image
+
+
+def _overlap(first: Geometry, second: Geometry) -> bool:
+    """The same number of voxels in the same box, whatever the order of the slices."""
+    if sorted(first.shape_zyx) != sorted(second.shape_zyx):
+        return False
+    boxes = []
+    for geometry in (first, second):
+        corners = np.array(np.meshgrid(*[(0, n - 1) for n in geometry.shape_zyx], indexing="ij")).reshape(3, -1).T
+        points = geometry.index_to_mm(corners)
+        boxes.append(np.concatenate([points.min(axis=0), points.max(axis=0)]))
+    return bool(np.abs(boxes[0] - boxes[1]).max() < 0.1)
+
+
+def _result(organ: Any, label: int, count: int, voxel_ml: float, segment: Any) -> OrganResult:
+    """What the model said of an organ holds only while the organ has as many voxels as then."""
+    try:
+        said = json.loads(get_tag(segment, RESULT_TAG) or "{}")
+    except ValueError:
+        said = {}
+    if said.get("voxels") != count:
+        return OrganResult(organ, label, count > 0, count * voxel_ml)
+    place = said.get("peak_mm_lps")
+    return OrganResult(
+        organ, label, bool(said.get("found", count > 0)), count * voxel_ml, said.get("peak"),
+        None if place is None else (float(place[0]), float(place[1]), float(place[2])), tuple(map(str, said.get("warnings") or ())),
+    )  # fmt: skip
+
+
+def _provenance(node: Any) -> dict[str, Any]:
+    try:
+        known = json.loads(node.GetAttribute(PROVENANCE) or "{}")
+    except ValueError:
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _labelmap_node(segmentation: Segmentation, volume_node: Any, segmentation_node: Any) -> Any:
+    """A label map on the CT's own grid and under its transform, with a colour table of the organs' names."""
+    from .sample_data import set_voxels
+
+    scene = volume_node.GetScene()
+    name = f"{segmentation_node.GetName()} label map"
+    node = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", scene.GenerateUniqueName(name))
+    matrix = vtk.vtkMatrix4x4()
+    volume_node.GetIJKToRASMatrix(matrix)
+    node.SetIJKToRASMatrix(matrix)
+    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    set_voxels(node, segmentation.labels)
+    colors = scene.AddNewNodeByClass("vtkMRMLColorTableNode", scene.GenerateUniqueName(f"{name} colours"))
+    colors.SetTypeToUser()
+    colors.SetNumberOfColors(max(r.label for r in segmentation.results) + 1)
+    colors.SetColor(0, "background", 0.0, 0.0, 0.0, 0.0)
+    for result in segmentation.results:
+        colors.SetColor(result.label, result.organ.name, *(c / 255 for c in result.organ.color_rgb), 1.0)
+    node.CreateDefaultDisplayNodes()
+    if node.GetDisplayNode() is not None:
+        node.GetDisplayNode().SetAndObserveColorNodeID(colors.GetID())
+    return node

@@ -1,0 +1,223 @@
+"""What the module's panel does: it holds the sections together, knows the chosen CT, and says what can be pressed and why not.
+
+The form is Resources/UI/FocusNetSegmentation.ui; each section has a class of its own (``panel_*.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from focusnet.errors import FocusNetError
+
+from .messages import marked
+from .panel_install import InstallSection
+from .panel_models import ModelSection
+from .panel_result import ResultSection
+from .panel_run import RunSection
+from .volumes import check_node, volume_summary
+
+REFRESH_MS = 100  # changes of a volume come in bursts while it is loaded
+
+
+class Panel:
+    """``ui``: the form's widgets by name. ``logic``: FocusNetSegmentationLogic. ``options``: passed on to every run."""
+
+    def __init__(self, ui: Any, logic: Any, options: dict[str, Any] | None = None) -> None:
+        self.ui, self.logic, self.scene = ui, logic, slicer.mrmlScene
+        self.parameters: Any = None
+        self.level, self.sentence = "refused", ""
+        self._checked: tuple[Any, ...] | None = None
+        self._input_id: str | None = None
+        self._refreshing = False
+        self.models = ModelSection(self)
+        self.installation = InstallSection(self)
+        self.result = ResultSection(self)
+        self.runs = RunSection(self, options or {})
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REFRESH_MS)
+        self._timer.connect("timeout()", self.refresh)
+        ui.loadDicomButton.connect("clicked(bool)", self.onLoadDicom)
+        ui.sampleDataButton.connect("clicked(bool)", self.onSampleData)
+        if not hasattr(slicer.modules, "dicom"):
+            ui.loadDicomButton.text = _("Load file...")
+            ui.loadDicomButton.toolTip = _("Load a CT from a file. This Slicer was built without DICOM.")
+
+    # Lifecycle -------------------------------------------------------------------------------------------------------------------
+
+    def set_parameters(self, parameters: Any) -> None:
+        """The parameter node that is shown from now on; None while the scene is being closed."""
+        self.parameters = parameters
+        self._checked = None
+        self._input_id = None
+        if parameters is not None:
+            self.choose_default_volume()
+            self.models.update()
+            self.refresh()
+
+    def enter(self) -> None:
+        self.models.reload()
+        self.installation.check_once()
+        self.result.enter()
+        self.refresh()
+
+    def exit(self) -> None:
+        self.result.exit()
+
+    def scene_closing(self) -> None:
+        """A run is stopped: its CT is about to go."""
+        self.runs.stop(_("The scene was closed, so the run was stopped."))
+        self.result.scene_closing()
+        self.set_parameters(None)
+
+    def close(self) -> None:
+        """Leave nothing behind: no process, no timer, no editor shortcut."""
+        self._timer.stop()
+        self.runs.close()
+        self.models.close()
+        self.installation.close()
+        self.result.close()
+        self.parameters = None
+
+    # The chosen CT ---------------------------------------------------------------------------------------------------------------
+
+    @property
+    def volume_node(self) -> Any:
+        return self.parameters.inputVolume if self.parameters is not None else None
+
+    @property
+    def result_node(self) -> Any:
+        return self.parameters.resultSegmentation if self.parameters is not None else None
+
+    def scene_changed(self, *_: Any) -> None:
+        """A node came, went or changed; told in bursts, acted on once."""
+        if self.parameters is not None:
+            self.runs.stop_if_volume_is_gone()
+            self._timer.start()
+
+    def choose_default_volume(self) -> None:
+        """With nothing chosen yet, the first volume that can be a CT."""
+        if self.parameters is None or self.volume_node is not None:
+            return
+        for index in range(self.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
+            node = self.scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode")
+            if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors():
+                try:
+                    check_node(node)
+                except FocusNetError:
+                    continue
+                self.parameters.inputVolume = node
+                return
+
+    def _check_volume(self) -> None:
+        """Judge the CT, which reads its voxels: only when it is another one or has changed."""
+        node = self.volume_node
+        image = node.GetImageData() if node is not None else None
+        parent = node.GetParentTransformNode() if node is not None else None
+        key = (
+            node.GetID() if node is not None else None,
+            node.GetMTime() if node is not None else 0,
+            image.GetMTime() if image is not None else 0,
+            parent.GetMTime() if parent is not None else 0,
+            self.installation.done,  # with all packages there, more is checked
+        )
+        if key == self._checked:
+            return
+        self._checked = key
+        if node is None:
+            self.level, self.sentence = "none", _("Load a head-and-neck CT, or try the sample data.")
+        else:
+            self.level, self.sentence = volume_summary(node)
+        self.ui.inputStatusLabel.text = marked(self.level, self.sentence)
+
+    def _input_changed(self) -> None:
+        """Another CT: show its own result, or none, never another patient's."""
+        node = self.volume_node
+        node_id = node.GetID() if node is not None else None
+        if node_id == self._input_id:
+            return
+        self._input_id = node_id
+        current = self.result_node
+        if current is None or (node is not None and self.result.volume_of(current) is not node):
+            known = self.result.result_of(node)
+            if known is not current:
+                self.parameters.resultSegmentation = known
+
+    # What can be pressed ---------------------------------------------------------------------------------------------------------
+
+    def why_not(self) -> str:
+        """Why Apply cannot be pressed now; "" if it can."""
+        if self.runs.is_running:
+            return _("A segmentation is running.")
+        if self.level in ("none", "refused"):
+            return self.sentence
+        problem = self.models.problem()
+        if problem:
+            return problem
+        if self.installation.missing:
+            return _("Something is not installed yet: see Installation below.")
+        return ""
+
+    def refresh(self, *_args: Any) -> None:
+        """Bring every widget in line with the state. Cheap unless the CT changed."""
+        if self.parameters is None or self._refreshing:
+            return
+        self._refreshing = True
+        try:
+            self.choose_default_volume()
+            self._check_volume()
+            self._input_changed()
+            self.models.update()
+            self.installation.update()
+            self.result.update()
+            running, reason = self.runs.is_running, self.why_not()
+            self.ui.applyButton.enabled = not reason
+            self.ui.applyButton.toolTip = reason or _("Draw the organs.")
+            self.ui.cancelButton.enabled = running
+            self.ui.allVolumesButton.enabled = (
+                not running and not self.models.problem() and not self.installation.missing
+            )
+            for name in (
+                "inputVolumeSelector",
+                "resultSelector",
+                "deviceComboBox",
+                "sampleDataButton",
+                "huOffsetSpinBox",
+            ):
+                getattr(self.ui, name).enabled = not running
+        finally:
+            self._refreshing = False
+
+    def say(self, level: str, text: str, details: str = "") -> None:
+        """The line below Apply. ``details`` are a click away."""
+        self.ui.statusLabel.text = marked(level, text)
+        self.runs.set_details(text, details)
+
+    # Loading ---------------------------------------------------------------------------------------------------------------------
+
+    def onLoadDicom(self, *_: Any) -> None:
+        if hasattr(slicer.modules, "dicom"):
+            slicer.util.selectModule("DICOM")
+        else:
+            slicer.util.openAddVolumeDialog()
+
+    def onSampleData(self, *_args: Any) -> None:
+        from .sample_data import load_phantom
+
+        slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
+        try:
+            node = load_phantom(self.scene)
+        except (ImportError, FocusNetError) as problem:
+            self.say("error", _("The sample data cannot be made: {reason}").format(reason=problem))
+            return
+        finally:
+            slicer.app.restoreOverrideCursor()
+        slicer.util.setSliceViewerLayers(background=node, fit=True)
+        if self.parameters is not None:
+            self.parameters.inputVolume = node
+        self.say("", _("This is a synthetic phantom: nothing about a model's quality can be learned from it."))
+        self.refresh()

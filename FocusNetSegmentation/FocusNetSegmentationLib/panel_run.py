@@ -1,0 +1,193 @@
+"""Apply, Cancel, progress and what came of it."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from focusnet.errors import FocusNetError
+
+from .worker import WorkerBusyError
+
+
+class RunSection:
+    """Starts runs and shows how they go. ``options``: passed on to every run (tests put another worker there)."""
+
+    def __init__(self, panel: Any, options: dict[str, Any]) -> None:
+        self.panel, self.ui, self.options = panel, panel.ui, options
+        self.run: Any = None
+        self.volume_node: Any = None
+        self._started = 0.0
+        self._why_cancelled = ""
+        self._details = ("", "")
+        ui = self.ui
+        ui.applyButton.connect("clicked(bool)", self.onApply)
+        ui.cancelButton.connect("clicked(bool)", self.onCancel)
+        ui.allVolumesButton.connect("clicked(bool)", self.onAllVolumes)
+        ui.detailsButton.connect("clicked(bool)", self.onDetails)
+        ui.progressBar.setRange(0, 100)
+        ui.progressBar.hide()
+        ui.detailsButton.hide()
+
+    @property
+    def is_running(self) -> bool:
+        return self.run is not None and bool(self.run.is_running)
+
+    def onApply(self, *_args: Any) -> None:
+        panel = self.panel
+        if self.is_running or panel.parameters is None:
+            return
+        panel.refresh()
+        reason = panel.why_not()
+        if reason:
+            panel.say("refused", reason)
+            return
+        organs, node = panel.models.chosen_organs(), panel.result_node
+        if not self._may_overwrite(node, organs):
+            panel.say("", _("Nothing was changed."))
+            return
+        self.volume_node = panel.volume_node
+        self._start(
+            lambda callbacks: panel.logic.process(
+                panel.volume_node, node, organs=organs, callbacks=callbacks, **self._settings()
+            )
+        )
+
+    def onAllVolumes(self, *_args: Any) -> None:
+        panel = self.panel
+        if self.is_running or panel.parameters is None:
+            return
+        self.volume_node = None
+        self._items: list[Any] = []
+        self._start(
+            lambda _callbacks: panel.logic.processScene(
+                organs=panel.models.chosen_organs(),
+                on_progress=self._progress,
+                on_item=self._items.append,
+                on_finished=self._all_done,
+                **self._settings(),
+            )
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        parameters = self.panel.parameters
+        offset = parameters.huOffset
+        settings = {"model": self.panel.models.entry.name, "device": parameters.device, "wait": False}
+        return {**settings, **({"hu_offset": float(offset)} if offset else {}), **self.options}
+
+    def _may_overwrite(self, node: Any, organs: list[str] | None) -> bool:
+        """Ask before organs that a person has changed are drawn anew."""
+        from .nodes import edited_segments
+
+        if node is None:
+            return True
+        drawn = self.panel.models.ticked() if organs is None else organs
+        edited = [name for name in edited_segments(node) if name in drawn]
+        if not edited:
+            return True
+        return bool(
+            slicer.util.confirmOkCancelDisplay(
+                _(
+                    "These organs of {node} were changed by hand: {organs}. Apply draws them anew and the changes are lost.\n\n"
+                    'To keep them, press Cancel and untick them, or choose "Create new segmentation on Apply".'
+                ).format(node=node.GetName(), organs=", ".join(edited)),
+                _("Overwrite changes?"),
+            )
+        )
+
+    def _start(self, start: Any) -> None:
+        from .inference import Callbacks
+
+        panel = self.panel
+        self._started, self._why_cancelled = time.monotonic(), ""
+        self.ui.progressBar.setValue(0)
+        panel.say("", _("Starting..."))
+        callbacks = Callbacks(
+            on_progress=self._progress,
+            on_done=self._done,
+            on_failed=self._failed,
+            on_cancelled=self._cancelled,
+        )
+        try:
+            self.run = start(callbacks)
+        except (FocusNetError, WorkerBusyError, OSError) as problem:
+            self.run = None
+            panel.say("error", str(problem))
+        self.ui.progressBar.setVisible(self.is_running)
+        panel.refresh()
+
+    def onCancel(self, *_args: Any) -> None:
+        if self.is_running:
+            self.run.cancel()
+
+    def stop(self, why: str) -> None:
+        """End a run that has lost its ground, and say so."""
+        if self.is_running:
+            self._why_cancelled = why
+            self.run.cancel()
+
+    def stop_if_volume_is_gone(self) -> None:
+        if self.volume_node is not None and self.volume_node.GetScene() is None:
+            self.stop(_("The CT was removed, so the run was stopped."))
+
+    def close(self) -> None:
+        """Without a word: the panel is going away."""
+        run, self.run = self.run, None
+        if run is not None and run.is_running:
+            (run.close if hasattr(run, "close") else run.cancel)()
+
+    # What the run tells ------------------------------------------------------------------------------------------------------------
+
+    def _progress(self, event: Any) -> None:
+        self.ui.progressBar.setValue(round(100 * event.fraction))
+        self.panel.say("", ": ".join(filter(None, (event.step, event.message))) or _("Working..."))
+
+    def _done(self, imported: Any) -> None:
+        panel = self.panel
+        seconds = time.monotonic() - self._started
+        found = len(imported.segment_ids) - len(imported.missing)
+        parts = [_("Done in {seconds:.0f} s: {found} organs.").format(seconds=seconds, found=found)]
+        if imported.missing:
+            parts.append(_("Not found: {organs}.").format(organs=", ".join(imported.missing)))
+        parts += imported.warnings
+        if panel.parameters is not None:
+            panel.parameters.resultSegmentation = imported.node
+        self._end("warning" if imported.missing or imported.warnings else "ok", " ".join(parts))
+        panel.result.show_new(imported.node)
+
+    def _failed(self, message: str, details: str) -> None:
+        self._end("error", message, details)
+        if "Open Installation" in message:
+            self.ui.installationCollapsibleButton.collapsed = False
+            self.panel.installation.check()
+
+    def _cancelled(self) -> None:
+        self._end("", self._why_cancelled or _("Cancelled. Nothing was changed."))
+
+    def _all_done(self, items: list[Any]) -> None:
+        done = [item for item in items if item.status == "done"]
+        parts = [_("{done} of {total} volumes segmented.").format(done=len(done), total=len(items))]
+        details = "\n".join(f"{item.volume_node.GetName()}: {item.status}. {item.message}" for item in items)
+        if done and self.panel.parameters is not None:
+            self.panel.parameters.inputVolume = done[-1].volume_node
+            self.panel.parameters.resultSegmentation = done[-1].imported.node
+        self._end("ok" if len(done) == len(items) else "warning", " ".join(parts), details)
+
+    def _end(self, level: str, text: str, details: str = "") -> None:
+        self.volume_node = None
+        self.ui.progressBar.hide()
+        self.panel.say(level, text, details)
+        self.panel.refresh()
+
+    # Details -----------------------------------------------------------------------------------------------------------------------
+
+    def set_details(self, message: str, details: str) -> None:
+        self._details = (message, details)
+        self.ui.detailsButton.setVisible(bool(details))
+
+    def onDetails(self, *_args: Any) -> None:
+        message, details = self._details
+        slicer.util.infoDisplay(message, windowTitle=_("Details"), detailedText=details)

@@ -1,0 +1,271 @@
+"""Stand-ins for CTK's and Slicer's own widgets, on PySide6 and a live slicer-core scene. They behave and look roughly like the real ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import vtk
+from PySide6 import QtCore, QtGui, QtWidgets
+
+HEADER = 24
+
+
+class CtkCollapsibleButton(QtWidgets.QWidget):
+    """A header that shows and hides what lies in it. A child that was hidden by the panel stays hidden."""
+
+    contentsCollapsed = QtCore.Signal(bool)
+    clicked = QtCore.Signal(bool)
+    toggled = QtCore.Signal(bool)
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._text, self._collapsed = "", False
+        self._hidden: list[QtWidgets.QWidget] = []
+        self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Preferred, QtWidgets.QSizePolicy.Policy.Maximum)
+
+    def _get_text(self) -> str:
+        return self._text
+
+    def _set_text(self, text: str) -> None:
+        self._text = text
+        self.update()
+
+    def _get_collapsed(self) -> bool:
+        return self._collapsed
+
+    def _set_collapsed(self, collapsed: bool) -> None:
+        if collapsed == self._collapsed:
+            return
+        self._collapsed = collapsed
+        self.apply()
+        self.contentsCollapsed.emit(collapsed)
+
+    text = QtCore.Property(str, _get_text, _set_text)
+    collapsed = QtCore.Property(bool, _get_collapsed, _set_collapsed)
+
+    def apply(self) -> None:
+        """Called again when the form is complete: the property is set before the children are there."""
+        if self.layout() is not None:
+            self.layout().setContentsMargins(8, HEADER + 6, 8, 0 if self._collapsed else 6)
+        direct = QtCore.Qt.FindChildOption.FindDirectChildrenOnly
+        if self._collapsed:
+            self._hidden = [w for w in self.findChildren(QtWidgets.QWidget, options=direct) if not w.isHidden()]
+            for widget in self._hidden:
+                widget.hide()
+        else:
+            for widget in self._hidden:
+                widget.show()
+            self._hidden = []
+        self.updateGeometry()
+        self.update()
+
+    def mousePressEvent(self, event: Any) -> None:
+        if event.position().y() < HEADER:
+            self._set_collapsed(not self._collapsed)
+
+    def paintEvent(self, event: Any) -> None:
+        del event
+        painter = QtGui.QPainter(self)
+        box = QtCore.QRect(0, 0, self.width(), HEADER)
+        painter.fillRect(box, self.palette().color(QtGui.QPalette.ColorRole.Button).darker(106))
+        arrow = "▸" if self._collapsed else "▾"
+        painter.drawText(box.adjusted(6, 0, 0, 0), QtCore.Qt.AlignmentFlag.AlignVCenter, f"{arrow} {self._text}")
+
+
+class QMRMLWidget(QtWidgets.QWidget):
+    mrmlSceneChanged = QtCore.Signal(object)
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._scene: Any = None
+
+    def setMRMLScene(self, scene: Any) -> None:
+        self._scene = scene
+        self.mrmlSceneChanged.emit(scene)
+
+    def mrmlScene(self) -> Any:
+        return self._scene
+
+
+class QMRMLNodeComboBox(QtWidgets.QWidget):
+    """Lists the scene's nodes of ``nodeTypes`` that are not hidden from editors; "None" first where that is enabled."""
+
+    currentNodeChanged = QtCore.Signal(object)
+    currentNodeIDChanged = QtCore.Signal(str)
+    nodeAdded = QtCore.Signal(object)
+    nodeActivated = QtCore.Signal(object)
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self.combo = QtWidgets.QComboBox(self)
+        self.combo.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.combo)
+        self._scene: Any = None
+        self._tags: list[int] = []
+        self._current: str | None = None
+        self._told: str | None = None
+        self.combo.activated.connect(self._activated)
+
+    def mrmlScene(self) -> Any:
+        return self._scene
+
+    def setMRMLScene(self, scene: Any) -> None:
+        for tag in self._tags:
+            self._scene.RemoveObserver(tag)
+        self._scene = scene
+        events = (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent, scene.EndImportEvent)
+        self._tags = [scene.AddObserver(event, lambda *_: self.refresh()) for event in events]
+        self.refresh()
+
+    def nodes(self) -> list[Any]:
+        found, exact = [], self.property("showChildNodeTypes") is False
+        for name in self.property("nodeTypes") or []:
+            for index in range(self._scene.GetNumberOfNodesByClass(name) if self._scene is not None else 0):
+                node = self._scene.GetNthNodeByClass(index, name)
+                if not node.GetHideFromEditors() and (not exact or node.GetClassName() == name):
+                    found.append(node)
+        return found
+
+    def nodeCount(self) -> int:
+        return len(self.nodes())
+
+    def nodeFromIndex(self, index: int) -> Any:
+        return self.nodes()[index]
+
+    def currentNode(self) -> Any:
+        return self._scene.GetNodeByID(self._current) if self._scene is not None and self._current else None
+
+    def setCurrentNode(self, node: Any) -> None:
+        self.setCurrentNodeID(node.GetID() if node is not None else "")
+
+    def setCurrentNodeID(self, node_id: str) -> None:
+        self._current = node_id or None
+        self.refresh()
+
+    def refresh(self) -> None:
+        nodes = self.nodes()
+        ids = [node.GetID() for node in nodes]
+        if self._current not in ids:
+            self._current = None if self.property("noneEnabled") or not ids else ids[0]
+        self.combo.clear()
+        if self.property("noneEnabled"):
+            self.combo.addItem(self.property("noneDisplay") or "None", "")
+        for node in nodes:
+            self.combo.addItem(node.GetName(), node.GetID())
+        self.combo.setCurrentIndex(self.combo.findData(self._current or ""))
+        if self._current != self._told:
+            self._told = self._current
+            self.currentNodeChanged.emit(self.currentNode())
+            self.currentNodeIDChanged.emit(self._current or "")
+
+    def _activated(self, index: int) -> None:
+        self.setCurrentNodeID(self.combo.itemData(index))
+        self.nodeActivated.emit(self.currentNode())
+
+
+class QMRMLSegmentationShow3DButton(QtWidgets.QPushButton):
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__("Show 3D", parent)
+        self._node: Any = None
+        self.setEnabled(False)
+
+    def segmentationNode(self) -> Any:
+        return self._node
+
+    def setSegmentationNode(self, node: Any) -> None:
+        assert node is None or node.IsA("vtkMRMLSegmentationNode")
+        self._node = node
+        self.setEnabled(node is not None)
+
+
+class QMRMLSegmentEditorWidget(QMRMLWidget):
+    """A list of the segments and dead buttons for the effects. ``calls``: what the panel told it, for the tests."""
+
+    currentSegmentIDChanged = QtCore.Signal(str)
+    segmentationNodeChanged = QtCore.Signal(object)
+    EFFECTS = (
+        "Threshold",
+        "Paint",
+        "Erase",
+        "Grow from seeds",
+        "Smoothing",
+        "Islands",
+        "Scissors",
+        "Logical operators",
+    )
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self.calls: list[str] = []
+        self._nodes: dict[str, Any] = {"editor": None, "segmentation": None, "volume": None}
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self.table = QtWidgets.QTableWidget(0, 2)
+        self.table.horizontalHeader().hide()
+        self.table.verticalHeader().hide()
+        self.table.setMaximumHeight(190)
+        layout.addWidget(self.table)
+        grid = QtWidgets.QGridLayout()
+        for index, name in enumerate(self.EFFECTS):
+            grid.addWidget(QtWidgets.QToolButton(text=name, sizePolicy=QtWidgets.QSizePolicy(
+                QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Fixed)), index // 2, index % 2)  # fmt: skip
+        layout.addLayout(grid)
+
+    def setMRMLSegmentEditorNode(self, node: Any) -> None:
+        assert node is None or node.IsA("vtkMRMLSegmentEditorNode")
+        self._nodes["editor"] = node
+
+    def mrmlSegmentEditorNode(self) -> Any:
+        return self._nodes["editor"]
+
+    def segmentationNode(self) -> Any:
+        return self._nodes["segmentation"]
+
+    def sourceVolumeNode(self) -> Any:
+        return self._nodes["volume"]
+
+    def setSourceVolumeNode(self, node: Any) -> None:
+        assert node is None or node.IsA("vtkMRMLScalarVolumeNode")
+        self._nodes["volume"] = node
+
+    def setSegmentationNode(self, node: Any) -> None:
+        assert self._nodes["editor"] is not None or node is None, "the real editor shows nothing without its node"
+        self._nodes["segmentation"] = node
+        segmentation = node.GetSegmentation() if node is not None else None
+        count = segmentation.GetNumberOfSegments() if segmentation is not None else 0
+        self.table.setRowCount(count)
+        for row in range(count):
+            segment = segmentation.GetNthSegment(row)
+            swatch = QtWidgets.QTableWidgetItem()
+            swatch.setBackground(QtGui.QColor.fromRgbF(*segment.GetColor()))
+            self.table.setItem(row, 0, swatch)
+            self.table.setItem(row, 1, QtWidgets.QTableWidgetItem(segment.GetName()))
+        self.table.setColumnWidth(0, 28)
+        self.table.horizontalHeader().setStretchLastSection(True)
+
+    def setActiveEffect(self, effect: Any) -> None:
+        assert effect is None
+
+    def __getattr__(self, name: str) -> Any:
+        """The slots that only change how the real editor behaves."""
+        if name in (
+            "setupViewObservations",
+            "removeViewObservations",
+            "installKeyboardShortcuts",
+            "uninstallKeyboardShortcuts",
+        ) or (name.startswith("set") and name.endswith(("Visible", "UndoStates"))):
+            return lambda *_: self.calls.append(name)
+        raise AttributeError(name)
+
+
+WIDGETS = {
+    "ctkCollapsibleButton": CtkCollapsibleButton,
+    "ctkMenuButton": QtWidgets.QPushButton,
+    "qMRMLWidget": QMRMLWidget,
+    "qMRMLNodeComboBox": QMRMLNodeComboBox,
+    "qMRMLSegmentationShow3DButton": QMRMLSegmentationShow3DButton,
+    "qMRMLSegmentEditorWidget": QMRMLSegmentEditorWidget,
+}
+MODIFIED = vtk.vtkCommand.ModifiedEvent
