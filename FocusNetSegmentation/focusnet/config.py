@@ -55,6 +55,9 @@ class NetworkConfig:
     hu_clip: tuple[float, float] = (-1024.0, 3071.0)
     hu_offset: float = 100.0
     hu_scale: float = 1000.0
+    island_fraction: float = (
+        0.0  # parts of an organ below this fraction of its largest part are removed; 0 (the paper): none
+    )
     location_threshold: float = 0.6  # the released code's: below it a small organ is reported as not found
 
     def __post_init__(self) -> None:
@@ -81,6 +84,7 @@ class NetworkConfig:
         _require(
             1 <= self.stride <= self.chunk_slices, "stride", self.stride, f"1 to chunk_slices ({self.chunk_slices})"
         )
+        _require(0 <= self.island_fraction < 1, "island_fraction", self.island_fraction, "0 to below 1")
         multiple = self.in_plane_multiple
         _require(
             all(n % multiple == 0 for n in self.crop_size_yx),

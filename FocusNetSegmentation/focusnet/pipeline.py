@@ -15,6 +15,7 @@ from .config import NetworkConfig
 from .devices import Device, choose_device
 from .engine import Engine, make_engine
 from .errors import FocusNetError, InputError
+from .islands import remove_islands
 from .organs import Organ, find_organ
 from .overlay import SmallOrgan, overlay
 from .preprocess import Record, preprocess
@@ -69,7 +70,8 @@ def segment(
         )
     report(Progress("Restoring the scan's own grid", 0.95))
     restored = restore(labels, working_grid(record), record)
-    results = describe(restored, volume.geometry, bundle, record, places)
+    islands = remove_islands(restored, bundle.config.island_fraction)
+    results = describe(restored, volume.geometry, bundle, record, places, islands)
     kept = tuple(r for r in results if r.organ.name in wanted)
     dropped = [r.label for r in results if r.organ.name not in wanted]
     if dropped:
@@ -193,9 +195,17 @@ def next_attempt(device: Device, chunk: int, config: NetworkConfig) -> tuple[Dev
 
 
 def describe(
-    labels: np.ndarray, geometry: Geometry, bundle: ModelBundle, record: Record, places: dict[str, Found]
+    labels: np.ndarray,
+    geometry: Geometry,
+    bundle: ModelBundle,
+    record: Record,
+    places: dict[str, Found],
+    islands: dict[int, tuple[int, int]],
 ) -> list[OrganResult]:
-    """One OrganResult per organ of the bundle, with what its reader should be warned of."""
+    """One OrganResult per organ of the bundle, with what its reader should be warned of.
+
+    ``islands``: label value -> (parts, voxels) that were removed as specks.
+    """
     counts = np.bincount(labels.ravel(), minlength=len(bundle.organs) + 1)
     voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
     cut = organs_at_ends(labels, record)
@@ -203,6 +213,8 @@ def describe(
     for value, organ in enumerate(bundle.organs, start=1):
         place = places.get(organ.name)
         warnings = organ_warnings(organ, int(counts[value]), place, bundle.config, value in cut)
+        if value in islands:
+            warnings.append(islands_warning(*islands[value], voxel_ml))
         sure = place is None or place.peak >= bundle.config.location_threshold
         results.append(
             OrganResult(
@@ -230,6 +242,11 @@ def organ_warnings(organ: Organ, voxels: int, place: Found | None, config: Netwo
     elif cut:
         warnings.append("Reaches the first or last slice of the scan: it may continue outside.")
     return warnings
+
+
+def islands_warning(parts: int, voxels: int, voxel_ml: float) -> str:
+    noun = "part" if parts == 1 else "parts"
+    return f"{parts} separate {noun}, {voxels * voxel_ml:.2f} ml in all, removed as too small to belong to the organ."
 
 
 def organs_at_ends(labels: np.ndarray, record: Record) -> set[int]:
