@@ -118,6 +118,13 @@ def _segment(commands: Commands) -> None:
     parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder that holds several")
     parser.add_argument("--report", type=Path, metavar="R.json", help="write volumes, peaks, warnings and provenance")
     parser.add_argument("--picture", type=Path, metavar="P.png", help="write an overview picture")
+    parser.add_argument(
+        "--seed",
+        action="append",
+        default=[],
+        metavar="ORGAN=X,Y,Z",
+        help="look for a small organ at this place (LPS mm) instead of where the heat map is highest; may be repeated",
+    )
     _add_engine_options(parser)
 
 

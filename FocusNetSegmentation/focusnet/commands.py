@@ -223,11 +223,13 @@ def _check_engine(options: argparse.Namespace) -> ModelBundle:
     from .devices import choose_device
     from .engine import check_backend
     from .pipeline import choose_organs
+    from .seeds import check_seeds, parse_seeds
 
     bundle = load_bundle(options.model)
     choose_device(options.device, options.precision)
     check_backend(options.backend)
     choose_organs(bundle, options.organs)
+    check_seeds(bundle, parse_seeds(getattr(options, "seed", ())))
     return bundle
 
 
@@ -240,6 +242,7 @@ def _read(path: Path, options: argparse.Namespace) -> Volume:
 
 def _run(volume: Volume, bundle: ModelBundle, options: argparse.Namespace) -> Segmentation:
     from .pipeline import segment as run_segment
+    from .seeds import parse_seeds
 
     with progress_to(sys.stderr, options.json_progress) as callback:
         return run_segment(
@@ -250,6 +253,7 @@ def _run(volume: Volume, bundle: ModelBundle, options: argparse.Namespace) -> Se
             organs=options.organs,
             backend=options.backend,
             progress=callback,
+            seeds=parse_seeds(getattr(options, "seed", ())),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from .overlay import SmallOrgan, overlay
 from .preprocess import Record, preprocess
 from .progress import Progress, ProgressCallback, silent
 from .restore import StreamingArgmax, restore, roi_on_target, working_grid
+from .seeds import Seeds, check_seeds, seed_voxels
 from .segmentation import OrganResult, Segmentation
 from .stream import Found, Localizer, stream_slabs
 from .version import __version__
@@ -38,25 +39,32 @@ def segment(
     organs: Sequence[str] | None = None,
     backend: str = "auto",
     progress: ProgressCallback | None = None,
+    seeds: Seeds | None = None,
 ) -> Segmentation:
     """Contour a CT. ``organs``: TG-263 names or synonyms to keep, None for all that the bundle knows.
+
+    ``seeds``: organ name to (x, y, z) in LPS mm: SOS-Net looks there, whatever the heat map says. With ``organs`` all of them seeded, only
+    the slices around the seeds are run.
 
     ``progress`` is called with ``Progress`` and may raise ``Cancelled``. When memory runs out, smaller chunks are tried, then the
     CPU; what was tried stands in the result's provenance. Raises InputError for what cannot be segmented.
     """
     report = progress or silent
     wanted = choose_organs(bundle, organs)
+    places_mm = check_seeds(bundle, seeds)
     chosen = choose_device(device, precision)
     started = time.monotonic()
     report(Progress("Preparing the scan", 0.0))
     ct, record = preprocess(volume, bundle.config)
+    voxels = seed_voxels(places_mm, record)
+    run = run_at_seeds if wanted <= set(voxels) else run_networks
     retries: list[str] = []
     attempt: Device | None = chosen
     chunk = bundle.config.chunk_slices
     while attempt is not None:
         try:
             engine = make_engine(bundle, attempt, backend, chunk)
-            labels, places = run_networks(ct, record, bundle.config, engine, chunk, report)
+            labels, places = run(ct, record, bundle.config, engine, chunk, report, voxels)
             break
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
             if not is_out_of_memory(problem):
@@ -81,19 +89,31 @@ def segment(
         labels=restored,
         geometry=volume.geometry,
         results=kept,
-        provenance=provenance(volume, bundle, attempt, engine, chunk, retries, time.monotonic() - started),
+        provenance={
+            **provenance(volume, bundle, attempt, engine, chunk, retries, time.monotonic() - started),
+            **({"seeds_mm_lps": {organ: list(place) for organ, place in places_mm.items()}} if places_mm else {}),
+        },
     )
 
 
 def run_networks(
-    ct: np.ndarray, record: Record, config: NetworkConfig, engine: Engine, chunk_slices: int, report: ProgressCallback
+    ct: np.ndarray,
+    record: Record,
+    config: NetworkConfig,
+    engine: Engine,
+    chunk_slices: int,
+    report: ProgressCallback,
+    seeds: Mapping[str, tuple[int, int, int]],
 ) -> tuple[np.ndarray, dict[str, Found]]:
-    """Network intensities (D, H, W) to labels on ``working_grid(record)`` and where each small organ was found."""
+    """Network intensities (D, H, W) to labels on ``working_grid(record)`` and where each small organ was found.
+
+    ``seeds``: voxels (z, y, x) of the network's grid at which small organs are looked for.
+    """
     target = working_grid(record)
     everything = StreamingArgmax(target, record.network)
     # what stands where a small organ is taken out again, because SOS-Net has its own opinion of it
     large_only = StreamingArgmax(target, record.network) if config.has_sos else None
-    localizer = Localizer(config, ct.shape)
+    localizer = Localizer(config, ct.shape, seeds)
     values = np.arange(len(config.organs) + 1)
     small = np.array([config.organs.index(o) + 1 for o in config.small_organs], int)
     large = np.delete(values, small)
@@ -119,6 +139,31 @@ def run_networks(
     return labels, localizer.found
 
 
+def run_at_seeds(
+    ct: np.ndarray,
+    record: Record,
+    config: NetworkConfig,
+    engine: Engine,
+    chunk_slices: int,
+    report: ProgressCallback,
+    seeds: Mapping[str, tuple[int, int, int]],
+) -> tuple[np.ndarray, dict[str, Found]]:
+    """As ``run_networks``, for the seeded organs alone: only the chunks that see their ROIs are run, all other labels stay 0."""
+    localizer = Localizer(config, ct.shape, seeds)
+    slices = [localizer.found[organ].roi.inside[0] for organ in seeds]  # type: ignore[union-attr]
+    needed = range(min(s.start for s in slices), max(s.stop for s in slices))
+    for slab in stream_slabs(ct, engine, config, chunk_slices, needed):
+        localizer.add(slab)
+        done = min(1.0, (slab.start + slab.output.probabilities.shape[1] - needed.start) / len(needed))
+        report(Progress("Looking around the seed", 0.05 + 0.8 * done))
+    target = working_grid(record)
+    nothing = np.zeros(target.shape_zyx, np.uint8)
+    found = {organ: localizer.found[organ] for organ in seeds}
+    report(Progress("Segmenting small organs", 0.87))
+    labels = add_small_organs(nothing.copy(), nothing, ct, found, config, engine, target, record.network)
+    return labels, found
+
+
 def add_small_organs(
     labels: np.ndarray,
     large_only: np.ndarray,
@@ -131,13 +176,15 @@ def add_small_organs(
 ) -> np.ndarray:
     """Run SOS-Net once for each organ that SOL-Net is sure of and lay the results over the large organs.
 
-    An organ below the threshold keeps S-Net's own voxels.
+    An organ below the threshold keeps S-Net's own voxels, unless a person said where it is.
     """
     overlays = []
     tensor = torch.from_numpy(ct)[None, None]
     for organ in config.small_organs:
         place = places.get(organ)
-        if place is None or place.peak < config.location_threshold or place.roi is None or place.features is None:
+        if place is None or place.roi is None or place.features is None:
+            continue
+        if place.peak < config.location_threshold and not place.seeded:
             continue
         value = config.organs.index(organ) + 1
         probability = engine.small_organ(organ, place.features, place.roi.crop(tensor))
@@ -215,7 +262,7 @@ def describe(
         warnings = organ_warnings(organ, int(counts[value]), place, bundle.config, value in cut)
         if value in islands:
             warnings.append(islands_warning(*islands[value], voxel_ml))
-        sure = place is None or place.peak >= bundle.config.location_threshold
+        sure = place is None or place.seeded or place.peak >= bundle.config.location_threshold
         results.append(
             OrganResult(
                 organ=organ,
@@ -232,7 +279,9 @@ def describe(
 
 def organ_warnings(organ: Organ, voxels: int, place: Found | None, config: NetworkConfig, cut: bool) -> list[str]:
     warnings = []
-    if place is not None and place.peak < config.location_threshold:
+    if place is not None and place.seeded:
+        warnings.append(f"Looked for at the place given by the user, where the heat map is {place.peak:.2f}.")
+    elif place is not None and place.peak < config.location_threshold:
         warnings.append(
             f"Not localized with confidence: heat-map peak {place.peak:.2f}, {config.location_threshold:.2f} expected"
             + ("; the voxels shown are S-Net's own." if voxels else ".")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +22,12 @@ class Slab:
     output: ChunkOutput
 
 
-def stream_slabs(ct: np.ndarray, engine: Engine, config: NetworkConfig, chunk_slices: int) -> Iterator[Slab]:
+def stream_slabs(
+    ct: np.ndarray, engine: Engine, config: NetworkConfig, chunk_slices: int, needed: range | None = None
+) -> Iterator[Slab]:
     """Run ``ct`` (D, H, W) in chunks and yield each slice once, in order.
+
+    ``needed``: only chunks that see one of these slices are run; what comes out for these slices is the same as of the whole scan.
 
     With ``config.stride`` equal to the chunk the slabs are stacked without overlap (the last chunk is moved back inside the scan
     and only its new slices count). A smaller stride averages what overlapping chunks say, as the released code does.
@@ -32,8 +36,11 @@ def stream_slabs(ct: np.ndarray, engine: Engine, config: NetworkConfig, chunk_sl
     stride = max(1, round(chunk_slices * config.stride / config.chunk_slices))
     multiple = config.z_multiple
     starts = chunk_starts(slices, chunk_slices, stride)
+    if needed is not None:
+        starts = [s for s in starts if s < needed.stop and s + chunk_slices > needed.start]
+        slices = min(slices, starts[-1] + chunk_slices)
     if stride >= chunk_slices:
-        done = 0
+        done = starts[0]
         for start in starts:
             output = _run(ct, start, chunk_slices, multiple, engine)
             yield Slab(done, _slices(output, done - start, None))
@@ -41,7 +48,7 @@ def stream_slabs(ct: np.ndarray, engine: Engine, config: NetworkConfig, chunk_sl
         return
     pending: ChunkOutput | None = None
     counts = np.zeros(0)
-    begin = 0
+    begin = starts[0]
     for position, start in enumerate(starts):
         output = _run(ct, start, chunk_slices, multiple, engine)
         pending, counts = _accumulate(pending, counts, output, start - begin)
@@ -60,26 +67,37 @@ def chunk_starts(slices: int, chunk: int, stride: int) -> list[int]:
 
 @dataclass
 class Found:
-    """The best place so far of one small organ: heat-map maximum, its voxel, and the ROI's features and CT once they are whole."""
+    """The best place so far of one small organ: heat-map maximum, its voxel, and the ROI's features and CT once they are whole.
+
+    ``seeded``: the place was given by a person, and ``peak`` is the heat map's value there.
+    """
 
     peak: float = -1.0
     peak_zyx: tuple[int, int, int] = (0, 0, 0)
     roi: Roi | None = None
     features: Tensor | None = None
+    seeded: bool = False
 
 
 @dataclass
 class Localizer:
     """Follows the slabs and keeps, per small organ, the scan-wide heat-map maximum and the features in the ROI around it.
 
-    Only the last few slices' features are held between slabs: an ROI that crosses a chunk's border is cut from both.
+    ``seeds``: voxels (z, y, x) that stand in for the maximum. Only the last few slices' features are held between slabs: an ROI that
+    crosses a chunk's border is cut from both.
     """
 
     config: NetworkConfig
     shape_zyx: tuple[int, int, int]
+    seeds: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     found: dict[str, Found] = field(default_factory=dict)
     _window: Tensor | None = None
     _window_start: int = 0
+
+    def __post_init__(self) -> None:
+        for organ, center in self.seeds.items():
+            roi = roi_around(center, self.config.roi_size_zyx, self.shape_zyx)
+            self.found[organ] = Found(peak_zyx=center, roi=roi, seeded=True)
 
     def add(self, slab: Slab) -> None:
         heatmaps = slab.output.heatmaps
@@ -92,6 +110,12 @@ class Localizer:
             self._window = features if kept is None else torch.cat([kept, features], dim=2)
         for channel, organ in enumerate(self.config.small_organs):
             place = self.found.setdefault(organ, Found())
+            if place.seeded:
+                row = place.peak_zyx[0] - slab.start
+                if 0 <= row < heatmaps.shape[1]:
+                    place.peak = float(heatmaps[channel][(row, *place.peak_zyx[1:])])
+                self._complete(place)
+                continue
             flat = int(heatmaps[channel].argmax())
             z, y, x = np.unravel_index(flat, heatmaps[channel].shape)
             peak = float(heatmaps[channel][z, y, x])
