@@ -142,7 +142,9 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         self.disconnectGui()
         self._parameterNode = parameterNode
         if parameterNode is not None:
-            self._guiTag = parameterNode.connectGui(self.ui)
+            # Not connectGui: in several versions it does not return the tag that disconnectGui needs.
+            widgets = {name: w for w in vars(self.ui).values() if (name := w.property("SlicerParameterName"))}
+            self._guiTag = parameterNode.connectParametersToGui(widgets)
             self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParameterNodeModified)
         if self.panel is not None:
             self.panel.set_parameters(parameterNode)

@@ -113,6 +113,9 @@ class Application(QtCore.QObject):
     def testingEnabled(self) -> bool:
         return False
 
+    def layoutManager(self) -> Any:
+        return None  # as in Slicer without its main window
+
 
 class Loader(QtUiTools.QUiLoader):
     def __init__(self) -> None:

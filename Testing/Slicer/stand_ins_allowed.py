@@ -86,7 +86,7 @@ ALLOWED = {
     "qSlicerApplication": Allowed(
         ("QObject",),
         ("applicationName", "applicationVersion", "temporaryPath"),
-        ("processEvents", "setOverrideCursor", "restoreOverrideCursor", "testingEnabled"),
+        ("processEvents", "setOverrideCursor", "restoreOverrideCursor", "testingEnabled", "layoutManager"),
         ("startupCompleted()",),
     ),
 }  # fmt: skip

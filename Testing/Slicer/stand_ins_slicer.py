@@ -16,6 +16,13 @@ import slicer
 import vtk
 
 
+CONNECTORS = {  # slicer.parameterNodeWrapper.guiConnectors: which signal, and how the value is read
+    "qMRMLNodeComboBox": ("currentNodeChanged(vtkMRMLNode*)", lambda widget: widget.currentNode()),
+    "QCheckBox": ("stateChanged(int)", lambda widget: widget.checked),
+    "QSpinBox": ("valueChanged(int)", lambda widget: widget.value),
+}
+
+
 @dataclass(frozen=True)
 class WithinRange:
     minimum: float
@@ -33,6 +40,12 @@ def parameterNodeWrapper(kind: type) -> type:
         "getValue",
         "setValue",
         "connectGui",
+        "connectParametersToGui",
+        "isCached",
+        "dataType",
+        "allParameters",
+        "StartModify",
+        "EndModify",
         "disconnectGui",
         "AddObserver",
         "RemoveObserver",
@@ -58,6 +71,7 @@ class _Wrapper:
     def __init__(self, node: Any) -> None:
         self.parameterNode = node
         self._guis: dict[int, Any] = {}
+        self._next_tag = 0
         self._updating = False
         node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._to_gui())
 
@@ -88,23 +102,21 @@ class _Wrapper:
             assert type(value) is self._types[name], f"{name} = {value!r}: the real wrapper refuses another type"
             self.parameterNode.SetParameter(name, str(value))
 
-    def connectGui(self, ui: Any) -> int:
-        bound = {}
-        for widget in vars(ui).values():
-            name = widget.property("SlicerParameterName")
-            if name:
-                bound[name] = widget
-                assert name in self._types, f"{name} is no parameter"
-        tag = len(self._guis) + 1
-        self._guis[tag] = bound
+    def connectGui(self, ui: Any) -> None:
+        """As Slicer's, which forgets to hand back the tag: what it connects cannot be let go of."""
+        self.connectParametersToGui(
+            {name: w for w in vars(ui).values() if (name := w.property("SlicerParameterName"))}
+        )
+
+    def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
+        assert set(mapping) <= set(self._types), f"{set(mapping) - set(self._types)} are no parameters"
+        tag = self._next_tag
+        self._next_tag += 1
+        self._guis[tag] = dict(mapping)
         self._to_gui()
-        for name, widget in bound.items():
-            signal = {
-                "qMRMLNodeComboBox": "currentNodeChanged(vtkMRMLNode*)",
-                "QCheckBox": "toggled(bool)",
-                "QSpinBox": "valueChanged(int)",
-            }
-            widget.connect(signal[widget._name], lambda value, n=name, t=tag: self._from_gui(t, n, value))
+        for name, widget in mapping.items():
+            signal, read = CONNECTORS[widget._name]
+            widget.connect(signal, lambda *_, n=name, t=tag, w=widget, r=read: self._from_gui(t, n, r(w)))
         return tag
 
     def disconnectGui(self, tag: int) -> None:
@@ -112,7 +124,11 @@ class _Wrapper:
 
     def _from_gui(self, tag: int, name: str, value: Any) -> None:
         if tag in self._guis and not self._updating:
-            self._write(name, value)
+            modifying = self.parameterNode.StartModify()
+            try:
+                self._write(name, value)
+            finally:
+                self.parameterNode.EndModify(modifying)
 
     def _to_gui(self) -> None:
         if self._updating:
