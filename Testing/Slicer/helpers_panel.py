@@ -121,7 +121,9 @@ class PanelOnStandIns:
         area.show()
         self.stand_ins.application.processEvents()
         if height is None:
-            area.resize(width, content.heightForWidth(width) if content.hasHeightForWidth() else content.sizeHint().height())
+            area.resize(
+                width, content.heightForWidth(width) if content.hasHeightForWidth() else content.sizeHint().height()
+            )
         for _ in range(3):
             self.stand_ins.application.processEvents()
 
@@ -167,7 +169,11 @@ def write_python_slicer(folder: Path, probe: dict[str, Any], python: str | None 
 
 @contextlib.contextmanager
 def panel_on_stand_ins(
-    folder: Path, probe: dict[str, Any] | None = None, python: str | None = None, dicom: bool = True, opened: bool = True
+    folder: Path,
+    probe: dict[str, Any] | None = None,
+    python: str | None = None,
+    dicom: bool = True,
+    opened: bool = True,
 ) -> Iterator[PanelOnStandIns]:
     """``folder``: for the program, the user's models and temporary files. ``python``: see ``write_python_slicer``."""
     program = write_python_slicer(folder / "bin", probe or PROBE, python)

@@ -15,7 +15,6 @@ from typing import Any
 import slicer
 import vtk
 
-
 CONNECTORS = {  # slicer.parameterNodeWrapper.guiConnectors: which signal, and how the value is read
     "qMRMLNodeComboBox": ("currentNodeChanged(vtkMRMLNode*)", lambda widget: widget.currentNode()),
     "QCheckBox": ("stateChanged(int)", lambda widget: widget.checked),
@@ -104,9 +103,7 @@ class _Wrapper:
 
     def connectGui(self, ui: Any) -> None:
         """As Slicer's, which forgets to hand back the tag: what it connects cannot be let go of."""
-        self.connectParametersToGui(
-            {name: w for w in vars(ui).values() if (name := w.property("SlicerParameterName"))}
-        )
+        self.connectParametersToGui({name: w for w in vars(ui).values() if (name := w.property("SlicerParameterName"))})
 
     def connectParametersToGui(self, mapping: dict[str, Any]) -> int:
         assert set(mapping) <= set(self._types), f"{set(mapping) - set(self._types)} are no parameters"

@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,7 +18,7 @@ if os.name != "posix":
     pytest.skip("the program PythonSlicer is a shell script here", allow_module_level=True)
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-from .helpers_panel import GPU, PROBE, PanelOnStandIns, panel_on_stand_ins, plain  # noqa: E402
+from .helpers_panel import PanelOnStandIns, panel_on_stand_ins
 
 
 @pytest.fixture(autouse=True)
