@@ -22,9 +22,11 @@ from focusnet.preprocess import network_grid, normalise, resample_ct, resample_l
 from focusnet.train import stages
 from focusnet.train.augment import NO_AUGMENTATION, Augmentation, draw_sample, mirrored_name, swap_sides
 from focusnet.train.checkpoint import load_checkpoint, save_checkpoint
-from focusnet.train.loop import case_index, rate_factor, train_stage
+from focusnet.train.loop import train_stage
+from focusnet.train.order import case_index, rate_factor
 from focusnet.train.run import read_options, train_bundle
-from focusnet.train.stages import STAGES, Settings
+from focusnet.train.settings import Settings
+from focusnet.train.stages import STAGES
 from focusnet.train.validation import Validator
 
 from .helpers_dataset import LABELS, TINY_TOML, write_dataset
@@ -205,7 +207,8 @@ def test_a_loss_that_is_not_a_number_stops_and_names_the_case(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, config = OpenKBPDataset(dataset), tiny_config()
-    broken = stages.Stage("snet", ("snet",), lambda model, sample, context: model.snet.head.bias.sum() * float("nan"))
+    turn = stages.Turn("S-Net", ("snet",), lambda model, sample, context: model.snet.head.bias.sum() * float("nan"))
+    broken = stages.Stage("snet", (turn,))
     with pytest.raises(DatasetError, match=r"step 0, case pt_\d: the loss is nan"):
         train_stage(
             FocusNet(config), broken, list(source.cases("train")), config, Settings(steps=2), NO_AUGMENTATION, tmp_path,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,12 +36,17 @@ NO_AUGMENTATION = Augmentation(0.0, 0.0, (1.0, 1.0))
 @dataclass(frozen=True)
 class Sample:
     """A training crop. ``ct`` (1, D, H, W) float32, ``labels`` (D, H, W) long, ``known`` bool (C + 1,),
-    ``centers_zyx``: small organ -> its centre in the crop's voxels (may lie outside)."""
+    ``centers_zyx``: small organ -> its centre in the crop's voxels (may lie outside). ``memo``: what one turn leaves for the next
+    within a step."""
 
     ct: Tensor
     labels: Tensor
     known: Tensor
     centers_zyx: dict[str, tuple[float, float, float]]
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    def to(self, device: torch.device) -> Sample:
+        return replace(self, ct=self.ct.to(device), labels=self.labels.to(device), known=self.known.to(device))
 
 
 def draw_sample(

@@ -52,9 +52,14 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict[int, str]) -
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """The inverse of ``optimizer_tensors``; parameters without stored moments start fresh."""
-    by_name = dict(model.named_parameters())
+    """The inverse of ``optimizer_tensors`` for the optimizer's own parameters; those without stored moments start fresh."""
+    own = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    by_name = {name: p for name, p in model.named_parameters() if id(p) in own}
     for key, value in tensors.items():
         if key.startswith("optimizer."):
             name, slot = key[len("optimizer.") :].rsplit(".", 1)
-            optimizer.state[by_name[name]][slot] = value.clone()
+            if name in by_name:
+                parameter = by_name[name]
+                # Adam counts its steps on the CPU; the moments live where the parameter does
+                device = parameter.device if value.ndim else torch.device("cpu")
+                optimizer.state[parameter][slot] = value.to(device, copy=True)

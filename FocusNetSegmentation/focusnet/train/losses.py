@@ -80,11 +80,18 @@ def binary_dice_loss(probability: Tensor, target: Tensor) -> Tensor:
 
 
 def segmentation_loss(
-    scores: Tensor, target: Tensor, known: Tensor, alpha: Tensor, gamma: float = 2.0, dice_weight: float = 1.0
+    scores: Tensor,
+    target: Tensor,
+    known: Tensor,
+    alpha: Tensor,
+    gamma: float = 2.0,
+    dice_weight: float = 1.0,
+    focal_weight: float = 1.0,
 ) -> Tensor:
-    """Eq. 3: focal + lambda * Dice, lambda 1."""
+    """Eq. 3: focal + lambda * Dice, lambda 1. ``focal_weight`` 0 leaves the Dice loss alone."""
     probabilities = marginal_probabilities(scores, known)
-    return focal_loss(probabilities, target, alpha, gamma) + dice_weight * dice_loss(probabilities, target, known)
+    focal = focal_loss(probabilities, target, alpha, gamma)
+    return focal_weight * focal + dice_weight * dice_loss(probabilities, target, known)
 
 
 def heatmap_loss(predicted: Tensor, wanted: Tensor, known: Tensor) -> Tensor:

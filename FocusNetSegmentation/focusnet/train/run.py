@@ -21,7 +21,8 @@ from ..version import __version__
 from .augment import Augmentation
 from .checkpoint import load_checkpoint
 from .loop import train_stage
-from .stages import STAGES, Settings
+from .settings import Settings
+from .stages import STAGES
 from .statistics import volume_statistics
 from .validation import Validator
 
@@ -64,9 +65,7 @@ def train_bundle(
         for needed in STAGES[name].needs:
             _load_best(model, out / f"{needed}.best.safetensors", name)
         settings = _settings({**options["settings"], **options["stages"].get(name, {})})
-        validator = Validator(
-            _subset(validating, settings), config, settings.precision, "dice" if name == "snet" else "localization"
-        )
+        validator = Validator(_subset(validating, settings), config, settings.precision, STAGES[name].validates)
         best = train_stage(model, STAGES[name], training, config, settings, augmentation, out, validator, resume)
         state = _load_best(model, best, name)
         history[name] = {"steps": settings.steps, "best_step": state["step"], "validation": state["scores"]}

@@ -1,13 +1,16 @@
-"""Volume statistics of the training organs: what a later check calls unusually small or large."""
+"""Sizes of the training organs: weights of the loss, and what a later check calls unusually small or large."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..config import NetworkConfig
 from ..datasets.case import Case
+from ..errors import DatasetError
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
@@ -28,3 +31,23 @@ def volume_statistics(cases: Sequence[Case], config: NetworkConfig) -> dict[str,
             row.update({f"p{p}_ml": float(np.percentile(values, p)) for p in PERCENTILES})
             out[organ] = {key: round(value, 3) for key, value in row.items()}
     return out
+
+
+def mean_class_voxels(cases: Sequence[Case], config: NetworkConfig) -> Tensor:
+    """Mean size of background and each organ in network voxels over the cases where it was contoured: eq. 1's alpha. (C + 1,)"""
+    voxel_mm3 = float(np.prod(config.spacing_mm_zyx))
+    sums = np.zeros(len(config.organs) + 1)
+    counts = np.zeros_like(sums)
+    for case in cases:
+        scale = float(np.prod(case.geometry.spacing_mm_xyz)) / voxel_mm3
+        voxels = np.bincount(case.labels.ravel(), minlength=len(sums))[: len(sums)] * scale
+        known = np.array([True, *(organ in case.contoured for organ in config.organs)])
+        seen = known & (voxels > 0)
+        sums[seen] += voxels[seen]
+        counts[seen] += 1
+    if not counts.all():
+        missing = [organ for organ, n in zip(config.organs, counts[1:], strict=True) if n == 0]
+        raise DatasetError(
+            f"No training case has a contour of {', '.join(missing)}; leave these organs out of the configuration."
+        )
+    return torch.tensor(sums / counts, dtype=torch.float32)

@@ -36,10 +36,10 @@ class Validator:
         scores: dict[str, list[float]] = {organ: [] for organ in self.config.organs}
         for case, ct, labels, _ in self.items:
             predicted = np.zeros(labels.shape, np.uint8)
-            for start, chunk in self._chunks(ct):
-                with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
+            for start, chunk in self._chunks(ct, model):
+                with self._autocast(chunk):
                     _, out = model.snet(chunk)
-                part = out[0].argmax(dim=0).numpy().astype(np.uint8)
+                part = out[0].argmax(dim=0).cpu().numpy().astype(np.uint8)
                 predicted[start : start + self.config.chunk_slices] = part[: labels.shape[0] - start]
             for value, organ in enumerate(self.config.organs, start=1):
                 truth = labels == value
@@ -55,8 +55,8 @@ class Validator:
         errors: dict[str, list[float]] = {organ: [] for organ in self.config.small_organs}
         for case, ct, _, grid in self.items:
             best: dict[str, tuple[float, tuple[int, int, int]]] = {}
-            for start, chunk in self._chunks(ct):
-                with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
+            for start, chunk in self._chunks(ct, model):
+                with self._autocast(chunk):
                     heat = model.solnet(model.snet(chunk)[0])[0]
                 for i, organ in enumerate(self.config.small_organs):
                     value, (z, y, x) = heatmap_peak(heat[i])
@@ -69,7 +69,11 @@ class Validator:
         means = {f"{organ}_mm": float(np.mean(values)) for organ, values in errors.items() if values}
         return {"score": -float(np.mean(list(means.values()))), **means}
 
-    def _chunks(self, ct: np.ndarray) -> list[tuple[int, torch.Tensor]]:
+    def _autocast(self, chunk: torch.Tensor) -> torch.autocast:
+        return torch.autocast(chunk.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def _chunks(self, ct: np.ndarray, model: FocusNet) -> list[tuple[int, torch.Tensor]]:
+        device = next(model.parameters()).device
         size = self.config.chunk_slices
         out = []
         for start in chunk_starts(ct.shape[0], size, size):
@@ -77,5 +81,5 @@ class Validator:
             if part.shape[0] < size:
                 air = normalise(np.full((size - part.shape[0], *part.shape[1:]), AIR_HU), self.config)
                 part = np.concatenate([part, air])
-            out.append((start, torch.from_numpy(part)[None, None]))
+            out.append((start, torch.from_numpy(part)[None, None].to(device)))
         return out

@@ -1,0 +1,64 @@
+"""How to train, as one frozen record. The paper's values are the defaults (sections 3.2, 3.3 and 4.2). No torch at import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+from ..errors import DatasetError
+
+AAE_MODES = ("adversarial", "frozen", "none")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a run or of one of its stages."""
+
+    steps: int = 100_000
+    learning_rate: float = 5e-4
+    schedule: str = "constant"  # or "cosine": to 0 at ``steps``, after a short warm-up
+    # eq. 1 to 3
+    gamma: float = 2.0  # 0 with alpha_power 0 is cross-entropy
+    alpha_power: float = 1.0  # eq. 1's alpha is (mean size) ** -alpha_power; 1 is the paper, 0 no weights
+    focal_weight: float = 1.0  # 0: Dice loss alone
+    dice_weight: float = 1.0  # eq. 3's lambda
+    # eq. 4 to 8
+    aae_mode: str = "adversarial"  # "frozen": Table 6 "w/ origin AE"; "none": no shape constraint
+    shape_lambda: float = 5.0  # eq. 7's lambda_1
+    shape_parts: tuple[float, float, float] = (1.0, 0.2, 0.2)  # of L_shape: latent code and two decoder features
+    adversarial_lambda: float = 0.001  # eq. 8's lambda_2
+    reconstruction_dice: float = 0.0  # weight of a Dice term beside eq. 4's L2; 0 is the paper
+    roi_jitter_zyx: tuple[float, float, float] = (1.0, 4.0, 4.0)  # voxels, either way, about the true centre; see docs
+    # arithmetic
+    precision: str = "fp32"  # or "bf16"
+    batch: int = 1  # items a step takes at once; more than 1 only where a stage can join them (shapes)
+    accumulate: int = 1  # gradients of this many batches are averaged before a step
+    crop_slices: int = 0  # 0: config.chunk_slices
+    grad_clip: float = 0.0  # 0: off (the paper)
+    ema_decay: float = 0.0  # 0: off (the paper); else a running average of the weights is validated and shipped
+    # keeping
+    checkpoint_every: int = 200
+    validate_every: int = 1000
+    validate_cases: int = 0  # 0: all
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, list):
+                object.__setattr__(self, item.name, tuple(value))
+        positive: Callable[[float], bool] = lambda value: value >= 1  # noqa: E731
+        checks = (
+            ("schedule", self.schedule in ("constant", "cosine"), "constant or cosine"),
+            ("aae_mode", self.aae_mode in AAE_MODES, ", ".join(AAE_MODES)),
+            ("precision", self.precision in ("fp32", "bf16"), "fp32 or bf16"),
+            ("shape_parts", len(self.shape_parts) == 3, "three weights: code, first and second decoder feature"),
+            ("roi_jitter_zyx", len(self.roi_jitter_zyx) == 3, "three numbers of voxels: z, y, x"),
+            *((name, positive(getattr(self, name)), "at least 1") for name in COUNTS),
+        )
+        for name, fits, expected in checks:
+            if not fits:
+                raise DatasetError(f"Setting {name} is {getattr(self, name)!r}; expected {expected}.")
+
+
+COUNTS = ("steps", "batch", "accumulate", "checkpoint_every", "validate_every")
