@@ -31,7 +31,10 @@ class Engine(Protocol):
     name: str
 
     def run(self, ct: np.ndarray) -> ChunkOutput:
-        """One chunk (d, H, W), float32 intensities; d, H and W divide as the configuration asks."""
+        """One chunk (d, H, W), float32 intensities; d, H and W divide as the configuration asks.
+
+        What is returned is valid until the next call: an engine may use the memory again.
+        """
         ...
 
     def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> np.ndarray:
@@ -104,7 +107,8 @@ class OpenVinoEngine:
     def run(self, ct: np.ndarray) -> ChunkOutput:
         slices = ct.shape[0]
         padded = np.pad(ct, ((0, self.chunk_slices - slices), (0, 0), (0, 0)), mode="edge")
-        out = self.compiled(padded[None, None])
+        # the outputs stay OpenVINO's own until its next run: a copy of all of them would be a third of the memory
+        out = self.compiled(padded[None, None], share_inputs=True, share_outputs=True)
         probabilities = out[0][0, :, :slices]
         heatmaps = out[1][0, :, :slices] if self.has_sol else None
         features = torch.from_numpy(out[2 if self.has_sol else 1][:, :, :slices]) if len(self.sosnets) else None

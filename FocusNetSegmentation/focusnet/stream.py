@@ -91,8 +91,9 @@ class Localizer:
     shape_zyx: tuple[int, int, int]
     seeds: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     found: dict[str, Found] = field(default_factory=dict)
-    _window: Tensor | None = None
-    _window_start: int = 0
+    _pieces: list[tuple[int, Tensor]] = field(
+        default_factory=list
+    )  # first slice, features (1, F, d, H, W); one after the other
 
     def __post_init__(self) -> None:
         for organ, center in self.seeds.items():
@@ -105,9 +106,7 @@ class Localizer:
             return
         features = slab.output.features
         if features is not None:
-            kept = self._window
-            self._window_start = slab.start - (kept.shape[2] if kept is not None else 0)
-            self._window = features if kept is None else torch.cat([kept, features], dim=2)
+            self._pieces.append((slab.start, features))
         for channel, organ in enumerate(self.config.small_organs):
             place = self.found.setdefault(organ, Found())
             if place.seeded:
@@ -124,21 +123,29 @@ class Localizer:
                 roi = roi_around(center, self.config.roi_size_zyx, self.shape_zyx)
                 self.found[organ] = place = Found(peak, center, roi)
             self._complete(place)
-        if self._window is not None:
-            depth = min(self.config.roi_size_zyx[0], self._window.shape[2])
-            self._window_start += self._window.shape[2] - depth
-            self._window = self._window[:, :, -depth:].clone()
+        if features is not None:
+            end = slab.start + features.shape[2]
+            first = max(self._pieces[0][0], end - self.config.roi_size_zyx[0])
+            self._pieces = [(first, self._cut(slice(first, end)).clone())]
 
     def _complete(self, place: Found) -> None:
         """Cut the ROI's features as soon as all its slices have passed."""
-        if self._window is None or place.roi is None or place.features is not None:
+        if not self._pieces or place.roi is None or place.features is not None:
             return
-        z_slice, y_slice, x_slice = place.roi.inside
-        if z_slice.stop > self._window_start + self._window.shape[2]:
+        z, y, x = place.roi.inside
+        if z.stop > self._pieces[-1][0] + self._pieces[-1][1].shape[2]:
             return
-        z = slice(z_slice.start - self._window_start, z_slice.stop - self._window_start)
-        part = self._window[:, :, z, y_slice, x_slice]
+        part = self._cut(z, y, x)
         place.features = Roi((0, 0, 0), place.roi.size_zyx, tuple(part.shape[2:])).crop(part).clone()  # type: ignore[arg-type]
+
+    def _cut(self, z: slice, y: slice = slice(None), x: slice = slice(None)) -> Tensor:
+        """Scan slices ``z`` of the features at hand; pieces are joined inside the box only, never as wholes."""
+        parts = []
+        for start, piece in self._pieces:
+            low, high = max(z.start - start, 0), min(z.stop - start, piece.shape[2])
+            if low < high:
+                parts.append(piece[:, :, low:high, y, x])
+        return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
 
 
 def _run(ct: np.ndarray, start: int, chunk_slices: int, multiple: int, engine: Engine) -> ChunkOutput:
@@ -162,8 +169,10 @@ def _accumulate(
     pending: ChunkOutput | None, counts: np.ndarray, output: ChunkOutput, offset: int
 ) -> tuple[ChunkOutput, np.ndarray]:
     """Add a chunk that begins ``offset`` slices into what is pending; returns sums and how many chunks each slice has seen."""
-    if pending is None:
-        return output, np.ones(output.probabilities.shape[1])
+    if pending is None:  # copied: an engine may use the memory of its output again
+        features = output.features.clone() if output.features is not None else None
+        heat = output.heatmaps.copy() if output.heatmaps is not None else None
+        return ChunkOutput(output.probabilities.copy(), heat, features), np.ones(output.probabilities.shape[1])
     overlap = pending.probabilities.shape[1] - offset
 
     def joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
