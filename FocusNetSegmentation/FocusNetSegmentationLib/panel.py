@@ -18,7 +18,7 @@ from .panel_install import InstallSection
 from .panel_models import ModelSection
 from .panel_result import ResultSection
 from .panel_run import RunSection
-from .volumes import check_node, volume_summary
+from .volumes import check_node, hardened_copy, has_non_linear_transform, volume_summary
 
 REFRESH_MS = 100  # changes of a volume come in bursts while it is loaded
 
@@ -30,6 +30,7 @@ class Panel:
         self.ui, self.logic, self.scene = ui, logic, slicer.mrmlScene
         self.parameters: Any = None
         self.level, self.sentence = "refused", ""
+        self._said = ("", "")  # level and text of the last thing that happened
         self._checked: tuple[Any, ...] | None = None
         self._input_id: str | None = None
         self._refreshing = False
@@ -43,6 +44,7 @@ class Panel:
         self._timer.connect("timeout()", self.refresh)
         ui.loadDicomButton.connect("clicked(bool)", self.onLoadDicom)
         ui.sampleDataButton.connect("clicked(bool)", self.onSampleData)
+        ui.hardenButton.connect("clicked(bool)", self.onHarden)
         if not hasattr(slicer.modules, "dicom"):
             ui.loadDicomButton.text = _("Load file...")
             ui.loadDicomButton.toolTip = _("Load a CT from a file. This Slicer was built without DICOM.")
@@ -124,6 +126,7 @@ class Panel:
             image.GetMTime() if image is not None else 0,
             parent.GetMTime() if parent is not None else 0,
             self.installation.done,  # with all packages there, more is checked
+            self.parameters.huOffset,
         )
         if key == self._checked:
             return
@@ -131,8 +134,9 @@ class Panel:
         if node is None:
             self.level, self.sentence = "none", _("Load a head-and-neck CT, or try the sample data.")
         else:
-            self.level, self.sentence = volume_summary(node)
+            self.level, self.sentence = volume_summary(node, float(self.parameters.huOffset))
         self.ui.inputStatusLabel.text = marked(self.level, self.sentence)
+        self.ui.hardenButton.setVisible(has_non_linear_transform(node))
 
     def _input_changed(self) -> None:
         """Another CT: show its own result, or none, never another patient's."""
@@ -177,6 +181,8 @@ class Panel:
             running, reason = self.runs.is_running, self.why_not()
             self.ui.applyButton.enabled = not reason
             self.ui.applyButton.toolTip = reason or _("Draw the organs.")
+            self._show_message("" if running or reason == self.sentence else reason)
+            self._show_names()
             self.ui.cancelButton.enabled = running
             self.ui.allVolumesButton.enabled = (
                 not running and not self.models.problem() and not self.installation.missing
@@ -185,7 +191,9 @@ class Panel:
                 "inputVolumeSelector",
                 "resultSelector",
                 "deviceComboBox",
+                "loadDicomButton",
                 "sampleDataButton",
+                "hardenButton",
                 "huOffsetSpinBox",
             ):
                 getattr(self.ui, name).enabled = not running
@@ -194,8 +202,25 @@ class Panel:
 
     def say(self, level: str, text: str, details: str = "") -> None:
         """The line below Apply. ``details`` are a click away."""
-        self.ui.statusLabel.text = marked(level, text)
+        self._said = (level, text)
+        self._show_message()
         self.runs.set_details(text, details)
+
+    def _show_message(self, reason: str = "") -> None:
+        """Why Apply cannot be pressed, unless the CT's own line says it already; else what happened last."""
+        self.ui.statusLabel.text = marked("warning", reason) if reason else marked(*self._said)
+
+    def _show_names(self) -> None:
+        """A name that is too long for its box is read in the tool tip."""
+        for widget, node, text in (
+            (self.ui.inputVolumeSelector, self.volume_node, _("The head-and-neck CT to segment.")),
+            (
+                self.ui.resultSelector,
+                self.result_node,
+                _("The segmentation that gets the organs. Without one, a new one is made on Apply."),
+            ),
+        ):
+            widget.toolTip = f"{node.GetName()}\n{text}" if node is not None else text
 
     # Loading ---------------------------------------------------------------------------------------------------------------------
 
@@ -204,6 +229,23 @@ class Panel:
             slicer.util.selectModule("DICOM")
         else:
             slicer.util.openAddVolumeDialog()
+
+    def onHarden(self, *_args: Any) -> None:
+        """Segment what the warped CT looks like: a copy of it with the warp in its voxels."""
+        node = self.volume_node
+        question = _(
+            "A copy of {name} is made, with the transform applied to its voxels, and segmented in its place. {name} itself stays as it is."
+        )
+        if node is None or not slicer.util.confirmOkCancelDisplay(
+            question.format(name=node.GetName()), _("Harden the transform?")
+        ):
+            return
+        slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
+        try:
+            self.parameters.inputVolume = hardened_copy(node)
+        finally:
+            slicer.app.restoreOverrideCursor()
+        self.refresh()
 
     def onSampleData(self, *_args: Any) -> None:
         from .sample_data import load_phantom

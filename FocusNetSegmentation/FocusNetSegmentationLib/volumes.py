@@ -5,6 +5,7 @@ Free of ``slicer.app``: works on nodes, in the desktop, in tests and in a browse
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,18 @@ PLANES = {0: "sagittal", 1: "coronal", 2: "axial"}
 OBLIQUE = 0.02  # radians between a slice's normal and the patient's axis: 1.1 degrees
 
 
-def volume_summary(volume_node: Any) -> tuple[str, str]:
-    """("ok" | "warning" | "refused", one line for a person) for a volume node: kind, modality, transform, HU, spacing, field of
-    view, orientation. Does not change the scene."""
+def volume_summary(volume_node: Any, hu_offset: float = 0.0) -> tuple[str, str]:
+    """("ok" | "warning" | "refused", one line for a person) for a volume node: kind, modality, transform, HU (``hu_offset`` added to
+    every value), spacing, field of view, orientation. Does not change the scene."""
     try:
         geometry = check_node(volume_node)
-        warnings = _check_values(volume_node, geometry)
+        warnings = _check_values(volume_node, geometry, hu_offset)
     except FocusNetError as problem:
-        return "refused", str(problem).replace("read it with --hu-offset ", "pass hu_offset to process() in Python: ")
+        return "refused", re.sub(
+            r"read it with --hu-offset (\S+)\.",
+            r'set "Add to every voxel (HU)" under Advanced to \1 (in Python: hu_offset=\1).',
+            str(problem),
+        )
     text = _describe(volume_node, geometry)
     sequence = _sequence_of(volume_node)
     if sequence:
@@ -74,12 +79,29 @@ def transform_matrix(node: Any) -> np.ndarray:
     """4x4, the node's own space to world, both RAS. Raises InputError if a parent transform is not linear."""
     parent = node.GetParentTransformNode()
     matrix = vtk.vtkMatrix4x4()
-    if parent is not None and not parent.GetMatrixTransformToWorld(matrix):
+    if has_non_linear_transform(node):
         raise InputError(
             f"{node.GetName()} is under the non-linear transform {parent.GetName()}. Harden it (Data module, right click on the "
             "transform: Harden transform) or take the volume out of it."
         )
+    if parent is not None:
+        parent.GetMatrixTransformToWorld(matrix)
     return from_vtk(matrix)
+
+
+def has_non_linear_transform(node: Any) -> bool:
+    parent = node.GetParentTransformNode() if node is not None else None
+    return parent is not None and not parent.IsTransformToWorldLinear()
+
+
+def hardened_copy(volume_node: Any) -> Any:
+    """A new volume with all transforms above ``volume_node``, non-linear ones included, applied to its voxels; the volume itself stays
+    as it is."""
+    scene = volume_node.GetScene()
+    copy = slicer.vtkSlicerVolumesLogic.CloneVolume(scene, volume_node, f"{volume_node.GetName()} hardened")
+    copy.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    copy.HardenTransform()
+    return copy
 
 
 def ijk_to_ras(volume_node: Any) -> np.ndarray:
@@ -131,22 +153,24 @@ def _bytes(volume_node: Any) -> int:
     return int(image.GetNumberOfPoints()) * int(image.GetScalarSize())
 
 
-def _check_values(volume_node: Any, geometry: Geometry) -> list[str]:
+def _check_values(volume_node: Any, geometry: Geometry, hu_offset: float) -> list[str]:
     """The engine's own checks; without SciPy or SimpleITK they are left to the worker, which has both."""
     try:
         from focusnet.io.checks import check_ct
         from focusnet.io.nrrd_nifti import as_hu
+        from focusnet.io.read import shifted
     except ImportError:
         return ["Its values are checked when it is segmented, because not all packages are installed yet."]
     name = volume_node.GetName()
-    return check_ct(Volume(as_hu(voxels_of(volume_node), Path(name)), geometry, name))
+    volume = Volume(as_hu(voxels_of(volume_node), Path(name)), geometry, name)
+    return [w.replace(" (--hu-offset)", "") for w in check_ct(shifted(volume, hu_offset) if hu_offset else volume)]
 
 
 def _describe(volume_node: Any, geometry: Geometry) -> str:
-    size = " x ".join(str(n) for n in geometry.shape_zyx[::-1])
+    field = " x ".join(f"{n * s:.0f}" for n, s in zip(geometry.shape_zyx[::-1], geometry.spacing_mm_xyz, strict=True))
     spacing = " x ".join(f"{s:.3g}" for s in geometry.spacing_mm_xyz)
     low, high = (f"{v:.0f}" for v in volume_node.GetImageData().GetScalarRange())
-    return f"CT in HU ({low} to {high}), {size} voxels of {spacing} mm, {_orientation(geometry)}."
+    return f"CT in HU ({low} to {high}), voxels of {spacing} mm, field of view {field} mm, {_orientation(geometry)}."
 
 
 def _orientation(geometry: Geometry) -> str:

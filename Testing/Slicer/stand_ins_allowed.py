@@ -44,6 +44,7 @@ ALLOWED = {
         ("addItem", "clear", "setCurrentIndex", "itemText", "findText"),
         ("currentIndexChanged(int)", "activated(int)"),
     ),
+    "ctkComboBox": Allowed(("QComboBox",), ("elideMode", "defaultText", "forceDefault")),
     "QListWidget": Allowed(
         ("QWidget",),
         ("count", "currentRow"),

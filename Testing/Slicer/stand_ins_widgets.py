@@ -11,7 +11,8 @@ HEADER = 24
 
 
 class CtkCollapsibleButton(QtWidgets.QWidget):
-    """A header that shows and hides what lies in it. A child that was hidden by the panel stays hidden."""
+    """A header that shows and hides what lies in it. As CTK's: a child that the panel hides, also while it is collapsed, stays hidden
+    when it is opened."""
 
     contentsCollapsed = QtCore.Signal(bool)
     clicked = QtCore.Signal(bool)
@@ -20,7 +21,7 @@ class CtkCollapsibleButton(QtWidgets.QWidget):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._text, self._collapsed = "", False
-        self._hidden: list[QtWidgets.QWidget] = []
+        self._forcing = False
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Preferred, QtWidgets.QSizePolicy.Policy.Maximum)
 
     def _get_text(self) -> str:
@@ -47,17 +48,34 @@ class CtkCollapsibleButton(QtWidgets.QWidget):
         """Called again when the form is complete: the property is set before the children are there."""
         if self.layout() is not None:
             self.layout().setContentsMargins(8, HEADER + 6, 8, 0 if self._collapsed else 6)
-        direct = QtCore.Qt.FindChildOption.FindDirectChildrenOnly
-        if self._collapsed:
-            self._hidden = [w for w in self.findChildren(QtWidgets.QWidget, options=direct) if not w.isHidden()]
-            for widget in self._hidden:
-                widget.hide()
-        else:
-            for widget in self._hidden:
-                widget.show()
-            self._hidden = []
+        for child in self.children():
+            if isinstance(child, QtWidgets.QWidget):
+                self._show_child(child)
         self.updateGeometry()
         self.update()
+
+    def _show_child(self, child: QtWidgets.QWidget) -> None:
+        wanted = child.property("visibilityToParent") is not False
+        self._forcing = True
+        child.setVisible(wanted and not self._collapsed)
+        if wanted:
+            child.setAttribute(QtCore.Qt.WidgetAttribute.WA_WState_ExplicitShowHide, False)
+        self._forcing = False
+
+    def childEvent(self, event: Any) -> None:
+        super().childEvent(event)
+        if event.added() and event.child().isWidgetType():
+            event.child().installEventFilter(self)
+            if self._collapsed:
+                self._show_child(event.child())
+
+    def eventFilter(self, child: Any, event: Any) -> bool:
+        if not self._forcing and event.type() in (QtCore.QEvent.Type.ShowToParent, QtCore.QEvent.Type.HideToParent):
+            shown = event.type() == QtCore.QEvent.Type.ShowToParent
+            child.setProperty("visibilityToParent", shown)
+            if shown and self._collapsed:
+                self._show_child(child)
+        return False
 
     def mousePressEvent(self, event: Any) -> None:
         if event.position().y() < HEADER:
@@ -70,6 +88,32 @@ class CtkCollapsibleButton(QtWidgets.QWidget):
         painter.fillRect(box, self.palette().color(QtGui.QPalette.ColorRole.Button).darker(106))
         arrow = "▸" if self._collapsed else "▾"
         painter.drawText(box.adjusted(6, 0, 0, 0), QtCore.Qt.AlignmentFlag.AlignVCenter, f"{arrow} {self._text}")
+
+
+class CtkComboBox(QtWidgets.QComboBox):
+    """Shortens a text that is too long for it, where ``elideMode`` says so."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._elide = QtCore.Qt.TextElideMode.ElideNone
+
+    def _get_elide(self) -> Any:
+        return self._elide
+
+    def _set_elide(self, mode: Any) -> None:
+        self._elide = mode
+
+    elideMode = QtCore.Property(QtCore.Qt.TextElideMode, _get_elide, _set_elide)
+
+    def paintEvent(self, event: Any) -> None:
+        del event
+        option = QtWidgets.QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter, control = QtWidgets.QStylePainter(self), QtWidgets.QStyle.ComplexControl.CC_ComboBox
+        painter.drawComplexControl(control, option)
+        field = self.style().subControlRect(control, option, QtWidgets.QStyle.SubControl.SC_ComboBoxEditField, self)
+        option.currentText = self.fontMetrics().elidedText(option.currentText, self._elide, field.width() - 4)
+        painter.drawControl(QtWidgets.QStyle.ControlElement.CE_ComboBoxLabel, option)
 
 
 class QMRMLWidget(QtWidgets.QWidget):
@@ -97,7 +141,8 @@ class QMRMLNodeComboBox(QtWidgets.QWidget):
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
-        self.combo = QtWidgets.QComboBox(self)
+        self.combo = CtkComboBox(self)
+        self.combo.elideMode = QtCore.Qt.TextElideMode.ElideMiddle  # the real one does the same
         self.combo.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -261,6 +306,7 @@ class QMRMLSegmentEditorWidget(QMRMLWidget):
 
 
 WIDGETS = {
+    "ctkComboBox": CtkComboBox,
     "ctkCollapsibleButton": CtkCollapsibleButton,
     "ctkMenuButton": QtWidgets.QPushButton,
     "qMRMLWidget": QMRMLWidget,

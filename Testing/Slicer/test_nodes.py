@@ -17,6 +17,8 @@ import SimpleITK as sitk
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 
+import vtk  # noqa: E402
+
 from focusnet.errors import InputError, OutputError  # noqa: E402
 from focusnet.io import read_volume, seg_nrrd  # noqa: E402
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd  # noqa: E402
@@ -39,8 +41,11 @@ from FocusNetSegmentationLib.nodes import (  # noqa: E402
 )
 from FocusNetSegmentationLib.volumes import (  # noqa: E402
     LPS_RAS,
+    hardened_copy,
+    has_non_linear_transform,
     to_vtk,
     volume_summary,
+    voxels_of,
     world_geometry,
     write_ct_for_worker,
 )
@@ -480,7 +485,7 @@ def test_a_usable_ct_is_described_in_one_line(world: World) -> None:
     level, text = volume_summary(good_ct(world))
     assert level == "ok", text
     assert "CT in HU (-1" in text
-    assert "voxels of 5 x 5 x 5 mm, axial slices." in text
+    assert "voxels of 5 x 5 x 5 mm, field of view 300 x 280 x 350 mm, axial slices." in text
     assert "\n" not in text
 
 
@@ -531,9 +536,11 @@ def test_the_modality_in_the_subject_hierarchy_counts(world: World) -> None:
 
 def test_a_missing_rescale_intercept_names_what_to_do(world: World) -> None:
     scan = phantom(0, (5.0, 5.0, 5.0))[0]
-    assert "pass hu_offset to process() in Python: -1024" in refused(
-        world.volume(replace(scan, array=scan.array + 1024))
-    )
+    ct = world.volume(replace(scan, array=scan.array + 1024))
+    assert 'set "Add to every voxel (HU)" under Advanced to -1024 (in Python: hu_offset=-1024).' in refused(ct)
+    level, text = volume_summary(ct, hu_offset=-1024.0)
+    assert level == "warning", "what is remedied may be used, and is told"
+    assert "-1024 was added to every value as asked." in text
 
 
 def test_a_non_linear_or_shearing_transform_is_refused_with_the_remedy(world: World, tmp_path: Path) -> None:
@@ -550,6 +557,34 @@ def test_a_non_linear_or_shearing_transform_is_refused_with_the_remedy(world: Wo
     flat = np.diag([1.0, 1.0, 0.0, 1.0])
     world.transform(flat, ct)
     assert "axis without length" in refused(ct)
+
+
+def test_a_hardened_copy_can_be_segmented_and_the_volume_stays(world: World) -> None:
+    ct = good_ct(world)
+    before = voxels_of(ct).copy()
+    here, there = vtk.vtkPoints(), vtk.vtkPoints()
+    for point, moved in (
+        ((0, 0, 0), (4, 0, 0)),
+        ((90, 0, 0), (90, 0, 0)),
+        ((0, 90, 0), (0, 95, 0)),
+        ((0, 0, 90), (0, 0, 90)),
+    ):
+        here.InsertNextPoint(*point)
+        there.InsertNextPoint(*moved)
+    spline = vtk.vtkThinPlateSplineTransform()
+    spline.SetSourceLandmarks(here)
+    spline.SetTargetLandmarks(there)
+    spline.SetBasisToR()
+    warp = world.scene.AddNewNodeByClass("vtkMRMLTransformNode", "Warp")
+    warp.SetAndObserveTransformToParent(spline)
+    ct.SetAndObserveTransformNodeID(warp.GetID())
+    assert has_non_linear_transform(ct)
+    copy = hardened_copy(ct)
+    assert volume_summary(copy)[0] == "ok"
+    assert copy.GetParentTransformNode() is None
+    assert copy.GetName() == "CT 1 hardened"
+    assert ct.GetParentTransformNode() is warp
+    np.testing.assert_array_equal(voxels_of(ct), before)
 
 
 def test_a_frame_of_a_sequence_is_named(world: World) -> None:

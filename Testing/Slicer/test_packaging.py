@@ -111,7 +111,9 @@ def test_the_panels_form_is_complete() -> None:
     stops = [stop.text for stop in root.iter("tabstop")]
     assert set(stops) <= set(widgets)
     assert len(stops) == len(set(stops))
-    fields = ("QPushButton", "QToolButton", "QComboBox", "qMRMLNodeComboBox", "QCheckBox", "QSpinBox", "QListWidget")
+    fields = (
+        "QPushButton", "QToolButton", "QComboBox", "ctkComboBox", "qMRMLNodeComboBox", "QCheckBox", "QSpinBox", "QListWidget",
+    )  # fmt: skip
     reachable = {n for n, w in widgets.items() if w.get("class") in fields}
     assert reachable <= set(stops), f"no place in the tab order: {reachable - set(stops)}"
 
