@@ -16,9 +16,10 @@ from focusnet.organs import find_organ
 from focusnet.segmentation import OrganResult, Segmentation
 from focusnet.volume import Geometry, Volume
 
-from .labelmaps import get_tag, image_matrix, voxels
-from .nodes import LABELMAP, ORGAN_TAG, PROVENANCE, RESULT_TAG, mark_edited
-from .volumes import LPS_RAS, to_vtk, transform_matrix, world_geometry
+from .labelmaps import empty_image, get_tag, mask_on
+from .nodes import ORGAN_TAG, PROVENANCE, RESULT_TAG, mark_edited
+from .review import Review
+from .volumes import LPS_RAS, transform_matrix, world_geometry
 
 # kind: what it is called, and the ending of its files ("" for what stays in the scene)
 FORMATS = {
@@ -76,7 +77,7 @@ def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segment
     if count > 255:
         raise InputError(f"There are {count} segments; a label map holds 255. Remove some of them.")
     to_local = np.linalg.inv(transform_matrix(segmentation_node))
-    target = _empty_image(geometry, to_local @ LPS_RAS @ geometry.affine_xyz)
+    target = empty_image(geometry, to_local @ LPS_RAS @ geometry.affine_xyz)
     labels = np.zeros(geometry.shape_zyx, np.uint8)
     voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
     results, notes, seen = [], [], set()
@@ -89,7 +90,7 @@ def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segment
         if organ.name in seen:
             raise InputError(f"Two segments are {organ.name}. Rename or remove one of them.")
         seen.add(organ.name)
-        mask = _mask_on(target, segmentation_node, segment_id, geometry.shape_zyx)
+        mask = mask_on(target, segmentation_node, segment_id)
         lost = int(np.count_nonzero(labels[mask]))
         if lost:
             notes.append(
@@ -133,12 +134,26 @@ def _export_dicom(
     if kind == "rtstruct":
         from focusnet.io.rtstruct import write_rtstruct
 
-        left_out = write_rtstruct(segmentation, volume, path, overwrite=True, edited=changed)
+        states, reviewers = _review(segmentation, segmentation_node)
+        left_out = write_rtstruct(
+            segmentation, volume, path, overwrite=True, states=states, edited=changed, reviewer=", ".join(reviewers)
+        )
     else:
         from focusnet.io.dicom_seg import write_dicom_seg
 
         left_out = write_dicom_seg(segmentation, volume, path, overwrite=True, edited=changed)
     return [*notes, *([f"Left out, because empty: {', '.join(left_out)}."] if left_out else [])]
+
+
+def _review(segmentation: Segmentation, segmentation_node: Any) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Review states under the names of ``segmentation``, whose labels follow the node's order, and who approved."""
+    review = Review(segmentation_node)
+    review.close()
+    states, ids = review.states(), review.segments()
+    by_id = {ids[name]: state for name, state in states.items()}
+    source = segmentation_node.GetSegmentation()
+    named = {r.organ.name: by_id[source.GetNthSegmentID(r.label - 1)] for r in segmentation.results}
+    return named, tuple(dict.fromkeys(row.approved_by for row in review.rows() if row.approved_by))
 
 
 def _drawn_by_hand(segmentation_node: Any) -> set[str]:
@@ -147,50 +162,6 @@ def _drawn_by_hand(segmentation_node: Any) -> set[str]:
     segments = [source.GetNthSegment(i) for i in range(source.GetNumberOfSegments())]
     names = [s.GetName() for s in segments if not get_tag(s, ORGAN_TAG)]
     return {organ.name if (organ := find_organ(name)) else name for name in names}
-
-
-def _mask_on(target: Any, node: Any, segment_id: str, shape_zyx: tuple[int, int, int]) -> np.ndarray:
-    """bool (z, y, x) of one segment on the grid of ``target``."""
-    segment = node.GetSegmentation().GetSegment(segment_id)
-    image = segment.GetRepresentation(LABELMAP)
-    mask = np.zeros(shape_zyx, bool)
-    if image is None or voxels(image).size == 0:
-        return mask
-    shift = _whole_shift(image_matrix(target), image_matrix(image))
-    if shift is not None:  # the same grid, perhaps cropped: copied, not resampled
-        low = np.array(image.GetExtent()[::2]) + shift
-        high = np.array(image.GetExtent()[1::2]) + shift + 1
-        first, last = np.maximum(low, 0), np.minimum(high, shape_zyx[::-1])
-        if (first < last).all():
-            here = tuple(slice(a, b) for a, b in zip(first, last, strict=True))[::-1]
-            there = tuple(slice(a, b) for a, b in zip(first - low, last - low, strict=True))[::-1]
-            mask[here] = voxels(image)[there] == segment.GetLabelValue()
-        return mask
-    ids = vtk.vtkStringArray()
-    ids.InsertNextValue(segment_id)
-    merged = slicer.vtkOrientedImageData()
-    if not node.GenerateMergedLabelmapForAllSegments(
-        merged, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY, target, ids
-    ):
-        raise InputError(f"The segment {segment.GetName()} cannot be put on the CT's grid.")
-    return voxels(merged) > 0
-
-
-def _whole_shift(target: np.ndarray, image: np.ndarray) -> np.ndarray | None:
-    """Index (x, y, z) in ``target`` of the image's index 0; None if the grids differ by more than a shift by whole voxels."""
-    relative = np.linalg.inv(target) @ image
-    shift = np.round(relative[:3, 3])
-    expected = np.eye(4)
-    expected[:3, 3] = shift
-    return shift.astype(int) if np.allclose(relative, expected, atol=1e-3) else None
-
-
-def _empty_image(geometry: Geometry, matrix_ras: np.ndarray) -> Any:
-    z, y, x = geometry.shape_zyx
-    image = slicer.vtkOrientedImageData()
-    image.SetExtent(0, x - 1, 0, y - 1, 0, z - 1)
-    image.SetGeometryFromImageToWorldMatrix(to_vtk(matrix_ras))
-    return image
 
 
 def _overlap(first: Geometry, second: Geometry) -> bool:

@@ -10,6 +10,9 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from focusnet.errors import InputError
+from focusnet.volume import Geometry
+
 from .volumes import from_vtk, to_vtk
 
 LABELMAP = "Binary labelmap"  # Slicer's name of the representation
@@ -136,3 +139,53 @@ def make_room(segmentation: Any, replaced: set[str], image: Any, used: int) -> N
             old[...] = table[old]
             layer.Modified()
     image.Modified()
+
+
+def empty_image(geometry: Geometry, matrix_ras: np.ndarray) -> Any:
+    """An image of no voxels on ``geometry``'s grid; ``matrix_ras``: index (x, y, z) to the node's own RAS mm."""
+    z, y, x = geometry.shape_zyx
+    image = slicer.vtkOrientedImageData()
+    image.SetExtent(0, x - 1, 0, y - 1, 0, z - 1)
+    image.SetGeometryFromImageToWorldMatrix(to_vtk(matrix_ras))
+    return image
+
+
+def mask_on(target: Any, node: Any, segment_id: str) -> np.ndarray:
+    """bool (z, y, x) of one segment on the grid and extent of ``target`` (vtkOrientedImageData in the node's own space, no voxels needed).
+
+    A grid that differs by whole voxels is copied, any other resampled. Raises InputError if that fails.
+    """
+    low_target, high_target = (np.array(target.GetExtent())[i::2] for i in (0, 1))
+    shape_zyx = tuple(int(n) for n in (high_target - low_target + 1)[::-1])
+    segment = node.GetSegmentation().GetSegment(segment_id)
+    image = segment.GetRepresentation(LABELMAP)
+    mask = np.zeros(shape_zyx, bool)
+    if image is None or voxels(image).size == 0:
+        return mask
+    shift = whole_shift(image_matrix(target), image_matrix(image))
+    if shift is not None:  # the same grid, perhaps cropped: copied, not resampled
+        low = np.array(image.GetExtent()[::2]) + shift - low_target
+        high = np.array(image.GetExtent()[1::2]) + shift + 1 - low_target
+        first, last = np.maximum(low, 0), np.minimum(high, shape_zyx[::-1])
+        if (first < last).all():
+            here = tuple(slice(a, b) for a, b in zip(first, last, strict=True))[::-1]
+            there = tuple(slice(a, b) for a, b in zip(first - low, last - low, strict=True))[::-1]
+            mask[here] = voxels(image)[there] == segment.GetLabelValue()
+        return mask
+    ids = vtk.vtkStringArray()
+    ids.InsertNextValue(segment_id)
+    merged = slicer.vtkOrientedImageData()
+    if not node.GenerateMergedLabelmapForAllSegments(
+        merged, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY, target, ids
+    ):
+        raise InputError(f"The segment {segment.GetName()} cannot be put on the CT's grid.")
+    return voxels(merged) > 0
+
+
+def whole_shift(target: np.ndarray, image: np.ndarray) -> np.ndarray | None:
+    """Index (x, y, z) in ``target`` of the image's index 0; None if the grids differ by more than a shift by whole voxels."""
+    relative = np.linalg.inv(target) @ image
+    shift = np.round(relative[:3, 3])
+    expected = np.eye(4)
+    expected[:3, 3] = shift
+    return shift.astype(int) if np.allclose(relative, expected, atol=1e-3) else None

@@ -20,7 +20,9 @@ from focusnet.organs import Organ, find_organ
 from focusnet.segmentation import OrganResult, Segmentation
 from focusnet.volume import Geometry
 
+from .fingerprints import Fingerprints
 from .labelmaps import LABELMAP, get_tag, image_matrix, make_room, oriented_image, same_voxels
+from .review_tags import begin_review
 from .volumes import (
     LPS_RAS,
     ijk_to_ras,
@@ -288,6 +290,7 @@ def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
     present = organ_segments(node)
     replaced = {present[r.organ.name] for r in result.results if r.organ.name in present}
     ids: dict[str, str] = {}
+    marks = Fingerprints()
     make_room(segmentation, replaced, image, max(r.label for r in result.results))
     for organ_result in result.results:
         organ = organ_result.organ
@@ -299,6 +302,7 @@ def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
         segment.SetLabelValue(organ_result.label)
         segment.AddRepresentation(LABELMAP, image)
         _tag(segment, organ_result, result)
+        begin_review(segment, marks.of(segment))
         if segment_id is None:
             segment_id = _unused_id(segmentation, organ.name)
             segmentation.AddSegment(segment, segment_id)

@@ -5,6 +5,8 @@ Import it where ``slicer`` is known to be there: ``pytest.importorskip("slicer")
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,3 +89,34 @@ def paint(node: Any, name: str, change: Any) -> None:
 def erase_a_bit(array: np.ndarray, label: int) -> None:
     z, y, x = np.argwhere(array == label)[0]
     array[z, y, x] = 0
+
+
+def load_mrb(path: Path, folder: Path) -> Any:
+    """As the application opens an .mrb: unpacked, then the scene read from its folder."""
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder)
+    scene = slicer.vtkMRMLScene()
+    logic = slicer.vtkSlicerSegmentationsModuleLogic()
+    logic.SetMRMLScene(scene)
+    (mrml,) = folder.rglob("*.mrml")
+    scene.SetURL(str(mrml))
+    scene.SetRootDirectory(str(mrml.parent))
+    assert scene.Connect() == 1
+    return scene
+
+
+def segmentation_of(scene: Any) -> Any:
+    """The one segmentation that a user sees in a scene."""
+    count = scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
+    found = [scene.GetNthNodeByClass(i, "vtkMRMLSegmentationNode") for i in range(count)]
+    (node,) = (n for n in found if not n.GetHideFromEditors())
+    return node
+
+
+def save_segmentation(node: Any, path: Path, crop: bool = False) -> Path:
+    """Save a .seg.nrrd as Slicer does; ``crop`` is its option to store only the box around the segments."""
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    storage.SetFileName(str(path))
+    storage.SetCropToMinimumExtent(crop)
+    assert storage.WriteData(node) == 1
+    return path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,7 +58,7 @@ from ..Core.helpers_outputs import (  # noqa: E402
     scan_and_organs,
     segmentation,
 )
-from .helpers_nodes import TURNED, World, erase_a_bit, mask, paint, points_lps, segment  # noqa: E402
+from .helpers_nodes import TURNED, World, erase_a_bit, load_mrb, mask, paint, points_lps, segment  # noqa: E402
 from .helpers_slicer import BINARY_LABELMAP, CLOSED_SURFACE, open_segmentation  # noqa: E402
 
 
@@ -407,20 +406,6 @@ def test_a_seg_nrrd_saved_by_slicer_keeps_organs_runs_and_edits(world: World, tm
     by_engine = read_seg_nrrd(tmp_path / "s.seg.nrrd")
     np.testing.assert_array_equal(by_engine.mask("Parotid_L"), result.mask("Parotid_L"))
     assert {r.organ.name: r.peak for r in by_engine.results}["Brainstem"] is None, "edited: the peak no longer holds"
-
-
-def load_mrb(path: Path, folder: Path) -> Any:
-    """As the application opens an .mrb: unpacked, then the scene read from its folder."""
-    with zipfile.ZipFile(path) as archive:
-        archive.extractall(folder)
-    scene = slicer.vtkMRMLScene()
-    logic = slicer.vtkSlicerSegmentationsModuleLogic()
-    logic.SetMRMLScene(scene)
-    (mrml,) = folder.rglob("*.mrml")
-    scene.SetURL(str(mrml))
-    scene.SetRootDirectory(str(mrml.parent))
-    assert scene.Connect() == 1
-    return scene
 
 
 def test_a_saved_scene_brings_back_the_frozen_copy_the_provenance_and_the_edits(world: World, tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""One line of the review list, and what its reasons are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .review_scores import Score
+
+NOT_SCORED = "Not scored yet."
+NO_STATISTICS = "No statistics for this organ: it was not scored."
+EMPTY = "Empty: nothing is drawn."
+BY_HAND = "Drawn by hand."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One organ of the list. ``score``: None where it does not apply. ``stale``: the organ was changed after it was scored."""
+
+    organ: str
+    segment_id: str
+    state: str
+    volume_ml: float
+    score: float | None = None
+    look_at: bool = False
+    reasons: tuple[str, ...] = ()
+    stale: bool = False
+    approved_by: str = ""
+    active_s: float = 0.0
+    empty: bool = False
+
+    @property
+    def reason(self) -> str:
+        """The first reason, for the table."""
+        text = self.reasons[0] if self.reasons else ""
+        return f"Changed since it was scored. {text}".strip() if self.stale else text
+
+
+def group(row: Row) -> int:
+    """Where a row stands: 0 to look at, 1 could not be scored, 2 probably fine."""
+    if row.look_at:
+        return 0
+    return 1 if row.score is None else 2
+
+
+def reasons_of(score: Score | None, empty: bool, by_hand: bool) -> tuple[str, ...]:
+    reasons: Sequence[str] = score.reasons if score is not None else ()
+    if score is None:
+        reasons = (BY_HAND if by_hand else NOT_SCORED,)
+    elif score.score is None and not reasons:
+        reasons = (NO_STATISTICS,)
+    return (EMPTY, *(r for r in reasons if r != NOT_SCORED)) if empty else tuple(reasons)
