@@ -93,7 +93,7 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(scene, scene.EndImportEvent, self.onSceneChanged)
+        self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
         self.addObserver(scene, scene.NodeAddedEvent, self.onSceneChanged)
         self.addObserver(scene, scene.NodeRemovedEvent, self.onSceneChanged)
         self.initializeParameterNode()
@@ -126,6 +126,12 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         self.panel.result.scene_closed()
         if self.parent.isEntered:
             self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller: Any, event: Any) -> None:
+        """The parameter node may have come before the nodes that it names: show it again now that all are there."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+        self.panel.scene_changed()
 
     def onSceneChanged(self, caller: Any, event: Any) -> None:
         self.panel.scene_changed()

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
 
-from .nodes import make_closed_surfaces, provenance_of
+from .nodes import make_closed_surfaces, provenance_of, remove_orphans
 
 EDITOR_TAG = "FocusNetSegmentation"
 
@@ -56,6 +56,8 @@ class ResultSection:
     # Showing ---------------------------------------------------------------------------------------------------------------------
 
     def update(self) -> None:
+        if not self.panel.scene.IsBatchProcessing():
+            remove_orphans(self.panel.scene)  # of a result that was deleted
         node = self.panel.result_node
         has_segments = node is not None and node.GetSegmentation().GetNumberOfSegments() > 0
         self.ui.exportButton.enabled = has_segments and not self.panel.runs.is_running

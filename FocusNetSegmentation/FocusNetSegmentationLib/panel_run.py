@@ -40,6 +40,7 @@ class RunSection:
         panel = self.panel
         if self.is_running or panel.parameters is None:
             return
+        panel.models.reload()  # a folder may have gone since it was listed
         panel.refresh()
         reason = panel.why_not()
         if reason:
@@ -180,6 +181,7 @@ class RunSection:
         self.volume_node = None
         self.ui.progressBar.hide()
         self.panel.say(level, text, details)
+        self.panel.models.reload()
         self.panel.refresh()
 
     # Details -----------------------------------------------------------------------------------------------------------------------

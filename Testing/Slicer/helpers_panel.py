@@ -5,11 +5,15 @@ Import it where slicer-core and PySide6 are known to be there. Nothing that runs
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import importlib
 import json
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +21,11 @@ from typing import Any
 
 from PySide6 import QtCore, QtWidgets
 
+from .stand_in_worker import write_results
 from .stand_ins import StandIns, wrap
 
 HERE = Path(__file__).resolve().parent
+SPACING_MM = 6.0  # of the phantom, which is the CT of most tests
 WIDTH = 420  # the module panel's usual width in Slicer
 PROBE = {  # what a computer with torch and without a GPU says
     "python": "3.12.10", "torch": "2.13.0", "torch_metadata": "2.13.0", "torch_error": "", "cuda_build": None, "devices": [], "smoke": {},
@@ -104,13 +110,31 @@ class PanelOnStandIns:
     def says(self) -> str:
         return plain(self.ui.statusLabel.text)
 
-    def volume(self, name: str = "CT 1", spacing_mm: float = 6.0) -> Any:
+    def text(self, widget: str) -> str:
+        """What a person reads on one of the panel's widgets."""
+        return plain(getattr(self.ui, widget).text)
+
+    def count(self, kind: str = "vtkMRMLSegmentationNode") -> int:
+        return int(self.scene.GetNumberOfNodesByClass(kind))
+
+    def shown(self, widget: str) -> bool:
+        """Not hidden by the panel, whatever section it lies in."""
+        return not getattr(self.ui, widget)._target.isHidden()
+
+    def tick(self, organ: str, on: bool) -> None:
+        from PySide6.QtCore import Qt
+
+        listed = self.ui.organsListWidget._target
+        item = next(listed.item(i) for i in range(listed.count()) if listed.item(i).toolTip() == organ)
+        item.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+        self.settle()
+
+    def volume(self, name: str = "CT 1", spacing_mm: float = SPACING_MM) -> Any:
         """The phantom as a CT of the scene."""
-        from focusnet.phantom import phantom
         from FocusNetSegmentationLib.sample_data import add_volume
 
-        volume, _ = phantom(0, (spacing_mm,) * 3)
-        node = add_volume(self.scene, volume.array, volume.geometry.affine_xyz, name)
+        array, affine_xyz = phantom_ct(spacing_mm)
+        node = add_volume(self.scene, array, affine_xyz, name)
         self.settle()
         return node
 
@@ -135,6 +159,24 @@ class PanelOnStandIns:
     def close(self) -> None:
         self.widget.cleanup()
         self.host.area.close()
+
+
+@functools.cache
+def phantom_ct(spacing_mm: float) -> tuple[Any, Any]:
+    """HU (z, y, x) and 4x4 index-to-LPS matrix."""
+    from focusnet.phantom import phantom
+
+    volume, _ = phantom(0, (spacing_mm,) * 3)
+    return volume.array, volume.geometry.affine_xyz
+
+
+@functools.cache
+def results() -> Path:
+    """Where the stand-in worker finds what it hands over; written once, taken away at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="focusnet-stand-in-", dir=os.environ.get("TMPDIR", "/tmp")))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    write_results(folder, SPACING_MM)
+    return folder
 
 
 def plain(text: str) -> str:
@@ -181,6 +223,7 @@ def panel_on_stand_ins(
         "PATH": f"{program.parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "FOCUSNET_MODELS": str(folder / "models"),
         "FOCUSNET_STAND_IN": "good",
+        "FOCUSNET_STAND_IN_RESULTS": str(results()),
     }
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)

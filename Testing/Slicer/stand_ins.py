@@ -167,7 +167,8 @@ class StandIns:
         self.application = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
         self.application.setStyle("Fusion")
         self.app = Application()
-        FileDialog.answers = []
+        self.file_dialog = FileDialog
+        self.file_dialog.answers = []
         self._saved_modules = dict(sys.modules)
         self._saved = {
             name: slicer.__dict__.get(name, self)

@@ -1,0 +1,36 @@
+"""``panel``: the real panel on stand-ins for Slicer's widgets (see stand_ins.py), opened, with a stand-in worker; ``open_panel`` for
+any other kind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def open_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Opens panels with the arguments of ``panel_on_stand_ins``; each is closed when the test ends, and has left no temporary file."""
+    pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
+    pytest.importorskip("PySide6", reason="needs PySide6 (Python 3.12: pip install '.[slicer-test]')")
+    if os.name != "posix":
+        pytest.skip("the stand-in for the program PythonSlicer is a shell script")
+    monkeypatch.setenv("QT_QPA_PLATFORM", os.environ.get("QT_QPA_PLATFORM", "offscreen"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    from .helpers_panel import panel_on_stand_ins
+
+    with contextlib.ExitStack() as opened:
+        yield lambda **options: opened.enter_context(panel_on_stand_ins(tmp_path, **options))
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.fixture
+def panel(open_panel: Callable[..., Any]) -> Any:
+    return open_panel()
