@@ -33,7 +33,14 @@ def test_a_run_names_its_step_and_can_be_cancelled(panel: Any) -> None:
     assert panel.shown("progressBar")
     assert panel.ui.progressBar.value == 40
     assert panel.ui.cancelButton.enabled
-    for name in ("applyButton", "inputVolumeSelector", "modelComboBox", "removeModelButton", "huOffsetSpinBox", "hardenButton"):
+    for name in (
+        "applyButton",
+        "inputVolumeSelector",
+        "modelComboBox",
+        "removeModelButton",
+        "huOffsetSpinBox",
+        "hardenButton",
+    ):
         assert not getattr(panel.ui, name).enabled, name
     assert panel.ui.applyButton.toolTip == "A segmentation is running."
     panel.ui.cancelButton.click()

@@ -120,7 +120,9 @@ def test_a_saved_scene_brings_the_panel_back(done: Any, tmp_path: Path) -> None:
     done.settle()
     assert done.parameters.inputVolume is None
     assert done.parameters.organsLeftOut == ""
-    with zipfile.ZipFile(path) as bundle:  # as the application opens an .mrb: unpacked, then the scene read from its folder
+    with zipfile.ZipFile(
+        path
+    ) as bundle:  # as the application opens an .mrb: unpacked, then the scene read from its folder
         bundle.extractall(tmp_path / "unpacked")
     done.scene.SetURL(str(next((tmp_path / "unpacked").rglob("*.mrml"))))
     assert done.scene.Import() == 1
