@@ -159,7 +159,7 @@ def _paint_neck(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
 def _paint_spine(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
     top, bottom, level = -50.0, -240.0, 19.0
     canvas.paint(column(_beside_cord(0, -20), (15, 11), (bottom, top)), 90.0)  # discs show between the bodies
-    for z0 in np.arange(bottom, top, level):
+    for z0 in map(float, np.arange(bottom, top, level)):
         body, arch = (z0, min(z0 + 14, top)), (z0 - 2, min(z0 + 10, top))
         canvas.paint(column(_beside_cord(0, -20), (17, 13), body), 650.0 * patient.bone)
         canvas.paint(column(_beside_cord(0, -20), (14.5, 10.5), (body[0] + 1.5, body[1] - 1.5)), 230.0 * patient.bone)

@@ -298,7 +298,7 @@ def _read_pixels(files: Sequence[Path], headers: Sequence[pydicom.Dataset]) -> t
             raise InputError(
                 f"{path}: the slice has {stored.shape} pixels, {shape[1:]} were announced; the file is damaged, copy it again."
             )
-        hu = stored.astype(np.int32 if whole else np.float32) * (int(slopes[k]) if whole else slopes[k])
+        hu: np.ndarray = stored.astype(np.int32 if whole else np.float32) * (int(slopes[k]) if whole else slopes[k])
         hu += int(intercepts[k]) if whole else np.float32(intercepts[k])
         if padding is not None and padding * slopes[k] + intercepts[k] > HIGHEST_HU:
             padded += int((stored == padding).sum())
