@@ -23,7 +23,8 @@ REQUESTER = "FocusNet Segmentation"
 OUTPUT_LINES = 2000
 NO_EXTENSION = (
     "PyTorch is installed by the PyTorch extension, which is not there. Install it with the Extensions Manager, restart Slicer and "
-    "press Install again; without a network, choose a folder of wheels."
+    "press Install again; without a network, choose a folder of wheels. In a Slicer without an Extensions Manager, type "
+    "slicer.util.pip_install('torch') in its Python console."
 )
 
 Output = Callable[[str], object]

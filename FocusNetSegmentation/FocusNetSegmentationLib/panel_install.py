@@ -70,12 +70,7 @@ class InstallSection:
     def show(self, found: Any) -> None:
         """List a Preflight, and its devices."""
         self.found = found
-        order = {"missing": 0, "warning": 1, "ok": 2}
-        items = sorted(found.items, key=lambda item: order.get(item.level, 1))
-        lines = [
-            marked(item.level, item.text if item.title in item.text else f"{item.title}: {item.text}") for item in items
-        ]
-        self.ui.preflightLabel.text = "<br>".join(lines)
+        self.ui.preflightLabel.text = "<br>".join(_lines(found.items))
         if not found.ready:
             self.ui.installationCollapsibleButton.collapsed = False
         self._show_devices()
@@ -189,3 +184,18 @@ class InstallSection:
         if self.command is not None:
             self.command.stop()
             self.command = None
+
+
+def _lines(items: Any) -> list[str]:
+    """What is missing first; the packages that are there share one line."""
+    from .preflight import PACKAGES, SHIPPED
+
+    order = {"missing": 0, "warning": 1, "ok": 2}
+    packages = {requirement.partition(">=")[0] for requirement in (*PACKAGES, *SHIPPED)}
+    lines, fine = [], []
+    for item in sorted(items, key=lambda item: order.get(item.level, 1)):
+        if item.level == "ok" and item.key in packages:
+            fine.append(item.text)
+        else:
+            lines.append(marked(item.level, item.text if item.title in item.text else f"{item.title}: {item.text}"))
+    return [*lines, *([marked("ok", ", ".join(fine))] if fine else [])]

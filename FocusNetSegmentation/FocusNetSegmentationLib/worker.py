@@ -328,7 +328,8 @@ class QtProcess:
             (process.readAllStandardOutput, self.on_stdout),
             (process.readAllStandardError, self.on_stderr),
         ):
-            data = bytes(read().data())
+            data = read().data()  # bytes; where PythonQt has nothing to hand over, None
+            data = data.encode() if isinstance(data, str) else bytes(data or b"")
             if data and process is self._process:
                 tell(data)
 
