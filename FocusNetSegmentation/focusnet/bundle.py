@@ -19,11 +19,14 @@ from .errors import FocusNetError, ModelError
 from .organs import Organ, find_organ
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .nets.focusnet import FocusNet
 
 FORMAT_VERSION = 1
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
+AAE_WEIGHTS = "aae.safetensors"  # the shape autoencoder, where a bundle brings it: segmenting does not need it
 PICKLES = (
     ".pt",
     ".pth",
@@ -117,9 +120,17 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
 
 
 def save_bundle(
-    folder: Path, name: str, network: FocusNet, metadata: dict[str, Any], overwrite: bool = False
+    folder: Path,
+    name: str,
+    network: FocusNet,
+    metadata: dict[str, Any],
+    overwrite: bool = False,
+    autoencoder: dict[str, Tensor] | None = None,
 ) -> ModelBundle:
-    """Write a bundle (organ table entries and hashes are filled in) and return it, verified. ``metadata`` is merged into bundle.json."""
+    """Write a bundle (organ table entries and hashes are filled in) and return it, verified. ``metadata`` is merged into bundle.json.
+
+    ``autoencoder``: tensors of the ShapeAutoencoder that was trained with the network, stored beside it.
+    """
     from safetensors.torch import save_file
 
     if folder.exists() and not overwrite:
@@ -128,15 +139,17 @@ def save_bundle(
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     work.chmod(0o755)
     try:
-        save_file({k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}, work / WEIGHTS)
-        (work / WEIGHTS).chmod(0o644)  # safetensors makes files that only their owner can read
+        files = {WEIGHTS: network.state_dict(), **({AAE_WEIGHTS: autoencoder} if autoencoder is not None else {})}
+        for file, tensors in files.items():
+            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, work / file)
+            (work / file).chmod(0o644)  # safetensors makes files that only their owner can read
         manifest = {
             "format_version": FORMAT_VERSION,
             "name": name,
             **metadata,
             "organs": [_organ_entry(organ, network.config) for organ in network.config.organs],
             "network": network.config.to_json(),
-            "sha256": {WEIGHTS: sha256(work / WEIGHTS)},
+            "sha256": {file: sha256(work / file) for file in files},
         }
         (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         if folder.exists():

@@ -152,16 +152,21 @@ def _demo(commands: Commands) -> None:
 
 def _train(commands: Commands) -> None:
     parser = _command(commands, "train", "Train a model on your own cases and write it as a bundle.")
-    parser.add_argument("--dataset", type=Path, required=True, help="a folder in the OpenKBP layout (docs/training.md)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, logs and the bundle")
+    parser.add_argument("--dataset", type=Path, help="a folder in the OpenKBP layout (docs/training.md)")
+    parser.add_argument("--out", type=Path, help="folder for checkpoints, logs and the bundle")
     parser.add_argument("--preset", default="paper", help="paper or authors (default: paper)")
     parser.add_argument(
         "--config", type=Path, metavar="F.toml", help="settings on top of the preset (docs/training.md)"
     )
-    parser.add_argument(
-        "--stages", type=_names, default=["snet", "sol"], help="comma-separated stages (default: snet,sol)"
-    )
+    parser.add_argument("--stages", type=_names, help="comma-separated from snet, sol, aae, sos, joint (default: all)")
+    parser.add_argument("--small-organs", type=_names, help="comma-separated organs that SOL- and SOS-Net look for")
+    parser.add_argument("--width", type=float, help="factor on every channel count; 1 is the paper")
+    parser.add_argument("--steps", type=int, help="steps of every stage")
+    parser.add_argument("--precision", help="fp32, bf16 or auto (default: fp32)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+    parser.add_argument("--init", metavar="BUNDLE", help="start from this bundle's weights: fine-tune it on your cases")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
+    parser.add_argument("--status", type=Path, metavar="DIR", help="say how the run in DIR stands, and nothing else")
 
 
 def _evaluate(commands: Commands) -> None:

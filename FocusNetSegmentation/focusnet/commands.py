@@ -159,13 +159,34 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def train(options: argparse.Namespace) -> int:
+    if options.status is not None:
+        from .train.status import status_text
+
+        print(status_text(options.status))
+        return 0
+    if options.dataset is None or options.out is None:
+        raise InputError("focusnet train needs --dataset and --out (or --status DIR alone).")
     from .train.run import train_bundle
 
     bundle = train_bundle(
-        options.dataset, options.out, options.preset, options.config, tuple(options.stages), resume=options.resume
+        options.dataset,
+        options.out,
+        options.preset,
+        options.config,
+        options.stages,
+        resume=options.resume,
+        network=_given(options, "width", "small_organs"),
+        settings=_given(options, "steps", "precision"),
+        device=options.device,
+        init=options.init,
     )
     print(f"Wrote the bundle {bundle.folder}. Try it: focusnet segment SCAN -o OUT.seg.nrrd --model {bundle.folder}")
     return 0
+
+
+def _given(options: argparse.Namespace, *names: str) -> dict[str, object]:
+    """Only what the command line names: the rest is left to the configuration file."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
 def evaluate(options: argparse.Namespace) -> int:

@@ -60,6 +60,7 @@ crop_size_yx = [32, 32]
 chunk_slices = 16
 stride = 16
 roi_size_zyx = [8, 16, 16]
+aae_width = 0.0625
 
 [settings]
 steps = 6

@@ -185,10 +185,10 @@ def test_training_ends_in_a_bundle_that_says_where_it_came_from(
     assert bundle.small_organs == ("Brainstem",)
     training = bundle.manifest["training"]
     assert training["cases"] == {"train": 3, "val": 2}
-    assert set(training["stages"]) == {"snet", "sol"}
+    assert list(training["stages"]) == ["snet", "sol", "aae", "sos", "joint"]
     assert bundle.manifest["volume_statistics"]["Parotid_L"]["n"] == 2
     network = bundle.build()
-    best, _ = load_checkpoint(tmp_path / "run" / "snet.best.safetensors")
+    best, _ = load_checkpoint(tmp_path / "run" / "joint.best.safetensors")
     assert torch.equal(network.snet.head.weight, best["model.snet.head.weight"])
     with pytest.raises(DatasetError, match="holds a run already"):
         train_bundle(dataset, tmp_path / "run", config_file=config_file)

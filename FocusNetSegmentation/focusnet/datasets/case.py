@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+from scipy import ndimage
 
 from ..volume import Geometry
 
@@ -25,6 +27,11 @@ class Case:
     contoured: frozenset[str]
     center_mm_xyz: tuple[float, float, float]
     centroids_mm_xyz: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+
+    @cached_property
+    def boxes_zyx(self) -> dict[int, tuple[slice, slice, slice]]:
+        """The box of voxels around each label value that occurs."""
+        return {value: box for value, box in enumerate(ndimage.find_objects(self.labels), start=1) if box is not None}
 
 
 def organ_centroids_mm(

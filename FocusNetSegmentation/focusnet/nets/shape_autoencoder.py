@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import NetworkConfig
+from ..errors import DatasetError
 
 LATENT = 512
 
@@ -22,6 +23,8 @@ class ShapeAutoencoder(nn.Module):
         def width(count: int) -> int:
             return max(4, round(count * config.aae_width))
 
+        if any(n % 8 for n in config.roi_size_zyx):
+            raise DatasetError(f"roi_size_zyx is {config.roi_size_zyx}; the shape autoencoder needs multiples of 8.")
         self.output = config.aae_output
         self.bottom_zyx = tuple(n // 8 for n in config.roi_size_zyx)
         voxels = self.bottom_zyx[0] * self.bottom_zyx[1] * self.bottom_zyx[2]

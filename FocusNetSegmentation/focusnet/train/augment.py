@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from ..config import NetworkConfig
 from ..datasets.case import Case
 from ..preprocess import AIR_HU, normalise
+from ..roi import Roi
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,14 @@ NO_AUGMENTATION = Augmentation(0.0, 0.0, (1.0, 1.0))
 @dataclass(frozen=True)
 class Sample:
     """A training crop. ``ct`` (1, D, H, W) float32, ``labels`` (D, H, W) long, ``known`` bool (C + 1,),
-    ``centers_zyx``: small organ -> its centre in the crop's voxels (may lie outside). ``memo``: what one turn leaves for the next
-    within a step."""
+    ``centers_zyx``: small organ -> its centre in the crop's voxels (may lie outside). ``rois``: of the small organs that lie
+    whole in the crop, where a stage asked for them. ``memo``: what one turn leaves for the next within a step."""
 
     ct: Tensor
     labels: Tensor
     known: Tensor
     centers_zyx: dict[str, tuple[float, float, float]]
+    rois: dict[str, Roi] = field(default_factory=dict)
     memo: dict[str, Any] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Sample:
@@ -62,13 +64,26 @@ def draw_sample(
     in the scan: organs that a few slices hold would otherwise be rare.
     """
     shape = (slices or config.chunk_slices, *config.crop_size_yx)
-    linear_xyz, mirrored = _random_linear(augmentation, rng)
+    linear_xyz, mirrored = random_linear(augmentation, rng)
     center = np.array(case.center_mm_xyz)
     center[2] = _random_z_mm(case, config, shape[0], rng)
     shift = rng.uniform(-1, 1, 3) * augmentation.shift_mm
     shift[2] = 0.0  # the random choice of slices is the shift along z
-    to_case = _crop_to_case(case, config, shape, linear_xyz, center + shift)
-    ct, labels = _interpolate(case, to_case, shape, len(config.organs))
+    to_case = crop_to_case(case, config, shape, linear_xyz, center + shift)
+    return sample_at(case, config, augmentation, rng, shape, to_case, mirrored)
+
+
+def sample_at(
+    case: Case,
+    config: NetworkConfig,
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+    shape: tuple[int, int, int],
+    to_case: np.ndarray,
+    mirrored: bool,
+) -> Sample:
+    """The crop that ``to_case`` (4x4, crop voxels to case voxels) describes."""
+    ct, labels = interpolate(case, to_case, shape, len(config.organs))
     if augmentation.noise_hu > 0:
         ct = ct + rng.normal(0.0, rng.uniform(0, augmentation.noise_hu), ct.shape).astype(np.float32)
     if mirrored:
@@ -103,7 +118,7 @@ def swap_sides(labels: np.ndarray, organs: tuple[str, ...]) -> np.ndarray:
     return table[labels]
 
 
-def _random_linear(augmentation: Augmentation, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+def random_linear(augmentation: Augmentation, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
     """3x3 map from crop millimetres to patient millimetres (x, y, z): rotations, scale, perhaps a reflection of x."""
     angles = np.deg2rad(rng.uniform(-1, 1, 3) * augmentation.rotation_degrees)
     matrix = np.eye(3)
@@ -137,7 +152,7 @@ def _random_z_mm(case: Case, config: NetworkConfig, slices: int, rng: np.random.
     return float(np.clip(wanted, low, high)) if low <= high else (first + last) / 2
 
 
-def _crop_to_case(
+def crop_to_case(
     case: Case,
     config: NetworkConfig,
     shape_zyx: tuple[int, int, int],
@@ -155,7 +170,7 @@ def _crop_to_case(
     return reverse @ combined @ reverse
 
 
-def _interpolate(
+def interpolate(
     case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int], organ_count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """CT linearly with air outside; each label linearly as a mask, the strongest wins. One pass for all channels."""

@@ -4,7 +4,6 @@ same steps as one that was never stopped."""
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +17,14 @@ from ..errors import DatasetError
 from .augment import Augmentation
 from .average import Average
 from .checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
-from .journal import Journal, Log
+from .journal import Journal, Log, to_stderr
 from .losses import class_weights
 from .order import case_index, rate_factor, step_generator
 from .settings import Settings
-from .stages import Stage, StageContext, Turn, set_trained
+from .stage import Stage, StageContext, Turn, set_trained
 from .statistics import mean_class_voxels
 
 Validate = Callable[[Any], dict[str, float]]  # takes the model in eval mode; returns at least "score"; higher is better
-
-
-def to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 @dataclass
@@ -125,7 +120,8 @@ class Trainer:
             for name, sample in samples:
                 loss = self._loss(turn, sample)
                 self._check(loss, turn, name)
-                (loss / len(samples)).backward()
+                if loss.requires_grad:  # not where a crop holds nothing that the turn could learn from
+                    (loss / len(samples)).backward()
             if self.settings.grad_clip > 0:
                 nn.utils.clip_grad_norm_(parameters, self.settings.grad_clip)
             optimizer.step()
@@ -177,7 +173,9 @@ class Trainer:
 
     def _restore(self) -> None:
         tensors, state = load_checkpoint(self.last)
-        self.model.load_state_dict(_only(tensors, "model."))
+        parts = tuple(f"{part}." for part in self.stage.trained)  # the others are as they came
+        model = {k: v for k, v in _only(tensors, "model.").items() if k.startswith(parts)}
+        self.model.load_state_dict(model, strict=False)
         for _, optimizer in self.turns:
             restore_optimizer(optimizer, self.model, tensors)
         self.average.load(_only(tensors, "average."))

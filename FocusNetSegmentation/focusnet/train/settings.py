@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 from ..errors import DatasetError
@@ -26,11 +25,14 @@ class Settings:
     aae_mode: str = "adversarial"  # "frozen": Table 6 "w/ origin AE"; "none": no shape constraint
     shape_lambda: float = 5.0  # eq. 7's lambda_1
     shape_parts: tuple[float, float, float] = (1.0, 0.2, 0.2)  # of L_shape: latent code and two decoder features
+    # eq. 5 as it stands can be raised without end by scaling the latent code, which L_rec does not see; true: distances are taken
+    # relative to the true shape's own size in each layer, which scaling cannot change. false is the paper
+    shape_relative: bool = False
     adversarial_lambda: float = 0.001  # eq. 8's lambda_2
     reconstruction_dice: float = 0.0  # weight of a Dice term beside eq. 4's L2; 0 is the paper
     roi_jitter_zyx: tuple[float, float, float] = (1.0, 4.0, 4.0)  # voxels, either way, about the true centre; see docs
     # arithmetic
-    precision: str = "fp32"  # or "bf16"
+    precision: str = "fp32"  # or "bf16"; "auto": bf16 where the device multiplies it itself
     batch: int = 1  # items a step takes at once; more than 1 only where a stage can join them (shapes)
     accumulate: int = 1  # gradients of this many batches are averaged before a step
     crop_slices: int = 0  # 0: config.chunk_slices
@@ -47,14 +49,13 @@ class Settings:
             value = getattr(self, item.name)
             if isinstance(value, list):
                 object.__setattr__(self, item.name, tuple(value))
-        positive: Callable[[float], bool] = lambda value: value >= 1  # noqa: E731
         checks = (
             ("schedule", self.schedule in ("constant", "cosine"), "constant or cosine"),
             ("aae_mode", self.aae_mode in AAE_MODES, ", ".join(AAE_MODES)),
-            ("precision", self.precision in ("fp32", "bf16"), "fp32 or bf16"),
+            ("precision", self.precision in ("fp32", "bf16", "auto"), "fp32, bf16 or auto"),
             ("shape_parts", len(self.shape_parts) == 3, "three weights: code, first and second decoder feature"),
             ("roi_jitter_zyx", len(self.roi_jitter_zyx) == 3, "three numbers of voxels: z, y, x"),
-            *((name, positive(getattr(self, name)), "at least 1") for name in COUNTS),
+            *((name, getattr(self, name) >= 1, "at least 1") for name in COUNTS),
         )
         for name, fits, expected in checks:
             if not fits:

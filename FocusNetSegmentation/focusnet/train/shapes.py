@@ -18,7 +18,7 @@ from ..config import NetworkConfig
 from ..errors import DatasetError
 from ..nets.shape_autoencoder import ShapeAutoencoder
 from .losses import binary_dice_loss
-from .stages import Stage, StageContext, Turn
+from .stage import Stage, StageContext, Turn
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ def reconstruction_error(reconstruction: Tensor, masks: Tensor) -> Tensor:
 
 def reconstruction_loss(model: Any, sample: ShapeSample, context: StageContext) -> Tensor:
     """Pre-training on true shapes: eq. 4's first term; a Dice term beside it where ``reconstruction_dice`` is set."""
+    if not len(sample.masks):
+        return torch.zeros((), device=sample.masks.device)
     reconstruction, _, _ = model.aae(sample.masks)
     loss = reconstruction_error(reconstruction, sample.masks)
     weight = context.settings.reconstruction_dice

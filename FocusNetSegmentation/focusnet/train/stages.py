@@ -1,82 +1,20 @@
-"""The stages of training as data: what a step sees, which parts move in which turn, on which loss. ``loop`` runs any of them."""
+"""The five stages of the paper (section 4.2) as data, in their order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..config import NetworkConfig
-from ..datasets.case import Case
 from ..nets.solnet import gaussian_heatmap
-from .augment import Augmentation, Sample, draw_sample
+from .adversarial import AAE_TURN_AGAINST_G, shape_constrained_loss, sos_loss
+from .augment import Sample
 from .losses import heatmap_loss, segmentation_loss
-from .settings import Settings
-
-
-@dataclass(frozen=True)
-class StageContext:
-    """What drawing a sample and a loss may need beside the model."""
-
-    config: NetworkConfig
-    settings: Settings
-    augmentation: Augmentation
-    alpha: Tensor  # (C + 1,), eq. 1; ones where the stage asks for no class weights
-
-
-Draw = Callable[[Any, StageContext, np.random.Generator], Any]  # one item of the training set -> a sample
-Loss = Callable[[Any, Any, StageContext], Tensor]  # model, sample -> a scalar
-
-
-def always(_: Settings) -> bool:
-    return True
-
-
-@dataclass(frozen=True)
-class Turn:
-    """One optimizer's turn within a step: ``trained`` are the parts of the model (its children's names) whose weights move; the
-    others are frozen, batch statistics included."""
-
-    name: str
-    trained: tuple[str, ...]
-    loss: Loss
-    active: Callable[[Settings], bool] = always
-
-
-def any_case(case: Any, config: NetworkConfig) -> bool:
-    return True
-
-
-def has_small_organ(case: Case, config: NetworkConfig) -> bool:
-    return bool(set(case.centroids_mm_xyz) & set(config.small_organs))
-
-
-def draw_crop(case: Case, context: StageContext, rng: np.random.Generator) -> Sample:
-    """A crop anywhere in the case: a net that never saw the chest finds a larynx there."""
-    return draw_sample(case, context.config, context.augmentation, rng, context.settings.crop_slices or None)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """``turns`` follow each other in every step (a G turn, then a D turn). ``usable``: which items of the training set are of use.
-    ``join``: several samples to one, where ``settings.batch`` may be more than 1."""
-
-    name: str
-    turns: tuple[Turn, ...]
-    draw: Draw = draw_crop
-    usable: Callable[[Any, NetworkConfig], bool] = any_case
-    class_weights: bool = False  # the loss wants eq. 1's alpha
-    join: Callable[[Sequence[Any]], Any] | None = None
-    validates: str = "dice"  # what model selection looks at: a key of ``validation``
-    needs: tuple[str, ...] = field(default=())  # stages that must have run before
-
-    @property
-    def trained(self) -> tuple[str, ...]:
-        return tuple(name for turn in self.turns for name in turn.trained)
+from .shapes import AAE_TURN
+from .small import draw_case_shapes, draw_whole
+from .stage import Stage, StageContext, Turn, has_small_organ
 
 
 def snet_loss(model: Any, sample: Sample, context: StageContext) -> Tensor:
@@ -116,25 +54,51 @@ def heatmaps_against(predicted: Tensor, sample: Sample, config: NetworkConfig) -
     return heatmap_loss(predicted, wanted, known)
 
 
-SNET = Stage("snet", (Turn("S-Net", ("snet",), snet_loss),), class_weights=True)
-SOL = Stage(
-    "sol",
-    (Turn("SOL-Net", ("solnet",), sol_loss),),
-    usable=has_small_organ,
-    validates="localization",
-    needs=("snet",),
-)
-STAGES = {stage.name: stage for stage in (SNET, SOL)}
+def joint_loss(model: Any, sample: Sample, context: StageContext) -> Tensor:
+    """All of the network at once: eq. 3 on S-Net, SOL-Net's L2 and eq. 7 on the SOS-Nets, each with weight 1."""
+    settings = context.settings
+    features, scores = model.snet(sample.ct[None])
+    large = segmentation_loss(
+        scores,
+        sample.labels[None],
+        sample.known[None],
+        context.alpha,
+        settings.gamma,
+        settings.dice_weight,
+        settings.focal_weight,
+    )
+    located = heatmaps_against(model.solnet(features), sample, context.config)
+    return large + located + shape_constrained_loss(model, features, sample, context)
 
 
-def set_trained(model: nn.Module, trained: tuple[str, ...]) -> list[nn.Parameter]:
-    """Freeze all but the named parts; frozen parts run with their stored batch statistics."""
-    parameters: list[nn.Parameter] = []
-    for name, part in model.named_children():
-        active = name in trained
-        part.train(active)
-        for parameter in part.parameters():
-            parameter.requires_grad_(active)
-        if active:
-            parameters.extend(part.parameters())
-    return parameters
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("snet", (Turn("S-Net", ("snet",), snet_loss),), class_weights=True),
+        Stage(
+            "sol",
+            (Turn("SOL-Net", ("solnet",), sol_loss),),
+            usable=has_small_organ,
+            validates="localization",
+            needs=("snet",),
+        ),
+        Stage("aae", (AAE_TURN,), draw=draw_case_shapes, usable=has_small_organ, validates="reconstruction"),
+        Stage(
+            "sos",
+            (Turn("SOS-Net", ("sosnets",), sos_loss), AAE_TURN_AGAINST_G),
+            draw=draw_whole,
+            usable=has_small_organ,
+            validates="small",
+            needs=("snet", "sol", "aae"),
+        ),
+        Stage(
+            "joint",
+            (Turn("FocusNet", ("snet", "solnet", "sosnets"), joint_loss), AAE_TURN_AGAINST_G),
+            draw=draw_whole,
+            usable=has_small_organ,
+            class_weights=True,
+            validates="all",
+            needs=("snet", "sol", "aae", "sos"),
+        ),
+    )
+}

@@ -1,24 +1,36 @@
-"""Scores on the validation split during training: Dice on the network's grid and localization error. Final figures come from
-``focusnet evaluate`` on the scans' own grids."""
+"""Scores on the validation split during training, on the network's grid. Final figures come from ``focusnet evaluate`` on the
+scans' own grids."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..config import NetworkConfig
 from ..datasets.case import Case
+from ..engine import ChunkOutput
 from ..nets.focusnet import FocusNet
 from ..nets.solnet import heatmap_peak
+from ..overlay import SmallOrgan, overlay
 from ..preprocess import AIR_HU, network_grid, normalise, resample_ct, resample_labels
-from ..stream import chunk_starts
+from ..stream import Localizer, chunk_starts, stream_slabs
 from ..volume import Geometry
+from .augment import NO_AUGMENTATION
+from .settings import Settings
+from .shapes import Shape, ShapeValidator
+from .small import draw_case_shapes
+from .stage import StageContext
 
 
 class Validator:
-    """Holds the validation cases on the network's grid. Call it with a model in eval mode."""
+    """Holds the validation cases on the network's grid. Call it with a model in eval mode.
+
+    ``of``: "dice" (S-Net alone, every organ), "localization" (SOL-Net's error), "small" (the small organs as SOS-Net draws them at
+    the heat map's maximum) or "all" (every organ, SOS-Net's laid over S-Net's).
+    """
 
     def __init__(self, cases: Sequence[Case], config: NetworkConfig, precision: str, of: str = "dice") -> None:
         self.config, self.precision, self.of = config, precision, of
@@ -30,24 +42,56 @@ class Validator:
 
     @torch.no_grad()
     def __call__(self, model: FocusNet) -> dict[str, float]:
-        return self._dice(model) if self.of == "dice" else self._localization(model)
+        if self.of == "localization":
+            return self._localization(model)
+        predict = {"dice": self._with_snet, "small": self._with_sosnets, "all": self._with_sosnets}[self.of]
+        return self._dice(model, predict, self.config.small_organs if self.of == "small" else self.config.organs)
 
-    def _dice(self, model: FocusNet) -> dict[str, float]:
-        scores: dict[str, list[float]] = {organ: [] for organ in self.config.organs}
+    def _dice(
+        self, model: FocusNet, predict: Callable[[FocusNet, np.ndarray], np.ndarray], organs: Sequence[str]
+    ) -> dict[str, float]:
+        """Mean Dice of ``organs`` over the cases where each was contoured; the score is the mean over organs."""
+        scores: dict[str, list[float]] = {organ: [] for organ in organs}
         for case, ct, labels, _ in self.items:
-            predicted = np.zeros(labels.shape, np.uint8)
-            for start, chunk in self._chunks(ct, model):
-                with self._autocast(chunk):
-                    _, out = model.snet(chunk)
-                part = out[0].argmax(dim=0).cpu().numpy().astype(np.uint8)
-                predicted[start : start + self.config.chunk_slices] = part[: labels.shape[0] - start]
-            for value, organ in enumerate(self.config.organs, start=1):
+            predicted = predict(model, ct)
+            for organ in organs:
+                value = self.config.organs.index(organ) + 1
                 truth = labels == value
                 if organ in case.contoured and truth.any():
                     found = predicted == value
                     scores[organ].append(2 * float((truth & found).sum()) / float(truth.sum() + found.sum()))
         means = {organ: float(np.mean(values)) for organ, values in scores.items() if values}
-        return {"score": float(np.mean(list(means.values()))), **means}
+        return {"score": float(np.mean(list(means.values()))) if means else 0.0, **means}
+
+    def _with_snet(self, model: FocusNet, ct: np.ndarray) -> np.ndarray:
+        predicted = np.zeros(ct.shape, np.uint8)
+        for start, chunk in self._chunks(ct, model):
+            with self._autocast(chunk):
+                _, out = model.snet(chunk)
+            part = out[0].argmax(dim=0).cpu().numpy().astype(np.uint8)
+            predicted[start : start + self.config.chunk_slices] = part[: ct.shape[0] - start]
+        return predicted
+
+    def _with_sosnets(self, model: FocusNet, ct: np.ndarray) -> np.ndarray:
+        """As a scan is segmented, but every small organ is drawn however low the heat map's maximum: a young net is sure of none."""
+        engine = _LiveEngine(model, self.precision)
+        localizer = Localizer(self.config, (ct.shape[0], ct.shape[1], ct.shape[2]))
+        small = np.array([self.config.organs.index(o) + 1 for o in self.config.small_organs])
+        labels = np.zeros(ct.shape, np.uint8)
+        for slab in stream_slabs(ct, engine, self.config, self.config.chunk_slices):
+            probabilities = slab.output.probabilities
+            probabilities[0] += probabilities[small].sum(axis=0)
+            probabilities[small] = 0.0
+            labels[slab.start : slab.start + probabilities.shape[1]] = probabilities.argmax(axis=0)
+            localizer.add(slab)
+        overlays = []
+        for organ, place in localizer.found.items():
+            if place.roi is None or place.features is None:
+                continue
+            probability = engine.small_organ(organ, place.features, place.roi.crop(torch.from_numpy(ct)[None, None]))
+            valid = tuple(slice(0, s.stop - s.start) for s in place.roi.inside)
+            overlays.append(SmallOrgan(self.config.organs.index(organ) + 1, place.roi.inside, probability[valid]))
+        return overlay(labels, overlays)
 
     def _localization(self, model: FocusNet) -> dict[str, float]:
         """Mean distance (mm) from the heat-map maximum to the organ's centre; the score is its negative."""
@@ -67,7 +111,7 @@ class Validator:
                     found = grid.index_to_mm(np.array(best[organ][1]))
                     errors[organ].append(float(np.linalg.norm(found - np.array(point))))
         means = {f"{organ}_mm": float(np.mean(values)) for organ, values in errors.items() if values}
-        return {"score": -float(np.mean(list(means.values()))), **means}
+        return {"score": -float(np.mean(list(means.values()))) if means else 0.0, **means}
 
     def _autocast(self, chunk: torch.Tensor) -> torch.autocast:
         return torch.autocast(chunk.device.type, torch.bfloat16, enabled=self.precision == "bf16")
@@ -83,3 +127,40 @@ class Validator:
                 part = np.concatenate([part, air])
             out.append((start, torch.from_numpy(part)[None, None].to(device)))
         return out
+
+
+class _LiveEngine:
+    """The network as it stands, under the interface that scans are streamed through."""
+
+    name = "training"
+
+    def __init__(self, model: FocusNet, precision: str) -> None:
+        self.model, self.bf16 = model, precision == "bf16"
+        self.device = next(model.parameters()).device
+
+    def run(self, ct: np.ndarray) -> ChunkOutput:
+        tensor = torch.from_numpy(np.ascontiguousarray(ct))[None, None].to(self.device)
+        assert self.model.solnet is not None
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            features, scores = self.model.snet(tensor)
+            heatmaps = self.model.solnet(features)[0].float().cpu().numpy()
+        return ChunkOutput(scores[0].float().softmax(dim=0).cpu().numpy(), heatmaps, features)
+
+    def small_organ(self, organ: str, features: torch.Tensor, ct: torch.Tensor) -> np.ndarray:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            scores, _ = self.model.sosnets[organ](features, ct.to(self.device))
+        return scores[0, 0].float().sigmoid().cpu().numpy()
+
+
+def make_validator(kind: str, cases: Sequence[Case], config: NetworkConfig, settings: Settings) -> Any:
+    """What scores a stage; ``kind`` is the stage's ``validates``."""
+    cases = cases[: settings.validate_cases] if settings.validate_cases else cases
+    if kind != "reconstruction":
+        return Validator(cases, config, settings.precision, kind)
+    still = StageContext(config, Settings(roi_jitter_zyx=(0.0, 0.0, 0.0)), NO_AUGMENTATION, torch.ones(1))
+    shapes = []
+    for case in cases:
+        sample = draw_case_shapes(case, still, np.random.default_rng(0))
+        for organ, mask in zip(sample.organs, sample.masks, strict=True):
+            shapes.append(Shape(case.name, organ, mask[0].numpy()))
+    return ShapeValidator(shapes, config)

@@ -1,0 +1,105 @@
+"""Small organs under the shape constraint: SOS-Nets (G) and the shape autoencoder (D) in turns (section 3.3, eq. 4 to 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .augment import Sample
+from .losses import EPSILON, binary_dice_loss, binary_focal_loss
+from .settings import Settings
+from .shapes import reconstruction_error
+from .stage import StageContext, Turn
+
+
+def adversarial(settings: Settings) -> bool:
+    return settings.aae_mode == "adversarial"
+
+
+def shape_loss(
+    true: tuple[Tensor, Sequence[Tensor]],
+    predicted: tuple[Tensor, Sequence[Tensor]],
+    parts: Sequence[float],
+    relative: bool = False,
+) -> Tensor:
+    """Eq. 5: distance of true and predicted shapes, (latent code, decoder features) each, as mean squared differences.
+
+    ``parts`` weighs code and features: (1, 0.2, 0.2), which eq. 7's lambda of 5 makes 5, 1 and 1. ``relative``: each distance
+    divided by the mean square of what the true shape gives (see ``Settings.shape_relative``).
+    """
+    pairs = zip((true[0], *true[1]), (predicted[0], *predicted[1]), strict=True)
+    total = torch.zeros((), device=true[0].device)
+    for weight, (a, b) in zip(parts, pairs, strict=True):
+        distance = ((a.float() - b.float()) ** 2).mean()
+        if relative:
+            distance = distance / (a.float() ** 2).mean().clamp(min=EPSILON)
+        total = total + weight * distance
+    return total
+
+
+def organ_loss(probability: Tensor, truth: Tensor, settings: Settings) -> Tensor:
+    """Eq. 3 for organs in their ROIs: (N, 1, d, h, w) each. No alpha: the ROI has made the classes comparable."""
+    focal = binary_focal_loss(probability, truth, 0.5, settings.gamma)
+    return settings.focal_weight * focal + settings.dice_weight * binary_dice_loss(probability, truth)
+
+
+def small_masks(model: Any, features: Tensor, sample: Sample) -> tuple[Tensor, Tensor]:
+    """SOS-Nets' probabilities and the true masks of the organs that lie whole in the sample, (N, 1, d, h, w) each."""
+    found, truth = [], []
+    ct = sample.ct[None]
+    for organ, roi in sample.rois.items():
+        scores, _ = model.sosnets[organ](roi.crop(features), roi.crop(ct))
+        found.append(scores.float().sigmoid())
+        value = model.config.organs.index(organ) + 1
+        truth.append(roi.crop((sample.labels == value)[None, None].float()))
+    return torch.cat(found), torch.cat(truth)
+
+
+def shape_constrained_loss(model: Any, features: Tensor, sample: Sample, context: StageContext) -> Tensor:
+    """Eq. 7: L_seg + lambda_1 L_shape, the autoencoder fixed. What was predicted is left in the sample for the autoencoder's turn."""
+    settings = context.settings
+    if not sample.rois:  # nothing small in reach
+        return torch.zeros((), device=features.device)
+    found, truth = small_masks(model, features, sample)
+    loss = organ_loss(found, truth, settings)
+    if settings.aae_mode != "none":
+        with torch.no_grad():
+            _, code, levels = model.aae(truth)
+        _, found_code, found_levels = model.aae(found)
+        distance = shape_loss((code, levels), (found_code, found_levels), settings.shape_parts, settings.shape_relative)
+        loss = loss + settings.shape_lambda * distance
+        sample.memo["masks"] = (found.detach(), truth)
+    return loss
+
+
+def sos_loss(model: Any, sample: Sample, context: StageContext) -> Tensor:
+    """Eq. 7 with S-Net fixed."""
+    with torch.no_grad():
+        features = model.snet.features(sample.ct[None])
+    return shape_constrained_loss(model, features, sample, context)
+
+
+def aae_loss(model: Any, sample: Sample, context: StageContext) -> Tensor:
+    """Eq. 8 as a minimum: L_rec - lambda_2 L_shape, on the shapes of the turn before, G fixed.
+
+    True and predicted shapes go through the autoencoder as one batch: its batch statistics must not tell them apart.
+    """
+    if "masks" not in sample.memo:
+        return torch.zeros((), device=sample.ct.device)
+    found, truth = sample.memo["masks"]
+    count = len(truth)
+    rebuilt, code, levels = model.aae(torch.cat([truth, found]))
+    rec = reconstruction_error(rebuilt[:count], truth) + reconstruction_error(rebuilt[count:], found)  # eq. 4
+    distance = shape_loss(
+        (code[:count], [level[:count] for level in levels]),
+        (code[count:], [level[count:] for level in levels]),
+        context.settings.shape_parts,
+        context.settings.shape_relative,
+    )
+    return rec - context.settings.adversarial_lambda * distance
+
+
+AAE_TURN_AGAINST_G = Turn("AAE", ("aae",), aae_loss, active=adversarial)

@@ -1,0 +1,18 @@
+"""What is trained: FocusNet and, beside it, the shape autoencoder that judges it. Only FocusNet ships."""
+
+from __future__ import annotations
+
+from ..config import NetworkConfig
+from ..nets.focusnet import FocusNet
+from ..nets.shape_autoencoder import ShapeAutoencoder
+
+AAE_PREFIX = "aae."
+
+
+class TrainingNet(FocusNet):
+    """FocusNet with the autoencoder ``aae`` (None where a run has no use for it). FocusNet's own weights are drawn first, so that a
+    seed gives the same start with and without."""
+
+    def __init__(self, config: NetworkConfig, with_aae: bool) -> None:
+        super().__init__(config)
+        self.aae = ShapeAutoencoder(config) if with_aae else None

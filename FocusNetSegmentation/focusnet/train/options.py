@@ -1,0 +1,90 @@
+"""The configuration of a run: a TOML file on top of a preset, and the command line on top of both. Unknown keys are refused."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..config import NetworkConfig
+from ..datasets.case import Case
+from ..errors import DatasetError
+from ..organs import find_organ
+from .augment import Augmentation
+from .settings import Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+TABLES = ("network", "settings", "augmentation", "model", "stages", "run")
+STAGE_ORDER = ("snet", "sol", "aae", "sos", "joint")
+# Where a data set has none of the paper's small organs, these low-contrast ones are looked for by SOL- and SOS-Net
+OTHER_SMALL_ORGANS = ("Brainstem", "Larynx", "Esophagus")
+
+
+def read_options(path: Path | None) -> dict[str, dict[str, Any]]:
+    """Tables [network], [settings], [augmentation], [model], [run] and [stages.NAME] of a TOML file; unknown keys are refused."""
+    options: dict[str, dict[str, Any]] = {key: {} for key in TABLES}
+    if path is None:
+        return options
+    try:
+        read = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise DatasetError(f"{path} cannot be read: {problem.strerror}.") from problem
+    except tomllib.TOMLDecodeError as problem:
+        raise DatasetError(f"{path} is not valid TOML: {problem}.") from problem
+    unknown = set(read) - set(options)
+    if unknown:
+        raise DatasetError(f"{path} has the tables {', '.join(sorted(unknown))}; known are {', '.join(options)}.")
+    options.update(read)
+    _only_known(path, "network", options["network"], {f.name for f in fields(NetworkConfig)})
+    _only_known(path, "settings", options["settings"], {f.name for f in fields(Settings)})
+    _only_known(path, "augmentation", options["augmentation"], {f.name for f in fields(Augmentation)})
+    _only_known(path, "run", options["run"], {"stages"})
+    _only_known(path, "stages", options["stages"], set(STAGE_ORDER))
+    for name, table in options["stages"].items():
+        _only_known(path, f"stages.{name}", table, {f.name for f in fields(Settings)})
+    if "scale" in options["augmentation"]:
+        options["augmentation"]["scale"] = tuple(options["augmentation"]["scale"])
+    return options
+
+
+def _only_known(path: Path, table: str, values: dict[str, Any], known: set[str]) -> None:
+    unknown = set(values) - known
+    if unknown:
+        raise DatasetError(f"{path}: [{table}] has {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}.")
+
+
+def choose_stages(wanted: Sequence[str] | None, small_organs: Sequence[str], aae_mode: str) -> tuple[str, ...]:
+    """The stages of a run in their order: those that were asked for, else all that the configuration has a use for."""
+    unknown = [name for name in wanted or () if name not in STAGE_ORDER]
+    if unknown:
+        raise DatasetError(f"Stage {', '.join(unknown)} is unknown; choose from {', '.join(STAGE_ORDER)}.")
+    useful = [name for name in STAGE_ORDER if name == "snet" or small_organs]
+    if aae_mode == "none" and "aae" in useful:
+        useful.remove("aae")
+    chosen = tuple(name for name in useful if wanted is None or name in wanted)
+    if not chosen:
+        raise DatasetError(f"Nothing is left to train: {', '.join(wanted or ())} needs small_organs or an aae_mode.")
+    return chosen
+
+
+def stage_settings(options: dict[str, dict[str, Any]], stage: str, changes: dict[str, Any]) -> Settings:
+    """Settings of a stage: [settings], then [stages.NAME], then ``changes`` (the command line). Raises DatasetError."""
+    values = {**options["settings"], **options["stages"].get(stage, {}), **changes}
+    try:
+        return replace(Settings(), **values)
+    except TypeError as problem:
+        raise DatasetError(f"A setting of stage {stage} has a wrong kind of value: {problem}.") from problem
+
+
+def default_small_organs(organs: Sequence[str], cases: Sequence[Case]) -> tuple[str, ...]:
+    """The paper's small organs among ``organs``; where there are none, brainstem, larynx and oesophagus. Only what was contoured."""
+    present = {organ for case in cases for organ in case.centroids_mm_xyz}
+    known = [organ for organ in organs if organ in present]
+    small = tuple(organ for organ in known if (entry := find_organ(organ)) is not None and entry.small)
+    return small or tuple(organ for organ in known if organ in OTHER_SMALL_ORGANS)

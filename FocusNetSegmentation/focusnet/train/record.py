@@ -1,0 +1,100 @@
+"""What a run is made of, written beside its checkpoints: a resumed run must be the same run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..datasets.case import Case
+from ..errors import DatasetError, OutputError
+
+RECORD = "training.json"
+# may differ in a resumed run: they say how long and how often, not what a step does
+FREE = {"steps", "checkpoint_every", "validate_every", "validate_cases"}
+NOT_COMPARED = {"code", "started", "dataset", "device", "pid"}
+
+
+def read_record(out: Path) -> dict[str, Any]:
+    """``training.json`` of a run. Raises DatasetError where there is none or it is damaged."""
+    try:
+        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("not an object")
+    except OSError as problem:
+        raise DatasetError(f"{out} is no training run (it has no {RECORD}).") from problem
+    except ValueError as problem:
+        raise DatasetError(f"{out / RECORD} is damaged ({problem}); train into another folder.") from problem
+    return record
+
+
+def write_record(out: Path, record: dict[str, Any]) -> None:
+    partial = out / f"{RECORD}.partial"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, out / RECORD)
+    except OSError as problem:
+        raise OutputError(f"{out} cannot be written ({problem.strerror}); choose another --out.") from problem
+
+
+def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
+    """Compare with what the run in ``out`` was started with. Raises DatasetError that names the keys that differ.
+
+    Returns what a reader should know although the run may go on: another version of the code.
+    """
+    old = read_record(out)
+    before, now = dict(_flat(old)), dict(_flat(json.loads(json.dumps(new))))
+    different = []
+    for key in sorted({*before, *now}):
+        parts = key.split(".")
+        if parts[0] in NOT_COMPARED or parts[-1] in FREE or before.get(key) == now.get(key):
+            continue
+        if parts[0] == "settings" and (parts[1] not in old["settings"] or parts[1] not in new["settings"]):
+            continue  # a stage that was not part of the run before, or is not now
+        different.append(f"{key} was {before.get(key, 'absent')}, is {now.get(key, 'absent')}")
+    if different:
+        raise DatasetError(
+            f"{out} was started with other settings ({'; '.join(different)}); "
+            "resume with the same, or train into another folder. Only steps and the validation and checkpoint intervals may change."
+        )
+    if old.get("code") != new["code"]:
+        return [
+            f"{out} was started by focusnet {_short(old.get('code'))}, this is {_short(new['code'])}: "
+            "the next steps may differ from what that version would have done."
+        ]
+    return []
+
+
+def code_version(version: str) -> str:
+    """The version and a digest of everything that a training step runs through."""
+    package = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted([*package.glob("*.py"), *package.glob("nets/*.py"), *package.glob("train/*.py")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    return f"{version} ({digest.hexdigest()[:12]})"
+
+
+def data_digest(cases: Sequence[Case]) -> str:
+    """Changes when a training case is added, removed or redrawn."""
+    value = 0
+    for case in cases:
+        for part in (case.name.encode(), " ".join(sorted(case.contoured)).encode(), case.labels, case.hu):
+            value = zlib.crc32(part, value)  # type: ignore[arg-type]  # arrays are buffers
+    return f"{len(cases)} cases, {value:08x}"
+
+
+def _short(code: object) -> str:
+    return str(code) if code else "of an unknown version"
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, dict):
+            yield from _flat(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item

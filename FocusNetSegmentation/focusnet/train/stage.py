@@ -1,0 +1,89 @@
+"""What a stage of training is: what a step sees, which parts move in which turn, on which loss. ``loop`` runs any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from ..config import NetworkConfig
+from ..datasets.case import Case
+from .augment import Augmentation, Sample, draw_sample
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What drawing a sample and a loss may need beside the model."""
+
+    config: NetworkConfig
+    settings: Settings
+    augmentation: Augmentation
+    alpha: Tensor  # (C + 1,), eq. 1; ones where the stage asks for no class weights
+
+
+Draw = Callable[[Any, StageContext, np.random.Generator], Any]  # one item of the training set -> a sample
+Loss = Callable[[Any, Any, StageContext], Tensor]  # model, sample -> a scalar
+
+
+def always(_: Settings) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One optimizer's turn within a step: ``trained`` are the parts of the model (its children's names) whose weights move; the
+    others are frozen, batch statistics included."""
+
+    name: str
+    trained: tuple[str, ...]
+    loss: Loss
+    active: Callable[[Settings], bool] = always
+
+
+def any_case(case: Any, config: NetworkConfig) -> bool:
+    return True
+
+
+def has_small_organ(case: Case, config: NetworkConfig) -> bool:
+    return bool(set(case.centroids_mm_xyz) & set(config.small_organs))
+
+
+def draw_crop(case: Case, context: StageContext, rng: np.random.Generator) -> Sample:
+    """A crop anywhere in the case: a net that never saw the chest finds a larynx there."""
+    return draw_sample(case, context.config, context.augmentation, rng, context.settings.crop_slices or None)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """``turns`` follow each other in every step (a G turn, then a D turn). ``usable``: which items of the training set are of use.
+    ``join``: several samples to one, where ``settings.batch`` may be more than 1."""
+
+    name: str
+    turns: tuple[Turn, ...]
+    draw: Draw = draw_crop
+    usable: Callable[[Any, NetworkConfig], bool] = any_case
+    class_weights: bool = False  # the loss wants eq. 1's alpha
+    join: Callable[[Sequence[Any]], Any] | None = None
+    validates: str = "dice"  # what model selection looks at: a key of ``validation``
+    needs: tuple[str, ...] = field(default=())  # stages that must have run before
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        return tuple(name for turn in self.turns for name in turn.trained)
+
+
+def set_trained(model: nn.Module, trained: tuple[str, ...]) -> list[nn.Parameter]:
+    """Freeze all but the named parts; frozen parts run with their stored batch statistics."""
+    parameters: list[nn.Parameter] = []
+    for name, part in model.named_children():
+        active = name in trained
+        part.train(active)
+        for parameter in part.parameters():
+            parameter.requires_grad_(active)
+        if active:
+            parameters.extend(part.parameters())
+    return parameters

@@ -1,0 +1,107 @@
+"""Fine-tuning: a run that starts from a bundle's weights, organ by organ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..bundle import AAE_WEIGHTS, ModelBundle
+from ..config import NetworkConfig
+from ..errors import DatasetError, ModelError
+from .model import AAE_PREFIX, TrainingNet
+
+# what a bundle brings along; the organs are the data set's
+NOT_INHERITED = ("organs", "small_organs", "has_sos")
+
+
+def inherited_network(bundle: ModelBundle) -> dict[str, Any]:
+    """[network] of a run that starts from ``bundle``, before the configuration file."""
+    values = bundle.config.to_json()
+    return {key: value for key, value in values.items() if key not in NOT_INHERITED}
+
+
+def start_from(model: TrainingNet, bundle: ModelBundle) -> list[str]:
+    """Copy the bundle's weights into ``model``. Heads are copied organ by organ; what the bundle does not have stays as drawn.
+
+    Returns what stays new, in words. Raises ModelError where the networks differ in more than their organs.
+    """
+    old_config, config = bundle.config, model.config
+    tensors = dict(bundle.build().state_dict())
+    if model.aae is not None:
+        tensors |= {AAE_PREFIX + k: v for k, v in _autoencoder(bundle).items()}
+    new_parts: set[str] = set()
+    with torch.no_grad():
+        for key, target in model.state_dict().items():
+            source = tensors.get(key)
+            if key.startswith("snet.head."):
+                _copy_rows(target, tensors[key], ("", *config.organs), ("", *old_config.organs))
+            elif key.startswith("solnet.head.") and source is not None:
+                _copy_rows(target, source, config.small_organs, old_config.small_organs)
+            elif source is None:
+                new_parts.add(_part(key))
+            elif source.shape != target.shape:
+                raise ModelError(
+                    f"Bundle {bundle.name} does not fit this configuration: {key} is {tuple(source.shape)} there and "
+                    f"{tuple(target.shape)} here; leave width and network settings to the bundle."
+                )
+            else:
+                target.copy_(source)
+    return [*_new_organs(config, old_config), *(f"{part} is new" for part in sorted(new_parts))]
+
+
+def covered_stages(bundle: ModelBundle) -> set[str]:
+    """Stages that need not run again because the bundle brings their weights."""
+    stages = {"snet"}
+    if bundle.config.small_organs:
+        stages.add("sol")
+    if bundle.config.has_sos:
+        stages.add("sos")
+    if AAE_WEIGHTS in bundle.manifest["sha256"]:
+        stages.add("aae")
+    return stages
+
+
+def _copy_rows(target: Tensor, source: Tensor, names: tuple[str, ...], old_names: tuple[str, ...]) -> None:
+    """One output channel per organ: the same organ's row moves to its new place."""
+    if source.shape[1:] != target.shape[1:]:
+        raise ModelError("The bundle's width is another one; leave width to the bundle.")
+    for row, name in enumerate(names):
+        if name in old_names:
+            target[row].copy_(source[old_names.index(name)])
+
+
+def _new_organs(config: NetworkConfig, old: NetworkConfig) -> list[str]:
+    lines = []
+    unknown = [organ for organ in config.organs if organ not in old.organs]
+    if unknown:
+        lines.append(f"S-Net's outputs for {', '.join(unknown)} are new")
+    if old.small_organs:
+        unknown = [organ for organ in config.small_organs if organ not in old.small_organs]
+        if unknown:
+            lines.append(f"SOL-Net's outputs for {', '.join(unknown)} are new")
+    dropped = [organ for organ in old.organs if organ not in config.organs]
+    if dropped:
+        lines.append(f"{', '.join(dropped)} of the bundle are not in this data set and are dropped")
+    return lines
+
+
+def _part(key: str) -> str:
+    pieces = key.split(".")
+    if pieces[0] == "sosnets":
+        return f"the SOS-Net of {pieces[1]}"
+    return {"snet": "S-Net", "solnet": "SOL-Net", "aae": "the shape autoencoder"}[pieces[0]]
+
+
+def _autoencoder(bundle: ModelBundle) -> dict[str, Tensor]:
+    if AAE_WEIGHTS not in bundle.manifest["sha256"]:
+        return {}
+    path: Path = bundle.folder / AAE_WEIGHTS
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as problem:
+        raise DatasetError(f"{path} is not a readable safetensors file ({problem}).") from problem

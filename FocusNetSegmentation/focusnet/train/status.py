@@ -1,0 +1,47 @@
+"""How a run stands, from its files alone: another computer that sees the folder can ask."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+
+from .record import read_record
+
+
+def status_text(out: Path, now: float | None = None) -> str:
+    """One line per stage: done, going on (with the time left at the last pace) or waiting. Raises DatasetError for another folder."""
+    record = read_record(out)
+    lines = [f"{out}: preset {record['preset']}, {record['data'].split(',')[0]}, started {record['started']}"]
+    newest = 0.0
+    for stage, settings in record["settings"].items():
+        rows, scores = _last_row(out / f"{stage}.csv"), _last_row(out / f"{stage}.validation.csv")
+        steps = settings["steps"]
+        if not rows:
+            lines.append(f"  {stage:<6} waiting, {steps} steps")
+            continue
+        newest = max(newest, (out / f"{stage}.csv").stat().st_mtime)
+        step, left = int(rows["step"]), (steps - int(rows["step"])) * float(rows["seconds_per_step"])
+        state = "done   " if step >= steps else f"{100 * step // steps:3d} %  "
+        text = f"  {stage:<6} {state} step {step} of {steps}, loss {float(rows['loss']):.4f}"
+        if step < steps:
+            text += f", {rows['seconds_per_step']} s/step, {left / 60:.0f} min left in this stage"
+        if scores:
+            text += f", validation score {float(scores['score']):.4f} at step {scores['step']}"
+        lines.append(text)
+    if (out / "bundle" / "bundle.json").is_file():
+        lines.append(f"  bundle {out / 'bundle'}")
+    if newest:
+        ago = (time.time() if now is None else now) - newest
+        lines.append(f"  last written {ago / 60:.0f} min ago" if ago >= 120 else f"  last written {ago:.0f} s ago")
+    return "\n".join(lines)
+
+
+def _last_row(path: Path) -> dict[str, str]:
+    """The last whole row of a CSV file; empty where there is none yet."""
+    try:
+        with path.open(newline="", encoding="utf-8") as handle:
+            rows = [row for row in csv.DictReader(handle) if None not in row.values()]
+    except OSError:
+        return {}
+    return rows[-1] if rows else {}
