@@ -49,6 +49,8 @@ __all__ = [
 
 SURFACE = "Closed surface"
 FROZEN_ROLE = "FocusNet.ModelResult"  # node reference: from a segmentation to the frozen copy
+GHOST_ROLE, DISTANCE_ROLE, SEED_ROLE = "FocusNet.Ghost", "FocusNet.Distance", "FocusNet.Seed"  # to what a review shows
+OWNED_ROLES = (FROZEN_ROLE, GHOST_ROLE, DISTANCE_ROLE, SEED_ROLE)  # also an attribute of the nodes themselves
 ORGAN_TAG, RUN_TAG, RESULT_TAG = (
     "FocusNet.Organ",
     "FocusNet.Run",
@@ -209,16 +211,23 @@ def provenance_of(segmentation_node: Any) -> dict[str, str]:
 
 
 def remove_orphans(scene: Any) -> int:
-    """Remove frozen copies whose segmentation was deleted. Returns how many."""
-    nodes = [
-        scene.GetNthNodeByClass(i, "vtkMRMLSegmentationNode")
-        for i in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))
+    """Remove frozen copies, ghosts and seeds whose segmentation was deleted. Returns how many."""
+    used = set()
+    for node in _nodes(scene, "vtkMRMLSegmentationNode"):
+        for role in OWNED_ROLES:
+            used |= {node.GetNthNodeReferenceID(role, i) for i in range(node.GetNumberOfNodeReferences(role))}
+    orphans = [
+        node
+        for node in _nodes(scene, "vtkMRMLDisplayableNode")
+        if any(node.GetAttribute(role) for role in OWNED_ROLES) and node.GetID() not in used
     ]
-    used = {node.GetNodeReferenceID(FROZEN_ROLE) for node in nodes}
-    orphans = [node for node in nodes if node.GetAttribute(FROZEN_ROLE) and node.GetID() not in used]
     for node in orphans:
         scene.RemoveNode(node)
     return len(orphans)
+
+
+def _nodes(scene: Any, kind: str) -> list[Any]:
+    return [scene.GetNthNodeByClass(i, kind) for i in range(scene.GetNumberOfNodesByClass(kind))]
 
 
 def _segmentation(

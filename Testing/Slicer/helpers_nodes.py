@@ -33,6 +33,7 @@ class World:
         self.scene = slicer.vtkMRMLScene()
         self.logic = slicer.vtkSlicerSegmentationsModuleLogic()
         self.logic.SetMRMLScene(self.scene)
+        self.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())  # the application's colour logic does that
 
     def volume(self, volume: Volume, name: str = "CT 1", kind: str = "vtkMRMLScalarVolumeNode") -> Any:
         node = self.scene.AddNewNodeByClass(kind, name)
@@ -98,6 +99,7 @@ def load_mrb(path: Path, folder: Path) -> Any:
     scene = slicer.vtkMRMLScene()
     logic = slicer.vtkSlicerSegmentationsModuleLogic()
     logic.SetMRMLScene(scene)
+    scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
     (mrml,) = folder.rglob("*.mrml")
     scene.SetURL(str(mrml))
     scene.SetRootDirectory(str(mrml.parent))

@@ -1,0 +1,235 @@
+"""The shape prior's ghost of an organ: the shape autoencoder's reconstruction, shown over the segment, and where the two disagree.
+
+A ghost is what the autoencoder makes of the segment after having seen healthy organs: a prior, not truth, and every name says so. Its masks
+are made by ``focusnet qa`` in a process of its own and come as a .seg.nrrd. Free of ``slicer.app``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+
+from focusnet.errors import InputError
+
+from .fingerprints import Fingerprint, Fingerprints
+from .labelmaps import LABELMAP, image_matrix, mask_on, oriented_image, voxels, whole_shift
+from .nodes import GHOST_ROLE, ORGAN_TAG, SURFACE, organ_segments
+from .review_tags import read_tag, tag_text
+from .volumes import LPS_RAS, to_vtk, transform_matrix
+
+NOT_TRUTH = "(shape prior, not truth)"
+MADE_FROM_TAG = "FocusNet.GhostOf"  # JSON: fingerprint of the segment that the ghost was made from
+COLOR = (1.0, 1.0, 1.0)  # no organ of the table is white
+OUTLINE_PIXELS = 2
+OPACITY_3D = 0.35
+
+
+def add_ghosts(scene: Any, segmentation_node: Any, path: Path | str) -> list[str]:
+    """Bring the ghosts of a .seg.nrrd (in the scan's own LPS space) into the scene, hidden, and return their organs.
+
+    Ghosts of the same organs are replaced, others kept. They follow the segmentation's transform. Raises InputError for a file that cannot be
+    read or that names no organ of the segmentation.
+    """
+    from focusnet.io.seg_nrrd import read_seg_nrrd  # not Slicer's reader: that one ends the program on a damaged file
+
+    ghosts = read_seg_nrrd(path)
+    segments = organ_segments(segmentation_node)
+    found = [r for r in ghosts.results if r.organ.name in segments]
+    if not found:
+        raise InputError(f"{path} has shape priors of none of {segmentation_node.GetName()}'s organs.")
+    node = ghost_node(segmentation_node) or _make_node(scene, segmentation_node)
+    node.SetAndObserveTransformNodeID(segmentation_node.GetTransformNodeID())
+    to_local = np.linalg.inv(transform_matrix(segmentation_node))
+    image = oriented_image(ghosts.labels, to_local @ LPS_RAS @ ghosts.geometry.affine_xyz)
+    marks = Fingerprints()
+    for result in found:
+        drawn = marks.of(segmentation_node.GetSegmentation().GetSegment(segments[result.organ.name]))
+        _put(node, result.organ.name, image, result.label, drawn)
+    return [r.organ.name for r in found]
+
+
+def ghost_node(segmentation_node: Any) -> Any:
+    """The node that holds the ghosts of a segmentation, None if there is none."""
+    return segmentation_node.GetNodeReference(GHOST_ROLE) if segmentation_node is not None else None
+
+
+def ghosts_of(segmentation_node: Any) -> dict[str, str]:
+    """Organ name to the ID of its ghost's segment in ``ghost_node``."""
+    node = ghost_node(segmentation_node)
+    return organ_segments(node) if node is not None else {}
+
+
+def is_outdated(segmentation_node: Any, organ: str) -> bool:
+    """Was the organ changed after its ghost was made? Then the ghost is of a shape that is gone."""
+    made_from = Fingerprint.from_json(read_tag(_ghost(segmentation_node, organ), MADE_FROM_TAG))
+    return not Fingerprints().of(_segment(segmentation_node, organ)).same_as(made_from)
+
+
+def show_ghost(segmentation_node: Any, organ: str | None) -> None:
+    """Show the ghost of one organ in 2D and 3D and hide all others; None hides them all. Raises InputError if there is none."""
+    node = ghost_node(segmentation_node)
+    if organ is None:
+        if node is not None:
+            node.GetDisplayNode().SetVisibility(False)
+        return
+    shown = _ghost_id(segmentation_node, organ)
+    display = node.GetDisplayNode()
+    node.CreateClosedSurfaceRepresentation()
+    for segment_id in organ_segments(node).values():
+        display.SetSegmentVisibility(segment_id, segment_id == shown)
+    display.SetVisibility(True)
+
+
+def use_shape(
+    segmentation_node: Any,
+    organ: str,
+    center_ras: tuple[float, float, float] | None = None,
+    radius_mm: float | None = None,
+    save_state: Callable[[], object] | None = None,
+) -> int:
+    """Give the segment its ghost's shape, as a whole or inside a sphere around ``center_ras`` (world space), and return how many voxels that
+    changed. ``save_state`` is called before anything is changed: the editor's undo.
+
+    Other segments keep their voxels. Raises InputError if there is no ghost, or for a sphere without a size.
+    """
+    segment, ghost_id = _segment(segmentation_node, organ), _ghost_id(segmentation_node, organ)
+    if center_ras is not None and not (radius_mm is not None and np.isfinite(radius_mm) and radius_mm > 0):
+        raise InputError(f"The brush has a radius of {radius_mm} mm; a number above 0 is expected.")
+    node = ghost_node(segmentation_node)
+    segment_id = _segment_id(segmentation_node, organ)
+    target = _grid_of_both(segment, node.GetSegmentation().GetSegment(ghost_id))
+    old, ghost = mask_on(target, segmentation_node, segment_id), mask_on(target, node, ghost_id)
+    new = ghost
+    if center_ras is not None:
+        center = np.linalg.inv(transform_matrix(segmentation_node)) @ [*center_ras, 1.0]
+        new = np.where(_ball(target, center[:3], float(radius_mm or 0)), ghost, old)
+    changed = int(np.count_nonzero(new != old))
+    if not changed:
+        return 0
+    if save_state is not None:
+        save_state()
+    image = oriented_image(new.astype(np.uint8), image_matrix(target))
+    image.SetExtent(target.GetExtent())
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    if not logic.SetBinaryLabelmapToSegment(image, segmentation_node, segment_id, logic.MODE_REPLACE):
+        raise InputError(f"The shape of {organ} could not be put into {segmentation_node.GetName()}.")
+    return changed
+
+
+def surface_of(segment: Any) -> Any:
+    """The closed surface (vtkPolyData, the node's own RAS) that Slicer makes of one segment, without touching its node."""
+    alone = slicer.vtkSegmentation()
+    alone.SetSourceRepresentationName(LABELMAP)
+    copy = slicer.vtkSegment()
+    copy.DeepCopy(segment)
+    copy.RemoveRepresentation(SURFACE)
+    alone.AddSegment(copy, "copy")
+    alone.CreateRepresentation(SURFACE)
+    return alone.GetSegment("copy").GetRepresentation(SURFACE)
+
+
+def ghost_segment(segmentation_node: Any, organ: str) -> Any:
+    """The ghost's segment. Raises InputError if there is none."""
+    return _ghost(segmentation_node, organ)
+
+
+def organ_segment(segmentation_node: Any, organ: str) -> Any:
+    """The organ's own segment. Raises InputError if there is none."""
+    return _segment(segmentation_node, organ)
+
+
+def _make_node(scene: Any, segmentation_node: Any) -> Any:
+    node = slicer.vtkMRMLSegmentationNode()
+    node.SetName(f"{segmentation_node.GetName()} {NOT_TRUTH}")
+    node.SetHideFromEditors(True)  # before it enters the scene: nobody picks a prior for an export by mistake
+    node.SetSelectable(False)
+    node.SetAttribute(GHOST_ROLE, "1")
+    scene.AddNode(node)
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetVisibility(False)
+    display.SetVisibility2DFill(False)
+    display.SetVisibility2DOutline(True)
+    display.SetSliceIntersectionThickness(OUTLINE_PIXELS)
+    display.SetOpacity3D(OPACITY_3D)
+    display.SetPreferredDisplayRepresentationName3D(SURFACE)
+    segmentation_node.SetNodeReferenceID(GHOST_ROLE, node.GetID())
+    return node
+
+
+def _put(node: Any, organ: str, image: Any, label: int, drawn: Fingerprint) -> None:
+    segmentation = node.GetSegmentation()
+    old = organ_segments(node).get(organ)
+    if old is not None:
+        segmentation.RemoveSegment(old)
+    segment = slicer.vtkSegment()
+    segment.SetName(f"{organ} {NOT_TRUTH}")
+    segment.SetColor(*COLOR)
+    segment.SetTag(ORGAN_TAG, organ)
+    segment.SetTag(MADE_FROM_TAG, tag_text(drawn.to_json()))
+    segment.SetLabelValue(label)
+    segment.AddRepresentation(LABELMAP, image)
+    segmentation.AddSegment(segment, organ)
+
+
+def _grid_of_both(segment: Any, ghost: Any) -> Any:
+    """An image without voxels on the segment's grid that holds both; the ghost's where the segment has no voxels."""
+    image, other = segment.GetRepresentation(LABELMAP), ghost.GetRepresentation(LABELMAP)
+    if not voxels(image).size:
+        image = other
+    matrix = image_matrix(image)
+    low, high = (np.array(image.GetExtent())[i::2] for i in (0, 1))
+    if voxels(other).size:
+        shift = whole_shift(matrix, image_matrix(other))
+        first, last = (np.array(other.GetExtent())[i::2] for i in (0, 1))
+        if shift is None:  # another grid: the box of its eight corners
+            to_index = np.linalg.inv(matrix) @ image_matrix(other)
+            corners = np.array(np.meshgrid(*zip(first - 0.5, last + 0.5, strict=True))).reshape(3, -1)
+            index = to_index[:3, :3] @ corners + to_index[:3, 3:]
+            first, last = np.floor(index.min(axis=1)).astype(int), np.ceil(index.max(axis=1)).astype(int)
+        else:
+            first, last = first + shift, last + shift
+        low, high = np.minimum(low, first), np.maximum(high, last)
+    target = slicer.vtkOrientedImageData()
+    target.SetExtent(*(int(v) for pair in zip(low, high, strict=True) for v in pair))
+    target.SetGeometryFromImageToWorldMatrix(to_vtk(matrix))
+    return target
+
+
+def _ball(image: Any, center_ras: np.ndarray, radius_mm: float) -> np.ndarray:
+    """bool (z, y, x): voxels whose centres lie within ``radius_mm`` of a point in the node's own RAS."""
+    matrix, extent = image_matrix(image), image.GetExtent()
+    x, y, z = (np.arange(extent[2 * i], extent[2 * i + 1] + 1) for i in range(3))
+    index = np.linalg.solve(matrix[:3, :3], center_ras - matrix[:3, 3])
+    squared = 0.0
+    for axis in range(3):  # of RAS
+        along = [matrix[axis, i] * (values - index[i]) for i, values in enumerate((x, y, z))]
+        offset = along[2][:, None, None] + along[1][None, :, None] + along[0][None, None, :]
+        squared = squared + offset**2
+    return np.asarray(squared <= radius_mm**2)
+
+
+def _segment_id(segmentation_node: Any, organ: str) -> str:
+    segment_id = organ_segments(segmentation_node).get(organ)
+    if segment_id is None:
+        raise InputError(f"{organ} is not in {segmentation_node.GetName()}.")
+    return segment_id
+
+
+def _segment(segmentation_node: Any, organ: str) -> Any:
+    return segmentation_node.GetSegmentation().GetSegment(_segment_id(segmentation_node, organ))
+
+
+def _ghost_id(segmentation_node: Any, organ: str) -> str:
+    found = ghosts_of(segmentation_node).get(organ)
+    if found is None:
+        raise InputError(f"There is no shape prior of {organ}; score the segmentation first.")
+    return found
+
+
+def _ghost(segmentation_node: Any, organ: str) -> Any:
+    return ghost_node(segmentation_node).GetSegmentation().GetSegment(_ghost_id(segmentation_node, organ))
