@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
@@ -67,22 +68,22 @@ def build_parser() -> argparse.ArgumentParser:
     _demo(commands)
     _train(commands)
     _evaluate(commands)
+    _export(commands)
     _models(commands)
     _phantom(commands)
     return parser
 
 
-def _command(commands: Commands, name: str, text: str) -> argparse.ArgumentParser:
+def _command(commands: Commands, name: str, text: str, module: str = "commands") -> argparse.ArgumentParser:
+    """A command that is the function ``name`` of ``module``."""
     parser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=lambda options: _run(name, options))
+    parser.set_defaults(run=lambda options: _run(module, name, options))
     return parser
 
 
-def _run(name: str, options: argparse.Namespace) -> int:
+def _run(module: str, name: str, options: argparse.Namespace) -> int:
     """Import what the command needs only now: ``focusnet --help`` must not wait for torch."""
-    from . import commands
-
-    status: int = getattr(commands, name)(options)
+    status: int = getattr(import_module(f".{module}", __package__), name)(options)
     return status
 
 
@@ -171,14 +172,60 @@ def _train(commands: Commands) -> None:
 
 def _evaluate(commands: Commands) -> None:
     parser = _command(
-        commands, "evaluate", "Compare contours with a reference: DSC, HD95, surface distance and DSC, volumes."
+        commands,
+        "evaluate",
+        "Compare contours with a reference: DSC, HD95, surface distance and DSC, volumes. With --audit: what a person edited.",
+        "commands_review",
     )
-    parser.add_argument("predicted", type=Path, help="a segmentation, or a folder of them")
-    parser.add_argument("reference", type=Path, help="the reference, or a folder with files of the same names")
-    parser.add_argument("-o", "--output", type=Path, metavar="T.csv", help="write the table")
+    parser.add_argument(
+        "predicted", type=Path, help="a segmentation, or a folder of them; with --audit the model's own copy"
+    )
+    parser.add_argument(
+        "reference",
+        type=Path,
+        help="the reference (.seg.nrrd, a label map, or an RTSTRUCT with --ct), or a folder with files of the same names; "
+        "with --audit the edited segmentation",
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="T.csv", help="write the table; --audit also as .json")
     parser.add_argument("--organs", type=_names, help="comma-separated organs (default: all)")
     parser.add_argument("--tolerance-mm", type=float, default=2.0, help="of the surface DSC (default: %(default)s)")
+    parser.add_argument("--ct", type=Path, help="the CT that an RTSTRUCT belongs to: its DICOM folder")
+    parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder that holds several")
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help="per organ what was edited: DSC, HD95, surface DSC, added path length, volume, voxels, active seconds",
+    )
+    parser.add_argument("--editor", default="", metavar="NAME", help="who edited, for the audit; stays in the file")
     parser.add_argument("--overwrite", action="store_true", help="replace a table that exists")
+
+
+def _export(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "export",
+        "Write a segmentation, corrected or not, in another format: RTSTRUCT, DICOM SEG, .seg.nrrd, NIfTI; "
+        "or an RTSTRUCT as one of these.",
+        "commands_review",
+    )
+    parser.add_argument("segmentation", type=Path, help=".seg.nrrd, a label map with its names, or an RTSTRUCT .dcm")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="OUT.seg.nrrd, OUT.nii.gz, or OUT.dcm with --dicom"
+    )
+    parser.add_argument("--dicom", choices=("rtstruct", "seg"), help="what kind of DICOM object an output .dcm is")
+    parser.add_argument("--ct", type=Path, help="the CT that was contoured: for DICOM the folder of its files")
+    parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder that holds several")
+    parser.add_argument(
+        "--model-copy",
+        type=Path,
+        metavar="FROZEN",
+        help="the model's own result: tells exactly which organs were edited",
+    )
+    parser.add_argument(
+        "--reviewer", default="", metavar="NAME", help="who approved (default: as the review in 3D Slicer noted it)"
+    )
+    parser.add_argument("--organs", type=_names, help="comma-separated organs (default: all)")
+    parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
 
 
 def _models(commands: Commands) -> None:

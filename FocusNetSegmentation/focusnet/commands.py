@@ -26,7 +26,7 @@ IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
 
 def segment(options: argparse.Namespace) -> int:
     """Everything that can be refused is refused before the networks run."""
-    _check_kind(options.output, options.dicom)
+    check_kind(options.output, options.dicom)
     _check_outputs(options.output, options.report, options.picture, options.overwrite)
     bundle = _check_engine(options)
     volume = _read(options.input, options)
@@ -189,21 +189,6 @@ def _given(options: argparse.Namespace, *names: str) -> dict[str, object]:
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
-def evaluate(options: argparse.Namespace) -> int:
-    from .evaluate import evaluate_files
-
-    text = evaluate_files(
-        options.predicted,
-        options.reference,
-        out=options.output,
-        organs=options.organs,
-        tolerance_mm=options.tolerance_mm,
-        overwrite=options.overwrite,
-    )
-    print(text)
-    return 0
-
-
 def models(options: argparse.Namespace) -> int:
     from . import model_text
 
@@ -278,7 +263,8 @@ def _run(volume: Volume, bundle: ModelBundle, options: argparse.Namespace) -> Se
         )
 
 
-def _check_kind(output: Path, dicom: str | None) -> None:
+def check_kind(output: Path, dicom: str | None) -> None:
+    """Refuse an output whose ending is unknown or does not fit ``dicom``. Raises InputError."""
     name = output.name.lower()
     if not name.endswith(SUFFIXES):
         raise InputError(f"Output {output.name} has no known ending; use one of {', '.join(SUFFIXES)}.")

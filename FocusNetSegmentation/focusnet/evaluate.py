@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from .errors import InputError
+from .grids import put_on_grid
 from .io.nifti_out import names_path, read_label_map
 from .io.output import atomic_path, check_output
 from .io.seg_nrrd import read_seg_nrrd
 from .metrics import dice, surface_distances, volume_ml
 from .organs import find_organ
 from .segmentation import Segmentation
+from .volume import Volume
 
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
 
@@ -85,25 +87,33 @@ def evaluate_files(
     organs: Sequence[str] | None = None,
     tolerance_mm: float = 2.0,
     overwrite: bool = False,
+    ct: Volume | None = None,
 ) -> str:
     """Compare two files, or every file of ``predicted`` with the one of the same name in ``reference``. Returns a table for a terminal.
 
-    With ``out`` every case's scores are written as CSV. Raises InputError, OutputError.
+    With ``out`` every case's scores are written as CSV. ``ct``: the scan that RTSTRUCTs belong to; both are compared on its grid.
+    Raises InputError, OutputError.
     """
     if not tolerance_mm > 0:
         raise InputError(f"The tolerance is {tolerance_mm} mm; a number above 0 is expected.")
     if out is not None:
         check_output(out, overwrite)
     rows: list[OrganScores] = []
-    for case, ours, theirs in _pairs(Path(predicted), Path(reference)):
-        rows.extend(evaluate(read_segmentation(ours), read_segmentation(theirs, organs), organs, tolerance_mm, case))
+    for case, ours, theirs in pairs(Path(predicted), Path(reference)):
+        found, truth = read_segmentation(ours, None, ct), read_segmentation(theirs, organs, ct)
+        if ct is not None:
+            (found, _), (truth, _) = (put_on_grid(s, ct.geometry, ct.source) for s in (found, truth))
+        rows.extend(evaluate(found, truth, organs, tolerance_mm, case))
     if out is not None:
         write_csv(rows, out)
     return text_table(rows, tolerance_mm)
 
 
-def read_segmentation(path: Path, organs: Sequence[str] | None = None) -> Segmentation:
-    """A ``.seg.nrrd``, or a label map with its names beside it. ``organs`` reads only these, past others that overlap."""
+def read_segmentation(path: Path, organs: Sequence[str] | None = None, ct: Volume | None = None) -> Segmentation:
+    """A ``.seg.nrrd``, a label map with its names beside it, or an RTSTRUCT on ``ct``. ``organs`` reads only these, past others that
+    overlap. Raises InputError."""
+    if path.name.lower().endswith(".dcm"):
+        return _read_structure_set(path, organs, ct)
     if path.name.lower().endswith(".seg.nrrd"):
         return read_seg_nrrd(path, organs)
     if not path.exists():
@@ -113,6 +123,16 @@ def read_segmentation(path: Path, organs: Sequence[str] | None = None) -> Segmen
     if path.name.lower().endswith(".nrrd") and not names_path(path).is_file():
         return read_seg_nrrd(path, organs)
     return read_label_map(path)
+
+
+def _read_structure_set(path: Path, organs: Sequence[str] | None, ct: Volume | None) -> Segmentation:
+    from .io.rtstruct_read import read_rtstruct
+
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; an RTSTRUCT file is expected.")
+    if ct is None:
+        raise InputError(f"{path} holds contours, not voxels; give the CT that they were drawn on with --ct.")
+    return read_rtstruct(path, ct, organs)
 
 
 def write_csv(rows: Sequence[OrganScores], path: Path) -> None:
@@ -184,7 +204,8 @@ def text_table(rows: Sequence[OrganScores], tolerance_mm: float) -> str:
     return "\n".join(lines)
 
 
-def _pairs(predicted: Path, reference: Path) -> list[tuple[str, Path, Path]]:
+def pairs(predicted: Path, reference: Path) -> list[tuple[str, Path, Path]]:
+    """(case, file, file) of two files, or of the files of two folders that have the same name. Raises InputError."""
     if predicted.is_dir() != reference.is_dir():
         raise InputError(f"{predicted} and {reference}: two files or two folders are expected, not one of each.")
     if not predicted.is_dir():

@@ -29,10 +29,12 @@ def write_dicom_seg(
     overwrite: bool = False,
     states: Mapping[str, str] | None = None,
     edited: Collection[str] | None = None,
+    by_hand: Collection[str] = (),
 ) -> list[str]:
     """Write a DICOM SEG; return the names of organs that were left out because they are empty.
 
-    ``states`` and ``edited`` as for an RTSTRUCT: organs that a person changed are SEMIAUTOMATIC, the others AUTOMATIC. Raises InputError
+    ``states``, ``edited`` and ``by_hand`` as for an RTSTRUCT: organs that a person changed are SEMIAUTOMATIC, those that no model drew
+    MANUAL, the others AUTOMATIC. Raises InputError
     for a CT that did not come from DICOM, whose UIDs are not whole, whose files are gone or whose grid is another, for an organ without a
     SNOMED code, and where highdicom is not installed; OutputError if the file read back by SimpleITK differs (it is kept as NAME.failed).
     """
@@ -44,15 +46,17 @@ def write_dicom_seg(
         )
     review = check_states(segmentation, states)
     changed = {name for name, state in review.items() if state != "draft"} if edited is None else set(edited)
+    made = {r.organ.name: "SEMIAUTOMATIC" if r.organ.name in changed else "AUTOMATIC" for r in drawn}
+    made.update(dict.fromkeys(by_hand, "MANUAL"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # highdicom comments on how the CT spells its patient's name
-        data = _segmentation_object(segmentation, volume, drawn, changed)
+        data = _segmentation_object(segmentation, volume, drawn, made)
     save_checked(Path(path), data.save_as, lambda partial: verify_dicom_seg(partial, segmentation, volume, drawn))
     return [r.organ.name for r in segmentation.results if r not in drawn]
 
 
 def _segmentation_object(
-    segmentation: Segmentation, volume: Volume, drawn: list[OrganResult], changed: set[str]
+    segmentation: Segmentation, volume: Volume, drawn: list[OrganResult], made: Mapping[str, str]
 ) -> Any:
     hd = _highdicom()
     algorithm = _algorithm(hd, segmentation)
@@ -66,7 +70,7 @@ def _segmentation_object(
             pixel_array=numbers[segmentation.labels],
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
-                _segment(hd, number, result, algorithm, result.organ.name in changed)
+                _segment(hd, number, result, algorithm, made[result.organ.name])
                 for number, result in enumerate(drawn, start=1)
             ],
             series_instance_uid=generate_uid(),
@@ -123,17 +127,16 @@ def _algorithm(hd: Any, segmentation: Segmentation) -> Any:
     )
 
 
-def _segment(hd: Any, number: int, result: OrganResult, algorithm: Any, changed: bool) -> Any:
+def _segment(hd: Any, number: int, result: OrganResult, algorithm: Any, made: str) -> Any:
     organ = result.organ
-    kinds = hd.seg.SegmentAlgorithmTypeValues
     scheme, code, meaning = ANATOMICAL_STRUCTURE
     description = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=organ.name,
         segmented_property_category=hd.sr.CodedConcept(code, scheme, meaning),
         segmented_property_type=hd.sr.CodedConcept(organ.snomed_code, "SCT", text(organ.snomed_meaning, 64)),
-        algorithm_type=kinds.SEMIAUTOMATIC if changed else kinds.AUTOMATIC,
-        algorithm_identification=algorithm,
+        algorithm_type=made,
+        algorithm_identification=None if made == "MANUAL" else algorithm,
         tracking_uid=generate_uid(),
         tracking_id=organ.name,
         display_color=hd.color.CIELabColor.from_rgb(*organ.color_rgb),

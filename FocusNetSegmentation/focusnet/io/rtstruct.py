@@ -37,11 +37,13 @@ def write_rtstruct(
     states: Mapping[str, str] | None = None,
     edited: Collection[str] | None = None,
     reviewer: str = "",
+    by_hand: Collection[str] = (),
 ) -> list[str]:
     """Write an RTSTRUCT; return the names of organs that were left out because they are empty.
 
     ``states``: organ name -> draft, edited or approved; with every organ approved the structure set is APPROVED, else ``approval`` holds.
     ``edited``: names of organs that a person changed: these are SEMIAUTOMATIC, the others AUTOMATIC; by default those not in state draft.
+    ``by_hand``: names of organs that no model drew: MANUAL.
     ``reviewer``: who approved. Raises InputError for a CT that did not come from DICOM, whose UIDs are not whole, or whose grid is another,
     and for an approval that the states contradict; OutputError if the file read back differs (it is kept as NAME.failed).
     """
@@ -54,7 +56,8 @@ def write_rtstruct(
     for number, result in enumerate(drawn, start=1):
         name = result.organ.name
         changed = review[name] != "draft" if edited is None else name in edited
-        data.StructureSetROISequence.append(_roi(number, result, segmentation, volume, changed, review[name]))
+        made = "MANUAL" if name in by_hand else "SEMIAUTOMATIC" if changed else "AUTOMATIC"
+        data.StructureSetROISequence.append(_roi(number, result, segmentation, volume, made, review[name]))
         data.ROIContourSequence.append(_contours(number, result, segmentation, volume, offsets_mm))
         data.RTROIObservationsSequence.append(_observation(number, result))
     save_checked(
@@ -131,15 +134,16 @@ def _image(uids: Mapping[str, Any], z: int) -> Dataset:
 
 
 def _roi(
-    number: int, result: OrganResult, segmentation: Segmentation, volume: Volume, changed: bool, state: str
+    number: int, result: OrganResult, segmentation: Segmentation, volume: Volume, made: str, state: str
 ) -> Dataset:
     roi = Dataset()
     roi.ROINumber, roi.ROIName = number, result.organ.name
     roi.ReferencedFrameOfReferenceUID = volume.dicom_uids["frame_of_reference"]
     # DICOM approves whole structure sets only; the state of each organ is kept in words
     roi.ROIDescription = text(f"{result.organ.title}. Review: {state}.", 1024)
-    roi.ROIGenerationAlgorithm = "SEMIAUTOMATIC" if changed else "AUTOMATIC"
-    roi.ROIGenerationDescription = text(f"FocusNetv2 {segmentation.provenance.get('model', '')}, research software", 64)
+    roi.ROIGenerationAlgorithm = made
+    model = f"FocusNetv2 {segmentation.provenance.get('model', '')}, research software"
+    roi.ROIGenerationDescription = "Drawn by a person" if made == "MANUAL" else text(model, 64)
     return roi
 
 

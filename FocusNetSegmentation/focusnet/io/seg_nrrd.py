@@ -152,7 +152,7 @@ def _named_segments(content: dict[str, Any], path: Path | str, organs: Sequence[
     """Those that were asked for, in the file's order. Stored values stay the labels where they can: in one layer, 1
     to 255."""
     wanted = None if organs is None else {(find_organ(name) or unknown_organ(name)).name for name in organs}
-    fields = [(_organ(entry), entry) for entry in content["segments"]]
+    fields = [(organ_of_segment(entry), entry) for entry in content["segments"]]
     chosen = [(organ, entry) for organ, entry in fields if wanted is None or organ.name in wanted]
     if not 0 < len(chosen) < 256:
         raise InputError(
@@ -173,7 +173,8 @@ def _named_segments(content: dict[str, Any], path: Path | str, organs: Sequence[
     return list(segments.values())
 
 
-def _organ(segment: dict[str, Any]) -> Organ:
+def organ_of_segment(segment: dict[str, Any]) -> Organ:
+    """Which organ a segment of a file is, by its name, or by its ID if it has none."""
     name = str(segment.get("name") or str(segment.get("id", "")).removeprefix(ID_PREFIX))
     known = find_organ(name)
     if known is not None:

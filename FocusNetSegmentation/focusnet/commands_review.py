@@ -1,0 +1,80 @@
+"""What the commands do that come after a segmentation: compare, audit, export."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .errors import InputError
+from .volume import Volume
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    ct = _ct(options)
+    if options.audit:
+        from .qa.audit_files import audit_files
+
+        if options.organs:
+            raise InputError("--organs does not go with --audit, which looks at every organ; leave it out.")
+        text, notes = audit_files(
+            options.predicted,
+            options.reference,
+            out=options.output,
+            tolerance_mm=options.tolerance_mm,
+            editor=options.editor,
+            ct=ct,
+            overwrite=options.overwrite,
+        )
+        _tell(notes)
+        print(text)
+        return 0
+    if options.editor:
+        raise InputError("--editor goes with --audit; leave it out.")
+    from .evaluate import evaluate_files
+
+    text = evaluate_files(
+        options.predicted,
+        options.reference,
+        out=options.output,
+        organs=options.organs,
+        tolerance_mm=options.tolerance_mm,
+        overwrite=options.overwrite,
+        ct=ct,
+    )
+    print(text)
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    from .commands import check_kind
+    from .export import export_file
+
+    check_kind(options.output, options.dicom)
+    notes = export_file(
+        options.segmentation,
+        options.ct,
+        options.output,
+        options.dicom,
+        series=options.series,
+        model_copy=options.model_copy,
+        reviewer=options.reviewer,
+        organs=options.organs,
+        overwrite=options.overwrite,
+    )
+    _tell(notes)
+    print(f"Wrote {options.output}. Research software, not a medical device: check every contour.")
+    return 0
+
+
+def _ct(options: argparse.Namespace) -> Volume | None:
+    if options.ct is None:
+        return None
+    from .export import read_ct
+
+    return read_ct(Path(options.ct), options.series)
+
+
+def _tell(notes: list[str]) -> None:
+    for note in notes:
+        print(f"focusnet: {note}", file=sys.stderr, flush=True)

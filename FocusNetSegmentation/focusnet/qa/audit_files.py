@@ -1,0 +1,111 @@
+"""The edit audit of files: a model's own results beside what a person made of them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..evaluate import pairs, read_segmentation
+from ..io.output import atomic_path, check_output, json_text
+from ..io.segment_tags import active_s, read_reviews, with_run
+from ..volume import Volume
+from .audit import FORMAT_VERSION, Audit, as_dict, audit, text_table
+
+SUFFIXES = (".json", ".csv")
+
+
+@dataclass(frozen=True)
+class FileAudit:
+    """``notes``: what a reader must know about the two files. ``states``: review states of the edited file, where it has them."""
+
+    case: str
+    audit: Audit
+    notes: tuple[str, ...] = ()
+    states: Mapping[str, str] | None = None
+
+
+def audit_files(
+    model: Path,
+    edited: Path,
+    out: Path | None = None,
+    tolerance_mm: float = 2.0,
+    editor: str = "",
+    ct: Volume | None = None,
+    overwrite: bool = False,
+) -> tuple[str, list[str]]:
+    """Audit two files, or every file of ``model`` with the one of the same name in ``edited``; return (text, notes) for a terminal.
+
+    Seconds of work and the editor's name come from the segments' tags where the panel kept them; ``editor`` goes first. ``out``: JSON or
+    CSV. Raises InputError, OutputError.
+    """
+    if out is not None:
+        check_output(out, overwrite, SUFFIXES)
+    found = [audit_file(case, ours, theirs, tolerance_mm, editor, ct) for case, ours, theirs in pairs(model, edited)]
+    if out is not None:
+        _write(found, out)
+    several = len(found) > 1
+    text = "\n\n".join((f"{f.case}\n" if several else "") + text_table(f.audit) for f in found)
+    return text, [f"{f.case}: {note}" if several else note for f in found for note in f.notes]
+
+
+def audit_file(
+    case: str, model: Path, edited: Path, tolerance_mm: float = 2.0, editor: str = "", ct: Volume | None = None
+) -> FileAudit:
+    """One case. Raises InputError, also where the two files are of different runs of a model and so no edit of each other."""
+    frozen = read_segmentation(model, None, ct)
+    frozen = with_run(frozen, read_reviews(model, frozen))
+    after = read_segmentation(edited, None, ct)
+    reviews = read_reviews(edited, after)
+    after = with_run(after, reviews)
+    known = {r.organ.name for s in (frozen, after) for r in s.results}
+    who = editor or ", ".join(dict.fromkeys(r.approved_by for r in reviews.values() if r.approved_by))
+    times = {name: seconds for name, seconds in active_s(reviews).items() if name in known}
+    states = {name: review.state for name, review in reviews.items()}
+    return FileAudit(case, audit(frozen, after, tolerance_mm, times, who), tuple(_notes(frozen, after)), states or None)
+
+
+def _notes(frozen: Any, edited: Any) -> list[str]:
+    before, after = frozen.provenance, edited.provenance
+    if after.get("model") and not before.get("model"):
+        return [
+            "The first file names no model and the second does: the model's copy comes first, the edited one second."
+        ]
+    keys = ("model", "model_version", "bundle_sha256")
+    told = [key for key in keys if before.get(key) and after.get(key)]
+    if any(str(before[key]) != str(after[key]) for key in told):
+        named = [f"{p.get('model')} {p.get('model_version') or ''}".strip() for p in (before, after)]
+        return [f"The copy is of model {named[0]}, the edited file of {named[1]}: differences are not edits alone."]
+    return []
+
+
+def _write(found: Sequence[FileAudit], out: Path) -> None:
+    if out.name.lower().endswith(".csv"):
+        rows = [{"case": f.case, **_head(f), **organ} for f in found for organ in as_dict(f.audit)["organs"]]
+        if not rows:
+            raise InputError("Neither file has an organ; there is nothing to audit.")
+        with atomic_path(out) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, list(rows[0]))
+            writer.writeheader()
+            writer.writerows({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()} for row in rows)
+        return
+    content: dict[str, Any] = case_dict(found[0])
+    if len(found) > 1:
+        content = {"format": FORMAT_VERSION, "cases": [case_dict(f) for f in found]}
+    with atomic_path(out) as partial:
+        partial.write_text(json_text(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _head(found: FileAudit) -> dict[str, Any]:
+    return {"model": found.audit.model, "editor": found.audit.editor, "tolerance_mm": found.audit.tolerance_mm}
+
+
+def case_dict(found: FileAudit) -> dict[str, Any]:
+    """One case as plain values: the audit, its notes, and the organs' review states."""
+    content = {**as_dict(found.audit), "case": found.case, "notes": list(found.notes)}
+    for organ in content["organs"]:
+        organ["state"] = (found.states or {}).get(organ["organ"])
+    return content
