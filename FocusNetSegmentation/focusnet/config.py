@@ -23,11 +23,30 @@ AUTHORS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
+class Arch:
+    """One of the systems that the paper compares. ``two_stage``: with SOL- and SOS-Net on top of S-Net. ``z_multiple`` and
+    ``in_plane_multiple``: what sizes must divide by, None where that follows from ``down_samplings``."""
+
+    two_stage: bool
+    in_plane_multiple: int | None = None
+    z_multiple: int | None = None
+
+
+ARCHS = {
+    "focusnetv2": Arch(two_stage=True),
+    "focusnetv1": Arch(two_stage=True),  # Gao et al. 2019: no shape autoencoder, each organ's ROI three times its size
+    "anatomynet": Arch(two_stage=False, in_plane_multiple=2, z_multiple=2),  # Zhu et al. 2019
+    "deeplabv3plus": Arch(two_stage=False, in_plane_multiple=16, z_multiple=4),  # Chen et al. 2018, in three dimensions
+}
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """Shape of the networks. ``organs`` are all classes in label order (1..C); ``small_organs`` those that SOL/SOS look for."""
 
     organs: tuple[str, ...]
     small_organs: tuple[str, ...] = ()
+    arch: str = "focusnetv2"  # a key of ARCHS; bundles from before there was a choice have no such entry
     # S-Net, Table 10
     width: float = 1.0  # factor on every channel count of S-, SOL- and SOS-Net; 1.0 is the paper
     stem_kernel_zyx: tuple[int, int, int] = (3, 3, 3)
@@ -44,6 +63,8 @@ class NetworkConfig:
     sos_arch: str = "two-block"  # or "encoder-decoder"
     sos_inputs: str = "features+ct"  # or "ct", "features" (Table 6 "no concat")
     roi_size_zyx: tuple[int, int, int] = (8, 64, 64)
+    # one for each of small_organs, instead of roi_size_zyx for all; training fills it in for focusnetv1
+    roi_sizes_zyx: tuple[tuple[int, int, int], ...] = ()
     # shape autoencoder, Table 9
     aae_output: str = "sigmoid"  # or "relu"
     aae_width: float = 1.0
@@ -64,11 +85,25 @@ class NetworkConfig:
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, list):
-                object.__setattr__(self, item.name, tuple(value))
+                inner = (tuple(v) if isinstance(v, list) else v for v in value)
+                object.__setattr__(self, item.name, tuple(inner))
         _require(len(self.organs) > 0, "organs", self.organs, "at least one organ")
         _require(len(set(self.organs)) == len(self.organs), "organs", self.organs, "each organ once")
         unknown = set(self.small_organs) - set(self.organs)
         _require(not unknown, "small_organs", sorted(unknown), "a part of organs")
+        _require(self.arch in ARCHS, "arch", self.arch, ", ".join(ARCHS))
+        _require(
+            ARCHS[self.arch].two_stage or not (self.small_organs or self.has_sos),
+            "small_organs",
+            self.small_organs,
+            f"none, because {self.arch} has no second stage for small organs",
+        )
+        _require(
+            len(self.roi_sizes_zyx) in (0, len(self.small_organs)),
+            "roi_sizes_zyx",
+            self.roi_sizes_zyx,
+            "one size for each small organ, or none",
+        )
         _require(self.down_samplings in (1, 2, 3, 4), "down_samplings", self.down_samplings, "1, 2, 3 or 4")
         _require(
             self.sos_arch in ("two-block", "encoder-decoder"), "sos_arch", self.sos_arch, "two-block or encoder-decoder"
@@ -96,12 +131,16 @@ class NetworkConfig:
     @property
     def in_plane_multiple(self) -> int:
         """In-plane sizes must divide by this to pass every down-sampling."""
-        return int(2**self.down_samplings)
+        return ARCHS[self.arch].in_plane_multiple or int(2**self.down_samplings)
 
     @property
     def z_multiple(self) -> int:
-        """Slice counts must divide by this: the first down-sampling leaves z alone."""
-        return int(2 ** (self.down_samplings - 1))
+        """Slice counts must divide by this: S-Net's first down-sampling leaves z alone."""
+        return ARCHS[self.arch].z_multiple or int(2 ** (self.down_samplings - 1))
+
+    def roi_size_of(self, organ: str) -> tuple[int, int, int]:
+        """ROI of a small organ, in network voxels (z, y, x)."""
+        return self.roi_sizes_zyx[self.small_organs.index(organ)] if self.roi_sizes_zyx else self.roi_size_zyx
 
     def channels(self, count: int) -> int:
         """A channel count of the paper, scaled by ``width`` to a multiple of four (squeeze-excitation divides by up to 4)."""

@@ -97,7 +97,7 @@ class Localizer:
 
     def __post_init__(self) -> None:
         for organ, center in self.seeds.items():
-            roi = roi_around(center, self.config.roi_size_zyx, self.shape_zyx)
+            roi = roi_around(center, self.config.roi_size_of(organ), self.shape_zyx)
             self.found[organ] = Found(peak_zyx=center, roi=roi, seeded=True)
 
     def add(self, slab: Slab) -> None:
@@ -120,12 +120,13 @@ class Localizer:
             peak = float(heatmaps[channel][z, y, x])
             if peak > place.peak:
                 center = (int(z) + slab.start, int(y), int(x))
-                roi = roi_around(center, self.config.roi_size_zyx, self.shape_zyx)
+                roi = roi_around(center, self.config.roi_size_of(organ), self.shape_zyx)
                 self.found[organ] = place = Found(peak, center, roi)
             self._complete(place)
         if features is not None:
             end = slab.start + features.shape[2]
-            first = max(self._pieces[0][0], end - self.config.roi_size_zyx[0])
+            deepest = max(self.config.roi_size_of(organ)[0] for organ in self.config.small_organs)
+            first = max(self._pieces[0][0], end - deepest)
             self._pieces = [(first, self._cut(slice(first, end)).clone())]
 
     def _complete(self, place: Found) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..config import NetworkConfig
 from ..roi import Roi, roi_around
-from .snet import SNet
+from .backbones import make_backbone
 from .solnet import SOLNet, heatmap_peak
 from .sosnet import SOSNet
 
@@ -25,13 +25,16 @@ class Prediction:
 
 
 class FocusNet(nn.Module):
-    """S-Net, SOL-Net and one SOS-Net per small organ. The pipeline runs the parts chunk by chunk; ``forward`` is one chunk."""
+    """S-Net, SOL-Net and one SOS-Net per small organ. The pipeline runs the parts chunk by chunk; ``forward`` is one chunk.
+
+    ``snet`` is the backbone that ``config.arch`` names; the systems with one stage have nothing on top of it.
+    """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        self.snet = SNet(config)
-        features = self.snet.feature_channels
+        self.snet = make_backbone(config)
+        features: int = self.snet.feature_channels
         self.solnet = SOLNet(config, features) if config.small_organs else None
         organs = config.small_organs if config.has_sos else ()
         self.sosnets = nn.ModuleDict({organ: SOSNet(config, features) for organ in organs})
@@ -47,6 +50,6 @@ class FocusNet(nn.Module):
     def find_rois(self, heatmaps: Tensor) -> dict[str, Roi]:
         shape = (heatmaps.shape[2], heatmaps.shape[3], heatmaps.shape[4])
         return {
-            organ: roi_around(heatmap_peak(heatmaps[0, i])[1], self.config.roi_size_zyx, shape)
+            organ: roi_around(heatmap_peak(heatmaps[0, i])[1], self.config.roi_size_of(organ), shape)
             for i, organ in enumerate(self.config.small_organs)
         }
