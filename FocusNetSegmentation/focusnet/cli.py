@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
+from .config import ARCHS
 from .errors import Cancelled, FocusNetError
 from .progress import json_line
 from .version import __version__
@@ -158,6 +159,9 @@ def _train(commands: Commands) -> None:
     parser.add_argument("--preset", default="paper", help="paper or authors (default: paper)")
     parser.add_argument(
         "--config", type=Path, metavar="F.toml", help="settings on top of the preset (docs/training.md)"
+    )
+    parser.add_argument(
+        "--arch", help=f"which system to train: {', '.join(ARCHS)} (default: focusnetv2; docs/systems.md)"
     )
     parser.add_argument("--stages", type=_names, help="comma-separated from snet, sol, aae, sos, joint (default: all)")
     parser.add_argument("--small-organs", type=_names, help="comma-separated organs that SOL- and SOS-Net look for")

@@ -175,7 +175,7 @@ def train(options: argparse.Namespace) -> int:
         options.config,
         options.stages,
         resume=options.resume,
-        network=_given(options, "width", "small_organs"),
+        network=_given(options, "arch", "width", "small_organs"),
         settings=_given(options, "steps", "precision"),
         device=options.device,
         init=options.init,

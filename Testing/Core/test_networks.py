@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from focusnet.config import NetworkConfig, preset
 from focusnet.errors import DatasetError
+from focusnet.nets.backbones import make_backbone
 from focusnet.nets.focusnet import FocusNet
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
 from focusnet.nets.snet import SNet
@@ -28,7 +29,7 @@ def millions(module: torch.nn.Module) -> float:
 
 def gigaflops(config: NetworkConfig) -> float:
     with torch.device("meta"):
-        network = SNet(config)
+        network = make_backbone(config)
         with FlopCounterMode(display=False) as counter:
             network(torch.zeros(1, 1, 40, 240, 240))
     return counter.get_total_flops() / 1e9

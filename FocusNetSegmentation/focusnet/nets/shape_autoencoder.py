@@ -23,6 +23,10 @@ class ShapeAutoencoder(nn.Module):
         def width(count: int) -> int:
             return max(4, round(count * config.aae_width))
 
+        if config.roi_sizes_zyx:
+            raise DatasetError(
+                "One shape autoencoder serves all small organs and needs one ROI size; leave roi_sizes_zyx out or set aae_mode to none."
+            )
         if any(n % 8 for n in config.roi_size_zyx):
             raise DatasetError(f"roi_size_zyx is {config.roi_size_zyx}; the shape autoencoder needs multiples of 8.")
         self.output = config.aae_output

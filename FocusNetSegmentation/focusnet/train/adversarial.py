@@ -46,8 +46,8 @@ def organ_loss(probability: Tensor, truth: Tensor, settings: Settings) -> Tensor
     return settings.focal_weight * focal + settings.dice_weight * binary_dice_loss(probability, truth)
 
 
-def small_masks(model: Any, features: Tensor, sample: Sample) -> tuple[Tensor, Tensor]:
-    """SOS-Nets' probabilities and the true masks of the organs that lie whole in the sample, (N, 1, d, h, w) each."""
+def small_masks(model: Any, features: Tensor, sample: Sample) -> tuple[list[Tensor], list[Tensor]]:
+    """SOS-Nets' probabilities and the true masks of the organs that lie whole in the sample, (1, 1, d, h, w) each."""
     found, truth = [], []
     ct = sample.ct[None]
     for organ, roi in sample.rois.items():
@@ -55,7 +55,7 @@ def small_masks(model: Any, features: Tensor, sample: Sample) -> tuple[Tensor, T
         found.append(scores.float().sigmoid())
         value = model.config.organs.index(organ) + 1
         truth.append(roi.crop((sample.labels == value)[None, None].float()))
-    return torch.cat(found), torch.cat(truth)
+    return found, truth
 
 
 def shape_constrained_loss(model: Any, features: Tensor, sample: Sample, context: StageContext) -> Tensor:
@@ -63,9 +63,12 @@ def shape_constrained_loss(model: Any, features: Tensor, sample: Sample, context
     settings = context.settings
     if not sample.rois:  # nothing small in reach
         return torch.zeros((), device=features.device)
-    found, truth = small_masks(model, features, sample)
-    loss = organ_loss(found, truth, settings)
+    masks, true_masks = small_masks(model, features, sample)
+    # organ by organ: FocusNetv1's ROIs are of different sizes
+    losses = [organ_loss(found, truth, settings) for found, truth in zip(masks, true_masks, strict=True)]
+    loss = torch.stack(losses).mean()
     if settings.aae_mode != "none":
+        found, truth = torch.cat(masks), torch.cat(true_masks)
         with torch.no_grad():
             _, code, levels = model.aae(truth)
         _, found_code, found_levels = model.aae(found)

@@ -20,6 +20,7 @@ from ..errors import DatasetError
 from ..nets.focusnet import FocusNet
 from ..organs import find_organ
 from ..version import __version__
+from .arch import apply_arch, with_own_rois
 from .augment import Augmentation
 from .checkpoint import load_checkpoint
 from .journal import Log, to_stderr
@@ -161,6 +162,7 @@ def make_plan(
             f"Configuration organs are {given['organs']}; the data set's labels are {organs}, in this order."
         )
     given["organs"] = organs
+    given, settings = apply_arch(given, options, settings, log)
     if "small_organs" in given:
         given["small_organs"] = tuple(_organ_name(name) for name in given["small_organs"])
     else:
@@ -176,7 +178,10 @@ def make_plan(
     names = choose_stages(wanted, config.small_organs, base.aae_mode)
     if {"aae", "sos", "joint"} & set(names):
         config = with_changes(config, has_sos=bool({"sos", "joint"} & set(names)))
-        config = _fit_roi(config, training, "roi_size_zyx" in given, log)
+        if config.arch == "focusnetv1":
+            config = config if config.roi_sizes_zyx else with_own_rois(config, training, log)
+        else:
+            config = _fit_roi(config, training, "roi_size_zyx" in given, log)
     chosen = {name: stage_settings(options, name, settings) for name in names}
     return Plan(preset_name, config, chosen, Augmentation(**options["augmentation"]), options["model"])
 

@@ -84,12 +84,12 @@ def _whole_z_mm(
     scale = float(np.abs(np.linalg.det(linear_xyz))) ** (1 / 3)  # of crop millimetres to patient millimetres
     margin = MARGIN_SLICES * spacing_z * scale
     half = slices / 2 * spacing_z * scale
-    half_roi = config.roi_size_zyx[0] / 2 * spacing_z * scale
     names = list(extents)
     low, high = np.inf, -np.inf
     for i in rng.permutation(len(names)):
         extent = extents[names[i]]
         z = extent.center_mm_xyz[2]
+        half_roi = config.roi_size_of(names[i])[0] / 2 * spacing_z * scale
         organ_low = min(low, max(extent.low_mm_xyz[2], z - half_roi))
         organ_high = max(high, min(extent.high_mm_xyz[2], z + half_roi))
         if low > high or organ_high - organ_low + 2 * margin <= 2 * half:
@@ -114,7 +114,6 @@ def _rois(
     """The ROI of each small organ that lies whole in the crop: around its true centre, moved by the jitter as far as the organ
     stays inside."""
     config = context.config
-    size = np.array(config.roi_size_zyx)
     inverse = np.linalg.inv(to_case)
     rois = {}
     for organ, extent in extents.items():
@@ -122,6 +121,7 @@ def _rois(
         name = mirrored_name(organ) if mirrored else organ
         if name not in config.small_organs:
             continue
+        size = np.array(config.roi_size_of(name))
         ends = np.meshgrid(*zip(extent.low_mm_xyz, extent.high_mm_xyz, strict=True), indexing="ij")
         points = np.vstack([extent.center_mm_xyz, np.stack(ends, axis=-1).reshape(8, 3)])
         index = case.geometry.mm_to_index(points)
@@ -132,7 +132,7 @@ def _rois(
             continue
         slack = np.maximum(size / 2 - np.maximum(center - low, high - center) - 1, 0)
         place = center + np.clip(jitter, -slack, slack)
-        rois[name] = roi_around((place[0], place[1], place[2]), config.roi_size_zyx, shape_zyx)
+        rois[name] = roi_around((place[0], place[1], place[2]), config.roi_size_of(name), shape_zyx)
     return rois
 
 

@@ -16,7 +16,7 @@ from ..errors import DatasetError, ModelError
 from .model import AAE_PREFIX, TrainingNet
 
 # what a bundle brings along; the organs are the data set's
-NOT_INHERITED = ("organs", "small_organs", "has_sos")
+NOT_INHERITED = ("organs", "small_organs", "has_sos", "roi_sizes_zyx")
 
 
 def inherited_network(bundle: ModelBundle) -> dict[str, Any]:
