@@ -21,7 +21,7 @@ from focusnet.train.augment import NO_AUGMENTATION, Augmentation, Sample
 from focusnet.train.loop import train_stage
 from focusnet.train.model import TrainingNet
 from focusnet.train.options import read_options
-from focusnet.train.run import Plan, make_plan
+from focusnet.train.plan import Plan, make_plan
 from focusnet.train.settings import Settings
 from focusnet.train.small import draw_case_shapes, draw_whole, fitting_roi
 from focusnet.train.stage import StageContext, set_trained

@@ -1,20 +1,29 @@
-"""What a run says about itself: one line a checkpoint, and CSV files beside the checkpoints."""
+"""What a run says about itself: a live line on a terminal, one line a checkpoint elsewhere, CSV files and, where it is
+installed, TensorBoard's."""
 
 from __future__ import annotations
 
 import csv
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from ..errors import OutputError
 
 Log = Callable[[str], None]
 
 
 def to_stderr(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def silent(_: str) -> None:
+    """For the processes of a team that do not speak."""
 
 
 class Journal:
@@ -24,9 +33,32 @@ class Journal:
         self.out, self.stage, self.turns, self.steps, self.log = out, stage, turns, steps, log
         self.recent: dict[str, list[float]] = {name: [] for name in turns}
         self.started, self.first = time.monotonic(), first_step
+        for path in (self._csv, self._validation_csv):
+            forget_after(path, first_step)
+        self._board = tensorboard_writer(out / "tensorboard" / stage, first_step)
+        self._bar: Any = None
+        if log is to_stderr and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=steps, initial=first_step, desc=stage, unit="step", file=sys.stderr)
+            self.log = lambda line: self._bar.write(line, file=sys.stderr)
+
+    @property
+    def _csv(self) -> Path:
+        return self.out / f"{self.stage}.csv"
+
+    @property
+    def _validation_csv(self) -> Path:
+        return self.out / f"{self.stage}.validation.csv"
 
     def add(self, turn: str, loss: float) -> None:
         self.recent[turn].append(loss)
+
+    def tick(self) -> None:
+        """A step is done: move the live line on."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"loss {self.recent[self.turns[0]][-1]:.4f}", refresh=False)
+            self._bar.update(1)
 
     def report(self, step: int) -> None:
         """One row of STAGE.csv and one line: mean losses since the last report, seconds per step, minutes left."""
@@ -34,7 +66,8 @@ class Journal:
         pace = (time.monotonic() - self.started) / max(1, step - self.first)
         others = {f"loss_{name}": round(mean, 5) for name, mean in zip(self.turns[1:], means[1:], strict=True)}
         row = {"step": step, "loss": round(means[0], 5), "seconds_per_step": round(pace, 4), **others}
-        append_csv(self.out / f"{self.stage}.csv", row)
+        append_csv(self._csv, row)
+        self._to_board(step, {f"loss/{n}": m for n, m in zip(self.turns, means, strict=True)})
         left = pace * (self.steps - step) / 60
         more = "".join(f", {name} loss {mean:.4f}" for name, mean in zip(self.turns[1:], means[1:], strict=True))
         self.log(
@@ -44,14 +77,68 @@ class Journal:
             values.clear()
 
     def validated(self, step: int, scores: dict[str, float]) -> None:
-        append_csv(self.out / f"{self.stage}.validation.csv", {"step": step, **scores})
+        append_csv(self._validation_csv, {"step": step, **scores})
+        self._to_board(step, {f"validation/{name}": value for name, value in scores.items()})
         self.log(f"{self.stage} step {step}: " + " ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if self._board is not None:
+            self._board.close()
+
+    def _to_board(self, step: int, values: dict[str, float]) -> None:
+        if self._board is None:
+            return
+        try:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+            self._board.flush()
+        except OSError as problem:
+            raise _unwritable(self.out, problem) from problem
 
 
 def append_csv(path: Path, row: dict[str, float]) -> None:
+    """Add a row; the first one brings the header. Raises OutputError."""
     new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    try:
+        with path.open("a", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+    except OSError as problem:
+        raise _unwritable(path, problem) from problem
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop rows of steps that will be taken again, and what a killed process left of a row."""
+    if not path.is_file():
+        return
+    header, *rows = path.read_text(encoding="utf-8").splitlines() or [""]
+    columns = header.count(",")
+    kept = [r for r in rows if r.count(",") == columns and r.split(",")[0].isdigit() and int(r.split(",")[0]) <= step]
+    if not kept:
+        path.unlink()
+    elif len(kept) < len(rows):
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+
+
+def tensorboard_writer(folder: Path, first_step: int) -> Any:
+    """TensorBoard's writer, or None where it is not installed (extra ``train``). What is there after ``first_step`` is hidden."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    try:
+        return SummaryWriter(str(folder), purge_step=first_step + 1)
+    except OSError as problem:
+        raise _unwritable(folder, problem) from problem
+
+
+def _unwritable(path: Path, problem: OSError) -> OutputError:
+    return OutputError(
+        f"{path} cannot be written ({problem.strerror or problem}); the last good checkpoint is kept. Free some space and resume."
+    )

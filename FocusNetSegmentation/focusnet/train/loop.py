@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from .checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, s
 from .journal import Journal, Log, to_stderr
 from .losses import class_weights
 from .order import case_index, rate_factor, step_generator
+from .parallel import Team, TurnRunner
 from .settings import Settings
 from .stage import Stage, StageContext, Turn, set_trained
 from .statistics import mean_class_voxels
 
+ALONE = Team()
 Validate = Callable[[Any], dict[str, float]]  # takes the model in eval mode; returns at least "score"; higher is better
 
 
@@ -46,14 +49,20 @@ def train_stage(
     validate: Validate,
     resume: bool = False,
     log: Log = to_stderr,
+    team: Team = ALONE,
 ) -> Path:
     """Train one stage to ``settings.steps`` and return the checkpoint with the best validation score.
 
     ``items`` are whatever ``stage.draw`` takes: cases, shapes. ``model`` is any module whose children bear the names in the
     stage's turns. Writes ``<stage>.last.safetensors`` (to resume), ``<stage>.best.safetensors`` and ``<stage>.csv`` in ``out``.
-    Raises DatasetError if there is nothing to train on or the loss stops being a number.
+    Raises DatasetError if there is nothing to train on or the loss stops being a number, OutputError if the disk is full.
     """
-    return Trainer(model, stage, items, config, settings, augmentation, out, validate, resume, log).run()
+    trainer = Trainer(model, stage, items, config, settings, augmentation, out, validate, resume, log, team)
+    try:
+        return trainer.run()
+    finally:
+        if trainer.journal is not None:
+            trainer.journal.close()
 
 
 class Trainer:
@@ -71,9 +80,10 @@ class Trainer:
         validate: Validate,
         resume: bool,
         log: Log,
+        team: Team,
     ) -> None:
         self.model, self.stage, self.settings, self.config = model, stage, settings, config
-        self.validate, self.out = validate, out
+        self.validate, self.team = validate, team
         self.items = usable_items(stage, items, config, settings)
         weights = torch.ones(len(config.organs) + 1)
         if stage.class_weights:
@@ -82,18 +92,19 @@ class Trainer:
         self.context = StageContext(config, settings, augmentation, weights.to(self.device))
         out.mkdir(parents=True, exist_ok=True)
         self.last, self.best = out / f"{stage.name}.last.safetensors", out / f"{stage.name}.best.safetensors"
-        self.turns = [
-            (turn, torch.optim.Adam(set_trained(model, turn.trained), lr=settings.learning_rate))
-            for turn in stage.turns
-            if turn.active(settings)
-        ]
+        self.turns = []
+        for turn in stage.turns:
+            if turn.active(settings):
+                optimizer = torch.optim.Adam(set_trained(model, turn.trained), lr=settings.learning_rate)
+                self.turns.append((turn, optimizer, TurnRunner(model, turn, self.context, team)))
         self.average = Average(model, stage.trained, settings.ema_decay)
         self.state = Run()
         if resume and self.last.is_file():
             self._restore()
-            log(f"{stage.name}: resumed at step {self.state.step}")
-        names = tuple(turn.name for turn, _ in self.turns)
-        self.journal = Journal(out, stage.name, names, self.state.step, settings.steps, log)
+            if team.first:
+                log(f"{stage.name}: resumed at step {self.state.step}")
+        names = tuple(turn.name for turn, _, _ in self.turns)
+        self.journal = Journal(out, stage.name, names, self.state.step, settings.steps, log) if team.first else None
 
     def run(self) -> Path:
         state, settings = self.state, self.settings
@@ -101,27 +112,33 @@ class Trainer:
             self._step()
             state.step += 1
             self.average.update(state.step)
+            if self.journal is None:
+                continue
+            self.journal.tick()
             if state.step % settings.validate_every == 0 or state.step == settings.steps:
-                self._validate()
+                self._validate(self.journal)
             if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
                 self._save()
                 self.journal.report(state.step)
+        self.team.wait()
         return self.best
 
     def _step(self) -> None:
-        """Every turn once, on the same samples."""
-        first = self.state.step * self.settings.accumulate
-        samples = [self._draw(first + i) for i in range(self.settings.accumulate)]
-        for turn, optimizer in self.turns:
+        """Every turn once, on the same samples. In a team each process takes every ``team.size``-th sample."""
+        count = self.settings.accumulate
+        first = self.state.step * count * self.team.size + self.team.rank
+        samples = [self._draw(first + i * self.team.size) for i in range(count)]
+        for turn, optimizer, runner in self.turns:
             parameters = set_trained(self.model, turn.trained)
             for group in optimizer.param_groups:
                 group["lr"] = self.settings.learning_rate * rate_factor(self.state.step, self.settings)
             optimizer.zero_grad(set_to_none=True)
-            for name, sample in samples:
-                loss = self._loss(turn, sample)
-                self._check(loss, turn, name)
-                if loss.requires_grad:  # not where a crop holds nothing that the turn could learn from
-                    (loss / len(samples)).backward()
+            for i, (name, sample) in enumerate(samples):
+                with runner.alone() if i + 1 < count else nullcontext():
+                    loss = self._loss(runner, sample)
+                    self._check(loss, turn, name)
+                    if loss.requires_grad:  # not where a crop holds nothing that the turn could learn from
+                        (loss / count).backward()
             if self.settings.grad_clip > 0:
                 nn.utils.clip_grad_norm_(parameters, self.settings.grad_clip)
             optimizer.step()
@@ -136,9 +153,9 @@ class Trainer:
         sample = samples[0] if stage.join is None else stage.join(samples)
         return ", ".join(item.name for item in items), sample.to(self.device)
 
-    def _loss(self, turn: Turn, sample: Any) -> Tensor:
+    def _loss(self, runner: TurnRunner, sample: Any) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            return turn.loss(self.model, sample, self.context)
+            return runner.loss(sample)
 
     def _check(self, loss: Tensor, turn: Turn, case: str) -> None:
         value = float(loss.detach())
@@ -146,11 +163,17 @@ class Trainer:
             raise DatasetError(
                 f"Stage {self.stage.name}, step {self.state.step}, case {case}: the loss is {value}"
                 + (f" ({turn.name})" if len(self.turns) > 1 else "")
-                + f". Lower the learning rate or check that case; the checkpoint before it is {self.last}."
+                + ". Lower the learning rate or check that case; "
+                + (
+                    f"the checkpoint before it is {self.last}."
+                    if self.last.is_file()
+                    else "there is no checkpoint yet."
+                )
             )
-        self.journal.add(turn.name, value)
+        if self.journal is not None:
+            self.journal.add(turn.name, value)
 
-    def _validate(self) -> None:
+    def _validate(self, journal: Journal) -> None:
         step, state = self.state.step, self.state
         with self.average.applied():
             self.model.eval()
@@ -160,12 +183,12 @@ class Trainer:
         if scores["score"] > state.best:
             state.best = scores["score"]
             save_checkpoint(self.best, tensors, {"step": step, "scores": scores, "config": self.config.to_json()})
-        self.journal.validated(step, scores)
+        journal.validated(step, scores)
 
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         names = {id(p): n for n, p in self.model.named_parameters()}
-        for _, optimizer in self.turns:
+        for _, optimizer, _ in self.turns:
             tensors |= optimizer_tensors(optimizer, names)
         tensors |= {f"average.{k}": v for k, v in self.average.tensors.items()}
         state = {"step": self.state.step, "best": self.state.best, "config": self.config.to_json()}
@@ -176,7 +199,7 @@ class Trainer:
         parts = tuple(f"{part}." for part in self.stage.trained)  # the others are as they came
         model = {k: v for k, v in _only(tensors, "model.").items() if k.startswith(parts)}
         self.model.load_state_dict(model, strict=False)
-        for _, optimizer in self.turns:
+        for _, optimizer, _ in self.turns:
             restore_optimizer(optimizer, self.model, tensors)
         self.average.load(_only(tensors, "average."))
         self.state = Run(state["step"], state["best"])

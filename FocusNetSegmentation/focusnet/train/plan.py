@@ -1,0 +1,120 @@
+"""What a run will do, decided before its first step: configuration, stages, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..bundle import ModelBundle
+from ..config import NetworkConfig, preset, with_changes
+from ..datasets.case import Case
+from ..devices import Device
+from ..errors import DatasetError
+from ..organs import find_organ
+from .arch import apply_arch, with_own_rois
+from .augment import Augmentation
+from .journal import Log
+from .options import choose_stages, default_small_organs, stage_settings
+from .settings import Settings
+from .small import fitting_roi, small_extents
+from .start import inherited_network
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is decided before the first step."""
+
+    preset: str
+    config: NetworkConfig
+    settings: dict[str, Settings]  # by stage, in order
+    augmentation: Augmentation
+    model: dict[str, Any]  # what the bundle says about itself
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return tuple(self.settings)
+
+    @property
+    def with_aae(self) -> bool:
+        return any(s.aae_mode != "none" for name, s in self.settings.items() if name in ("aae", "sos", "joint"))
+
+
+def resolved(settings: Settings, device: Device) -> Settings:
+    """``precision`` auto as what this device does best; fp16 would need its losses scaled and is not offered."""
+    if settings.precision != "auto":
+        return settings
+    return replace(settings, precision="bf16" if device.precision == "bf16" else "fp32")
+
+
+def make_plan(
+    organs: tuple[str, ...],
+    training: Sequence[Case],
+    preset_name: str,
+    options: dict[str, dict[str, Any]],
+    stages: Sequence[str] | None,
+    network: dict[str, Any],
+    settings: dict[str, Any],
+    bundle: ModelBundle | None,
+    log: Log,
+) -> Plan:
+    """Configuration, stages and settings of a run; what was chosen without being asked for is said."""
+    given = {**(inherited_network(bundle) if bundle is not None else {}), **options["network"], **network}
+    if tuple(given.get("organs", organs)) != organs:
+        raise DatasetError(
+            f"Configuration organs are {given['organs']}; the data set's labels are {organs}, in this order."
+        )
+    given["organs"] = organs
+    given, settings = apply_arch(given, options, settings, log)
+    if "small_organs" in given:
+        given["small_organs"] = tuple(_organ_name(name) for name in given["small_organs"])
+    else:
+        given["small_organs"] = default_small_organs(organs, training)
+        if bundle is not None and bundle.small_organs:
+            given["small_organs"] = tuple(o for o in bundle.small_organs if o in organs)
+        log(f"Small organs (SOL- and SOS-Net): {', '.join(given['small_organs']) or 'none'}.")
+    if "width" in network and "aae_width" not in given:
+        given["aae_width"] = network["width"]
+    config = preset(preset_name, **given)
+    base = stage_settings(options, "", settings)
+    wanted = stages if stages is not None else options["run"].get("stages")
+    names = choose_stages(wanted, config.small_organs, base.aae_mode)
+    if {"aae", "sos", "joint"} & set(names):
+        config = with_changes(config, has_sos=bool({"sos", "joint"} & set(names)))
+        if config.arch == "focusnetv1":
+            config = config if config.roi_sizes_zyx else with_own_rois(config, training, log)
+        else:
+            config = _fit_roi(config, training, "roi_size_zyx" in given, log)
+    chosen = {name: stage_settings(options, name, settings) for name in names}
+    return Plan(preset_name, config, chosen, Augmentation(**options["augmentation"]), options["model"])
+
+
+def _fit_roi(config: NetworkConfig, training: Sequence[Case], given: bool, log: Log) -> NetworkConfig:
+    """An ROI that holds the small organs, unless the configuration names one; then say where it cuts them."""
+    sizes = [e.high_mm_xyz - e.low_mm_xyz for case in training for e in small_extents(case, config).values()]
+    if not sizes:
+        raise DatasetError(
+            f"No training case has a contour of {', '.join(config.small_organs)}; a small organ needs some."
+        )
+    fitting = fitting_roi(np.array(sizes), config)
+    if not given:
+        if fitting != config.roi_size_zyx:
+            log(f"ROI of the small organs: {_times(fitting)} voxels (z, y, x), made to hold them.")
+        return with_changes(config, roi_size_zyx=fitting)
+    if any(need > have for need, have in zip(fitting, config.roi_size_zyx, strict=True)):
+        log(
+            f"roi_size_zyx {_times(config.roi_size_zyx)} is smaller than the paper's ROI or than some small organs; "
+            f"{_times(fitting)} would hold 95 % of them. What sticks out is cut off."
+        )
+    return config
+
+
+def _organ_name(name: str) -> str:
+    organ = find_organ(name)
+    return organ.name if organ is not None else name  # the configuration refuses what the data set does not have
+
+
+def _times(sides: tuple[int, int, int]) -> str:
+    return " x ".join(str(n) for n in sides)

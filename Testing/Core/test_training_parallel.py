@@ -1,0 +1,126 @@
+"""Two processes under torchrun's variables take the steps of one process that accumulates two gradients."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+
+from focusnet.bundle import load_bundle
+from focusnet.datasets.openkbp import OpenKBPDataset
+from focusnet.train.augment import Augmentation
+from focusnet.train.checkpoint import load_checkpoint
+from focusnet.train.loop import ALONE, train_stage
+from focusnet.train.model import TrainingNet
+from focusnet.train.parallel import Team
+from focusnet.train.settings import Settings
+from focusnet.train.stages import STAGES
+
+from .helpers_dataset import LABELS, TINY_TOML, write_dataset
+from .helpers_engine import small_config
+
+LEARNING_RATE = 1e-3
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def train(stage: str, dataset: Path, out: Path, accumulate: int, team: Team = ALONE) -> None:
+    """Three steps of a stage on cases of which the second lacks an organ: some step has no gradient for it anywhere."""
+    config = small_config(organs=tuple(LABELS), small_organs=("Brainstem", "Parotid_L"), has_sos=True, aae_width=0.0625)
+    torch.manual_seed(0)
+    model = TrainingNet(config, with_aae=True)
+    settings = Settings(steps=3, accumulate=accumulate, learning_rate=LEARNING_RATE, seed=1)
+    train_stage(
+        model, STAGES[stage], list(OpenKBPDataset(dataset).cases("train")), config, settings,
+        Augmentation(5.0, 5.0, (0.9, 1.1)), out, lambda _: {"score": 0.0}, log=lambda _: None, team=team,
+    )  # fmt: skip
+
+
+CHILD = """
+    import torch, sys
+    from pathlib import Path
+    from focusnet.train.parallel import join_team, leave_team
+    from Testing.Core.test_training_parallel import train
+    team, _ = join_team(torch.device("cpu"))
+    assert team.size == 2
+    for stage in ("snet", "sos"):
+        train(stage, Path(sys.argv[1]), Path(sys.argv[2]), 1, team)
+    leave_team(team)
+"""
+
+
+def start_two(arguments: list[str], cwd: Path | None = None) -> None:
+    """What torchrun does: the same program twice, with a rank each."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    root = str(Path(__file__).resolve().parents[2])
+    processes = []
+    for rank in ("0", "1"):
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([p for p in sys.path if p] + [root]),
+            **{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+        }
+        processes.append(
+            subprocess.Popen([sys.executable, *arguments], env=environment, stderr=subprocess.PIPE, cwd=cwd)
+        )
+    try:
+        for process in processes:
+            _, errors = process.communicate(timeout=240)
+            assert process.returncode == 0, errors.decode()
+    finally:
+        for process in processes:
+            process.kill()
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
+def test_two_processes_are_one_that_accumulates_two_gradients(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "data")
+    for stage in ("snet", "sos"):
+        train(stage, dataset, tmp_path / "one", accumulate=2)
+    start_two(["-c", textwrap.dedent(CHILD), str(dataset), str(tmp_path / "two")])
+    for stage, parts in (("snet", ("snet",)), ("sos", ("sosnets", "aae"))):
+        one, _ = load_checkpoint(tmp_path / "one" / f"{stage}.last.safetensors")
+        two, _ = load_checkpoint(tmp_path / "two" / f"{stage}.last.safetensors")
+        torch.manual_seed(0)
+        assert one.keys() == two.keys(), "an organ that no process saw has no moments in either"
+        weights = [k for k in one if k.startswith("model.") and not k.endswith(STATISTICS)]
+        for key in weights:
+            if key.split(".")[1] in parts:
+                # Adam turns rounding errors of gradients near 0 into steps: the mean must agree, no weight may be far off
+                error = (one[key] - two[key]).abs()
+                assert float(error.mean()) < 0.02 * LEARNING_RATE, key
+                assert float(error.max()) < 3 * LEARNING_RATE, key
+            else:
+                assert torch.equal(one[key], two[key]), key
+        moments = [k for k in one if k.endswith(".exp_avg")]
+        a, b = (torch.cat([t[k].flatten() for k in moments]) for t in (one, two))
+        assert torch.nn.functional.cosine_similarity(a, b, dim=0) > 0.9999
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_torchrun_trains_all_stages_and_writes_one_bundle(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "data", train=4)
+    (tmp_path / "tiny.toml").write_text(TINY_TOML.replace("steps = 6", "steps = 4"))
+    root = Path(__file__).resolve().parents[2]
+    finished = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "focusnet", "train",
+            "--dataset", str(dataset), "--out", str(tmp_path / "run"), "--config", str(tmp_path / "tiny.toml"), "--device", "cpu",
+        ],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([p for p in sys.path if p] + [str(root)])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    assert load_bundle(tmp_path / "run" / "bundle").config.has_sos
+    assert finished.stderr.count("snet step 4/4") == 1, "only the first process speaks"
+    for stage in ("snet", "sol", "aae", "sos", "joint"):
+        rows = (tmp_path / "run" / f"{stage}.csv").read_text().splitlines()
+        assert [row.split(",")[0] for row in rows[1:]] == ["2", "4"], "only the first process writes"
