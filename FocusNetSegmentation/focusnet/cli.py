@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     _train(commands)
     _evaluate(commands)
     _export(commands)
+    _qa(commands)
     _models(commands)
     _phantom(commands)
     return parser
@@ -230,6 +231,25 @@ def _export(commands: Commands) -> None:
     )
     parser.add_argument("--organs", type=_names, help="comma-separated organs (default: all)")
     parser.add_argument("--overwrite", action="store_true", help="replace a file that exists")
+
+
+def _qa(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "qa",
+        "Which organs of a segmentation to look at first, and why; a hint, not a verdict.",
+        "commands_qa",
+    )
+    parser.add_argument("segmentation", type=Path, help="a .seg.nrrd, or a label map with its names beside it")
+    parser.add_argument("--ct", type=Path, help="the CT that it was made from; without it HU are not looked at")
+    parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder that holds several")
+    parser.add_argument("--hu-offset", type=float, metavar="N", help="add N to every stored value of the CT")
+    parser.add_argument(
+        "--model", help="whose volume statistics and thresholds count (default: the model that made it, if installed)"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="R.json", help="write every score (docs/qa.md)")
+    parser.add_argument("--json-progress", action="store_true", help="progress as one JSON object a line on stderr")
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
 
 
 def _models(commands: Commands) -> None:

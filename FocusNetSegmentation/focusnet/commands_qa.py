@@ -1,0 +1,56 @@
+"""``focusnet qa``: a segmentation and its CT in, the ranked list out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from .bundle import ModelBundle, load_bundle
+from .errors import ModelError
+from .evaluate import read_segmentation
+from .io import read_volume
+from .io.output import check_output
+from .progress import json_line
+from .qa import review, text_table, write_review
+from .qa.record import DISCLAIMER, LOOK_AT
+from .segmentation import Segmentation
+from .terminal import progress_to, tell_warning
+
+
+def qa(options: argparse.Namespace) -> int:
+    """Everything that can be refused is refused before the organs are measured."""
+    if options.output is not None:
+        check_output(options.output, options.overwrite, (".json",))
+    segmentation = read_segmentation(options.segmentation)
+    bundle = _bundle(segmentation, options)
+    volume = None
+    if options.ct is not None:
+        volume = read_volume(options.ct, series=options.series, hu_offset=options.hu_offset)
+    with progress_to(sys.stderr, options.json_progress) as callback:
+        result = review(segmentation, volume, bundle, progress=callback)
+    if options.output is not None:
+        write_review(result, options.output, options.overwrite)
+    if options.json_progress:
+        written = str(options.output) if options.output is not None else None
+        print(json_line("result", review=written), file=sys.stderr, flush=True)
+    print(text_table(result))
+    count = sum(o.group == LOOK_AT for o in result.organs)
+    print(f"{count} of {len(result.organs)} organs to look at first. {DISCLAIMER}")
+    return 0
+
+
+def _bundle(segmentation: Segmentation, options: argparse.Namespace) -> ModelBundle | None:
+    """The model that was named, else the one that made the segmentation, if it is here as it was then."""
+    if options.model is not None:
+        return load_bundle(options.model)
+    name = segmentation.provenance.get("model")
+    if not name:
+        return None
+    try:
+        bundle = load_bundle(str(name))
+    except ModelError:
+        tell_warning(f"The model {name} that made this is not installed; its own statistics are not used.", options.json_progress)  # fmt: skip
+        return None
+    if bundle.digest != segmentation.provenance.get("bundle_sha256"):
+        tell_warning(f"The model {name} that is installed is another version than the one that made this.", options.json_progress)  # fmt: skip
+    return bundle

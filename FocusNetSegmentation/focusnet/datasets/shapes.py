@@ -1,0 +1,91 @@
+"""Real shapes of small organs for the shape autoencoder, from contours alone: no CT is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..config import NetworkConfig
+from ..segmentation import Segmentation
+from ..shape_grid import ShapeBox, cut
+from ..volume import Geometry
+from .tcia_oars import TciaOars, patient
+
+SMALL = (
+    "Lens_L", "Lens_R", "OpticNrv_L", "OpticNrv_R", "Cochlea_L", "Cochlea_R", "Glnd_Lacrimal_L", "Glnd_Lacrimal_R",
+)  # fmt: skip
+MARGIN_VOXELS = 2
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """How a shape is moved and bent before the autoencoder sees it: mm (z, y, x) either way, degrees, scale."""
+
+    center_mm_zyx: tuple[float, float, float] = (1.5, 2.0, 2.0)
+    rotation_degrees: float = 8.0
+    scale: tuple[float, float] = (0.92, 1.08)
+
+
+NO_JITTER = Jitter((0.0, 0.0, 0.0), 0.0, (1.0, 1.0))
+
+
+@dataclass(frozen=True)
+class OrganShape:
+    """One contour of one small organ: its mask (z, y, x) with a margin, on ``geometry``, and its centre."""
+
+    name: str  # scan and annotator: what a message calls it
+    patient: str
+    organ: str
+    mask: np.ndarray
+    geometry: Geometry
+    center_mm_xyz: tuple[float, float, float]
+
+    def draw(
+        self, config: NetworkConfig, jitter: Jitter = NO_JITTER, rng: np.random.Generator | None = None
+    ) -> np.ndarray:
+        """The mask in the autoencoder's box (d, h, w), bool: left mirrored onto right, the centre moved by the jitter."""
+        rng = rng or np.random.default_rng(0)
+        shift_zyx = rng.uniform(-1, 1, 3) * jitter.center_mm_zyx
+        x, y, z = np.array(self.center_mm_xyz) + shift_zyx[::-1]
+        box = ShapeBox.around((float(x), float(y), float(z)), self.organ, config)
+        return cut(self.mask, self.geometry, box, _linear(jitter, rng))
+
+
+def _linear(jitter: Jitter, rng: np.random.Generator) -> np.ndarray:
+    from scipy.spatial.transform import Rotation
+
+    turn = Rotation.from_euler("xyz", rng.uniform(-1, 1, 3) * jitter.rotation_degrees, degrees=True).as_matrix()
+    scaled: np.ndarray = turn / rng.uniform(*jitter.scale)
+    return scaled
+
+
+def organ_shapes(
+    segmentation: Segmentation, name: str, who: str, organs: tuple[str, ...] = SMALL
+) -> Iterator[OrganShape]:
+    """Every one of ``organs`` that was contoured. ``segmentation`` must be upright."""
+    for result in segmentation.results:
+        if result.organ.name not in organs:
+            continue
+        index = np.argwhere(segmentation.labels == result.label)
+        if len(index):
+            low = np.maximum(index.min(axis=0) - MARGIN_VOXELS, 0)
+            high = index.max(axis=0) + MARGIN_VOXELS + 1
+            part = segmentation.labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] == result.label
+            whole = segmentation.geometry
+            origin = tuple(float(v) for v in whole.index_to_mm(low))
+            geometry = Geometry(
+                part.shape, whole.spacing_mm_xyz, (origin[0], origin[1], origin[2]), whole.direction_xyz
+            )
+            x, y, z = (float(v) for v in whole.index_to_mm(index.mean(axis=0)))
+            yield OrganShape(name, who, result.organ.name, np.ascontiguousarray(part), geometry, (x, y, z))
+
+
+def tcia_shapes(dataset: TciaOars, split: str) -> list[OrganShape]:
+    """All small organs of a split: both annotators, both sides."""
+    return [
+        shape
+        for scan, annotator, segmentation in dataset.segmentations(split)
+        for shape in organ_shapes(segmentation, f"{scan}, {annotator}", patient(scan))
+    ]

@@ -1,0 +1,128 @@
+"""One organ's mask in numbers, whatever axis order the scan is stored in: what every score but the shape's stands on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from ..segmentation import Segmentation
+from ..volume import Geometry
+from .record import Point
+
+Box = tuple[slice, slice, slice]
+PARTS_LOOKED_AT = 6  # the largest ones: a cloud of specks is told from its first few
+EDGES = (("bottom", "top"), ("front", "back"), ("right", "left"))  # (z, y, x) of an upright scan: first and last
+
+
+@dataclass(frozen=True)
+class Part:
+    """A connected part beside the main one. ``gap_mm``: the smallest distance to the main part."""
+
+    volume_ml: float
+    center_mm_xyz: Point
+    gap_mm: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """``mask``: the organ inside ``box`` of the upright scan. ``center_mm_xyz`` and ``extent_mm_xyz`` are those of its main part.
+
+    ``hole_fraction``: background inside its slices' outlines, of its own size. ``missing_slices``: upright slices without it between its first
+    and last. ``edges``: sides of the scan that it touches.
+    """
+
+    name: str
+    volume_ml: float
+    mask: np.ndarray
+    box: Box
+    center_mm_xyz: Point
+    extent_mm_xyz: Point
+    parts: tuple[Part, ...]
+    hole_fraction: float
+    hole_mm_xyz: Point | None
+    missing_slices: tuple[int, ...]
+    edges: tuple[str, ...]
+
+    @property
+    def extra_fraction(self) -> float:
+        return sum(p.volume_ml for p in self.parts) / self.volume_ml if self.parts else 0.0
+
+    @property
+    def gap_mm(self) -> float:
+        return max((p.gap_mm for p in self.parts), default=0.0)
+
+
+def measure_all(labels: np.ndarray, geometry: Geometry, segmentation: Segmentation) -> dict[str, Measured]:
+    """Every organ that has voxels. ``labels`` (z, y, x) and ``geometry`` are the segmentation's, made upright."""
+    boxes = ndimage.find_objects(labels)
+    out = {}
+    for result in segmentation.results:
+        box = boxes[result.label - 1] if result.label <= len(boxes) else None
+        if box is not None:
+            out[result.organ.name] = measure(result.organ.name, labels, result.label, box, geometry)
+    return out
+
+
+def measure(name: str, labels: np.ndarray, label: int, box: Box, geometry: Geometry) -> Measured:
+    """Numbers of ``labels == label``, which lies inside ``box``."""
+    mask = labels[box] == label
+    voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
+    start = np.array([s.start for s in box])
+    numbered, count = ndimage.label(mask, np.ones((3, 3, 3)))
+    sizes = np.bincount(numbered.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    order = np.argsort(-sizes)[:count]
+    main = numbered == order[0]
+    index = np.argwhere(main)
+    extent_zyx = (np.ptp(index, axis=0) + 1) * geometry.spacing_mm_zyx
+    holes = _holes(mask, labels[box] == 0)
+    present = mask.any(axis=(1, 2))
+    return Measured(
+        name=name,
+        volume_ml=float(sizes.sum()) * voxel_ml,
+        mask=mask,
+        box=box,
+        center_mm_xyz=_point(geometry, index.mean(axis=0) + start),
+        extent_mm_xyz=(float(extent_zyx[2]), float(extent_zyx[1]), float(extent_zyx[0])),
+        parts=_parts(numbered, sizes, order, start, geometry, voxel_ml),
+        hole_fraction=float(holes.sum() / sizes.sum()),
+        hole_mm_xyz=_point(geometry, np.argwhere(holes)[holes.sum() // 2] + start) if holes.any() else None,
+        missing_slices=tuple(int(z) + box[0].start for z in np.flatnonzero(~present)),
+        edges=tuple(
+            EDGES[axis][last]
+            for axis in range(3)
+            for last in (0, 1)
+            if (box[axis].stop == labels.shape[axis] if last else box[axis].start == 0)
+        ),
+    )
+
+
+def _holes(mask: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Background voxels inside the organ's outline, slice by slice. Another organ inside it (lens in eye) is no hole."""
+    filled = np.stack([ndimage.binary_fill_holes(m) for m in mask])
+    inside: np.ndarray = filled & ~mask & background
+    return inside
+
+
+def _parts(
+    numbered: np.ndarray, sizes: np.ndarray, order: np.ndarray, start: np.ndarray, geometry: Geometry, voxel_ml: float
+) -> tuple[Part, ...]:
+    if len(order) < 2:
+        return ()
+    spacing = np.array(geometry.spacing_mm_zyx)
+    main = numbered == order[0]
+    tree = cKDTree(np.argwhere(main & ~ndimage.binary_erosion(main)) * spacing)
+    parts = []
+    for value in order[1:PARTS_LOOKED_AT]:
+        index = np.argwhere(numbered == value)
+        gap = float(tree.query(index * spacing)[0].min())
+        parts.append(Part(float(sizes[value]) * voxel_ml, _point(geometry, index.mean(axis=0) + start), gap))
+    return tuple(parts)
+
+
+def _point(geometry: Geometry, index_zyx: np.ndarray) -> Point:
+    x, y, z = (float(v) for v in geometry.index_to_mm(index_zyx))
+    return (x, y, z)

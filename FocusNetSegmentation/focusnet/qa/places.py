@@ -1,0 +1,178 @@
+"""Scores of organs against each other: sides, symmetry, place among the neighbours, what must touch, what must lie above what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ..bundle import ModelBundle
+from ..segmentation import OrganResult
+from ..volume import Geometry
+from .measure import Measured
+from .record import HIGHEST, Score
+from .statistics import MINIMUM, Statistics
+
+PARTNERS = 5  # an organ's place is judged from the five others that it usually keeps the most constant offset to
+TOUCHES = {
+    "OpticNrv_L": "Eye_L",
+    "OpticNrv_R": "Eye_R",
+    "Lens_L": "Eye_L",
+    "Lens_R": "Eye_R",
+    "SpinalCord": "Brainstem",
+}
+TOUCH_MM = 5.0  # set by hand, for pairs without statistics
+PEAK_MM = 15.0  # a localization peak this far from the organ's centre: the network's two halves disagree; set by hand
+ROI_MARGIN_MM = 1.5
+DIRECTIONS = (("far right", "far left"), ("far to the front", "far to the back"), ("low", "high"))
+
+Organs = Mapping[str, Measured]
+
+
+def sides_score(m: Measured, organs: Organs, mirrored: str) -> Score:
+    """LPS: the left one has the larger x."""
+    title = "Left and right"
+    other = organs.get(mirrored)
+    if mirrored == m.name:
+        return Score("sides", title, "Does not apply: the organ is not paired.")
+    if other is None:
+        return Score("sides", title, f"Does not apply: {mirrored} is not there to compare with.")
+    left, right = (m, other) if m.name.endswith("_L") else (other, m)
+    apart = left.center_mm_xyz[0] - right.center_mm_xyz[0]
+    if apart > 0:
+        return Score("sides", title, f"{left.name} lies to the left of {right.name}.", 0.0, apart, "mm")
+    reason = f"Left and right are swapped: {left.name} lies {-apart:.0f} mm to the right of {right.name}."
+    return Score("sides", title, reason, HIGHEST, apart, "mm", None, m.center_mm_xyz)
+
+
+def asymmetry_score(m: Measured, organs: Organs, mirrored: str, statistics: Statistics) -> Score:
+    title = "Left against right"
+    other = organs.get(mirrored)
+    limit = statistics.asymmetry.get(m.name[:-2])
+    if mirrored == m.name or other is None:
+        return Score("asymmetry", title, "Does not apply: there is no other side to compare with.")
+    if limit is None:
+        return Score("asymmetry", title, "Does not apply: no statistics for this organ.")
+    ratio = m.volume_ml / other.volume_ml
+    times = max(ratio, 1 / ratio)
+    word = "larger" if ratio > 1 else "smaller"
+    reason = f"{times:.2f} times {word} than {mirrored}; usual is up to {math.exp(limit):.2f} times."
+    return Score("asymmetry", title, reason, min(HIGHEST, abs(math.log(ratio)) / limit), ratio, "ratio")
+
+
+def position_score(m: Measured, organs: Organs, statistics: Statistics) -> Score:
+    """Robust: the middle one of what the five steadiest neighbours say, so that one misplaced organ does not blame the others."""
+    title = "Place among its neighbours"
+    pairs = [(name, statistics.offset(name, m.name)) for name in organs if name != m.name]
+    known = [(name, o) for name, o in pairs if o is not None and o.n >= MINIMUM]
+    limit = statistics.limit(m.name, "position_limit")
+    if not known or limit is None:
+        why = "no statistics for this organ" if limit is None else "none of its neighbours is there"
+        return Score("position", title, f"Does not apply: {why}.")
+    known.sort(key=lambda pair: pair[1].spread_mm)
+    center = np.array(m.center_mm_xyz)
+    rows = []
+    for name, offset in known[:PARTNERS]:
+        found = center - np.array(organs[name].center_mm_xyz)
+        rows.append((offset.distance(found), name, found - offset.mean_mm_xyz))
+    distance = sorted(r[0] for r in rows)[(len(rows) - 1) // 2]
+    shift = np.median([r[2] for r in rows], axis=0)
+    severity = min(HIGHEST, distance / limit)
+    from_whom = ", ".join(r[1] for r in rows)
+    text = _directions(shift) if severity >= 1 else "As usual"
+    reason = f"{text}, seen from {from_whom}."
+    return Score(
+        "position", title, reason, severity, float(np.linalg.norm(shift)), "mm", None,
+        m.center_mm_xyz,
+    )  # fmt: skip
+
+
+def _directions(shift_mm_xyz: np.ndarray) -> str:
+    largest = float(np.abs(shift_mm_xyz).max())
+    parts: list[str] = []
+    for axis in np.argsort(-np.abs(shift_mm_xyz)):
+        size = float(shift_mm_xyz[axis])
+        if abs(size) > 0.3 * largest or not parts:
+            parts.append(f"{abs(size):.0f} mm too {DIRECTIONS[axis][int(size > 0)]}")
+    return "Lies " + " and ".join(parts)
+
+
+def touch_score(m: Measured, organs: Organs, statistics: Statistics, geometry: Geometry) -> Score | None:
+    """An optic nerve reaches its globe, a lens lies in it, the cord begins where the brainstem ends. None for other organs."""
+    wanted = TOUCHES.get(m.name)
+    if wanted is None:
+        return None
+    title = f"Reaches {wanted}"
+    other = organs.get(wanted)
+    if other is None:
+        return Score("touch", title, f"Does not apply: {wanted} is not there.")
+    gap, limit = gap_mm(m, other, geometry), statistics.touch.get((m.name, wanted), TOUCH_MM)
+    limit = max(limit, max(geometry.spacing_mm_zyx) * 1.5)
+    reason = f"Ends {gap:.0f} mm from {wanted}; usual is up to {limit:.0f} mm." if gap > limit else f"Reaches {wanted}."
+    if m.name == "SpinalCord" and gap <= limit and m.center_mm_xyz[2] > other.center_mm_xyz[2]:
+        reason, gap = "Lies above the brainstem; it should begin below it.", limit * 4
+    return Score("touch", title, reason, min(HIGHEST, gap / limit), gap, "mm", None, m.center_mm_xyz)
+
+
+def gap_mm(a: Measured, b: Measured, geometry: Geometry) -> float:
+    """Smallest distance between voxel centres of two organs."""
+    spacing = np.array(geometry.spacing_mm_zyx)
+    points = [(np.argwhere(m.mask) + [s.start for s in m.box]) * spacing for m in (a, b)]
+    if len(points[1]) < len(points[0]):
+        points.reverse()
+    return float(cKDTree(points[1]).query(points[0])[0].min())
+
+
+def chiasm_score(m: Measured, organs: Organs) -> Score | None:
+    """The chiasm lies between the optic nerves' back ends. None for other organs."""
+    if m.name != "OpticChiasm":
+        return None
+    title = "Between the optic nerves"
+    left, right = organs.get("OpticNrv_L"), organs.get("OpticNrv_R")
+    if left is None or right is None:
+        return Score("chiasm", title, "Does not apply: needs both optic nerves.")
+    x, y = m.center_mm_xyz[:2]
+    low, high = sorted((left.center_mm_xyz[0], right.center_mm_xyz[0]))
+    beside = max(low - x, x - high, 0.0)
+    before = max(min(left.center_mm_xyz[1], right.center_mm_xyz[1]) - y, 0.0)  # y runs to the back
+    if not beside and not before:
+        return Score("chiasm", title, "Lies between the optic nerves and behind their middles.", 0.0)
+    what = f"{beside:.0f} mm beside the optic nerves" if beside else f"{before:.0f} mm in front of the optic nerves"
+    return Score("chiasm", title, f"Lies {what}.", min(HIGHEST, 1 + max(beside, before) / 5), max(beside, before), "mm")
+
+
+def localization_score(m: Measured, result: OrganResult, threshold: float) -> Score:
+    """How sure the heat map was, and whether the organ lies where it says."""
+    title = "Localization"
+    if result.peak is None:
+        return Score("localization", title, "Does not apply: not localized by SOL-Net, or edited since.")
+    reasons, severity = [], (1 - result.peak) / max(1 - threshold, 1e-3)
+    if result.peak < threshold:
+        reasons.append(f"Localized without confidence: heat-map peak {result.peak:.2f}, {threshold:.2f} expected.")
+        severity = 1.0 + 2 * (threshold - result.peak) / max(threshold, 1e-3)
+    if result.peak_mm_xyz is not None:
+        apart = float(np.linalg.norm(np.subtract(result.peak_mm_xyz, m.center_mm_xyz)))
+        if apart > PEAK_MM:
+            reasons.append(f"Its centre lies {apart:.0f} mm from where it was localized.")
+        severity = max(severity, apart / PEAK_MM)
+    reason = " ".join(reasons) or f"Localized with a heat-map peak of {result.peak:.2f}."
+    return Score("localization", title, reason, min(HIGHEST, severity), result.peak, "peak", None, result.peak_mm_xyz)
+
+
+def roi_edge_score(m: Measured, result: OrganResult, geometry: Geometry, bundle: ModelBundle | None) -> Score:
+    """Does the organ end where SOS-Net's box ends? Then the box may have cut it."""
+    title = "Edge of the ROI"
+    small = bundle is not None and bundle.config.has_sos and m.name in bundle.small_organs
+    if bundle is None or not small or result.peak_mm_xyz is None:
+        return Score("roi_edge", title, "Does not apply: no SOS-Net segmented it in an ROI.")
+    size_mm_zyx = np.multiply(bundle.config.roi_size_zyx, bundle.config.spacing_mm_zyx)
+    corners = np.array([[s.start - 0.5 for s in m.box], [s.stop - 0.5 for s in m.box]])
+    reach_xyz = np.abs(geometry.index_to_mm(corners) - np.array(result.peak_mm_xyz)).max(axis=0)
+    room = size_mm_zyx[::-1] / 2 - reach_xyz
+    if room.min() > ROI_MARGIN_MM:
+        return Score("roi_edge", title, "Lies inside its ROI.", 0.0, float(room.min()), "mm")
+    return Score(
+        "roi_edge", title, "Reaches the edge of its ROI: it may be cut off there.", 1.0, float(room.min()), "mm"
+    )

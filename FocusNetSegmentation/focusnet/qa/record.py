@@ -1,0 +1,181 @@
+"""What a review says: per organ scores with reasons, ranked worst first; as plain values, as a table, as a file.
+
+A score is a hint where to look and never a verdict. docs/qa.md describes every score and every key of the JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..io.output import atomic_path, check_output, json_text
+from ..organs import Organ
+
+SCHEMA_VERSION = 1
+LOOK_AT = "look at"
+PROBABLY_FINE = "probably fine"
+NOT_JUDGED = "not judged"  # nothing is odd, but nothing that could say so applies either
+DISCLAIMER = (
+    "Scores are hints where to look, not verdicts: what is 'probably fine' must be checked as well. "
+    "Research software, not a medical device."
+)
+HIGHEST = 10.0  # beyond ten times its limit a score says nothing more
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One thing that was looked at in one organ.
+
+    ``severity``: 1 is the limit that about 1 of 100 real contours passes, 0 ordinary; None where the score does not apply, and ``reason``
+    says why. ``percentile``: among real contours, 0 to 100, where there is such a scale. ``where_mm_xyz``: a place (LPS mm) to look at.
+    """
+
+    id: str
+    title: str
+    reason: str
+    severity: float | None = None
+    value: float | None = None
+    unit: str = ""
+    percentile: float | None = None
+    where_mm_xyz: Point | None = None
+
+    @property
+    def applies(self) -> bool:
+        return self.severity is not None
+
+    @property
+    def flagged(self) -> bool:
+        return self.severity is not None and self.severity >= 1.0
+
+
+@dataclass(frozen=True)
+class OrganReview:
+    """All scores of one organ, the weightiest first. ``rank`` counts from 1; organs of one finding (swapped sides) share it."""
+
+    organ: Organ
+    label: int
+    group: str
+    severity: float | None
+    scores: tuple[Score, ...]
+    volume_ml: float
+    center_mm_xyz: Point | None
+    rank: int = 0
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What puts it in its group, in words; never empty."""
+        flagged = tuple(s.reason for s in self.scores if s.flagged)
+        if flagged:
+            return flagged
+        if self.group == NOT_JUDGED:
+            return ("No statistics for this organ: nothing can be said of its size, place or shape.",)
+        return ("Nothing odd was found.",)
+
+
+@dataclass(frozen=True)
+class Review:
+    """``organs``: worst first. ``notes``: what holds for the whole case (no CT was given, no shape model ...)."""
+
+    organs: tuple[OrganReview, ...]
+    model: dict[str, Any] = field(default_factory=dict)
+    shape_model: dict[str, Any] | None = None
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+    def organ(self, name: str) -> OrganReview:
+        return next(o for o in self.organs if o.organ.name == name)
+
+
+def ranked(organs: Sequence[OrganReview]) -> tuple[OrganReview, ...]:
+    """Look at, not judged, probably fine; within a group the highest score first. Equal scores for an equal finding share a rank."""
+    from dataclasses import replace
+
+    order = {LOOK_AT: 0, NOT_JUDGED: 1, PROBABLY_FINE: 2}
+    listed = sorted(organs, key=lambda o: (order[o.group], -(o.severity or 0.0), -_sum(o), o.label))
+    out: list[OrganReview] = []
+    for number, organ in enumerate(listed, start=1):
+        shared = out and organ.organ.mirrored_name == out[-1].organ.name and _swapped(organ) and _swapped(out[-1])
+        out.append(replace(organ, rank=out[-1].rank if shared else number))
+    return tuple(out)
+
+
+def _swapped(organ: OrganReview) -> bool:
+    return any(s.id == "sides" and s.flagged for s in organ.scores)
+
+
+def _sum(organ: OrganReview) -> float:
+    return sum(s.severity for s in organ.scores if s.severity is not None)
+
+
+def as_dict(review: Review) -> dict[str, Any]:
+    """The review as plain values; keys stay as they are within one ``schema_version``."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "disclaimer": DISCLAIMER,
+        "source": review.source,
+        "model": review.model,
+        "shape_model": review.shape_model,
+        "notes": list(review.notes),
+        "organs": [_organ(o) for o in review.organs],
+    }
+
+
+def write_review(review: Review, path: Path | str, overwrite: bool = False) -> None:
+    """Write the JSON. Raises OutputError."""
+    check_output(path, overwrite, (".json",))
+    with atomic_path(path) as partial:
+        partial.write_text(json_text(as_dict(review), indent=1) + "\n", encoding="utf-8")
+
+
+def text_table(review: Review) -> str:
+    """The ranked list for a terminal, one organ a line and one further line for each further reason."""
+    width = max((len(o.organ.name) for o in review.organs), default=5)
+    lines = []
+    group = ""
+    for o in review.organs:
+        if o.group != group:
+            group = o.group
+            lines.append(f"{group}:")
+        score = "-" if o.severity is None else f"{o.severity:.1f}"
+        first, *more = o.reasons
+        lines.append(f"{o.rank:>3}  {o.organ.name:<{width}}  {score:>4}  {first}")
+        lines.extend(f"{'':>{width + 13}}{reason}" for reason in more)
+    lines += [f"note: {note}" for note in review.notes]
+    return "\n".join(lines)
+
+
+def _organ(o: OrganReview) -> dict[str, Any]:
+    return {
+        "organ": o.organ.name,
+        "title": o.organ.title,
+        "label": o.label,
+        "rank": o.rank,
+        "state_hint": o.group,
+        "score": None if o.severity is None else round(o.severity, 3),
+        "reasons": list(o.reasons),
+        "volume_ml": round(o.volume_ml, 4),
+        "center_mm_lps": _place(o.center_mm_xyz),
+        "scores": [_score(s) for s in o.scores],
+    }
+
+
+def _score(s: Score) -> dict[str, Any]:
+    return {
+        "id": s.id,
+        "title": s.title,
+        "applies": s.applies,
+        "flagged": s.flagged,
+        "severity": None if s.severity is None else round(s.severity, 3),
+        "value": None if s.value is None else round(s.value, 4),
+        "unit": s.unit,
+        "percentile": None if s.percentile is None else round(s.percentile, 1),
+        "reason": s.reason,
+        "where_mm_lps": _place(s.where_mm_xyz),
+    }
+
+
+def _place(point: Point | None) -> list[float] | None:
+    return None if point is None else [round(float(v), 2) for v in point]

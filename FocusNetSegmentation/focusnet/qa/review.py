@@ -1,0 +1,139 @@
+"""The review of one segmentation: every organ measured, scored, and ranked worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..bundle import ModelBundle
+from ..errors import InputError
+from ..preprocess import to_upright
+from ..progress import Progress, ProgressCallback, silent
+from ..segmentation import OrganResult, Segmentation
+from ..volume import Geometry, Volume
+from .measure import Measured, measure_all
+from .places import (
+    asymmetry_score,
+    chiasm_score,
+    localization_score,
+    position_score,
+    roi_edge_score,
+    sides_score,
+    touch_score,
+)
+from .record import LOOK_AT, NOT_JUDGED, PROBABLY_FINE, OrganReview, Review, Score, ranked
+from .sizes import edges_score, extent_score, gaps_score, holes_score, hu_score, parts_score, volume_score
+from .statistics import Statistics, load_statistics
+
+LOCATION_THRESHOLD = 0.6  # of a segmentation whose model is not at hand
+JUDGING = {"volume", "extent", "position", "shape_latent"}  # one of these must apply before an organ is called fine
+
+
+def review(
+    segmentation: Segmentation,
+    volume: Volume | None = None,
+    bundle: ModelBundle | None = None,
+    statistics: Statistics | None = None,
+    progress: ProgressCallback = silent,
+) -> Review:
+    """Score every organ of ``segmentation``, worst first.
+
+    ``volume``: the CT, for HU; without it those scores do not apply. ``bundle``: the model that segmented, whose own volume statistics and
+    localization threshold then count. ``statistics``: instead of those that ship. Raises InputError if the grids differ.
+    """
+    if volume is not None:
+        check_same_grid(segmentation, volume)
+    statistics = statistics or load_statistics()
+    if bundle is not None:
+        statistics = statistics.with_volumes(bundle.manifest.get("volume_statistics", {}))
+    labels, upright, _, _ = to_upright(segmentation.labels, segmentation.geometry)
+    hu = to_upright(volume.array, volume.geometry)[0] if volume is not None else None
+    progress(Progress("Measuring organs", 0.05))
+    organs = measure_all(labels, upright, segmentation)
+    reviews = []
+    for number, result in enumerate(segmentation.results):
+        progress(Progress("Scoring", 0.1 + 0.8 * number / len(segmentation.results), result.organ.name))
+        found = organs.get(result.organ.name)
+        scores = _empty(result) if found is None else _scores(found, result, organs, hu, upright, statistics, bundle)
+        reviews.append(organ_review(result, found, scores))
+    progress(Progress("Done", 1.0))
+    notes = () if volume is not None else ("No CT was given: HU were not looked at.",)
+    known = segmentation.provenance
+    model = {"name": known.get("model"), "version": known.get("model_version"), "sha256": known.get("bundle_sha256")}
+    return Review(ranked(reviews), model, source=str(known.get("source", "")), notes=notes)
+
+
+def check_same_grid(segmentation: Segmentation, volume: Volume) -> None:
+    """Raise InputError where the CT is not the segmentation's: scores of another scan would be believed."""
+    a, b = segmentation.geometry, volume.geometry
+    if not a.same_grid_as(b):
+        raise InputError(
+            f"The segmentation lies on another grid ({_grid(a)}) than the CT ({_grid(b)}); give the CT that it was made from, "
+            "or resample it to this CT in Slicer first."
+        )
+
+
+def organ_review(result: OrganResult, found: Measured | None, scores: Sequence[Score]) -> OrganReview:
+    """Group, score and order of one organ's scores: it is as odd as its oddest score."""
+    ordered = sorted(scores, key=lambda s: -(s.severity if s.severity is not None else -1.0))
+    applied = [s.severity for s in ordered if s.severity is not None]
+    severity = max(applied, default=None)
+    if severity is not None and severity >= 1.0:
+        group = LOOK_AT
+    else:
+        judged = any(s.id in JUDGING and s.applies for s in ordered)
+        group = PROBABLY_FINE if judged else NOT_JUDGED
+        severity = severity if judged else None
+    return OrganReview(
+        organ=result.organ,
+        label=result.label,
+        group=group,
+        severity=severity,
+        scores=tuple(ordered),
+        volume_ml=0.0 if found is None else found.volume_ml,
+        center_mm_xyz=None if found is None else found.center_mm_xyz,
+    )
+
+
+def _empty(result: OrganResult) -> list[Score]:
+    """An organ without voxels has nothing that could be scored; that it is missing is the finding."""
+    reason = "Empty: no voxel of it is there. It was not found, was deleted, or lies outside the scan."
+    return [Score("empty", "Empty", reason, 1.0, 0.0, "voxels", None, result.peak_mm_xyz)]
+
+
+def _scores(
+    m: Measured,
+    result: OrganResult,
+    organs: dict[str, Measured],
+    hu: np.ndarray | None,
+    geometry: Geometry,
+    statistics: Statistics,
+    bundle: ModelBundle | None,
+) -> list[Score]:
+    mirrored = result.organ.mirrored_name
+    threshold = LOCATION_THRESHOLD if bundle is None else bundle.config.location_threshold
+    scores: list[Score | None] = [
+        volume_score(m, statistics),
+        extent_score(m, statistics),
+        parts_score(m, statistics),
+        holes_score(m, statistics),
+        gaps_score(m, statistics, geometry),
+        edges_score(m, statistics),
+        hu_score(m, hu, statistics),
+        sides_score(m, organs, mirrored),
+        asymmetry_score(m, organs, mirrored, statistics),
+        position_score(m, organs, statistics),
+        touch_score(m, organs, statistics, geometry),
+        chiasm_score(m, organs),
+        localization_score(m, result, threshold),
+        roi_edge_score(m, result, geometry, bundle),
+    ]
+    return [s for s in scores if s is not None]
+
+
+def _grid(geometry: Geometry) -> str:
+    shape = " x ".join(str(n) for n in geometry.shape_zyx[::-1])
+    spacing = " x ".join(f"{s:.3g}" for s in geometry.spacing_mm_xyz)
+    origin = ", ".join(f"{o:.1f}" for o in geometry.origin_mm_xyz)
+    return f"{shape} voxels of {spacing} mm from ({origin})"

@@ -1,0 +1,70 @@
+"""Pre-trains the shape autoencoder on the small organs of tcia-oars: the weights of the bundle ``shapes-tcia-oars``.
+
+    python benchmarks/shapes_train.py DATA/tcia-oars RUN [--steps N] [--width 0.25]
+
+Train split only, by patient (focusnet/datasets/tcia_oars.py); validated on ``calibrate``, which chooses the step. Stopped at any moment it
+goes on where it was. ``benchmarks/shapes_bundle.py`` makes the bundle from RUN.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
+
+from focusnet.config import NetworkConfig, preset
+from focusnet.datasets.shapes import SMALL, Jitter, OrganShape, tcia_shapes
+from focusnet.datasets.tcia_oars import TciaOars
+from focusnet.train.augment import NO_AUGMENTATION
+from focusnet.train.loop import train_stage
+from focusnet.train.settings import Settings
+from focusnet.train.shapes import AAE_SHAPES, Shape, ShapeModel, ShapeSample, ShapeValidator
+from focusnet.train.stages import StageContext
+
+JITTER = Jitter()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--width", type=float, default=0.25)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    options = parser.parse_args()
+    config = shape_config(options.width)
+    dataset = TciaOars(options.data)
+    train, calibrate = tcia_shapes(dataset, "train"), tcia_shapes(dataset, "calibrate")
+    print(f"{len(train)} shapes to train on, {len(calibrate)} to choose the step", file=sys.stderr, flush=True)
+    settings = Settings(
+        steps=options.steps, batch=options.batch, learning_rate=options.learning_rate, schedule="cosine", precision="bf16",
+        reconstruction_dice=1.0, ema_decay=0.98, checkpoint_every=25, validate_every=100, grad_clip=1.0,
+    )  # fmt: skip
+    torch.manual_seed(settings.seed)
+    model = ShapeModel(config)
+    chosen = [Shape(s.name, s.organ, s.draw(config)) for s in calibrate[::4]]
+    train_stage(
+        model, replace(AAE_SHAPES, draw=draw), train, config, settings, NO_AUGMENTATION, options.run, ShapeValidator(chosen, config), resume=True,
+    )  # fmt: skip
+    (options.run / "settings.json").write_text(json.dumps({**asdict(settings), "width": options.width}, indent=1))
+
+
+def shape_config(width: float) -> NetworkConfig:
+    return preset("paper", organs=SMALL, small_organs=SMALL, aae_width=width)
+
+
+def draw(shape: OrganShape, context: StageContext, rng: np.random.Generator) -> ShapeSample:
+    mask = shape.draw(context.config, JITTER, rng)
+    return ShapeSample(torch.from_numpy(mask.astype(np.float32))[None, None], (shape.organ,))
+
+
+if __name__ == "__main__":
+    main()
