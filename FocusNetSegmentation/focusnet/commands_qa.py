@@ -13,6 +13,7 @@ from .io.output import check_output
 from .progress import json_line
 from .qa import review, text_table, write_review
 from .qa.record import DISCLAIMER, LOOK_AT
+from .qa.review import check_same_grid
 from .segmentation import Segmentation
 from .terminal import progress_to, tell_warning
 
@@ -22,10 +23,11 @@ def qa(options: argparse.Namespace) -> int:
     if options.output is not None:
         check_output(options.output, options.overwrite, (".json",))
     segmentation = read_segmentation(options.segmentation)
-    bundle = _bundle(segmentation, options)
     volume = None
     if options.ct is not None:
         volume = read_volume(options.ct, series=options.series, hu_offset=options.hu_offset)
+        check_same_grid(segmentation, volume)
+    bundle = _bundle(segmentation, options)
     with progress_to(sys.stderr, options.json_progress) as callback:
         result = review(segmentation, volume, bundle, progress=callback)
     if options.output is not None:

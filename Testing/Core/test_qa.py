@@ -140,7 +140,7 @@ def test_every_reference_organ_has_a_rank_a_reason_and_a_group_in_the_json() -> 
 
 
 def test_the_command_prints_the_list_and_writes_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    volume, reference = scan_and_organs()
+    _, reference = scan_and_organs()
     write_seg_nrrd(reference, tmp_path / "organs.seg.nrrd")
     arguments = ["qa", str(tmp_path / "organs.seg.nrrd"), "-o", str(tmp_path / "qa.json")]
     assert main(arguments) == 0

@@ -14,6 +14,7 @@ from .record import Point
 
 Box = tuple[slice, slice, slice]
 PARTS_LOOKED_AT = 6  # the largest ones: a cloud of specks is told from its first few
+GAP_MM = 30.0  # a person or a program leaves out slices; farther apart lie different things
 EDGES = (("bottom", "top"), ("front", "back"), ("right", "left"))  # (z, y, x) of an upright scan: first and last
 
 
@@ -30,8 +31,8 @@ class Part:
 class Measured:
     """``mask``: the organ inside ``box`` of the upright scan. ``center_mm_xyz`` and ``extent_mm_xyz`` are those of its main part.
 
-    ``hole_fraction``: background inside its slices' outlines, of its own size. ``missing_slices``: upright slices without it between its first
-    and last. ``edges``: sides of the scan that it touches.
+    ``hole_fraction``: background inside its slices' outlines, of its own size. ``missing_slices``: upright slices inside it without a voxel of
+    it. ``edges``: sides of the scan that it touches.
     """
 
     name: str
@@ -90,7 +91,7 @@ def measure(name: str, labels: np.ndarray, label: int, box: Box, geometry: Geome
         parts=_parts(numbered, sizes, order, start, geometry, voxel_ml),
         hole_fraction=float(holes.sum() / sizes.sum()),
         hole_mm_xyz=_point(geometry, np.argwhere(holes)[holes.sum() // 2] + start) if holes.any() else None,
-        missing_slices=tuple(int(z) + box[0].start for z in np.flatnonzero(~present)),
+        missing_slices=_missing_slices(present, box[0].start, geometry.spacing_mm_zyx[0]),
         edges=tuple(
             EDGES[axis][last]
             for axis in range(3)
@@ -98,6 +99,14 @@ def measure(name: str, labels: np.ndarray, label: int, box: Box, geometry: Geome
             if (box[axis].stop == labels.shape[axis] if last else box[axis].start == 0)
         ),
     )
+
+
+def _missing_slices(present: np.ndarray, start: int, spacing_mm: float) -> tuple[int, ...]:
+    """Slices without the organ between its first and last; wider gaps than GAP_MM lie between parts, not inside the organ."""
+    runs, count = ndimage.label(~present)
+    sizes = np.bincount(runs, minlength=count + 1) * spacing_mm
+    inside = (runs > 0) & (sizes[runs] <= GAP_MM)
+    return tuple(int(z) + start for z in np.flatnonzero(inside))
 
 
 def _holes(mask: np.ndarray, background: np.ndarray) -> np.ndarray:

@@ -47,6 +47,13 @@ def sides_score(m: Measured, organs: Organs, mirrored: str) -> Score:
     return Score("sides", title, reason, HIGHEST, apart, "mm", None, m.center_mm_xyz)
 
 
+def swapped(m: Measured, organs: Organs) -> bool:
+    """Does the left one of its pair lie to the right of the right one?"""
+    left, right = (organs.get(m.name[:-2] + side) for side in ("_L", "_R"))
+    paired = m.name.endswith(("_L", "_R")) and left is not None and right is not None
+    return paired and left.center_mm_xyz[0] <= right.center_mm_xyz[0]  # type: ignore[union-attr]
+
+
 def asymmetry_score(m: Measured, organs: Organs, mirrored: str, statistics: Statistics) -> Score:
     title = "Left against right"
     other = organs.get(mirrored)
@@ -108,6 +115,8 @@ def touch_score(m: Measured, organs: Organs, statistics: Statistics, geometry: G
     other = organs.get(wanted)
     if other is None:
         return Score("touch", title, f"Does not apply: {wanted} is not there.")
+    if swapped(other, organs):
+        return Score("touch", title, f"Does not apply: {wanted} is itself on the wrong side.")
     gap, limit = gap_mm(m, other, geometry), statistics.touch.get((m.name, wanted), TOUCH_MM)
     limit = max(limit, max(geometry.spacing_mm_zyx) * 1.5)
     reason = f"Ends {gap:.0f} mm from {wanted}; usual is up to {limit:.0f} mm." if gap > limit else f"Reaches {wanted}."

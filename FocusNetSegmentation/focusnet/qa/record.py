@@ -139,10 +139,10 @@ def text_table(review: Review) -> str:
         if o.group != group:
             group = o.group
             lines.append(f"{group}:")
-        score = "-" if o.severity is None else f"{o.severity:.1f}"
+        score = "-" if o.severity is None else f"{o.severity:.2f}"
         first, *more = o.reasons
-        lines.append(f"{o.rank:>3}  {o.organ.name:<{width}}  {score:>4}  {first}")
-        lines.extend(f"{'':>{width + 13}}{reason}" for reason in more)
+        lines.append(f"{o.rank:>3}  {o.organ.name:<{width}}  {score:>5}  {first}")
+        lines.extend(f"{'':>{width + 14}}{reason}" for reason in more)
     lines += [f"note: {note}" for note in review.notes]
     return "\n".join(lines)
 
