@@ -41,7 +41,7 @@ class ModelEntry:
 
 
 def list_models() -> list[ModelEntry]:
-    """Every bundle that can be used by name, the shipped ones last."""
+    """Every bundle that segments and can be used by name, the shipped ones last; shape models judge and are not for this list."""
     try:
         folders = available_bundles()
     except ImportError:  # platformdirs is not installed yet, so the user's own folder is only known if it was named
@@ -51,7 +51,8 @@ def list_models() -> list[ModelEntry]:
             for manifest in sorted(parent.glob(f"[!.]*/{MANIFEST}")):
                 found.setdefault(manifest.parent.name, manifest.parent)
         folders = list(found.values())
-    return [read_entry(folder) for folder in folders]
+    entries = [read_entry(folder) for folder in folders]
+    return [entry for entry in entries if entry.manifest.get("kind", "segmentation") == "segmentation"]
 
 
 def read_entry(folder: Path) -> ModelEntry:

@@ -10,9 +10,10 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import NetworkConfig
 from .errors import FocusNetError, ModelError
@@ -22,8 +23,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .nets.focusnet import FocusNet
+    from .nets.shape_autoencoder import ShapeAutoencoder
 
 FORMAT_VERSION = 1
+SEGMENTATION, SHAPE = "segmentation", "shape"
+KINDS = {  # what a bundle's network does; a bundle that does not say is one that segments
+    SEGMENTATION: "a segmentation model, which contours scans (focusnet segment)",
+    SHAPE: "a shape model, which judges small organs (focusnet qa) and contours nothing",
+}
 MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
 AAE_WEIGHTS = "aae.safetensors"  # the shape autoencoder, where a bundle brings it: segmenting does not need it
@@ -37,6 +44,8 @@ PICKLES = (
     ".npy",
 )  # may hold pickled objects: never beside our weights
 MODELS_VARIABLE = "FOCUSNET_MODELS"
+
+Network = TypeVar("Network", bound="FocusNet | ShapeAutoencoder")
 
 
 @dataclass(frozen=True)
@@ -59,13 +68,33 @@ class ModelBundle:
     def version(self) -> str:
         return str(self.manifest.get("version", ""))
 
+    @property
+    def kind(self) -> str:
+        return str(self.manifest.get("kind", SEGMENTATION))
+
     def build(self) -> FocusNet:
         """The network with its weights, in eval mode on the CPU. Raises ModelError if tensors do not fit the configuration."""
+        from .nets.focusnet import FocusNet
+
+        return self._build(FocusNet)
+
+    def build_autoencoder(self) -> ShapeAutoencoder:
+        """The same for a bundle of kind "shape"."""
+        from .nets.shape_autoencoder import ShapeAutoencoder
+
+        return self._build(ShapeAutoencoder)
+
+    def check_weights(self) -> None:
+        """Raise ModelError unless the weights fit the network of this bundle's kind."""
+        if self.kind == SHAPE:
+            self.build_autoencoder()
+        else:
+            self.build()
+
+    def _build(self, network_class: Callable[[NetworkConfig], Network]) -> Network:
         import torch
         from safetensors import SafetensorError
         from safetensors.torch import load_file
-
-        from .nets.focusnet import FocusNet
 
         path = self.folder / WEIGHTS
         try:
@@ -75,16 +104,20 @@ class ModelBundle:
                 f"{path} is not a readable safetensors file ({problem}); install the bundle again."
             ) from problem
         with torch.device("meta"):
-            network = FocusNet(self.config)
+            network = network_class(self.config)
         wanted = {key: tuple(value.shape) for key, value in network.state_dict().items()}
         found = {key: tuple(value.shape) for key, value in tensors.items()}
         _check_shapes(path, wanted, found)
         network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, assign=True)
-        return network.eval()
+        network.eval()
+        return network
 
 
-def load_bundle(name_or_path: str | Path) -> ModelBundle:
-    """A verified bundle by name (``han7-openkbp``) or folder. Raises ModelError with what is wrong and what to do."""
+def load_bundle(name_or_path: str | Path, kind: str | None = SEGMENTATION) -> ModelBundle:
+    """A verified bundle by name (``han7-openkbp``) or folder. Raises ModelError with what is wrong and what to do.
+
+    ``kind``: what it is wanted for, "segmentation" or "shape"; None for any.
+    """
     folder = find_bundle(name_or_path)
     manifest_path = folder / MANIFEST
     if not manifest_path.is_file():
@@ -104,6 +137,7 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
     missing = [key for key in ("name", "organs", "network", "sha256") if key not in manifest]
     if missing:
         raise ModelError(f"{manifest_path} lacks {', '.join(missing)}; install the bundle again.")
+    _check_kind(folder, str(manifest.get("kind", SEGMENTATION)), kind)
     _verify_files(folder, manifest)
     try:
         config = NetworkConfig.from_json(manifest["network"])
@@ -122,7 +156,7 @@ def load_bundle(name_or_path: str | Path) -> ModelBundle:
 def save_bundle(
     folder: Path,
     name: str,
-    network: FocusNet,
+    network: FocusNet | ShapeAutoencoder,
     metadata: dict[str, Any],
     overwrite: bool = False,
     autoencoder: dict[str, Tensor] | None = None,
@@ -157,7 +191,7 @@ def save_bundle(
         os.replace(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return load_bundle(folder)
+    return load_bundle(folder, kind=None)
 
 
 def user_models_folder() -> Path:
@@ -216,8 +250,8 @@ def install_bundle(source: Path | str, overwrite: bool = False) -> ModelBundle:
         ) from problem
     try:
         folder = _unpack(source, work) if source.suffix.lower() == ".zip" else find_bundle(source)
-        bundle = load_bundle(folder)
-        bundle.build()
+        bundle = load_bundle(folder, kind=None)
+        bundle.check_weights()
         target = target_parent / _safe_name(bundle.name)
         if target.exists() and not overwrite:
             raise ModelError(
@@ -235,7 +269,7 @@ def install_bundle(source: Path | str, overwrite: bool = False) -> ModelBundle:
         raise ModelError(f"The bundle cannot be installed in {target_parent}: {problem}.") from problem
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return load_bundle(target)
+    return load_bundle(target, kind=None)
 
 
 def sha256(path: Path) -> str:
@@ -244,6 +278,15 @@ def sha256(path: Path) -> str:
         while block := handle.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _check_kind(folder: Path, found: str, wanted: str | None) -> None:
+    if found not in KINDS:
+        raise ModelError(f"{folder / MANIFEST}: the kind {found!r} is unknown; update focusnet or get another bundle.")
+    if wanted is not None and found != wanted:
+        raise ModelError(
+            f"{folder.name} is {KINDS[found]}; {KINDS[wanted]} is expected. 'focusnet models list' shows what there is."
+        )
 
 
 def _verify_files(folder: Path, manifest: dict[str, Any]) -> None:

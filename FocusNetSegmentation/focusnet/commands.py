@@ -195,10 +195,10 @@ def models(options: argparse.Namespace) -> int:
     if options.action == "list":
         print(model_text.listing(available_bundles()))
     elif options.action == "show":
-        print(model_text.description(load_bundle(options.model)))
+        print(model_text.description(load_bundle(options.model, kind=None)))
     elif options.action == "verify":
-        bundle = load_bundle(options.model)
-        bundle.build()
+        bundle = load_bundle(options.model, kind=None)
+        bundle.check_weights()
         print(f"{bundle.name}: format, hashes and shapes are right ({bundle.folder})")
     else:
         bundle = install_bundle(options.model, options.overwrite)

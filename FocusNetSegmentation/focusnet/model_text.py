@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .bundle import ModelBundle, load_bundle, user_models_folder
+from .bundle import KINDS, SHAPE, ModelBundle, load_bundle, user_models_folder
 from .errors import ModelError
 
 
@@ -16,9 +16,10 @@ def listing(folders: Sequence[Path]) -> str:
     lines = []
     for folder in folders:
         try:
-            bundle = load_bundle(folder)
+            bundle = load_bundle(folder, kind=None)
             score = bundle.manifest.get("held_out", {}).get("mean_dsc")
-            text = f"{len(bundle.organs)} organs, {bundle.manifest.get('data', 'data not stated')}"
+            what = "shape model for focusnet qa, " if bundle.kind == SHAPE else ""
+            text = f"{what}{len(bundle.organs)} organs, {bundle.manifest.get('data', 'data not stated')}"
             lines.append(
                 f"{bundle.name:<20} {text}"
                 + (f", mean DSC {score:.3f} on {bundle.manifest['held_out']['split']}" if score else "")
@@ -32,12 +33,14 @@ def description(bundle: ModelBundle) -> str:
     """Everything that a user should know before pressing the button."""
     manifest = bundle.manifest
     held_out = manifest.get("held_out", {}).get("organs", {})
+    width = bundle.config.aae_width if bundle.kind == SHAPE else bundle.config.width
     lines = [
         f"{bundle.name} {bundle.version}".rstrip(),
+        f"  kind      {KINDS[bundle.kind]}",
         f"  folder    {bundle.folder}",
         f"  sha256    {bundle.digest}",
         f"  data      {manifest.get('data', 'not stated')}",
-        f"  trained   {manifest.get('training', {}).get('date', 'not stated')}, width {bundle.config.width:g}",
+        f"  trained   {manifest.get('training', {}).get('date', 'not stated')}, width {width:g}",
         f"  licence   {manifest.get('licence', 'not stated')}",
         f"  grid      {' x '.join(f'{s:g}' for s in bundle.config.spacing_mm_zyx)} mm (z, y, x)",
         "  organs",
@@ -49,7 +52,7 @@ def description(bundle: ModelBundle) -> str:
             if "dsc_mean" in row
             else "no held-out score"
         )
-        small = ", localized by SOL-Net" if organ.name in bundle.small_organs else ""
+        small = ", localized by SOL-Net" if organ.name in bundle.small_organs and bundle.kind != SHAPE else ""
         lines.append(f"    {organ.name:<16} {scores}{small}")
     lines.append("  Research software, not a medical device.")
     return "\n".join(lines)

@@ -29,6 +29,7 @@ class ShapeAutoencoder(nn.Module):
             )
         if any(n % 8 for n in config.roi_size_zyx):
             raise DatasetError(f"roi_size_zyx is {config.roi_size_zyx}; the shape autoencoder needs multiples of 8.")
+        self.config = config
         self.output = config.aae_output
         self.bottom_zyx = tuple(n // 8 for n in config.roi_size_zyx)
         voxels = self.bottom_zyx[0] * self.bottom_zyx[1] * self.bottom_zyx[2]
