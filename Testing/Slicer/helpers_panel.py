@@ -96,6 +96,8 @@ class PanelOnStandIns:
 
     def settle(self) -> None:
         """Until nothing goes on in the background and bursts of changes are dealt with."""
+        if self.panel is None:  # not opened
+            return
         self.until(lambda: self.panel.installation.command is None and self.panel.models.command is None)
         deadline = time.monotonic() + 0.15  # a little more than the panel waits for a burst to end
         self.until(lambda: time.monotonic() > deadline)
@@ -108,7 +110,7 @@ class PanelOnStandIns:
 
     @property
     def says(self) -> str:
-        return plain(self.ui.statusLabel.text)
+        return plain(self.ui.statusLabel.text) if self.panel is not None else ""
 
     def text(self, widget: str) -> str:
         """What a person reads on one of the panel's widgets."""

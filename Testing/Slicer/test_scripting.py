@@ -1,0 +1,97 @@
+"""docs/scripting.md: its session, pasted block by block as it stands. Outside Slicer: on slicer-core and stand-ins for Slicer's modules."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "scripting.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+TRAINING = next(i for i, block in enumerate(BLOCKS) if "FocusNetTrainingLogic" in block)
+
+
+def paste(
+    blocks: list[str], panel: Any, folder: Path, changed: dict[str, str], console: dict[str, Any]
+) -> dict[str, Any]:
+    """Run the blocks in one namespace as the console does; between them the event loop runs until no run is going on."""
+    for block in blocks:
+        for there, here in {"/data/": f"{folder}/", **changed}.items():
+            block = block.replace(there, here)
+        exec(compile(block, PAGE.name, "exec"), console)
+        run = console.get("run")
+        if run is not None:
+            panel.until(lambda run=run: not run.is_running, 120)  # type: ignore[misc]
+    return console
+
+
+def test_the_session_can_be_pasted(
+    open_panel: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the stand-in worker and a coarser phantom; what is printed is what the page says."""
+    panel = open_panel(opened=False)
+    coarser = {"logic.samplePhantom()": "phantom()"}
+    names = {"phantom": lambda: panel.volume("FocusNetPhantom")}
+    console = paste(BLOCKS[:TRAINING], panel, tmp_path, coarser, names)
+    said = capsys.readouterr().out
+    assert "FocusNetPhantom organs not found: ()" in said
+    assert "running: True" in said
+    assert "40% Segmenting all organs" in said
+    assert "done: ['Parotid_R', 'Parotid_L']" in said
+    assert "FocusNetPhantom done" in said
+    assert "changed by hand: []" in said
+    assert "'model': 'han7-openkbp'" in said
+    assert (tmp_path / "organs.seg.nrrd").is_file()
+    assert len(console["result"].segment_ids) == 7
+
+
+@pytest.mark.slow
+def test_the_training_can_be_pasted(open_panel: Callable[..., Any], tmp_path: Path) -> None:
+    """With the real engine: a training of a few steps instead of the paper's, and time for it to get on; then its model segments."""
+    from FocusNetSegmentationLib.process_tree import kill_tree
+
+    from .test_panel_models import torch_python
+
+    python = torch_python()
+    config = small_training(python, tmp_path)
+    panel = open_panel(opened=False, python=python)
+    changed = {
+        'preset="paper"': f'config="{config}"',
+        "training.stop()": "(wait(lambda p: p.step or p.state != 'running'), training.stop())[1]",
+        "training.register()": "(wait(lambda p: p.state != 'running'), training.register())[1]",
+    }
+    console: dict[str, Any] = {"logic": panel.module.FocusNetSegmentationLogic(), "ct": panel.volume()}
+
+    def wait(until: Callable[[Any], object]) -> None:
+        deadline = time.monotonic() + 150
+        while not until(console["training"].progress()):
+            assert time.monotonic() < deadline, console["training"].log()
+            time.sleep(0.1)
+
+    console["wait"] = wait
+    try:
+        paste(BLOCKS[TRAINING:], panel, tmp_path, changed, console)
+        assert console["name"] == "tiny"
+        assert console["result"].node.GetScene() is panel.scene
+    finally:
+        if "training" in console:
+            kill_tree(None, console["training"].find().mark)
+
+
+def small_training(python: str, folder: Path) -> Path:
+    """A data set of phantoms and a configuration of a few steps, made by the Python that has torch."""
+    import subprocess
+
+    root = Path(__file__).resolve().parents[2]
+    code = (
+        f"import sys; sys.path[:0] = [{str(root)!r}, {str(root / 'FocusNetSegmentation')!r}]\n"
+        "from pathlib import Path; from Testing.Core.helpers_dataset import TINY_TOML, write_dataset\n"
+        f"write_dataset(Path({str(folder / 'my-cases')!r}))\n"
+        f"Path({str(folder / 'tiny.toml')!r}).write_text(TINY_TOML.replace('steps = 6', 'steps = 60'))\n"
+    )
+    subprocess.run([python, "-c", code], check=True)
+    return folder / "tiny.toml"
