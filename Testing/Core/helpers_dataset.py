@@ -67,6 +67,7 @@ steps = 6
 checkpoint_every = 2
 validate_every = 3
 ema_decay = 0.9
+pictures = false
 
 [augmentation]
 shift_mm = 10.0

@@ -184,6 +184,9 @@ class Trainer:
             state.best = scores["score"]
             save_checkpoint(self.best, tensors, {"step": step, "scores": scores, "config": self.config.to_json()})
         journal.validated(step, scores)
+        draw = getattr(self.validate, "picture", None)
+        if draw is not None and self.settings.pictures:
+            draw(self.last.parent / "pictures" / f"{self.stage.name}-{step:06d}.png", step)
 
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}

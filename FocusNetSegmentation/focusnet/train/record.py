@@ -15,7 +15,7 @@ from ..errors import DatasetError, OutputError
 
 RECORD = "training.json"
 # may differ in a resumed run: they say how long and how often, not what a step does
-FREE = {"steps", "checkpoint_every", "validate_every", "validate_cases"}
+FREE = {"steps", "checkpoint_every", "validate_every", "validate_cases", "pictures"}
 NOT_COMPARED = {"code", "started", "dataset", "device", "pid"}
 
 

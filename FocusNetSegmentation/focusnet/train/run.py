@@ -156,7 +156,7 @@ def _begin(out: Path, plan: Plan, record: dict[str, Any], resume: bool, team: Te
         log(f"{out} holds no checkpoint yet: starting from the beginning.")
     elif resume:
         for warning in check_same_run(out, record):
-            log(f"focusnet: warning: {warning}")
+            log(f"warning: {warning}")
     team.wait()  # nobody writes before everybody has looked
     if team.first:
         write_record(out, record)

@@ -42,6 +42,7 @@ class Settings:
     checkpoint_every: int = 200
     validate_every: int = 1000
     validate_cases: int = 0  # 0: all
+    pictures: bool = True  # one of the first validation case at every validation
     seed: int = 0
 
     def __post_init__(self) -> None:

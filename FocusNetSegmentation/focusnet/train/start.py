@@ -86,7 +86,7 @@ def _new_organs(config: NetworkConfig, old: NetworkConfig) -> list[str]:
             lines.append(f"SOL-Net's outputs for {', '.join(unknown)} are new")
     dropped = [organ for organ in old.organs if organ not in config.organs]
     if dropped:
-        lines.append(f"{', '.join(dropped)} of the bundle are not in this data set and are dropped")
+        lines.append(f"this data set does not have the bundle's {', '.join(dropped)}")
     return lines
 
 

@@ -4,6 +4,7 @@ scans' own grids."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from ..datasets.case import Case
 from ..engine import ChunkOutput
 from ..nets.focusnet import FocusNet
 from ..nets.solnet import heatmap_peak
+from ..organs import find_organ
 from ..overlay import SmallOrgan, overlay
 from ..preprocess import AIR_HU, network_grid, normalise, resample_ct, resample_labels
+from ..segmentation import OrganResult, Segmentation
 from ..stream import Localizer, chunk_starts, stream_slabs
-from ..volume import Geometry
+from ..volume import Geometry, Volume
 from .augment import NO_AUGMENTATION
 from .settings import Settings
 from .shapes import Shape, ShapeValidator
@@ -35,6 +38,7 @@ class Validator:
     def __init__(self, cases: Sequence[Case], config: NetworkConfig, precision: str, of: str = "dice") -> None:
         self.config, self.precision, self.of = config, precision, of
         self.items: list[tuple[Case, np.ndarray, np.ndarray, Geometry]] = []
+        self._shown: np.ndarray | None = None  # labels of the first case at the last validation
         for case in cases:
             grid = network_grid(case.geometry, np.array(case.center_mm_xyz), config)
             ct = normalise(resample_ct(case.hu, case.geometry, grid), config)
@@ -52,8 +56,10 @@ class Validator:
     ) -> dict[str, float]:
         """Mean Dice of ``organs`` over the cases where each was contoured; the score is the mean over organs."""
         scores: dict[str, list[float]] = {organ: [] for organ in organs}
-        for case, ct, labels, _ in self.items:
+        for number, (case, ct, labels, _) in enumerate(self.items):
             predicted = predict(model, ct)
+            if number == 0:
+                self._shown = predicted
             for organ in organs:
                 value = self.config.organs.index(organ) + 1
                 truth = labels == value
@@ -62,6 +68,25 @@ class Validator:
                     scores[organ].append(2 * float((truth & found).sum()) / float(truth.sum() + found.sum()))
         means = {organ: float(np.mean(values)) for organ, values in scores.items() if values}
         return {"score": float(np.mean(list(means.values()))) if means else 0.0, **means}
+
+    def picture(self, path: Path, step: int) -> None:
+        """Draw the first case as the last validation contoured it. Nothing where there were no contours (SOL-Net)."""
+        if self._shown is None:
+            return
+        from ..picture import overview
+
+        case, ct, _, grid = self.items[0]
+        hu = np.rint(ct * self.config.hu_scale - self.config.hu_offset).astype(np.int16)
+        voxel_ml = float(np.prod(grid.spacing_mm_xyz)) / 1000.0
+        results = []
+        for value, name in enumerate(self.config.organs, start=1):
+            organ, voxels = find_organ(name), int((self._shown == value).sum())
+            if organ is not None:
+                results.append(OrganResult(organ, value, voxels > 0, voxels * voxel_ml))
+        source = f"{case.name}, in training: step {step}"
+        segmentation = Segmentation(self._shown, grid, tuple(results), {"source": source, "model": source})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        overview(Volume(hu, grid, source), segmentation, path, overwrite=True)
 
     def _with_snet(self, model: FocusNet, ct: np.ndarray) -> np.ndarray:
         predicted = np.zeros(ct.shape, np.uint8)
