@@ -24,7 +24,7 @@ def write_dataset(folder: Path, train: int = 3, val: int = 2) -> Path:
     contoured: dict[str, dict[str, list[str]]] = {"train": {}, "val": {}}
     for split, count in (("train", train), ("val", val)):
         for number in range(count):
-            name = f"pt_{number + 1}"
+            name = f"pt_{number + 1 + (train if split == 'val' else 0)}"
             organs = [o for o in LABELS if not (split == "train" and number == 1 and o == "Parotid_L")]
             contoured[split][name] = organs
             write_case(folder / split / name, organs, seed=number + 10 * (split == "val"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from ..errors import DatasetError
 from ..preprocess import body_center_mm, to_upright
 from ..volume import Geometry
 from .case import Case, organ_centroids_mm
+from .contours import Contours, voxels_by_value
+from .snapshot import Snapshot
+from .table import FILE_NAME, Table, read_table, refuse_shared
 
 
 class OpenKBPDataset:
@@ -29,6 +33,35 @@ class OpenKBPDataset:
             )
         self.organs: tuple[str, ...] = tuple(name for name, _ in by_value)
         self.contoured: dict[str, dict[str, list[str]]] = index["contoured"]
+        refuse_shared(self.contoured, str(self.folder / "dataset.json"), "patient")
+        self.layout = "OpenKBP: dataset.json, ct.nrrd and label.nrrd"
+        self.notes: tuple[str, ...] = ()
+        self._exclude()
+        self._snapshot = Snapshot(
+            {
+                n: [self.folder / s / n / f for f in ("ct.nrrd", "label.nrrd")]
+                for s in self.contoured
+                for n in self.contoured[s]
+            }
+        )
+
+    def _exclude(self) -> None:
+        """Leave out what ``dataset.toml`` excludes; everything else stands in dataset.json."""
+        table = read_table(self.folder)
+        names = {name for patients in self.contoured.values() for name in patients}
+        unknown = sorted(set(table.exclude) - names)
+        if unknown:
+            raise DatasetError(f"{table.path}: exclude names {', '.join(unknown)}, which dataset.json does not have.")
+        if table.path is not None and replace(table, path=None, exclude=()) != Table():
+            raise DatasetError(
+                f"{table.path}: beside a dataset.json only exclude is read; splits, organs and contours stand in dataset.json."
+            )
+        if table.exclude:
+            self.notes = (f"{len(table.exclude)} cases are excluded by {FILE_NAME}: {', '.join(table.exclude)}.",)
+        self.contoured = {
+            split: {name: organs for name, organs in patients.items() if name not in table.exclude}
+            for split, patients in self.contoured.items()
+        }
 
     def splits(self) -> tuple[str, ...]:
         return tuple(self.contoured)
@@ -43,8 +76,20 @@ class OpenKBPDataset:
         for name in self.patients(split):
             yield self.case(split, name)
 
+    def read(self, split: str, name: str) -> Contours:
+        """One patient's organs, each with its voxels."""
+        case = self.case(split, name)
+        found = voxels_by_value(case.labels)
+        voxels = {
+            o: found.get(k, np.zeros(0, np.int64)) for k, o in enumerate(self.organs, start=1) if o in case.contoured
+        }
+        return Contours(name, case.hu, case.geometry, voxels, case.contoured, (), name)
+
     def case(self, split: str, name: str) -> Case:
-        """Read one patient. Raises DatasetError if a file is missing, unreadable or the two grids differ."""
+        """Read one patient. Raises DatasetError if a file is missing, unreadable or changed, or the two grids differ."""
+        if name not in self.patients(split):
+            raise DatasetError(f"{self.folder} has no case {name!r} in the split {split}.")
+        self._snapshot.check(name)
         folder = self.folder / split / name
         ct, label = _read(folder / "ct.nrrd"), _read(folder / "label.nrrd")
         geometry = _geometry(ct)

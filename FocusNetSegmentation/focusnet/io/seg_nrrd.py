@@ -299,3 +299,34 @@ def _ascii(text: str) -> str:
     table passes through unchanged; other names lose their accents."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return " ".join(plain.replace("|", "/").replace("~", "-").split()) or "unnamed"
+
+
+def segment_names(path: Path | str) -> list[str]:
+    """Names of a file's segments, from its header alone. Raises InputError."""
+    import nrrd
+
+    try:
+        header = nrrd.read_header(str(path))
+    except Exception as problem:
+        raise InputError(f"{path} cannot be read as a segmentation ({problem}); it may be damaged.") from problem
+    return [str(v) for k, v in sorted(header.items()) if k.startswith("Segment") and k.endswith("_Name")]
+
+
+def read_segments(path: Path | str) -> tuple[Geometry, dict[str, np.ndarray]]:
+    """Every segment as it is: (grid, name -> sorted flat indices into its (z, y, x) array). Segments may share voxels. Raises InputError."""
+    content = _read(Path(path))
+    voxels = np.asarray(content["voxels"])
+    layers = voxels[None] if voxels.ndim == 3 else voxels  # (layer, x, y, z)
+    affine = np.asarray(content["ijkToLPS"], dtype=float)
+    found: dict[str, np.ndarray] = {}
+    whole, labels = _uncrop(affine, layers[0], content)
+    geometry = _geometry(whole, labels.shape)
+    for entry in content["segments"]:
+        name = str(entry.get("name") or str(entry.get("id", "")).removeprefix(ID_PREFIX))
+        layer = int(entry.get("layer", 0))
+        if name in found or layer >= len(layers):
+            why = "is there twice" if name in found else f"lies in layer {layer} of {len(layers)}"
+            raise InputError(f"{path}: segment {name!r} {why}; rename or delete it.")
+        _, mask = _uncrop(affine, layers[layer] == int(entry.get("labelValue", 1)), content)
+        found[name] = np.flatnonzero(np.ascontiguousarray(mask.T))
+    return geometry, found

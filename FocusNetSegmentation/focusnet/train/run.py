@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ..bundle import ModelBundle, load_bundle, save_bundle
-from ..datasets.openkbp import OpenKBPDataset
+from ..datasets.opening import open_dataset
 from ..devices import Device, choose_device
 from ..errors import DatasetError
 from ..nets.focusnet import FocusNet
@@ -75,7 +75,9 @@ def _train(
     team: Team,
     device: Device,
 ) -> ModelBundle:
-    source = OpenKBPDataset(dataset)
+    source = open_dataset(dataset)
+    for note in source.notes:
+        log(note)
     training, validating = list(source.cases("train")), list(source.cases("val"))
     bundle = load_bundle(init) if init is not None else None
     plan = make_plan(

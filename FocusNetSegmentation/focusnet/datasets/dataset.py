@@ -1,0 +1,249 @@
+"""One interface to every data set, and the one class behind all layouts that lack an index of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import DatasetError, FocusNetError
+from ..io.checks import refuse_impossible
+from ..io.read import shifted
+from ..organs import ORGANS
+from .cache import Cache
+from .case import Case
+from .contours import Contours, RawCase, upright_contours
+from .files import CaseFiles
+from .snapshot import Snapshot
+from .table import EVERYWHERE, FILE_NAME, Table, default_splits, refuse_shared
+
+
+class Dataset(Protocol):
+    """What training, benchmarks and checks ask of a data set.
+
+    ``layout``: what was recognised, for people. ``organs``: in label order. ``notes``: sentences to say aloud: a default split, names that
+    were left out.
+    """
+
+    folder: Path
+    layout: str
+    organs: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def splits(self) -> tuple[str, ...]: ...
+    def patients(self, split: str) -> list[str]:
+        """Case names of a split, sorted. Raises DatasetError for a split that is not there."""
+
+    def read(self, split: str, name: str) -> Contours:
+        """Everything of one case, organs that share voxels included. Raises DatasetError that names the case."""
+
+    def case(self, split: str, name: str) -> Case: ...
+    def cases(self, split: str) -> Iterator[Case]: ...
+
+
+class FolderDataset:
+    """Cases found in folders, with what ``dataset.toml`` says about them."""
+
+    def __init__(
+        self, folder: Path, layout: str, files: Sequence[CaseFiles], table: Table, cache: Cache | None = None
+    ) -> None:
+        self.folder, self.layout, self.table = folder, layout, table
+        self._cache = cache
+        _check_names(folder, table, files)
+        self._files = {f.name: f for f in sorted(files, key=lambda f: f.name) if f.name not in table.exclude}
+        if not self._files:
+            raise DatasetError(f"{folder}: every case is excluded by {FILE_NAME}; leave at least two in.")
+        self._snapshot = Snapshot({name: f.paths() for name, f in self._files.items()})
+        notes: list[str] = []
+        self.organs = self._find_organs(notes)
+        self._splits = self._find_splits(notes)
+        self.notes: tuple[str, ...] = tuple(notes)
+
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self._splits)
+
+    def patients(self, split: str) -> list[str]:
+        if split not in self._splits:
+            raise DatasetError(f"{self.folder} has no split {split!r}; there are {', '.join(self._splits)}.")
+        return self._splits[split]
+
+    def cases(self, split: str) -> Iterator[Case]:
+        for name in self.patients(split):
+            yield self.case(split, name)
+
+    def case(self, split: str, name: str) -> Case:
+        contours = self.read(split, name)
+        if contours.hu is not None and not contours.contoured:
+            raise DatasetError(
+                f"Case {name} of {self.folder} has no contour of {', '.join(self.organs)}; contour it, or exclude it in {FILE_NAME}."
+            )
+        try:
+            return contours.as_case(self.organs)
+        except FocusNetError as problem:
+            raise DatasetError(f"Case {name}: {problem}") from problem
+
+    def read(self, split: str, name: str) -> Contours:
+        if name not in self.patients(split):
+            raise DatasetError(f"{self.folder} has no case {name!r} in the split {split}.")
+        files = self._files[name]
+        self._snapshot.check(name)
+        try:
+            cache, paths = self._cache, files.paths()
+            read = partial(self._read, files)
+            contours = read() if cache is None else cache.get(paths, self._settings(name), read)
+        except FocusNetError as problem:
+            raise DatasetError(f"Case {name}: {problem}") from problem
+        self._snapshot.check(name)  # changed while it was read
+        return contours
+
+    def _settings(self, name: str) -> dict[str, object]:
+        """Whatever else than the files' bytes decides how a case is read."""
+        offset = self.table.hu_offset.get(name, self.table.hu_offset.get(EVERYWHERE, 0.0))
+        return {
+            "name": name,
+            "layout": self.layout,
+            "organs": self.organs,
+            "table": sorted(self.table.organs.items()),
+            "contoured": sorted((k, sorted(v)) for k, v in self.table.contoured.items()),
+            "hu_offset": offset,
+        }
+
+    def _read(self, files: CaseFiles) -> Contours:
+        raw = files.read()
+        offset = self.table.hu_offset.get(files.name, self.table.hu_offset.get(EVERYWHERE))
+        if raw.image is not None:
+            image = replace(raw.image, source=raw.image.source or files.name)
+            if offset is not None:
+                image = shifted(image, offset)
+            try:
+                refuse_impossible(image)
+            except FocusNetError as problem:
+                raise DatasetError(_for_datasets(str(problem), files.name)) from problem
+            raw = replace(raw, image=image)
+        voxels, warnings = self._organs_of(raw)
+        present = {organ for organ, flat in voxels.items() if len(flat)}
+        listed = self.table.contoured.get(files.name)
+        contoured = set(listed) if listed is not None else present | set(self.table.contoured.get(EVERYWHERE, ()))
+        contoured &= set(self.organs)
+        kept = {o: voxels.get(o, np.zeros(0, np.int64)) for o in self.organs if o in contoured}
+        raw = replace(raw, warnings=(*raw.warnings, *warnings))
+        return upright_contours(files.name, self._patient(files), raw, kept, frozenset(contoured))
+
+    def _organs_of(self, raw: RawCase) -> tuple[dict[str, np.ndarray], list[str]]:
+        voxels: dict[str, np.ndarray] = {}
+        names: dict[str, str] = {}
+        warnings = []
+        for local, flat in raw.voxels.items():
+            organ = self.table.organ(local)
+            if organ is None and local.isdigit():
+                raise DatasetError(
+                    f'the label value {local} ({len(flat)} voxels) is outside the table; name it under [organs] in {FILE_NAME}, or give it "".'
+                )
+            if not organ:
+                continue
+            if organ in voxels:
+                raise DatasetError(
+                    f'{names[organ]!r} and {local!r} are both {organ}; rename one, or leave it out with "{local}" = "" in {FILE_NAME}.'
+                )
+            voxels[organ], names[organ] = flat, local
+            if not len(flat):
+                warnings.append(f"The contour of {organ} is empty; it is taken for not contoured.")
+        return voxels, warnings
+
+    def _find_organs(self, notes: list[str]) -> tuple[str, ...]:
+        local: dict[str, int] = {}
+        for name, files in self._files.items():
+            try:
+                for structure in files.structures():
+                    local[structure] = local.get(structure, 0) + 1
+            except FocusNetError as problem:
+                raise DatasetError(f"Case {name}: {problem} Or exclude the case in {FILE_NAME}.") from problem
+        known = {self.table.organ(structure) for structure in local}
+        unknown = sorted(s for s in local if self.table.organ(s) is None)
+        found = {o for o in (*known, *self.table.organs.values()) if o}
+        if unknown:
+            listed = ", ".join(f"{s} ({local[s]})" for s in unknown[:40])
+            notes.append(
+                f"{len(unknown)} structure names are no organ that is known here and are left out: {listed}. "
+                f"To use one, map it under [organs] in {FILE_NAME}."
+            )
+        missing = [o for o in self.table.use if o not in found]
+        if missing:
+            raise DatasetError(f"{self.table.path}: use names {', '.join(missing)}, which no case has.")
+        if not found:
+            what = f"it holds {', '.join(unknown[:20])}" if unknown else "its label maps have values without names"
+            raise DatasetError(
+                f"{self.folder}: no organ is recognised; {what}. 'focusnet datasets init' writes a {FILE_NAME} to fill in."
+            )
+        return self.table.use or tuple(o.name for o in ORGANS if o.name in found)
+
+    def _patient(self, files: CaseFiles) -> str:
+        return self.table.patients.get(files.name, files.patient)
+
+    def _find_splits(self, notes: list[str]) -> dict[str, list[str]]:
+        by_patient: dict[str, list[str]] = {}
+        for name, files in self._files.items():
+            by_patient.setdefault(self._patient(files), []).append(name)
+        if self.table.splits:
+            return self._given_splits(by_patient, notes)
+        if all(f.split for f in self._files.values()):
+            splits: dict[str, set[str]] = {}
+            for f in self._files.values():
+                splits.setdefault(f.split, set()).add(self._patient(f))
+            refuse_shared(splits, str(self.folder), "patient")
+        else:
+            splits = {s: set(p) for s, p in default_splits(by_patient).items()}
+            notes.append(
+                f"No split is given, so one was made by a hash of the patient's name: {len(splits['train'])} patients to train on, "
+                f"{len(splits['val'])} to select on. Write [splits] in {FILE_NAME} for your own."
+            )
+        return {s: sorted(n for p in patients for n in by_patient[p]) for s, patients in splits.items()}
+
+    def _given_splits(self, by_patient: dict[str, list[str]], notes: list[str]) -> dict[str, list[str]]:
+        case_of = {name: patient for patient, names in by_patient.items() for name in names}
+        excluded = set(self.table.exclude)
+        splits: dict[str, set[str]] = {}
+        for split, names in self.table.splits.items():
+            unknown = [n for n in names if n not in by_patient and n not in case_of and n not in excluded]
+            if unknown:
+                raise DatasetError(
+                    f"{self.table.path}: splits.{split} names {', '.join(unknown[:10])}, which is neither a patient nor a case of {self.folder}."
+                )
+            splits[split] = {n if n in by_patient else case_of[n] for n in names if n not in excluded}
+        refuse_shared(splits, str(self.table.path), "patient")
+        unused = sorted(set(by_patient) - set().union(*splits.values()))
+        if unused:
+            notes.append(
+                f"{len(unused)} patients are in no split of {FILE_NAME} and are not used: {', '.join(unused[:20])}."
+            )
+        return {s: sorted(n for p in patients for n in by_patient[p]) for s, patients in splits.items()}
+
+
+def _check_names(folder: Path, table: Table, files: Sequence[CaseFiles]) -> None:
+    """Refuse two cases of one name, and names in the table that no case has: a typing error there would go unnoticed."""
+    names = [f.name for f in files]
+    twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise DatasetError(f"{folder}: two cases are called {twice[0]}; rename one of their folders.")
+    for key, wanted in (
+        ("exclude", table.exclude),
+        ("patients", tuple(table.patients)),
+        ("contoured", tuple(table.contoured)),
+        ("hu_offset", tuple(table.hu_offset)),
+    ):
+        unknown = sorted(set(wanted) - set(names) - ({EVERYWHERE} if key in ("contoured", "hu_offset") else set()))
+        if unknown:
+            raise DatasetError(f"{table.path}: {key} names {', '.join(unknown[:10])}, which is no case of {folder}.")
+
+
+def _for_datasets(message: str, name: str) -> str:
+    """The reader's remedy is an option of 'focusnet segment'; a data set has its own place for it."""
+    for offset in ("-1024", "1024"):
+        message = message.replace(
+            f"read it with --hu-offset {offset}", f'write hu_offset = {{ "{name}" = {offset} }} in {FILE_NAME}'
+        )
+    return message

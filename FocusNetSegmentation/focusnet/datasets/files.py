@@ -1,0 +1,211 @@
+"""One case on disk, by kind of contour file. Each knows its files, its structures' names (cheaply) and how to be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import DatasetError, InputError
+from ..io.nifti_out import names_path
+from ..io.nrrd_nifti import read_image
+from ..io.seg_nrrd import read_segments, segment_names
+from ..volume import Geometry, Volume
+from .contours import RawCase, voxels_by_value
+
+GRID_TOLERANCE_MM = 0.1  # programs round positions; a tenth of a millimetre is below what training can notice
+
+
+class CaseFiles(Protocol):
+    """``split`` is "" where the folders do not say."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def patient(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    def paths(self) -> list[Path]:
+        """Every file that is read."""
+
+    def structures(self) -> list[str]:
+        """Local names, without reading voxels; empty for a label map without names."""
+
+    def read(self) -> RawCase:
+        """Raises InputError or DatasetError."""
+
+
+@dataclass(frozen=True)
+class LabelMapCase:
+    """A CT and one label map; ``names``: value -> name, from the layout or ``NAME.labels.json``."""
+
+    name: str
+    patient: str
+    split: str
+    image: Path
+    labels: Path
+    names: Mapping[int, str] = field(default_factory=dict)
+
+    def paths(self) -> list[Path]:
+        table = names_path(self.labels)
+        return [self.image, self.labels, *([table] if table.is_file() else [])]
+
+    def structures(self) -> list[str]:
+        return list(self._names().values())
+
+    def read(self) -> RawCase:
+        image, labels = _image(self.image), _whole_numbers(self.labels)
+        same_grid(self.name, self.labels, labels.geometry, self.image, image.geometry)
+        names = self._names()
+        found = voxels_by_value(labels.array)
+        return RawCase(image, image.geometry, {names.get(v, str(v)): flat for v, flat in found.items()})
+
+    def _names(self) -> Mapping[int, str]:
+        if self.names or not names_path(self.labels).is_file():
+            return self.names
+        import json
+
+        path = names_path(self.labels)
+        try:
+            return {int(value): str(name) for name, value in json.loads(path.read_text(encoding="utf-8")).items()}
+        except (ValueError, AttributeError, TypeError) as problem:
+            raise DatasetError(f'{path} is no table of names; {{"Parotid_L": 1, ...}} is expected.') from problem
+
+
+@dataclass(frozen=True)
+class SegNrrdCase:
+    """A CT and one ``.seg.nrrd`` that brings its own names."""
+
+    name: str
+    patient: str
+    split: str
+    image: Path
+    labels: Path
+
+    def paths(self) -> list[Path]:
+        return [self.image, self.labels]
+
+    def structures(self) -> list[str]:
+        return segment_names(self.labels)
+
+    def read(self) -> RawCase:
+        image = _image(self.image)
+        geometry, segments = read_segments(self.labels)
+        same_grid(self.name, self.labels, geometry, self.image, image.geometry)
+        return RawCase(image, image.geometry, segments)
+
+
+@dataclass(frozen=True)
+class MaskFilesCase:
+    """A CT and one mask file an organ; ``masks``: local name -> file. ``missing_image`` is said instead of reading without a CT."""
+
+    name: str
+    patient: str
+    split: str
+    image: Path
+    masks: Mapping[str, Path]
+
+    def paths(self) -> list[Path]:
+        return [self.image, *self.masks.values()]
+
+    def structures(self) -> list[str]:
+        return list(self.masks)
+
+    def read(self) -> RawCase:
+        image = _image(self.image)
+        voxels = {}
+        for local, path in self.masks.items():
+            geometry, flat = _mask(path)
+            same_grid(self.name, path, geometry, self.image, image.geometry)
+            voxels[local] = flat
+        return RawCase(image, image.geometry, voxels)
+
+
+@dataclass(frozen=True)
+class BitMaskCase:
+    """Contours without a CT: one uint32 image, a bit a structure (tcia-oars). ``bits``: local name -> bit."""
+
+    name: str
+    patient: str
+    split: str
+    labels: Path
+    bits: Mapping[str, int]
+
+    def paths(self) -> list[Path]:
+        return [self.labels]
+
+    def structures(self) -> list[str]:
+        return list(self.bits)
+
+    def read(self) -> RawCase:
+        import SimpleITK as sitk
+
+        if not self.labels.is_file():
+            raise DatasetError(f"{self.labels} is missing.")
+        try:
+            image = sitk.ReadImage(str(self.labels))
+        except RuntimeError as problem:
+            raise DatasetError(
+                f"{self.labels} cannot be read as an image; the file may be damaged or cut short."
+            ) from problem
+        array = sitk.GetArrayFromImage(image)
+        direction = np.asarray(image.GetDirection()).reshape(3, 3)
+        geometry = Geometry(array.shape, image.GetSpacing(), image.GetOrigin(), tuple(map(tuple, direction)))
+        there = np.flatnonzero(array)
+        values = array.reshape(-1)[there]
+        known = sum(1 << bit for bit in self.bits.values())
+        if np.any(values & ~np.array(known, values.dtype)):
+            raise DatasetError(f"{self.labels} has bits set that dataset.json does not name.")
+        voxels = {name: there[(values >> bit) & 1 == 1] for name, bit in self.bits.items()}
+        return RawCase(None, geometry, {name: flat for name, flat in voxels.items() if len(flat)})
+
+
+def same_grid(case: str, path: Path, found: Geometry, image: Path, expected: Geometry) -> None:
+    """Raise DatasetError that says how two grids differ."""
+    if found.same_grid_as(expected, GRID_TOLERANCE_MM):
+        return
+    if found.shape_zyx != expected.shape_zyx:
+        how = f"{_x(found.shape_zyx[::-1])} voxels, the CT {_x(expected.shape_zyx[::-1])}"
+    elif np.abs(np.subtract(found.spacing_mm_xyz, expected.spacing_mm_xyz)).max() > 1e-3:
+        how = f"spacing {_x(found.spacing_mm_xyz)} mm, the CT {_x(expected.spacing_mm_xyz)} mm"
+    elif np.abs(np.subtract(found.direction_xyz, expected.direction_xyz)).max() > 1e-3:
+        how = "other axis directions than the CT, perhaps mirrored"
+    else:
+        shift = np.subtract(found.origin_mm_xyz, expected.origin_mm_xyz)
+        how = f"shifted against the CT by {_x(shift)} mm"
+    raise DatasetError(
+        f"{case}: {path.name} and {image.name} lie on different grids ({how}). Resample the contours to the CT, or export both again."
+    )
+
+
+def _x(values: object) -> str:
+    return " x ".join(f"{v:.4g}" for v in np.asarray(values).ravel())
+
+
+def _image(path: Path) -> Volume:
+    if not path.exists():
+        raise DatasetError(f"{path} is missing; the CT that the contours were drawn on is expected there.")
+    return read_image(path)
+
+
+def _whole_numbers(path: Path) -> Volume:
+    if not path.is_file():
+        raise DatasetError(f"{path} is missing.")
+    volume = read_image(path)
+    if volume.array.dtype.kind == "f" or volume.array.min() < 0:
+        raise InputError(f"{path} is not a label map; whole numbers from 0 are expected.")
+    return volume
+
+
+def _mask(path: Path) -> tuple[Geometry, np.ndarray]:
+    if path.name.lower().endswith(".seg.nrrd"):
+        if not path.is_file():
+            raise DatasetError(f"{path} is missing.")
+        geometry, segments = read_segments(path)
+        parts = list(segments.values())
+        return geometry, np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
+    volume = _whole_numbers(path)
+    return volume.geometry, np.flatnonzero(volume.array)

@@ -1,0 +1,167 @@
+"""Which files of a folder are a case: the layouts in which data sets are handed out, told by names alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+
+from ..errors import DatasetError
+from .files import BitMaskCase, CaseFiles, LabelMapCase, MaskFilesCase, SegNrrdCase
+from .table import SPLIT_NAMES, Table
+
+SUFFIXES = (".seg.nrrd", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".nii")
+MASK_FOLDERS = ("structures", "segmentations")  # PDDCA's, TotalSegmentator's
+LABEL_WORDS = re.compile(r"(?:^|[\W_])(?:labels?|labelmap|seg|segs|segmentations?|masks?|contours?|gt)(?:$|[\W_])")
+
+# Values of the challenge's own read-me; on its 50 cases every "_L" lies on the patient's left (docs/datasets.md).
+STRUCTSEG_NAMES = dict(
+    enumerate(
+        (
+            "Brainstem", "Eye_L", "Eye_R", "Lens_L", "Lens_R", "OpticNrv_L", "OpticNrv_R", "OpticChiasm", "Lobe_Temporal_L",
+            "Lobe_Temporal_R", "Pituitary", "Parotid_L", "Parotid_R", "Ear_Internal_L", "Ear_Internal_R", "Ear_Middle_L", "Ear_Middle_R",
+            "Joint_TM_L", "Joint_TM_R", "SpinalCord", "Bone_Mandible_L", "Bone_Mandible_R",
+        ),
+        start=1,
+    )
+)  # fmt: skip
+
+Found = tuple[str, list[CaseFiles]]
+
+
+def find_cases(folder: Path, table: Table) -> Found:
+    """(layout for people, cases). Raises DatasetError that says what was looked for if nothing fits."""
+    bits = _bit_masks(folder)
+    if bits is not None:
+        return bits
+    folders = case_folders(folder)
+    for title, reader in LAYOUTS:
+        cases = [case for split, path in folders if (case := reader(path, split, table, folder)) is not None]
+        if cases:
+            return title, cases
+    return "", []
+
+
+def case_folders(folder: Path) -> list[tuple[str, Path]]:
+    """(split or "", folder) of everything that may be a case: the folders below, or those below train, val and test, or below one more
+    folder that holds everything (HaN-Seg's ``set_1``)."""
+    below = _folders(folder)
+    if below and all(path.name.lower() in SPLIT_NAMES for path in below):
+        return [(SPLIT_NAMES[path.name.lower()], case) for path in below for case in _folders(path)]
+    if len(below) == 1 and _folders(below[0]) and not _images(below[0]) and below[0].name not in MASK_FOLDERS:
+        inner = _folders(below[0])
+        if not any(path.name in MASK_FOLDERS for path in inner):
+            return case_folders(below[0])
+    return [("", path) for path in below]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(
+        p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.name.lower().endswith(SUFFIXES)
+    )
+
+
+def stem(path: Path) -> str:
+    """The file's name without its image ending."""
+    suffix = next(s for s in SUFFIXES if path.name.lower().endswith(s))
+    return path.name[: -len(suffix)]
+
+
+def _ignored(path: Path, table: Table, root: Path) -> bool:
+    return any(fnmatch(path.relative_to(root).as_posix(), pattern) for pattern in table.ignore)
+
+
+def _han_seg(folder: Path, split: str, table: Table, root: Path) -> CaseFiles | None:
+    """``case_01/case_01_IMG_CT.nrrd`` and ``case_01_OAR_<Name>.seg.nrrd`` (Podobnik et al. 2023)."""
+    name = folder.name
+    masks = {
+        stem(p)[len(f"{name}_OAR_") :]: p
+        for p in _images(folder)
+        if p.name.startswith(f"{name}_OAR_") and not _ignored(p, table, root)
+    }
+    image = folder / f"{name}_IMG_CT.nrrd"
+    return MaskFilesCase(name, name, split, image, masks) if masks else None
+
+
+def _structseg(folder: Path, split: str, table: Table, root: Path) -> CaseFiles | None:
+    """``1/data.nii.gz`` and ``1/label.nii.gz`` with the challenge's numbers (StructSeg 2019, task 1)."""
+    image, labels = folder / "data.nii.gz", folder / "label.nii.gz"
+    if not (image.is_file() and labels.is_file()) or any(key.isdigit() for key in table.organs):
+        return None
+    return LabelMapCase(folder.name, folder.name, split, image, labels, STRUCTSEG_NAMES)
+
+
+def _mask_folder(folder: Path, split: str, table: Table, root: Path) -> CaseFiles | None:
+    """``<case>/img.nrrd`` and ``<case>/structures/<Organ>.nrrd`` (PDDCA); any image beside a folder of masks."""
+    for inner in MASK_FOLDERS:
+        if not (folder / inner).is_dir():
+            continue
+        masks = {stem(p): p for p in _images(folder / inner) if not _ignored(p, table, root)}
+        if masks:
+            images = [p for p in _images(folder) if not _ignored(p, table, root) and not _is_label(p)]
+            if len(images) > 1:
+                raise DatasetError(_several(folder, "images", images))
+            return MaskFilesCase(folder.name, folder.name, split, images[0] if images else folder / "img.nrrd", masks)
+    return None
+
+
+def _image_and_label(folder: Path, split: str, table: Table, root: Path) -> CaseFiles | None:
+    """One image and one label map, told apart by the label's name."""
+    files = [p for p in _images(folder) if not _ignored(p, table, root)]
+    labels = [p for p in files if _is_label(p)]
+    images = [p for p in files if p not in labels]
+    if not labels:
+        return None
+    if len(labels) > 1:
+        raise DatasetError(_several(folder, "label maps", labels))
+    if len(images) > 1:
+        raise DatasetError(_several(folder, "images", images))
+    image = images[0] if images else folder / "ct.nrrd"
+    if labels[0].name.lower().endswith(".seg.nrrd"):
+        return SegNrrdCase(folder.name, folder.name, split, image, labels[0])
+    return LabelMapCase(folder.name, folder.name, split, image, labels[0])
+
+
+LAYOUTS: tuple[tuple[str, Callable[[Path, str, Table, Path], CaseFiles | None]], ...] = (
+    ("HaN-Seg: one .seg.nrrd an organ beside the CT", _han_seg),
+    ("StructSeg 2019: data.nii.gz and label.nii.gz", _structseg),
+    ("PDDCA: a folder of masks beside the CT", _mask_folder),
+    ("a folder per case with an image and a label map", _image_and_label),
+)
+
+
+def _is_label(path: Path) -> bool:
+    return path.name.lower().endswith(".seg.nrrd") or bool(LABEL_WORDS.search(stem(path).lower()))
+
+
+def _several(folder: Path, what: str, files: list[Path]) -> str:
+    return (
+        f"{folder} holds {len(files)} {what} ({', '.join(p.name for p in files[:6])}); one is expected. "
+        'Name the others in dataset.toml, such as ignore = ["*/FILE"].'
+    )
+
+
+def _bit_masks(folder: Path) -> Found | None:
+    """tcia-oars: ``dataset.json`` names the bits and the splits, ``<annotator>/<scan>.nrrd`` holds them. Scans a and b are one patient's."""
+    index = folder / "dataset.json"
+    if not index.is_file():
+        return None
+    try:
+        read = json.loads(index.read_text(encoding="utf-8"))
+        bits = {str(k): int(v) for k, v in read["bits"].items()}
+        splits = {SPLIT_NAMES[s]: list(names) for s, names in read["cases"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise DatasetError(f"{index}: {problem}; an object with 'bits' and 'cases' is expected.") from problem
+    cases: list[CaseFiles] = []
+    for annotator in _folders(folder):
+        for split, names in splits.items():
+            for scan in names:
+                patient = scan[:-1] if scan[-1:] in "ab" and scan[-2:-1].isdigit() else scan
+                cases.append(BitMaskCase(f"{annotator.name}/{scan}", patient, split, annotator / f"{scan}.nrrd", bits))
+    return "tcia-oars: one bit a structure, without CT (for shapes only)", cases

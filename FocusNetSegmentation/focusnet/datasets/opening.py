@@ -1,0 +1,46 @@
+"""The one door: a folder in, a data set out, whatever its layout."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..errors import DatasetError
+from .cache import default_cache
+from .dataset import Dataset, FolderDataset
+from .layouts import find_cases
+from .openkbp import OpenKBPDataset
+from .table import read_table
+
+KNOWN = (
+    "OpenKBP's dataset.json; a folder per case with an image and a label map (or .seg.nrrd); PDDCA's structures folders; "
+    "HaN-Seg; StructSeg 2019; DICOM CT with RTSTRUCT"
+)
+
+
+def open_dataset(folder: Path | str, cache: str | Path | None = None) -> Dataset:
+    """Recognise the layout of ``folder`` and read its ``dataset.toml``. Raises DatasetError with what was found and what is known.
+
+    ``cache``: a folder in which read cases are kept, "1" for the user's cache folder; by default what FOCUSNET_CACHE says, else none.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder; the folder of a data set is expected.")
+    if _is_openkbp(folder):
+        return OpenKBPDataset(folder)
+    table = read_table(folder)
+    layout, cases = find_cases(folder, table)
+    if not cases:
+        inside = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
+        raise DatasetError(f"{folder} is no data set that is known; it holds {inside}. Known are: {KNOWN}.")
+    return FolderDataset(folder, layout, cases, table, default_cache(cache))
+
+
+def _is_openkbp(folder: Path) -> bool:
+    path = folder / "dataset.json"
+    if not path.is_file():
+        return False
+    try:
+        return "bits" not in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return True  # its reader says what is wrong with the file

@@ -1,0 +1,148 @@
+"""``dataset.toml``: what a folder cannot say by itself. Local names, splits, what was contoured, what to leave out."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import DatasetError
+from ..organs import find_organ
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE_NAME = "dataset.toml"
+VAL_PART = 0.2
+EVERYWHERE = "everywhere"
+SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """A read ``dataset.toml``; all empty where there is none.
+
+    ``organs``: local name or label value -> organ, "" for one that is left out on purpose. ``use``: the organs to train on, in this order;
+    empty for all. ``splits``: split -> patients. ``patients``: case -> patient, where a patient has several cases. ``contoured``: case, or
+    "everywhere", -> organs. ``exclude``: cases. ``ignore``: glob patterns of files. ``hu_offset``: case, or "everywhere", -> HU to add.
+    """
+
+    path: Path | None = None
+    organs: dict[str, str] = field(default_factory=dict)
+    use: tuple[str, ...] = ()
+    splits: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    patients: dict[str, str] = field(default_factory=dict)
+    contoured: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    hu_offset: dict[str, float] = field(default_factory=dict)
+
+    def organ(self, local: str) -> str | None:
+        """Organ of a local name: what the table says, else what every synonym is looked up in; "" for left out, None for unknown."""
+        if local in self.organs:
+            return self.organs[local]
+        known = find_organ(local)
+        return known.name if known is not None else None
+
+
+def read_table(folder: Path) -> Table:
+    """The folder's ``dataset.toml``, checked; an empty Table if there is none. Raises DatasetError with the key that is wrong."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return Table()
+    try:
+        read = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        raise DatasetError(f"{path} cannot be read ({problem}).") from problem
+    except tomllib.TOMLDecodeError as problem:
+        raise DatasetError(f"{path} is not valid TOML: {problem}.") from problem
+    known = {"organs", "use", "splits", "patients", "contoured", "exclude", "ignore", "hu_offset"}
+    if set(read) - known:
+        raise DatasetError(
+            f"{path} has {', '.join(sorted(set(read) - known))}; known are {', '.join(sorted(known))} (docs/datasets.md)."
+        )
+    organs = {str(k): _organ(path, v) for k, v in _dict(path, read, "organs").items()}
+    table = Table(
+        path=path,
+        organs=organs,
+        use=_organs(path, "use", read.get("use", [])),
+        splits=_splits(path, _dict(path, read, "splits")),
+        patients={str(k): str(v) for k, v in _dict(path, read, "patients").items()},
+        contoured={str(k): _organs(path, f"contoured.{k}", v) for k, v in _dict(path, read, "contoured").items()},
+        exclude=_names(path, "exclude", read.get("exclude", [])),
+        ignore=_names(path, "ignore", read.get("ignore", [])),
+        hu_offset={str(k): _number(path, k, v) for k, v in _dict(path, read, "hu_offset").items()},
+    )
+    return table
+
+
+def _dict(path: Path, read: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = read.get(key, {})
+    if not isinstance(value, dict):
+        raise DatasetError(f"{path}: {key} is {value!r}; a table [{key}] is expected (docs/datasets.md).")
+    return value
+
+
+def _names(path: Path, key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(v, (str, int)) for v in value):
+        raise DatasetError(f'{path}: {key} is {value!r}; a list of names such as ["a", "b"] is expected.')
+    return tuple(str(v) for v in value)
+
+
+def _organs(path: Path, key: str, value: Any) -> tuple[str, ...]:
+    return tuple(_organ(path, name, f"{key} names ") for name in _names(path, key, value))
+
+
+def _organ(path: Path, name: Any, where: str = "") -> str:
+    if name == "":
+        return ""
+    known = find_organ(str(name))
+    if known is None:
+        raise DatasetError(
+            f"{path}: {where}{name!r}, which is no organ that is known here. Use its TG-263 name with its side, such as Parotid_L "
+            '(docs/datasets.md lists them), or "" to leave a structure out.'
+        )
+    return known.name
+
+
+def _number(path: Path, key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise DatasetError(f"{path}: hu_offset.{key} is {value!r}; a number such as -1024 is expected.")
+    return float(value)
+
+
+def _splits(path: Path, read: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    splits: dict[str, tuple[str, ...]] = {}
+    for name, patients in read.items():
+        if name not in SPLIT_NAMES:
+            raise DatasetError(f"{path}: the split {name!r} is unknown; train, val and test are expected.")
+        splits[SPLIT_NAMES[name]] = _names(path, f"splits.{name}", patients)
+    refuse_shared({split: set(names) for split, names in splits.items()}, str(path), "patient")
+    return splits
+
+
+def refuse_shared(splits: Mapping[str, Iterable[str]], where: str, what: str) -> None:
+    """Raise DatasetError if one patient is in two splits: a model would be judged on what it has seen."""
+    seen: dict[str, str] = {}
+    for split, names in splits.items():
+        for name in names:
+            if seen.setdefault(name, split) != split:
+                raise DatasetError(
+                    f"{where}: {what} {name} is in the splits {seen[name]} and {split}; keep every patient in one."
+                )
+
+
+def default_splits(patients: Iterable[str]) -> dict[str, list[str]]:
+    """About one patient in five into val, by a hash of the name: more patients later move none of the old ones."""
+    drawn = {p: int(hashlib.sha256(p.encode()).hexdigest()[:8], 16) / 16**8 for p in sorted(set(patients))}
+    val = [p for p in drawn if drawn[p] < VAL_PART]
+    if not val and len(drawn) > 1:
+        val = [min(drawn, key=lambda p: drawn[p])]
+    if len(val) == len(drawn) and len(drawn) > 1:
+        val.remove(max(drawn, key=lambda p: drawn[p]))
+    return {"train": [p for p in drawn if p not in val], "val": val}
