@@ -155,7 +155,7 @@ def _demo(commands: Commands) -> None:
 
 def _train(commands: Commands) -> None:
     parser = _command(commands, "train", "Train a model on your own cases and write it as a bundle.")
-    parser.add_argument("--dataset", type=Path, help="a folder in the OpenKBP layout (docs/training.md)")
+    parser.add_argument("--dataset", type=Path, help="the folder of a data set in any layout (docs/datasets.md)")
     parser.add_argument("--out", type=Path, help="folder for checkpoints, logs and the bundle")
     parser.add_argument("--preset", default="paper", help="paper or authors (default: paper)")
     parser.add_argument(

@@ -114,6 +114,8 @@ def voxels_by_value(labels: np.ndarray) -> dict[int, np.ndarray]:
     """Sorted flat indices of every value but 0."""
     flat = labels.reshape(-1)
     there = np.flatnonzero(flat)
+    if not len(there):
+        return {}
     values = flat[there]
     order = np.argsort(values, kind="stable")
     found, starts = np.unique(values[order], return_index=True)
