@@ -100,7 +100,7 @@ def use_shape(
     if center_ras is not None and not (radius_mm is not None and np.isfinite(radius_mm) and radius_mm > 0):
         raise InputError(f"The brush has a radius of {radius_mm} mm; a number above 0 is expected.")
     node = ghost_node(segmentation_node)
-    segment_id = _segment_id(segmentation_node, organ)
+    segment_id = segment_id_of(segmentation_node, organ)
     target = _grid_of_both(segment, node.GetSegmentation().GetSegment(ghost_id))
     old, ghost = mask_on(target, segmentation_node, segment_id), mask_on(target, node, ghost_id)
     new = ghost
@@ -213,7 +213,7 @@ def _ball(image: Any, center_ras: np.ndarray, radius_mm: float) -> np.ndarray:
     return np.asarray(squared <= radius_mm**2)
 
 
-def _segment_id(segmentation_node: Any, organ: str) -> str:
+def segment_id_of(segmentation_node: Any, organ: str) -> str:
     segment_id = organ_segments(segmentation_node).get(organ)
     if segment_id is None:
         raise InputError(f"{organ} is not in {segmentation_node.GetName()}.")
@@ -221,7 +221,7 @@ def _segment_id(segmentation_node: Any, organ: str) -> str:
 
 
 def _segment(segmentation_node: Any, organ: str) -> Any:
-    return segmentation_node.GetSegmentation().GetSegment(_segment_id(segmentation_node, organ))
+    return segmentation_node.GetSegmentation().GetSegment(segment_id_of(segmentation_node, organ))
 
 
 def _ghost_id(segmentation_node: Any, organ: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,9 @@ class SegmentationRun:
         callbacks: Callbacks | None = None,
         process: WorkerProcess | None = None,
         command: Callable[[WorkerRequest], tuple[str, list[str]]] = focusnet_command,
+        seeds: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
+        self.seeds = dict(seeds or {})
         self.volume_node, self.segmentation_node = volume_node, segmentation_node
         self.model, self.device, self.organs, self.hu_offset = str(model), device, organs, hu_offset
         self.callbacks = callbacks or Callbacks()
@@ -102,7 +104,8 @@ class SegmentationRun:
             raise
         self.imported, self.failure = None, None
         SegmentationRun._active = self
-        extra = () if self.hu_offset is None else (f"--hu-offset={self.hu_offset:g}",)
+        extra = [] if self.hu_offset is None else [f"--hu-offset={self.hu_offset:g}"]
+        extra += [f"--seed={organ}=" + ",".join(f"{v:.3f}" for v in place) for organ, place in self.seeds.items()]
         self.worker.start(
             WorkerRequest(
                 folder / "ct.nrrd",
@@ -112,7 +115,7 @@ class SegmentationRun:
                 self.device,
                 tuple(self.organs or ()),
                 folder,
-                extra,
+                tuple(extra),
             )
         )
 
@@ -183,7 +186,8 @@ def process(
     """Contour a CT node. ``wait``: return a SegmentationImport, or raise SegmentationError with one line; otherwise return the
     SegmentationRun at once and tell ``callbacks``. Raises InputError at once for a node that cannot be a CT.
 
-    ``organs``: TG-263 names or synonyms, None for all. ``hu_offset`` is added to every value.
+    ``organs``: TG-263 names or synonyms, None for all. ``hu_offset`` is added to every value. ``options``: ``seeds``, small organs to look
+    for at a given place (world, LPS mm), and for tests ``process`` and ``command``.
     """
     options.setdefault("process", SubprocessProcess() if wait else default_process())
     run = SegmentationRun(volumeNode, segmentationNode, model, device, organs, hu_offset, callbacks, **options)

@@ -43,6 +43,15 @@ def voxels(image: Any) -> np.ndarray:
     return vtk_to_numpy(scalars).reshape(z, y, x)
 
 
+def label_box(image: Any, label: int) -> tuple[slice, slice, slice] | None:
+    """The box (z, y, x) of one label in the image's array, None if it has no voxels."""
+    from scipy import ndimage
+
+    array = voxels(image)
+    boxes = ndimage.find_objects(array) if array.size else []
+    return boxes[label - 1] if 0 < label <= len(boxes) else None
+
+
 def image_matrix(image: Any) -> np.ndarray:
     """4x4, index (x, y, z) to the node's own RAS mm."""
     matrix = vtk.vtkMatrix4x4()

@@ -4,6 +4,7 @@ needs no package that is not installed yet. Hashes and shapes are checked by Ver
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,11 +20,13 @@ SHIPPED = Path(__file__).resolve().parents[1] / "Resources" / "Models"
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A bundle's folder and what its bundle.json says. ``problem``: why it cannot be used, "" if nothing speaks against it."""
+    """A bundle's folder and what its bundle.json says. ``problem``: why it cannot be used, "" if nothing speaks against it. ``digest``: as of
+    ``focusnet.bundle.ModelBundle``."""
 
     folder: Path
     manifest: dict[str, Any] = field(default_factory=dict)
     problem: str = ""
+    digest: str = ""
 
     @property
     def name(self) -> str:
@@ -58,13 +61,14 @@ def list_models() -> list[ModelEntry]:
 def read_entry(folder: Path) -> ModelEntry:
     """A damaged bundle.json is an entry with a problem."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        raw = (folder / MANIFEST).read_bytes()
+        manifest = json.loads(raw)
         names = [str(organ["name"]) for organ in manifest["organs"]]
     except (OSError, ValueError, KeyError, TypeError) as problem:
         return ModelEntry(folder, {}, f"{MANIFEST} cannot be read ({problem}). Remove the model and add it again.")
     if not names:
         return ModelEntry(folder, {}, f"{MANIFEST} names no organs. Remove the model and add it again.")
-    return ModelEntry(folder, manifest)
+    return ModelEntry(folder, manifest, digest=hashlib.sha256(raw).hexdigest())
 
 
 def summary(entry: ModelEntry) -> str:

@@ -17,6 +17,7 @@ from .messages import marked
 from .panel_install import InstallSection
 from .panel_models import ModelSection
 from .panel_result import ResultSection
+from .panel_review import ReviewSection
 from .panel_run import RunSection
 from .volumes import check_node, hardened_copy, has_non_linear_transform, volume_summary
 
@@ -38,6 +39,7 @@ class Panel:
         self.installation = InstallSection(self)
         self.result = ResultSection(self)
         self.runs = RunSection(self, options or {})
+        self.review = ReviewSection(self)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(REFRESH_MS)
@@ -65,14 +67,17 @@ class Panel:
         self.models.reload()
         self.installation.check_once()
         self.result.enter()
+        self.review.enter()
         self.refresh()
 
     def exit(self) -> None:
+        self.review.exit()
         self.result.exit()
 
     def scene_closing(self) -> None:
         """A run is stopped: its CT is about to go."""
         self.runs.stop(_("The scene was closed, so the run was stopped."))
+        self.review.scene_closing()
         self.result.scene_closing()
         self.set_parameters(None)
 
@@ -82,6 +87,7 @@ class Panel:
         self.runs.close()
         self.models.close()
         self.installation.close()
+        self.review.close()
         self.result.close()
         self.parameters = None
 
@@ -178,6 +184,7 @@ class Panel:
             self.models.update()
             self.installation.update()
             self.result.update()
+            self.review.update()
             running, reason = self.runs.is_running, self.why_not()
             self.ui.applyButton.enabled = not reason
             self.ui.applyButton.toolTip = reason or _("Draw the organs.")

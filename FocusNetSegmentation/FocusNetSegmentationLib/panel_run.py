@@ -57,6 +57,18 @@ class RunSection:
             )
         )
 
+    def start_at_seed(self, volume_node: Any, node: Any, organ: str, place_mm_lps: tuple[float, float, float]) -> None:
+        """Draw one organ again, at the place that a person gave."""
+        panel = self.panel
+        if self.is_running or panel.parameters is None or not self._may_overwrite(node, [organ]):
+            return
+        self.volume_node = volume_node
+        self._start(
+            lambda callbacks: panel.logic.process(
+                volume_node, node, organs=[organ], seeds={organ: place_mm_lps}, callbacks=callbacks, **self._settings()
+            )
+        )
+
     def onAllVolumes(self, *_args: Any) -> None:
         panel = self.panel
         if self.is_running or panel.parameters is None:
@@ -80,24 +92,32 @@ class RunSection:
         return {**settings, **({"hu_offset": float(offset)} if offset else {}), **self.options}
 
     def _may_overwrite(self, node: Any, organs: list[str] | None) -> bool:
-        """Ask before organs that a person has changed are drawn anew."""
+        """Ask before organs that a person has changed or approved are drawn anew."""
         from .nodes import edited_segments
+        from .review import states_of
 
         if node is None:
             return True
         drawn = self.panel.models.ticked() if organs is None else organs
         edited = [name for name in edited_segments(node) if name in drawn]
-        if not edited:
-            return True
-        return bool(
-            slicer.util.confirmOkCancelDisplay(
+        approved = [name for name, state in states_of(node).items() if state == "approved" and name in drawn]
+        parts = []
+        if edited:
+            parts.append(
                 _(
-                    "These organs of {node} were changed by hand: {organs}. Apply draws them anew and the changes are lost.\n\n"
-                    'To keep them, press Cancel and untick them, or choose "Create new segmentation on Apply".'
-                ).format(node=node.GetName(), organs=", ".join(edited)),
-                _("Overwrite changes?"),
+                    "These organs of {node} were changed by hand: {organs}. Apply draws them anew and the changes are lost."
+                ).format(node=node.GetName(), organs=", ".join(edited))
             )
-        )
+        if approved:
+            parts.append(
+                _("These organs are approved: {organs}. Drawn anew, they are drafts again.").format(
+                    organs=", ".join(approved)
+                )
+            )
+        if not parts:
+            return True
+        keep = _('To keep them, press Cancel and untick them, or choose "Create new segmentation on Apply".')
+        return bool(slicer.util.confirmOkCancelDisplay("\n\n".join([*parts, keep]), _("Overwrite changes?")))
 
     def _start(self, start: Any) -> None:
         from .inference import Callbacks

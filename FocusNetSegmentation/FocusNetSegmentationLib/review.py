@@ -124,8 +124,15 @@ class Review:
 
     # Scores --------------------------------------------------------------------------------------------------------------------------
 
-    def set_scores(self, scores: Scores) -> None:
-        """Keep what ``focusnet qa`` said of the organs as they are now; organs that it does not name lose their old scores."""
+    def marks(self) -> dict[str, Fingerprint]:
+        """What every organ looks like now: scores are about these voxels, even if they arrive when the organ has changed."""
+        segmentation = self._segmentation()
+        return {name: self.fingerprints.of(segmentation.GetSegment(s)) for name, s in self.segments().items()}
+
+    def set_scores(self, scores: Scores, marks: Mapping[str, Fingerprint] | None = None) -> None:
+        """Keep what ``focusnet qa`` said of the organs as they looked in ``marks`` (by default: now). Organs that it does not name lose their
+        old scores."""
+        known = marks if marks is not None else self.marks()
         for name, segment_id in self.segments().items():
             segment = self._segmentation().GetSegment(segment_id)
             score = scores.organs.get(name)
@@ -136,7 +143,7 @@ class Review:
                 said = {
                     **score.to_json(),
                     "model": dict(scores.model),
-                    "scored": self.fingerprints.of(segment).to_json(),
+                    "scored": known.get(name, Fingerprint()).to_json(),
                 }
                 segment.SetTag(SCORE_TAG, tag_text(said))
                 self._set_status(segment, self._state(segment_id), score.look_at)

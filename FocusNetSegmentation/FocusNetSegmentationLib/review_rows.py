@@ -49,4 +49,6 @@ def reasons_of(score: Score | None, empty: bool, by_hand: bool) -> tuple[str, ..
         reasons = (BY_HAND if by_hand else NOT_SCORED,)
     elif score.score is None and not reasons:
         reasons = (NO_STATISTICS,)
-    return (EMPTY, *(r for r in reasons if r != NOT_SCORED)) if empty else tuple(reasons)
+    if empty and not any(r.startswith("Empty") for r in reasons):
+        return (EMPTY, *(r for r in reasons if r != NOT_SCORED))
+    return tuple(reasons)

@@ -26,6 +26,12 @@ from .helpers_slicer import BINARY_LABELMAP
 TURNED = np.array([[0.8, -0.6, 0, 11.0], [0.6, 0.8, 0, -7.5], [0, 0, 1, 30.0], [0, 0, 0, 1]])  # RAS, rigid
 
 
+def register_nodes(scene: Any) -> None:
+    """The kinds of nodes that the application's logics make known to its scene."""
+    for kind in ("ColorLegendDisplayNode", "MarkupsJsonStorageNode"):
+        scene.RegisterNodeClass(getattr(slicer, f"vtkMRML{kind}")())
+
+
 class World:
     """A scene with Slicer's segmentations logic."""
 
@@ -33,7 +39,7 @@ class World:
         self.scene = slicer.vtkMRMLScene()
         self.logic = slicer.vtkSlicerSegmentationsModuleLogic()
         self.logic.SetMRMLScene(self.scene)
-        self.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())  # the application's colour logic does that
+        register_nodes(self.scene)
 
     def volume(self, volume: Volume, name: str = "CT 1", kind: str = "vtkMRMLScalarVolumeNode") -> Any:
         node = self.scene.AddNewNodeByClass(kind, name)
@@ -99,7 +105,7 @@ def load_mrb(path: Path, folder: Path) -> Any:
     scene = slicer.vtkMRMLScene()
     logic = slicer.vtkSlicerSegmentationsModuleLogic()
     logic.SetMRMLScene(scene)
-    scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
+    register_nodes(scene)
     (mrml,) = folder.rglob("*.mrml")
     scene.SetURL(str(mrml))
     scene.SetRootDirectory(str(mrml.parent))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from PySide6 import QtCore, QtUiTools, QtWidgets
+from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 from . import stand_ins_slicer
 from .stand_ins_allowed import ALLOWED, allowed
@@ -72,7 +72,7 @@ class Proxy:
 
 def wrap(value: Any) -> Any:
     """A proxy for what is Qt's, by the first of its classes that the allow-list knows; anything else as it is."""
-    if not isinstance(value, (QtCore.QObject, QtWidgets.QListWidgetItem)):
+    if not isinstance(value, (QtCore.QObject, QtWidgets.QListWidgetItem, QtWidgets.QTableWidgetItem)):
         return value
     names = {widget: name for name, widget in WIDGETS.items()}
     for kind in type(value).__mro__:
@@ -203,8 +203,15 @@ class StandIns:
 
     def _put_in_place(self) -> None:
         slicer, qt = self.slicer, _module("qt")
-        for name in ("QTimer", "QListWidgetItem"):
-            setattr(qt, name, proxied(getattr(QtCore, name, None) or getattr(QtWidgets, name)))
+        for name, home in (
+            ("QTimer", QtCore),
+            ("QListWidgetItem", QtWidgets),
+            ("QTableWidgetItem", QtWidgets),
+            ("QShortcut", QtGui),  # with Qt 5 in QtWidgets; PythonQt has one name for both
+            ("QKeySequence", QtGui),
+        ):
+            setattr(qt, name, proxied(getattr(home, name)))
+        qt.QHeaderView = QtWidgets.QHeaderView
         qt.Qt, qt.QFileDialog = QtCore.Qt, FileDialog
         qt.QProcess, qt.QProcessEnvironment = (
             QtCore.QProcess,

@@ -1,7 +1,8 @@
 """What the panel may use of Slicer's and Qt's widgets: everything else raises in ``stand_ins``.
 
 Taken from the documentation of the real classes, which hold for Qt 5.15 and 6: doc.qt.io (QWidget, QAbstractButton, QLabel, QComboBox,
-QListWidget, QListWidgetItem, QProgressBar, QSpinBox, QTimer, QLayout), CTK's ctkCollapsibleButton.h, and Slicer's qMRMLWidget.h,
+QListWidget, QListWidgetItem, QTableWidget, QTableWidgetItem,
+QHeaderView, QLineEdit, QShortcut, QProgressBar, QSpinBox, QTimer, QLayout), CTK's ctkCollapsibleButton.h, and Slicer's qMRMLWidget.h,
 qMRMLNodeComboBox.h, qMRMLSegmentEditorWidget.h, qMRMLSegmentationShow3DButton.h, qSlicerCoreApplication.h.
 
 As in PythonQt, a Qt property is an attribute and not a method: ``label.text``, never ``label.text()``.
@@ -23,7 +24,7 @@ class Allowed:
 
 
 ALLOWED = {
-    "QObject": Allowed(properties=("objectName",), methods=("property", "setProperty", "deleteLater"), signals=("destroyed(QObject*)",)),
+    "QObject": Allowed(properties=("objectName",), methods=("property", "setProperty", "deleteLater", "blockSignals"), signals=("destroyed(QObject*)",)),
     "QWidget": Allowed(
         ("QObject",),
         ("enabled", "visible", "toolTip", "minimumSizeHint", "sizeHint", "width", "height"),
@@ -52,6 +53,19 @@ ALLOWED = {
         ("itemChanged(QListWidgetItem*)", "currentRowChanged(int)"),
     ),
     "QListWidgetItem": Allowed((), (), ("text", "setText", "setToolTip", "toolTip", "checkState", "setCheckState", "data", "setData")),
+    "QTableWidget": Allowed(
+        ("QWidget",),
+        ("rowCount", "columnCount"),
+        (
+            "setRowCount", "setColumnCount", "setItem", "item", "currentRow", "selectRow", "clearSelection", "horizontalHeader",
+            "verticalHeader", "setHorizontalHeaderLabels",
+        ),
+        ("itemSelectionChanged()",),
+    ),
+    "QTableWidgetItem": Allowed((), (), ("text", "setText", "setToolTip", "toolTip", "setTextAlignment")),
+    "QHeaderView": Allowed(("QWidget",), (), ("setSectionResizeMode", "setHighlightSections", "setDefaultSectionSize")),
+    "QLineEdit": Allowed(("QWidget",), ("text", "placeholderText"), ("setText", "clear"), ("textChanged(QString)", "editingFinished()")),
+    "QShortcut": Allowed(("QObject",), ("enabled",), ("setContext", "setEnabled"), ("activated()",)),
     "QProgressBar": Allowed(("QWidget",), ("value", "minimum", "maximum"), ("setValue", "setRange", "reset")),
     "QSpinBox": Allowed(("QWidget",), ("value", "minimum", "maximum"), ("setValue",), ("valueChanged(int)",)),
     "QTimer": Allowed(
@@ -81,6 +95,7 @@ ALLOWED = {
             "sourceVolumeNode", "setActiveEffect", "setupViewObservations", "removeViewObservations", "installKeyboardShortcuts",
             "uninstallKeyboardShortcuts", "setSegmentationNodeSelectorVisible", "setSourceVolumeNodeSelectorVisible",
             "setSwitchToSegmentationsButtonVisible", "setMaximumNumberOfUndoStates", "updateWidgetFromMRML", "setCurrentSegmentID",
+            "currentSegmentID", "saveStateForUndo", "undo",
         ),
         ("currentSegmentIDChanged(QString)", "segmentationNodeChanged(vtkMRMLSegmentationNode*)"),
     ),

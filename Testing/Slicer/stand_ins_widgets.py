@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 
@@ -245,6 +246,7 @@ class QMRMLSegmentEditorWidget(QMRMLWidget):
         super().__init__(parent)
         self.calls: list[str] = []
         self._nodes: dict[str, Any] = {"editor": None, "segmentation": None, "volume": None}
+        self.history = slicer.vtkSegmentationHistory()
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self.table = QtWidgets.QTableWidget(0, 2)
@@ -292,6 +294,25 @@ class QMRMLSegmentEditorWidget(QMRMLWidget):
 
     def setActiveEffect(self, effect: Any) -> None:
         assert effect is None
+
+    def setCurrentSegmentID(self, segment_id: str) -> None:
+        node = self._nodes["segmentation"]
+        assert node is not None, "the real editor has no segment without its segmentation"
+        assert node.GetSegmentation().GetSegment(segment_id) is not None, segment_id
+        self._nodes["editor"].SetSelectedSegmentID(segment_id)
+        self.currentSegmentIDChanged.emit(segment_id)
+
+    def currentSegmentID(self) -> str:
+        return str(self._nodes["editor"].GetSelectedSegmentID() or "")
+
+    def saveStateForUndo(self) -> None:
+        """Slicer's own history, which the real editor uses too."""
+        if self.history.GetSegmentation() is not self._nodes["segmentation"].GetSegmentation():
+            self.history.SetSegmentation(self._nodes["segmentation"].GetSegmentation())
+        assert self.history.SaveState()
+
+    def undo(self) -> None:
+        assert self.history.RestorePreviousState()
 
     def __getattr__(self, name: str) -> Any:
         """The slots that only change how the real editor behaves."""
