@@ -6,7 +6,7 @@ are made by ``focusnet qa`` in a process of its own and come as a .seg.nrrd. Fre
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ OUTLINE_PIXELS = 2
 OPACITY_3D = 0.35
 
 
-def add_ghosts(scene: Any, segmentation_node: Any, path: Path | str) -> list[str]:
+def add_ghosts(
+    scene: Any, segmentation_node: Any, path: Path | str, marks: Mapping[str, Fingerprint] | None = None
+) -> list[str]:
     """Bring the ghosts of a .seg.nrrd (in the scan's own LPS space) into the scene, hidden, and return their organs.
 
-    Ghosts of the same organs are replaced, others kept. They follow the segmentation's transform. Raises InputError for a file that cannot be
-    read or that names no organ of the segmentation.
+    Ghosts of the same organs are replaced, others kept. They follow the segmentation's transform. ``marks``: the organs that they were made
+    from, by default as they are now. Raises InputError for a file that cannot be read or that names no organ of the segmentation.
     """
     from focusnet.io.seg_nrrd import read_seg_nrrd  # not Slicer's reader: that one ends the program on a damaged file
 
@@ -45,10 +47,11 @@ def add_ghosts(scene: Any, segmentation_node: Any, path: Path | str) -> list[str
     node.SetAndObserveTransformNodeID(segmentation_node.GetTransformNodeID())
     to_local = np.linalg.inv(transform_matrix(segmentation_node))
     image = oriented_image(ghosts.labels, to_local @ LPS_RAS @ ghosts.geometry.affine_xyz)
-    marks = Fingerprints()
+    now = Fingerprints()
     for result in found:
-        drawn = marks.of(segmentation_node.GetSegmentation().GetSegment(segments[result.organ.name]))
-        _put(node, result.organ.name, image, result.label, drawn)
+        name = result.organ.name
+        drawn = (marks or {}).get(name) or now.of(segmentation_node.GetSegmentation().GetSegment(segments[name]))
+        _put(node, name, image, result.label, drawn)
     return [r.organ.name for r in found]
 
 

@@ -12,13 +12,14 @@ from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
 
+from .ghost import add_ghosts
 from .messages import marked
 from .nodes import provenance_of
 from .panel_review_shape import ShapeTools
 from .panel_review_table import ReviewTable
 from .review import Review
 from .review_rows import NOT_SCORED, Row
-from .review_scoring import Scoring, grid_note
+from .review_scoring import Scored, Scoring, grid_note
 from .review_seeds import first_place_ras
 from .review_tags import APPROVED
 from .review_views import Views
@@ -250,17 +251,20 @@ class ReviewSection:
             self.say("error", str(problem))
         self.fill()
 
-    def _scored(self, scores: Any, marks: Any, message: str) -> None:
+    def _scored(self, ended: Scored) -> None:
         if self.review is None:
             return
-        if scores is None:
-            self.say("error", message)
+        if ended.scores is None:
+            self.say("error", ended.message)
             return
-        self.review.set_scores(scores, marks)
+        self.review.set_scores(ended.scores, ended.marks)
+        if ended.ghosts is not None:
+            add_ghosts(self.panel.scene, self.node, ended.ghosts, ended.marks)
         looked = sum(row.look_at for row in self.review.rows())
         text = _("{count} organs to look at first. A score is a hint, not a verdict.").format(count=looked)
         note = grid_note(self.node, self.volume_node)
         self.say("warning" if note else "ok", " ".join(filter(None, (text, note))))
+        self.shape.follow()
 
     # Lifecycle -----------------------------------------------------------------------------------------------------------------------
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from focusnet.errors import FocusNetError, InputError
+from focusnet.segmentation import Segmentation
 
 from .background import BackgroundCommand, focusnet_arguments
 from .fingerprints import Fingerprint
@@ -34,19 +36,31 @@ def grid_note(segmentation_node: Any, volume_node: Any) -> str:
     return ""
 
 
-class Scoring:
-    """One scoring at a time. ``on_end(scores, marks, message)``: ``scores`` is None where it failed, and ``message`` says why in one line;
-    ``marks``: what the organs looked like when it was started."""
+def has_small_organs(segmentation: Segmentation) -> bool:
+    """Shape priors are of small organs."""
+    return any(r.organ.small and r.volume_ml > 0 for r in segmentation.results)
 
-    def __init__(
-        self,
-        on_end: Callable[[Scores | None, Mapping[str, Fingerprint], str], object],
-        process: WorkerProcess | None = None,
-    ) -> None:
+
+@dataclass(frozen=True)
+class Scored:
+    """What came of a scoring. ``scores``: None where it failed, and ``message`` says why in one line. ``marks``: what the organs looked like when
+    it was started. ``ghosts``: a .seg.nrrd of shape priors, None where there are none; it is gone after the callback."""
+
+    scores: Scores | None
+    marks: Mapping[str, Fingerprint]
+    message: str = ""
+    ghosts: Path | None = None
+
+
+class Scoring:
+    """One scoring at a time; ``on_end(Scored)`` tells of its end."""
+
+    def __init__(self, on_end: Callable[[Scored], object], process: WorkerProcess | None = None) -> None:
         self.on_end, self.process = on_end, process
         self.command: BackgroundCommand | None = None
         self._folder: Path | None = None
         self._marks: dict[str, Fingerprint] = {}
+        self._with_ghosts = False
 
     @property
     def is_running(self) -> bool:
@@ -70,10 +84,7 @@ class Scoring:
         try:
             write_ct_for_worker(volume_node, self._folder / "ct.nrrd")
             write_seg_nrrd(segmentation, self._folder / "organs.seg.nrrd")
-            names = ("organs.seg.nrrd", "ct.nrrd", "review.json")
-            organs, ct, out = (str(self._folder / name) for name in names)
-            self.command = BackgroundCommand(self._ended, self.process)
-            self.command.start(*focusnet_arguments("qa", organs, "--ct", ct, "-o", out, "--json-progress"))
+            self._run(with_ghosts=has_small_organs(segmentation))
         except BaseException:
             self._clean()
             raise
@@ -85,19 +96,35 @@ class Scoring:
             self.command = None
         self._clean()
 
+    def _run(self, with_ghosts: bool) -> None:
+        assert self._folder is not None
+        organs, ct, out, ghosts = (
+            str(self._folder / name) for name in ("organs.seg.nrrd", "ct.nrrd", "review.json", "ghosts.seg.nrrd")
+        )
+        self._with_ghosts = with_ghosts
+        self.command = BackgroundCommand(self._ended, self.process)
+        more = ["--ghosts", ghosts] if with_ghosts else []
+        self.command.start(*focusnet_arguments("qa", organs, "--ct", ct, "-o", out, *more, "--json-progress"))
+
     def _ended(self, status: int, out: str, err: str) -> None:
         del out
         folder, self.command = self._folder, None
-        scores, message = None, ""
+        assert folder is not None
+        if status == 2 and self._with_ghosts:  # no shape prior for these organs: the scores are wanted all the same
+            self._run(with_ghosts=False)
+            return
+        ghosts = folder / "ghosts.seg.nrrd"
         try:
-            if status == 0 and folder is not None:
+            if status == 0:
                 scores = read_scores(folder / "review.json")
+                ended = Scored(scores, self._marks, ghosts=ghosts if ghosts.is_file() else None)
             else:
-                message = _why(status, err)
+                ended = Scored(None, self._marks, _why(status, err))
+            self.on_end(ended)
         except FocusNetError as problem:
-            message = str(problem)
-        self._clean()
-        self.on_end(scores, self._marks, message)
+            self.on_end(Scored(None, self._marks, str(problem)))
+        finally:
+            self._clean()
 
     def _clean(self) -> None:
         if self._folder is not None:
@@ -110,8 +137,9 @@ def _why(status: int, err: str) -> str:
     parser = LineParser()
     events = parser.feed(err.encode(), final=True)
     said = [event.message for event in events if isinstance(event, ErrorEvent)]
-    if said:
+    if said and status == 2:
         return said[-1]
     if status == 2 and parser.details:  # arguments that were refused before anything was written as JSON
         return parser.details[-1]
-    return explain_end(status, False, err).replace("The segmentation ", "The scoring ")
+    explained = explain_end(status, False, err).replace("The segmentation ", "The scoring ")
+    return said[-1] if said and explained.endswith("See the details.") else explained

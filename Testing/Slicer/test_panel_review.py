@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -455,3 +456,51 @@ def test_a_segmentation_of_nothing_or_without_its_ct_is_not_scored(reviewed: Any
     reviewed.settle()
     reviewed.ui.reviewScoreButton.click()
     assert "The CT of this segmentation is not in the scene" in reviewed.text("reviewStatusLabel")
+
+
+def test_ghosts_that_come_with_the_scores_are_there_to_be_shown(reviewed: Any, tmp_path: Path) -> None:
+    """A stand-in for ``focusnet qa --ghosts``, which needs torch: it refuses once, as for organs without a prior, then hands over a file."""
+    import sys
+
+    from focusnet.io.seg_nrrd import write_seg_nrrd
+    from FocusNetSegmentationLib import review_scoring
+    from FocusNetSegmentationLib.exporting import segmentation_on
+    from FocusNetSegmentationLib.ghost import ghosts_of, is_outdated
+    from FocusNetSegmentationLib.volumes import world_geometry
+
+    node = reviewed.parameters.resultSegmentation
+    result, _ = segmentation_on(world_geometry(reviewed.parameters.inputVolume), node)
+    write_seg_nrrd(result, tmp_path / "made.seg.nrrd")
+    (tmp_path / "made.json").write_text(json.dumps(SCORED))
+    asked: list[tuple[str, ...]] = []
+
+    def stand_in(*arguments: str) -> tuple[str, list[str], dict[str, str]]:
+        asked.append(arguments)
+        out = arguments[arguments.index("-o") + 1]
+        copies = [("made.json", out)]
+        if "--ghosts" in arguments:
+            copies.append(("made.seg.nrrd", arguments[arguments.index("--ghosts") + 1]))
+        lines = [f"shutil.copy({str(tmp_path / a)!r}, {b!r})" for a, b in copies]
+        refuse = "--ghosts" in arguments and len(asked) == 1
+        return sys.executable, ["-c", "raise SystemExit(2)" if refuse else "import shutil; " + "; ".join(lines)], {}
+
+    working, review_scoring.focusnet_arguments = review_scoring.focusnet_arguments, stand_in
+    section = reviewed.panel.review
+    found = review_scoring.has_small_organs
+    review_scoring.has_small_organs = lambda segmentation: True
+    try:
+        section.score()
+        reviewed.until(lambda: not section.scoring.is_running, 60)
+        assert ["--ghosts" in a for a in asked] == [True, False], "the scores are wanted all the same"
+        assert "2 organs to look at first" in reviewed.text("reviewStatusLabel")
+        assert ghosts_of(node) == {}
+        section.score()
+        paint(reviewed, "Larynx")
+        reviewed.until(lambda: not section.scoring.is_running, 60)
+    finally:
+        review_scoring.focusnet_arguments, review_scoring.has_small_organs = working, found
+    assert set(ghosts_of(node)) == set(ORGANS)
+    assert is_outdated(node, "Larynx"), "it was changed while the scores were made"
+    assert not is_outdated(node, "Brainstem")
+    choose(reviewed, "Brainstem")
+    assert reviewed.ui.ghostButton.enabled
