@@ -4,7 +4,6 @@
 
 Train split only, by patient (focusnet/datasets/tcia_oars.py); validated on ``calibrate``, which chooses the step. Stopped at any moment it
 goes on where it was.
-In fp32: with bf16 oneDNN 3.x gives the 5x5x5 convolution of stride 2 gradients that are not finite.
 ``benchmarks/shapes_bundle.py`` makes the bundle from RUN.
 """
 
@@ -37,22 +36,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--width", type=float, default=0.25)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
     options = parser.parse_args()
     config = shape_config(options.width)
     dataset = TciaOars(options.data)
     train, calibrate = tcia_shapes(dataset, "train"), tcia_shapes(dataset, "calibrate")
     print(f"{len(train)} shapes to train on, {len(calibrate)} to choose the step", file=sys.stderr, flush=True)
     settings = Settings(
-        steps=options.steps, batch=options.batch, learning_rate=options.learning_rate, schedule="cosine", precision="fp32",
-        reconstruction_dice=1.0, ema_decay=0.98, checkpoint_every=25, validate_every=100, grad_clip=1.0,
+        steps=options.steps, batch=options.batch, learning_rate=options.learning_rate, schedule="cosine", precision="bf16",
+        reconstruction_dice=1.0, ema_decay=0.98, checkpoint_every=20, validate_every=100, grad_clip=1.0,
     )  # fmt: skip
     torch.manual_seed(settings.seed)
     model = ShapeModel(config).to(memory_format=torch.channels_last_3d)
-    chosen = [Shape(s.name, s.organ, s.draw(config)) for s in calibrate[::4]]
+    chosen = [Shape(s.name, s.organ, s.draw(config)) for s in calibrate[::5]]
     train_stage(
         model, replace(AAE_SHAPES, draw=draw), train, config, settings, NO_AUGMENTATION, options.run, ShapeValidator(chosen, config), resume=True,
     )  # fmt: skip

@@ -247,7 +247,14 @@ def _qa(commands: Commands) -> None:
     parser.add_argument(
         "--model", help="whose volume statistics and thresholds count (default: the model that made it, if installed)"
     )
+    parser.add_argument("--shape-model", metavar="S", help="judges small organs (default: shapes-tcia-oars)")
     parser.add_argument("-o", "--output", type=Path, metavar="R.json", help="write every score (docs/qa.md)")
+    parser.add_argument(
+        "--ghosts",
+        type=Path,
+        metavar="G.seg.nrrd",
+        help="write what the shape model makes of each small organ: a prior, not truth",
+    )
     parser.add_argument("--json-progress", action="store_true", help="progress as one JSON object a line on stderr")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
 

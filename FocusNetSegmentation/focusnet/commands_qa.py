@@ -6,14 +6,17 @@ import argparse
 import sys
 
 from .bundle import ModelBundle, load_bundle
-from .errors import ModelError
+from .errors import InputError, ModelError
 from .evaluate import read_segmentation
 from .io import read_volume
 from .io.output import check_output
+from .io.seg_nrrd import write_seg_nrrd
 from .progress import json_line
 from .qa import review, text_table, write_review
+from .qa.ghost import ghosts, refuse_without_ghosts
 from .qa.record import DISCLAIMER, LOOK_AT
 from .qa.review import check_same_grid
+from .qa.shape_prior import DEFAULT, ShapePrior, load_shape_prior
 from .segmentation import Segmentation
 from .terminal import progress_to, tell_warning
 
@@ -22,19 +25,27 @@ def qa(options: argparse.Namespace) -> int:
     """Everything that can be refused is refused before the organs are measured."""
     if options.output is not None:
         check_output(options.output, options.overwrite, (".json",))
+    if options.ghosts is not None:
+        check_output(options.ghosts, options.overwrite, (".seg.nrrd",))
     segmentation = read_segmentation(options.segmentation)
     volume = None
     if options.ct is not None:
         volume = read_volume(options.ct, series=options.series, hu_offset=options.hu_offset)
         check_same_grid(segmentation, volume)
     bundle = _bundle(segmentation, options)
+    shapes = _shapes(segmentation, options)
     with progress_to(sys.stderr, options.json_progress) as callback:
-        result = review(segmentation, volume, bundle, progress=callback)
+        result = review(segmentation, volume, bundle, shapes=shapes, progress=callback)
     if options.output is not None:
         write_review(result, options.output, options.overwrite)
+    if options.ghosts is not None and shapes is not None:
+        write_seg_nrrd(ghosts(segmentation, shapes), options.ghosts, options.overwrite)
     if options.json_progress:
-        written = str(options.output) if options.output is not None else None
-        print(json_line("result", review=written), file=sys.stderr, flush=True)
+        written = {
+            key: None if path is None else str(path)
+            for key, path in (("review", options.output), ("ghosts", options.ghosts))
+        }
+        print(json_line("result", **written), file=sys.stderr, flush=True)
     print(text_table(result))
     count = sum(o.group == LOOK_AT for o in result.organs)
     print(f"{count} of {len(result.organs)} organs to look at first. {DISCLAIMER}")
@@ -56,3 +67,22 @@ def _bundle(segmentation: Segmentation, options: argparse.Namespace) -> ModelBun
     if bundle.digest != segmentation.provenance.get("bundle_sha256"):
         tell_warning(f"The model {name} that is installed is another version than the one that made this.", options.json_progress)  # fmt: skip
     return bundle
+
+
+def _shapes(segmentation: Segmentation, options: argparse.Namespace) -> ShapePrior | None:
+    """The shape model, if there is a small organ to look at. One that was asked for must be there."""
+    if not any(r.organ.small for r in segmentation.results):
+        if options.ghosts is not None:
+            raise InputError(
+                "--ghosts: the segmentation holds none of the small organs that the shape model knows; leave it out."
+            )
+        return None
+    try:
+        prior = load_shape_prior(options.shape_model or DEFAULT)
+    except ModelError:
+        if options.shape_model is not None or options.ghosts is not None:
+            raise
+        return None
+    if options.ghosts is not None:
+        refuse_without_ghosts(segmentation, prior)
+    return prior

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from ..config import NetworkConfig
 from ..segmentation import Segmentation
 from ..shape_grid import ShapeBox, cut
 from ..volume import Geometry
-from .tcia_oars import TciaOars, patient
+from .tcia_oars import ANNOTATORS, TciaOars, patient
 
 SMALL = (
     "Lens_L", "Lens_R", "OpticNrv_L", "OpticNrv_R", "Cochlea_L", "Cochlea_R", "Glnd_Lacrimal_L", "Glnd_Lacrimal_R",
@@ -65,20 +66,19 @@ def organ_shapes(
     segmentation: Segmentation, name: str, who: str, organs: tuple[str, ...] = SMALL
 ) -> Iterator[OrganShape]:
     """Every one of ``organs`` that was contoured. ``segmentation`` must be upright."""
+    boxes = ndimage.find_objects(segmentation.labels)
     for result in segmentation.results:
-        if result.organ.name not in organs:
-            continue
-        index = np.argwhere(segmentation.labels == result.label)
-        if len(index):
-            low = np.maximum(index.min(axis=0) - MARGIN_VOXELS, 0)
-            high = index.max(axis=0) + MARGIN_VOXELS + 1
+        box = boxes[result.label - 1] if result.label <= len(boxes) else None
+        if result.organ.name in organs and box is not None:
+            low = np.array([max(s.start - MARGIN_VOXELS, 0) for s in box])
+            high = [s.stop + MARGIN_VOXELS for s in box]
             part = segmentation.labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] == result.label
             whole = segmentation.geometry
             origin = tuple(float(v) for v in whole.index_to_mm(low))
             geometry = Geometry(
                 part.shape, whole.spacing_mm_xyz, (origin[0], origin[1], origin[2]), whole.direction_xyz
             )
-            x, y, z = (float(v) for v in whole.index_to_mm(index.mean(axis=0)))
+            x, y, z = (float(v) for v in whole.index_to_mm(np.argwhere(part).mean(axis=0) + low))
             yield OrganShape(name, who, result.organ.name, np.ascontiguousarray(part), geometry, (x, y, z))
 
 
@@ -86,6 +86,7 @@ def tcia_shapes(dataset: TciaOars, split: str) -> list[OrganShape]:
     """All small organs of a split: both annotators, both sides."""
     return [
         shape
-        for scan, annotator, segmentation in dataset.segmentations(split)
-        for shape in organ_shapes(segmentation, f"{scan}, {annotator}", patient(scan))
+        for scan in dataset.scans[split]
+        for annotator in ANNOTATORS
+        for shape in organ_shapes(dataset.segmentation(scan, annotator, SMALL), f"{scan}, {annotator}", patient(scan))
     ]

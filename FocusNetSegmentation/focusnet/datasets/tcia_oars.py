@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +52,15 @@ class TciaOars:
             for annotator in ANNOTATORS:
                 yield scan, annotator, self.segmentation(scan, annotator)
 
-    def segmentation(self, scan: str, annotator: str) -> Segmentation:
-        """All organs as one label map, upright. Where structures overlap the smaller one wins: the lens lies over the eye."""
+    def segmentation(self, scan: str, annotator: str, organs: Sequence[str] | None = None) -> Segmentation:
+        """All organs (or ``organs``) as one label map, upright. Where structures overlap the smaller one wins: the lens lies over the eye."""
         array, geometry = self.bit_mask(scan, annotator)
-        places = np.flatnonzero(array)
+        chosen = {o: bit for o, bit in self.bits.items() if organs is None or o.name in organs}
+        places = np.flatnonzero(array & np.uint32(sum(1 << bit for bit in chosen.values())))
         values = array.ravel()[places]
-        sizes = {organ: int(((values >> bit) & 1).sum()) for organ, bit in self.bits.items()}
+        sizes = {organ: int(((values >> bit) & 1).sum()) for organ, bit in chosen.items()}
         labels = np.zeros(values.shape, np.uint8)
-        for organ in sorted(self.bits, key=lambda o: -sizes[o]):
+        for organ in sorted(chosen, key=lambda o: -sizes[o]):
             labels[((values >> self.bits[organ]) & 1).astype(bool)] = self.bits[organ] + 1
         out = np.zeros(array.size, np.uint8)
         out[places] = labels
@@ -67,7 +68,7 @@ class TciaOars:
         voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
         results = tuple(
             OrganResult(organ, bit + 1, True, float(counts[bit + 1]) * voxel_ml)
-            for organ, bit in self.bits.items()
+            for organ, bit in chosen.items()
             if counts[bit + 1]
         )
         return Segmentation(out.reshape(array.shape), geometry, results, {"source": f"tcia-oars {scan}, {annotator}"})

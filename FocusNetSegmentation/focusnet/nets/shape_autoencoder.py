@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -53,7 +54,10 @@ class ShapeAutoencoder(nn.Module):
         return reconstruction, code, features
 
     def encode(self, mask: Tensor) -> Tensor:
-        return self.to_latent(self.encoder(mask).flatten(1))  # (B, 512)
+        # oneDNN's bf16 gives the 5x5x5 convolutions of stride 2 weight gradients that are not finite (torch 2.13, AVX512-BF16)
+        with torch.autocast("cpu", enabled=False):
+            features = self.encoder(mask.float()) if mask.device.type == "cpu" else self.encoder(mask)
+        return self.to_latent(features.flatten(1))  # (B, 512)
 
     def decode(self, code: Tensor) -> tuple[Tensor, list[Tensor]]:
         x = F.relu(self.from_latent(code)).unflatten(1, (self.bottom_channels, *self.bottom_zyx))

@@ -4,5 +4,16 @@ from __future__ import annotations
 
 from .record import OrganReview, Review, Score, as_dict, text_table, write_review
 from .review import review
+from .shape_prior import ShapePrior, load_shape_prior
 
-__all__ = ["OrganReview", "Review", "Score", "as_dict", "review", "text_table", "write_review"]
+__all__ = [
+    "OrganReview",
+    "Review",
+    "Score",
+    "ShapePrior",
+    "as_dict",
+    "load_shape_prior",
+    "review",
+    "text_table",
+    "write_review",
+]

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..bundle import ModelBundle
 from ..errors import InputError
+from ..organs import Organ
 from ..preprocess import to_upright
 from ..progress import Progress, ProgressCallback, silent
 from ..segmentation import OrganResult, Segmentation
@@ -23,6 +24,7 @@ from .places import (
     touch_score,
 )
 from .record import LOOK_AT, NOT_JUDGED, PROBABLY_FINE, OrganReview, Review, Score, ranked
+from .shape_prior import ShapePrior
 from .sizes import edges_score, extent_score, gaps_score, holes_score, hu_score, parts_score, volume_score
 from .statistics import Statistics, load_statistics
 
@@ -35,12 +37,14 @@ def review(
     volume: Volume | None = None,
     bundle: ModelBundle | None = None,
     statistics: Statistics | None = None,
+    shapes: ShapePrior | None = None,
     progress: ProgressCallback = silent,
 ) -> Review:
     """Score every organ of ``segmentation``, worst first.
 
     ``volume``: the CT, for HU; without it those scores do not apply. ``bundle``: the model that segmented, whose own volume statistics and
-    localization threshold then count. ``statistics``: instead of those that ship. Raises InputError if the grids differ.
+    localization threshold then count. ``statistics``: instead of those that ship. ``shapes``: ``load_shape_prior()``; without it the shapes
+    of small organs are not looked at. Raises InputError if the grids differ.
     """
     if volume is not None:
         check_same_grid(segmentation, volume)
@@ -56,12 +60,17 @@ def review(
         progress(Progress("Scoring", 0.1 + 0.8 * number / len(segmentation.results), result.organ.name))
         found = organs.get(result.organ.name)
         scores = _empty(result) if found is None else _scores(found, result, organs, hu, upright, statistics, bundle)
+        if found is not None:
+            scores += shape_scores(found, result.organ, upright, shapes)
         reviews.append(organ_review(result, found, scores))
     progress(Progress("Done", 1.0))
-    notes = () if volume is not None else ("No CT was given: HU were not looked at.",)
+    notes = [] if volume is not None else ["No CT was given: HU were not looked at."]
+    if shapes is None and any(r.organ.small for r in segmentation.results):
+        notes.append("No shape model: the shapes of small organs were not looked at.")
     known = segmentation.provenance
     model = {"name": known.get("model"), "version": known.get("model_version"), "sha256": known.get("bundle_sha256")}
-    return Review(ranked(reviews), model, source=str(known.get("source", "")), notes=notes)
+    used = shapes.describe() if shapes is not None else None
+    return Review(ranked(reviews), model, used, str(known.get("source", "")), tuple(notes))
 
 
 def check_same_grid(segmentation: Segmentation, volume: Volume) -> None:
@@ -130,6 +139,16 @@ def _scores(
         roi_edge_score(m, result, geometry, bundle),
     ]
     return [s for s in scores if s is not None]
+
+
+def shape_scores(m: Measured, organ: Organ, geometry: Geometry, shapes: ShapePrior | None) -> list[Score]:
+    """What the shape model says of a small organ; large ones are none of its business."""
+    if shapes is not None and shapes.knows(m.name):
+        return shapes.scores(m.name, shapes.look(m, geometry))
+    if not organ.small:
+        return []
+    why = "no shape model" if shapes is None else "the shape model does not know this organ"
+    return [Score("shape_latent", "Latent distance", f"Does not apply: {why}.")]
 
 
 def _grid(geometry: Geometry) -> str:

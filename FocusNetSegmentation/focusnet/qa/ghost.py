@@ -1,0 +1,60 @@
+"""The shape autoencoder's ghosts: each small organ as the shape model gives it back, on the scan's own grid. A prior, not truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import InputError
+from ..preprocess import from_upright, to_upright
+from ..segmentation import OrganResult, Segmentation
+from .measure import measure_all
+from .shape_prior import ShapePrior
+
+NOTE = "Ghosts are what a shape model makes of the contours: a prior, not truth."
+
+
+def ghost(segmentation: Segmentation, organ: str, prior: ShapePrior) -> np.ndarray:
+    """One organ's reconstruction as a boolean mask on the segmentation's grid. Raises InputError if there is nothing to reconstruct."""
+    return ghosts(segmentation, prior, (organ,)).mask(organ)
+
+
+def ghosts(segmentation: Segmentation, prior: ShapePrior, organs: tuple[str, ...] | None = None) -> Segmentation:
+    """Every small organ's reconstruction under its own name and label. Where two overlap the smaller one wins.
+
+    Raises InputError if no organ (of ``organs``) has voxels and is known to the shape model.
+    """
+    known = refuse_without_ghosts(segmentation, prior, organs)
+    labels, upright, axes, flips = to_upright(segmentation.labels, segmentation.geometry)
+    measured = measure_all(labels, upright, replace(segmentation, results=tuple(known)))
+    masks = {name: prior.ghost(prior.look(m, upright), upright) for name, m in measured.items()}
+    out = np.zeros(labels.shape, np.uint8)
+    by_name = {r.organ.name: r for r in known}
+    for name in sorted(masks, key=lambda n: -int(masks[n].sum())):
+        out[masks[name]] = by_name[name].label
+    counts = np.bincount(out.ravel(), minlength=256)
+    voxel_ml = float(np.prod(upright.spacing_mm_xyz)) / 1000.0
+    results = tuple(
+        OrganResult(r.organ, r.label, bool(counts[r.label]), float(counts[r.label]) * voxel_ml)
+        for r in known
+        if r.organ.name in masks
+    )
+    about = {"model": prior.bundle.name, "model_version": prior.bundle.version, "bundle_sha256": prior.bundle.digest}
+    notes = {"source": segmentation.provenance.get("source", ""), "notes": [NOTE]}
+    return Segmentation(from_upright(out, axes, flips), segmentation.geometry, results, {**about, **notes})
+
+
+def refuse_without_ghosts(
+    segmentation: Segmentation, prior: ShapePrior, organs: tuple[str, ...] | None = None
+) -> list[OrganResult]:
+    """The organs that have a ghost. Raises InputError if none has."""
+    counts = np.bincount(segmentation.labels.ravel(), minlength=256)
+    wanted = [r for r in segmentation.results if organs is None or r.organ.name in organs]
+    known = [r for r in wanted if prior.knows(r.organ.name) and counts[r.label]]
+    if not known:
+        raise InputError(
+            f"There is nothing to make a ghost of: {', '.join(r.organ.name for r in wanted) or 'no organ'} found, a contoured one of "
+            f"{', '.join(o.name for o in prior.bundle.organs)} is expected."
+        )
+    return known
