@@ -13,7 +13,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class TrainingRun:
     mark: str = ""
     started: str = ""
     stopped: bool = False
+    more: tuple[str, ...] = ()  # further arguments of ``focusnet train``
 
     def arguments(self, resume: bool) -> list[str]:
         """Arguments of ``focusnet``."""
@@ -53,7 +54,7 @@ class TrainingRun:
             arguments += ["--config", str(self.config)]
         if self.stages:
             arguments += ["--stages", ",".join(self.stages)]
-        return [*arguments, *(["--resume"] if resume else [])]
+        return [*arguments, *self.more, *(["--resume"] if resume else [])]
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,19 @@ class FocusNetTrainingLogic:
         config: Path | str | None = None,
         resume: bool = False,
         stages: Sequence[str] = (),
+        more: Sequence[str] = (),
     ) -> TrainingRun:
-        """Start in the background and return at once. Raises DatasetError for what can be told now; the rest is in ``progress``."""
+        """Start in the background and return at once. Raises DatasetError for what can be told now; the rest is in ``progress``.
+
+        ``more``: further arguments of ``focusnet train``, as in ``["--init", "han7-openkbp", "--steps", "2000"]``.
+        """
         record = TrainingRun(
             Path(out).expanduser().resolve(),
             Path(dataset).expanduser().resolve(),
             preset,
             None if config is None else Path(config).expanduser().resolve(),
             tuple(stages),
+            more=tuple(more),
         )
         if not (record.dataset / "dataset.json").is_file():
             raise DatasetError(
@@ -204,6 +210,7 @@ class FocusNetTrainingLogic:
                 values["mark"],
                 values["started"],
                 bool(values["stopped"]),
+                tuple(values.get("more", ())),
             )
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise DatasetError(f"{out} is no training run of this extension (no readable {RECORD}).") from problem
@@ -233,9 +240,7 @@ class FocusNetTrainingLogic:
                     | getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                 )
             _forget(process)
-            record = TrainingRun(
-                out, record.dataset, record.preset, record.config, record.stages, process.pid, mark, started, False
-            )
+            record = replace(record, pid=process.pid, mark=mark, started=started, stopped=False)
             _write_json(out / RECORD, _plain(asdict(record)))
         except OSError as problem:
             raise DatasetError(f"The run cannot be started in {out} ({problem.strerror or problem}).") from problem

@@ -108,13 +108,15 @@ def test_start_returns_at_once_and_progress_tells_where_it_stands(
 
 def test_stop_leaves_no_process_and_resume_goes_on(logic: FocusNetTrainingLogic, dataset: Path, tmp_path: Path) -> None:
     out = out_folder(tmp_path, "run")
-    run = logic.start(dataset, out, preset="authors", stages=["snet"])
+    run = logic.start(dataset, out, preset="authors", stages=["snet"], more=["--init", "han7-openkbp"])
+    assert run.arguments(resume=False)[-4:] == ["--stages", "snet", "--init", "han7-openkbp"]
     wait(logic, out, "running", step=50)
     stopped = logic.stop()
     assert stopped.state == "stopped"
     assert not run_is_alive(run.mark)
     again = logic.resume()
     assert (again.preset, again.stages, again.dataset) == ("authors", ("snet",), dataset)
+    assert again.arguments(resume=True) == [*run.arguments(resume=False), "--resume"]
     wait(logic, out, "running", step=50)
     assert logic.log().startswith("resumed"), "the log since the last start"
     assert "new" in (out / "train.log").read_text().splitlines(), "nothing that was written before is lost"

@@ -83,7 +83,7 @@ class Validator:
             organ, voxels = find_organ(name), int((self._shown == value).sum())
             if organ is not None:
                 results.append(OrganResult(organ, value, voxels > 0, voxels * voxel_ml))
-        source = f"{case.name}, in training: step {step}"
+        source = f"{case.name}, step {step}"
         segmentation = Segmentation(self._shown, grid, tuple(results), {"source": source, "model": source})
         path.parent.mkdir(parents=True, exist_ok=True)
         overview(Volume(hu, grid, source), segmentation, path, overwrite=True)
