@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -180,7 +181,10 @@ def train(options: argparse.Namespace) -> int:
         device=options.device,
         init=options.init,
     )
-    print(f"Wrote the bundle {bundle.folder}. Try it: focusnet segment SCAN -o OUT.seg.nrrd --model {bundle.folder}")
+    if os.environ.get("RANK", "0") == "0":  # one of several processes under torchrun speaks
+        print(
+            f"Wrote the bundle {bundle.folder}. Try it: focusnet segment SCAN -o OUT.seg.nrrd --model {bundle.folder}"
+        )
     return 0
 
 

@@ -121,6 +121,7 @@ def test_torchrun_trains_all_stages_and_writes_one_bundle(tmp_path: Path) -> Non
     assert finished.returncode == 0, finished.stderr
     assert load_bundle(tmp_path / "run" / "bundle").config.has_sos
     assert finished.stderr.count("snet step 4/4") == 1, "only the first process speaks"
+    assert finished.stdout.count("Wrote the bundle") == 1
     for stage in ("snet", "sol", "aae", "sos", "joint"):
         rows = (tmp_path / "run" / f"{stage}.csv").read_text().splitlines()
         assert [row.split(",")[0] for row in rows[1:]] == ["2", "4"], "only the first process writes"

@@ -28,14 +28,14 @@ def shape_loss(
     """Eq. 5: distance of true and predicted shapes, (latent code, decoder features) each, as mean squared differences.
 
     ``parts`` weighs code and features: (1, 0.2, 0.2), which eq. 7's lambda of 5 makes 5, 1 and 1. ``relative``: each distance
-    divided by the mean square of what the true shape gives (see ``Settings.shape_relative``).
+    divided by the sum of both mean squares, which bounds it by 2 (see ``Settings.shape_relative``).
     """
     pairs = zip((true[0], *true[1]), (predicted[0], *predicted[1]), strict=True)
     total = torch.zeros((), device=true[0].device)
     for weight, (a, b) in zip(parts, pairs, strict=True):
         distance = ((a.float() - b.float()) ** 2).mean()
         if relative:
-            distance = distance / (a.float() ** 2).mean().clamp(min=EPSILON)
+            distance = distance / ((a.float() ** 2).mean() + (b.float() ** 2).mean()).clamp(min=EPSILON)
         total = total + weight * distance
     return total
 

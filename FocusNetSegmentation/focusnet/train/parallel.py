@@ -79,7 +79,7 @@ class TurnRunner:
         else:
             # an organ that no process has seen leaves its SOS-Net without a gradient
             self._wrapped = nn.parallel.DistributedDataParallel(
-                _TurnModule(model, turn, context), find_unused_parameters=True
+                _TurnModule(model, turn, context), find_unused_parameters="sosnets" in turn.trained
             )
             self.loss = self._wrapped
 

@@ -120,7 +120,9 @@ def _train(
                 continue
             _load_stage(model, out, needed, name, bundle)
         validator = make_validator(STAGES[name].validates, validating, plan.config, chosen) if team.first else unused
-        train_stage(model, STAGES[name], training, plan.config, chosen, plan.augmentation, out, validator, resume, log)
+        train_stage(
+            model, STAGES[name], training, plan.config, chosen, plan.augmentation, out, validator, resume, log, team
+        )
         state = _load_stage(model, out, name, name, None)
         history[name] = {"steps": chosen.steps, "best_step": state["step"], "validation": state["scores"]}
     metadata = {

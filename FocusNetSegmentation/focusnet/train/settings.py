@@ -25,8 +25,8 @@ class Settings:
     aae_mode: str = "adversarial"  # "frozen": Table 6 "w/ origin AE"; "none": no shape constraint
     shape_lambda: float = 5.0  # eq. 7's lambda_1
     shape_parts: tuple[float, float, float] = (1.0, 0.2, 0.2)  # of L_shape: latent code and two decoder features
-    # eq. 5 as it stands can be raised without end by scaling the latent code, which L_rec does not see; true: distances are taken
-    # relative to the true shape's own size in each layer, which scaling cannot change. false is the paper
+    # eq. 5 as it stands can be raised without end by scaling the latent code, which L_rec does not see; true: each distance is
+    # divided by the sum of both mean squares, which scaling cannot change. false is the paper
     shape_relative: bool = False
     adversarial_lambda: float = 0.001  # eq. 8's lambda_2
     reconstruction_dice: float = 0.0  # weight of a Dice term beside eq. 4's L2; 0 is the paper
