@@ -12,11 +12,12 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from focusnet.errors import InputError
 
-from .ghost import ghost_segment, organ_segment, surface_of
+from .ghost import ghost_segment, organ_segment, segment_id_of, surface_of
 from .nodes import DISTANCE_ROLE
 
 ARRAY = "Distance to shape prior (mm)"
 COLORS = "FocusNet distance"
+COVERED = "FocusNet.Covered"  # ID of the segment whose own surface is hidden meanwhile
 SMALLEST_RANGE_MM = 1.0  # differences below a voxel shall not look like much
 BLUE, RED = (
     (0.230, 0.299, 0.754),
@@ -43,7 +44,9 @@ def color_by_distance(scene: Any, segmentation_node: Any, organ: str) -> Any:
     scalars.SetName(ARRAY)
     measured.GetPointData().AddArray(scalars)
     measured.GetPointData().SetActiveScalars(ARRAY)
+    hide_distance(segmentation_node)
     node = distance_node(segmentation_node) or _make_node(scene, segmentation_node)
+    _cover(segmentation_node, node, segment_id_of(segmentation_node, organ))
     node.SetName(f"{organ}: mm outside (+) or inside (-) the shape prior, which is not truth")
     node.SetAndObserveTransformNodeID(segmentation_node.GetTransformNodeID())
     node.SetAndObservePolyData(measured)
@@ -57,8 +60,13 @@ def distance_node(segmentation_node: Any) -> Any:
 
 
 def hide_distance(segmentation_node: Any) -> None:
+    """Hide the coloured surface, and show the segment's own again where it was shown."""
     node = distance_node(segmentation_node)
     if node is not None:
+        covered, display = node.GetAttribute(COVERED), segmentation_node.GetDisplayNode()
+        if covered and display is not None:
+            display.SetSegmentVisibility3D(covered, True)
+            node.RemoveAttribute(COVERED)
         node.GetDisplayNode().SetVisibility(False)
         legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
         if legend is not None:
@@ -86,6 +94,14 @@ def _make_node(scene: Any, segmentation_node: Any) -> Any:
     node.CreateDefaultDisplayNodes()
     segmentation_node.SetNodeReferenceID(DISTANCE_ROLE, node.GetID())
     return node
+
+
+def _cover(segmentation_node: Any, node: Any, segment_id: str) -> None:
+    """The segment's own surface lies in the same place: two would flicker through each other."""
+    display = segmentation_node.GetDisplayNode()
+    if display is not None and display.GetSegmentVisibility3D(segment_id):
+        node.SetAttribute(COVERED, segment_id)
+        display.SetSegmentVisibility3D(segment_id, False)
 
 
 def _show(scene: Any, node: Any, organ: str, limit_mm: float) -> None:

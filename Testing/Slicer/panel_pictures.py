@@ -57,6 +57,27 @@ def done(panel: PanelOnStandIns) -> None:
     panel.ui.exportCollapsibleButton.collapsed = False
 
 
+def review(panel: PanelOnStandIns) -> None:
+    """Three errors planted in the phantom's own organs, scored by ``focusnet qa``; one organ approved, the next one chosen."""
+    from FocusNetSegmentationLib.nodes import import_result
+    from FocusNetSegmentationLib.sample_data import add_volume
+
+    from ..Core.helpers_qa import far_blob, missing_slices, phantom_case, swapped
+
+    volume, reference = phantom_case()
+    wrong = far_blob(swapped(missing_slices(reference, "Parotid_R"), "Eye_L", "Eye_R"), "Brainstem")
+    panel.parameters.inputVolume = add_volume(panel.scene, volume.array, volume.geometry.affine_xyz, "Phantom")
+    panel.parameters.resultSegmentation = import_result(panel.scene, wrong, panel.parameters.inputVolume).node
+    panel.settle()
+    panel.ui.inputsCollapsibleButton.collapsed = True
+    panel.ui.reviewCollapsibleButton.collapsed = False
+    panel.until(lambda: not panel.panel.review.scoring.is_running, 120)
+    panel.ui.reviewerLineEdit.text = "A. Reader"
+    panel.panel.review.step(1)
+    panel.panel.review.approve()
+    panel.settle()
+
+
 def failed(panel: PanelOnStandIns) -> None:
     panel.volume(NAME, 4.5)
     panel.worker("memory")
@@ -74,6 +95,7 @@ STATES: dict[str, tuple[Callable[[PanelOnStandIns], None], dict[str, Any]]] = {
     "warped": (warped, {}),
     "running": (running, {}),
     "done": (done, {"python": os.environ.get("FOCUSNET_WORKER_PYTHON")}),
+    "review": (review, {}),
     "failed": (failed, {}),
     "missing": (missing, {"probe": NO_TORCH}),
 }

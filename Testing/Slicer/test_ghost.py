@@ -251,6 +251,18 @@ def test_colouring_another_organ_renews_the_one_model_and_leaves_the_segmentatio
     assert Review(node).states() == {"Brainstem": "draft"}
 
 
+def test_the_segments_own_surface_is_hidden_while_the_coloured_one_is_shown(world: World, tmp_path: Path) -> None:
+    node = balls(world, tmp_path, 20, 16)
+    display, segment_id = node.GetDisplayNode(), organ_segments(node)["Brainstem"]
+    for was_shown in (True, False):
+        display.SetSegmentVisibility3D(segment_id, was_shown)
+        for _ in range(2):
+            color_by_distance(world.scene, node, "Brainstem")
+            assert not display.GetSegmentVisibility3D(segment_id)
+        hide_distance(node)
+        assert bool(display.GetSegmentVisibility3D(segment_id)) is was_shown
+
+
 def test_an_empty_organ_has_no_surface_to_colour(world: World, tmp_path: Path) -> None:
     node = import_result(world.scene, drawn(np.zeros(CUBE.shape_zyx)), None).node
     add_ghosts(world.scene, node, write_ghosts(drawn(ball(16)), tmp_path))
