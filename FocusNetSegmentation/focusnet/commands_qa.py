@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 
 from .bundle import ModelBundle, load_bundle
@@ -76,6 +77,13 @@ def _shapes(segmentation: Segmentation, options: argparse.Namespace) -> ShapePri
             raise InputError(
                 "--ghosts: the segmentation holds none of the small organs that the shape model knows; leave it out."
             )
+        return None
+    if importlib.util.find_spec("torch") is None:
+        if options.ghosts is not None or options.shape_model is not None:
+            raise InputError(
+                "The shape model needs PyTorch, which is not installed; install it, or leave out --ghosts and --shape-model."
+            )
+        tell_warning("PyTorch is not installed: the shapes of small organs were not looked at.", options.json_progress)
         return None
     try:
         prior = load_shape_prior(options.shape_model or DEFAULT)
