@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     _batch(commands)
     _demo(commands)
     _train(commands)
+    _datasets(commands)
     _evaluate(commands)
     _export(commands)
     _qa(commands)
@@ -173,6 +174,29 @@ def _train(commands: Commands) -> None:
     parser.add_argument("--init", metavar="BUNDLE", help="start from this bundle's weights: fine-tune it on your cases")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
     parser.add_argument("--status", type=Path, metavar="DIR", help="say how the run in DIR stands, and nothing else")
+
+
+def _datasets(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "datasets",
+        "Check a folder of training cases, or write a first dataset.toml for it.",
+        "datasets.command",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=OneLineParser)
+    check = actions.add_parser("check", help="read every case; a table of organs, and every problem with its remedy")
+    check.add_argument("folder", type=Path, help="the folder of a data set in any layout (docs/datasets.md)")
+    check.add_argument("--json", action="store_true", help="print the report as JSON")
+    check.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="keep read cases in DIR; 1 for the user's cache folder (default: FOCUSNET_CACHE, else none)",
+    )
+    check.add_argument("--json-progress", action="store_true", help="progress as one JSON object a line on stderr")
+    init = actions.add_parser(
+        "init", help="write a first dataset.toml into the folder; an existing one is never touched"
+    )
+    init.add_argument("folder", type=Path, help="the folder of a data set")
 
 
 def _evaluate(commands: Commands) -> None:

@@ -31,6 +31,10 @@ def open_dataset(folder: Path | str, cache: str | Path | None = None) -> Dataset
     table = read_table(folder)
     layout, cases = find_cases(folder, table)
     if not cases:
+        from .dicom_pairs import find_dicom_cases
+
+        layout, cases = find_dicom_cases(folder, table)
+    if not cases:
         inside = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
         raise DatasetError(f"{folder} is no data set that is known; it holds {inside}. Known are: {KNOWN}.")
     return FolderDataset(folder, layout, cases, table, default_cache(cache))

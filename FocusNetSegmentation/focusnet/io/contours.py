@@ -88,6 +88,16 @@ def fill_contours(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> np.
     return mask | on_contour
 
 
+def crosses_itself(contour: np.ndarray) -> bool:
+    """True if two edges of a closed contour (n, 2) cross. Edges that touch or lie on each other, as a keyhole's channel does, do not."""
+    steps = np.roll(contour, -1, axis=0) - contour
+    apart = contour[None, :, :] - contour[:, None, :]  # (edge, point, 2)
+    side = steps[:, None, 0] * apart[..., 1] - steps[:, None, 1] * apart[..., 0]
+    side[np.abs(side) < ON_CONTOUR_VOXELS**2] = 0
+    parted = side * np.roll(side, -1, axis=1) < 0  # the edge's line runs between both ends of the other edge
+    return bool((parted & parted.T).any())
+
+
 def centres_on(contour: np.ndarray) -> np.ndarray:
     """(n, 2) voxel centres (column, row) that lie on a closed contour, within ON_CONTOUR_VOXELS."""
     found = []

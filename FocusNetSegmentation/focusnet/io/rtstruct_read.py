@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..organs import find_organ
 from ..segmentation import OrganResult, Segmentation
 from ..volume import Volume
-from .contours import centres_on, fill_contours
+from .contours import centres_on, crosses_itself, fill_contours
 from .nifti_out import unknown_organ
 
 OFF_PLANE_VOXELS = 0.25  # a contour farther than this from every slice was drawn on another scan
@@ -65,6 +65,17 @@ def read_structures(path: Path | str, volume: Volume) -> list[Structure]:
     path = Path(path)
     data = _open(path)
     return _structures(path, data, volume, set(_names(path, data).values()))
+
+
+def structure_names(path: Path | str) -> list[str]:
+    """Names of the structures that have contours, as written. Raises InputError."""
+    path = Path(path)
+    return list(_names(path, _open(path)).values())
+
+
+def check_frame_of_reference(path: Path | str, volume: Volume) -> None:
+    """Raise InputError if the structure set was drawn in another frame of reference than ``volume``."""
+    _check_frame_of_reference(Path(path), _open(Path(path)), volume)
 
 
 def _open(path: Path) -> pydicom.Dataset:
@@ -146,7 +157,7 @@ def _structures(path: Path, data: pydicom.Dataset, volume: Volume, wanted: set[s
 def _structure(path: Path, name: str, item: Any, volume: Volume) -> Structure:
     planes: dict[tuple[int, float], dict[bytes, np.ndarray]] = {}
     slice_uids: dict[int, set[str]] = {}
-    counts = {"open": 0, "outside": 0, "border": 0}
+    counts = {"open": 0, "outside": 0, "border": 0, "crossing": 0}
     depth, height, width = volume.array.shape
     for contour in item.ContourSequence:
         points_mm = _points(path, name, contour)
@@ -166,6 +177,7 @@ def _structure(path: Path, name: str, item: Any, volume: Volume) -> Structure:
             continue
         last = (height - 1 + BORDER_VOXELS, width - 1 + BORDER_VOXELS)
         counts["border"] += bool((index_zyx[:, 1:] < -BORDER_VOXELS).any() or (index_zyx[:, 1:] > last).any())
+        counts["crossing"] += crosses_itself(index_zyx[:, [2, 1]])
         # a contour that is there twice must not cancel itself out, nor one that lies a little above the slice
         plane = planes.setdefault((z, round(float(index_zyx[:, 0].mean()), 3)), {})
         plane[points_mm.tobytes()] = index_zyx[:, [2, 1]]
@@ -203,6 +215,8 @@ def _contour_warnings(counts: dict[str, int], voxels: int) -> tuple[str, ...]:
         sentences.append(f"{counts['outside']} contours lie above or below the scan and were left out.")
     if counts["border"]:
         sentences.append(f"{counts['border']} contours leave the image and were cut at its border.")
+    if counts["crossing"]:
+        sentences.append(f"{counts['crossing']} contours cross themselves; a loop that they draw twice is left out.")
     if not voxels:
         sentences.append("No voxel centre lies inside its contours.")
     return tuple(sentences)

@@ -1,0 +1,261 @@
+"""``focusnet datasets check``: reads every case once and collects everything that a person should know before training on it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import FocusNetError
+from ..organs import find_organ
+from ..progress import Progress, ProgressCallback, silent
+from .contours import Contours
+from .dataset import Dataset
+from .outliers import Place, find_outliers
+
+MIDLINE = ("Brainstem", "SpinalCord", "SpinalCanal", "Bone_Mandible", "OpticChiasm", "Pituitary", "Larynx")
+WRONG_SIDE_MM = 5.0  # past the middle: a paired organ's centroid lies well to its side
+
+
+@dataclass(frozen=True)
+class Problem:
+    """``severity``: "error" (training would stop or learn what is wrong) or "warning". ``remedy``: what to do."""
+
+    severity: str
+    case: str
+    text: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.case + ': ' if self.case else ''}{self.text} {self.remedy}".strip()
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """One case in numbers. ``digest``: of the CT's voxels, "" without a CT."""
+
+    name: str
+    split: str
+    patient: str
+    spacing_mm_xyz: tuple[float, float, float]
+    size_xyz: tuple[int, int, int]
+    digest: str
+    contoured: frozenset[str]
+    place: Place
+
+
+@dataclass
+class Report:
+    """What was found. ``usable`` without errors."""
+
+    folder: str
+    layout: str
+    organs: tuple[str, ...]
+    notes: tuple[str, ...]
+    splits: dict[str, int]
+    cases: list[CaseFacts] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def usable(self) -> bool:
+        return not any(p.severity == "error" for p in self.problems)
+
+    def volumes_ml(self, organ: str) -> np.ndarray:
+        return np.array([c.place.volumes_ml[organ] for c in self.cases if organ in c.place.volumes_ml])
+
+
+def check_dataset(dataset: Dataset, progress: ProgressCallback = silent) -> Report:
+    """Read every case and judge it alone, then all of them together. A case that cannot be read is a problem, never the end."""
+    splits = {split: len(dataset.patients(split)) for split in dataset.splits()}
+    report = Report(str(dataset.folder), dataset.layout, dataset.organs, dataset.notes, splits)
+    todo = [(split, name) for split in dataset.splits() for name in dataset.patients(split)]
+    for number, (split, name) in enumerate(todo):
+        progress(Progress("Reading cases", number / max(len(todo), 1), name))
+        try:
+            contours = dataset.read(split, name)
+        except FocusNetError as problem:
+            report.problems.append(Problem("error", name, str(problem).removeprefix(f"Case {name}: "), ""))
+            continue
+        facts = _facts(contours, split)
+        report.cases.append(facts)
+        report.problems += [Problem("warning", name, warning, "") for warning in contours.warnings]
+        report.problems += _alone(contours, facts)
+    report.problems += _together(report)
+    return report
+
+
+def _facts(contours: Contours, split: str) -> CaseFacts:
+    there = [organ for organ, flat in contours.voxels.items() if len(flat)]
+    spacing, shape = contours.geometry.spacing_mm_xyz, contours.geometry.shape_zyx
+    return CaseFacts(
+        name=contours.name,
+        split=split,
+        patient=contours.patient,
+        spacing_mm_xyz=spacing,
+        size_xyz=(shape[2], shape[1], shape[0]),
+        digest="" if contours.hu is None else hashlib.sha256(contours.hu.tobytes()).hexdigest(),
+        contoured=contours.contoured,
+        place=Place({o: contours.volume_ml(o) for o in there}, {o: contours.centroid_mm(o) for o in there}),
+    )
+
+
+def _alone(contours: Contours, facts: CaseFacts) -> list[Problem]:
+    problems = []
+    if not facts.place.volumes_ml:
+        remedy = "Contour it, or exclude it in dataset.toml."
+        return [Problem("error", facts.name, "no organ has a contour.", remedy)]
+    for organ in sorted(facts.contoured - set(facts.place.volumes_ml)):
+        text = f"{organ} is listed as contoured but has no voxel, which teaches that it is absent."
+        problems.append(Problem("warning", facts.name, text, "Contour it, or take it off the list."))
+    problems += _offset(contours, facts.name)
+    return [*problems, *_sides(facts)]
+
+
+def _offset(contours: Contours, name: str) -> list[Problem]:
+    """What the readers of images refuse, for a layout whose reader does not look at values (OpenKBP)."""
+    from ..io.checks import refuse_impossible
+    from ..volume import Volume
+
+    if contours.hu is None:
+        return []
+    try:
+        refuse_impossible(Volume(contours.hu, contours.geometry, name))
+    except FocusNetError as problem:
+        return [Problem("error", name, str(problem), "")]
+    return []
+
+
+def _sides(facts: CaseFacts) -> list[Problem]:
+    """Left organs lie at greater x (LPS) than their right twins; a lone one is compared with the organs of the midline."""
+    centroids = facts.place.centroids_mm
+    middle = [centroids[o][0] for o in MIDLINE if o in centroids]
+    swapped, lone, pairs = [], [], 0
+    for organ, centre in centroids.items():
+        known = find_organ(organ)
+        if known is None or not known.side:
+            continue
+        sign = 1.0 if known.side == "left" else -1.0
+        if known.mirrored_name in centroids:
+            pairs += sign > 0
+            if sign > 0 and centre[0] < centroids[known.mirrored_name][0]:
+                swapped.append(f"{organ} and {known.mirrored_name}")
+        elif middle and sign * (centre[0] - float(np.median(middle))) < -WRONG_SIDE_MM:
+            lone.append(organ)
+    problems = []
+    if swapped:
+        whole = (
+            " Every pair of the case is swapped: the scan itself may be mirrored." if len(swapped) == pairs > 1 else ""
+        )
+        text = f"left and right are swapped: {', '.join(swapped)}.{whole}"
+        remedy = "Swap the names, or correct the image's header, or exclude the case in dataset.toml."
+        problems.append(Problem("error", facts.name, text, remedy))
+    for organ in lone:
+        text = f"{organ} lies on the other side of the patient's middle."
+        problems.append(Problem("warning", facts.name, text, "Look at it; it may be named for the wrong side."))
+    return problems
+
+
+def _together(report: Report) -> list[Problem]:
+    problems = [*_duplicates(report.cases)]
+    if report.cases and not any(c.digest for c in report.cases):
+        text = "no case has a CT: shapes can be learned from it, organs in scans cannot."
+        problems.append(Problem("warning", "", text, "Put the CTs beside the contours to train on them."))
+    for split, what in (("train", "train"), ("val", "select")):
+        if not report.splits.get(split):
+            text = f"there is no case to {what} on (split {split})."
+            problems.append(Problem("error", "", text, "Add cases, or write [splits] in dataset.toml."))
+    for organ in report.organs:
+        train = sum(c.split == "train" and organ in c.place.volumes_ml for c in report.cases)
+        if not train and any(c.split == "train" for c in report.cases):
+            remedy = "Leave it out with use = [...] in dataset.toml, or move a patient who has it to train."
+            problems.append(Problem("error", "", f"{organ} is contoured in no case of train.", remedy))
+    for case, organ, sentence in find_outliers({c.name: c.place for c in report.cases}):
+        remedy = "Look at it; exclude the case in dataset.toml if the contour is wrong."
+        problems.append(Problem("warning", case, f"{organ} {sentence}.", remedy))
+    return problems
+
+
+def _duplicates(cases: Iterable[CaseFacts]) -> list[Problem]:
+    seen: dict[str, CaseFacts] = {}
+    problems = []
+    for case in cases:
+        first = seen.setdefault(case.digest, case) if case.digest else case
+        if first is case:
+            continue
+        across = first.split != case.split
+        text = f"its CT is the same, voxel by voxel, as that of {first.name}"
+        text += f", in the split {first.split} and not {case.split}." if across else "."
+        problems.append(
+            Problem("error" if across else "warning", case.name, text, "Exclude one of them in dataset.toml.")
+        )
+    return problems
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Plain values: layout, splits, organs with counts and volumes, cases, problems."""
+    organs = {}
+    for organ in report.organs:
+        volumes = report.volumes_ml(organ)
+        spread = (
+            {"minimum": volumes.min(), "median": np.median(volumes), "maximum": volumes.max()} if len(volumes) else {}
+        )
+        by_split = {s: sum(c.split == s and organ in c.place.volumes_ml for c in report.cases) for s in report.splits}
+        organs[organ] = {"cases": by_split, "volume_ml": spread}
+    return {
+        "folder": report.folder,
+        "layout": report.layout,
+        "usable": report.usable,
+        "splits": report.splits,
+        "notes": report.notes,
+        "organs": organs,
+        "cases": [
+            {
+                "name": c.name,
+                "split": c.split,
+                "patient": c.patient,
+                "spacing_mm_xyz": c.spacing_mm_xyz,
+                "size_xyz": c.size_xyz,
+                "volumes_ml": c.place.volumes_ml,
+                "contoured": sorted(c.contoured),
+            }
+            for c in report.cases
+        ],
+        "problems": [vars(p) for p in report.problems],
+    }
+
+
+def as_text(report: Report) -> str:
+    """For a terminal: layout, splits, organs, spacings and sizes, notes, then every problem."""
+    lines = [f"{report.folder}: {report.layout}"]
+    lines.append("cases: " + ", ".join(f"{split} {count}" for split, count in report.splits.items()))
+    width = max([5, *(len(o) for o in report.organs)])
+    lines += [
+        "",
+        f"{'organ':<{width}} " + " ".join(f"{s:>6}" for s in report.splits) + "   volume ml (min, median, max)",
+    ]
+    for organ in report.organs:
+        volumes = report.volumes_ml(organ)
+        counts = [sum(c.split == s and organ in c.place.volumes_ml for c in report.cases) for s in report.splits]
+        spread = f"{volumes.min():9.2f} {np.median(volumes):9.2f} {volumes.max():9.2f}" if len(volumes) else ""
+        lines.append(f"{organ:<{width}} " + " ".join(f"{n:>6}" for n in counts) + f"  {spread}")
+    if report.cases:
+        lines.append("")
+        for title, values in (
+            ("spacing mm", np.array([c.spacing_mm_xyz for c in report.cases])),
+            ("voxels", np.array([c.size_xyz for c in report.cases])),
+        ):
+            parts = [
+                f"{axis} {v.min():g} to {v.max():g} (median {np.median(v):g})"
+                for axis, v in zip("xyz", np.round(values.T, 3), strict=True)
+            ]
+            lines.append(f"{title}: {', '.join(parts)}")
+    lines += ["", *(f"note: {note}" for note in report.notes)] if report.notes else []
+    ordered = sorted(report.problems, key=lambda p: (p.severity, p.case))
+    lines += ["", *map(str, ordered)] if ordered else []
+    errors = sum(p.severity == "error" for p in ordered)
+    verdict = "usable" if report.usable else "not usable as it is"
+    lines += ["", f"{errors} errors, {len(ordered) - errors} warnings: {verdict}."]
+    return "\n".join(lines)

@@ -1,0 +1,168 @@
+"""DICOM: every RTSTRUCT with the CT series that its UIDs name, wherever the files lie."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pydicom
+from pydicom.errors import InvalidDicomError
+
+from ..errors import DatasetError
+from ..io.dicom import read_dicom_folder
+from ..io.rtstruct_read import check_frame_of_reference, read_structures, structure_names
+from .contours import RawCase
+from .files import CaseFiles
+from .layouts import SUFFIXES
+from .table import SPLIT_NAMES, Table
+
+TAGS = ["Modality", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "ReferencedFrameOfReferenceSequence"]  # fmt: skip
+TITLE = "DICOM: CT series and the RTSTRUCT that names them"
+
+
+@dataclass(frozen=True)
+class DicomCase:
+    """A structure set and its CT series; ``slices`` is empty where that series is not in the folder."""
+
+    name: str
+    patient: str
+    split: str
+    structure_set: Path
+    series: str
+    slices: tuple[Path, ...]
+
+    def paths(self) -> list[Path]:
+        return [self.structure_set, *self.slices]
+
+    def structures(self) -> list[str]:
+        return structure_names(self.structure_set)
+
+    def read(self) -> RawCase:
+        if not self.slices:
+            raise DatasetError(
+                f"the CT of {self.structure_set} (series {self.series or 'not named'}) is not in the folder; copy the series there, "
+                "or exclude the case in dataset.toml."
+            )
+        volume = read_dicom_folder(_common(self.slices), self.series)
+        check_frame_of_reference(self.structure_set, volume)
+        structures = read_structures(self.structure_set, volume)
+        names = [s.name for s in structures]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise DatasetError(
+                f"{self.structure_set}: {len(names)} structures share the name {twice[0]!r}; rename one."
+            )
+        said = tuple(f"{s.name}: {warning}" for s in structures for warning in s.warnings)
+        return RawCase(volume, volume.geometry, {s.name: s.voxels for s in structures}, said)
+
+
+@dataclass(frozen=True)
+class _StructureSet:
+    path: Path
+    patient: str
+    series: tuple[str, ...]  # that it names
+    instances: frozenset[str]  # slices that it names
+    frame_of_reference: str
+
+
+def find_dicom_cases(folder: Path, table: Table) -> tuple[str, list[CaseFiles]]:
+    """Every RTSTRUCT below ``folder`` as a case. Raises DatasetError if two of them belong to one CT: which one would be a guess."""
+    series: dict[str, list[Path]] = {}
+    series_of: dict[str, str] = {}
+    frames: dict[str, set[str]] = {}
+    sets: list[_StructureSet] = []
+    for path, header in _headers(folder, table):
+        uid = str(header.get("SeriesInstanceUID", ""))
+        if header.get("Modality") == "CT":
+            series.setdefault(uid, []).append(path)
+            series_of[str(header.get("SOPInstanceUID", ""))] = uid
+            frames.setdefault(str(header.get("FrameOfReferenceUID", "")), set()).add(uid)
+        elif header.get("Modality") == "RTSTRUCT":
+            sets.append(_structure_set(path, header))
+    cases: list[CaseFiles] = []
+    taken: dict[str, Path] = {}
+    for found in sets:
+        uid = _series(found, series, series_of, frames)
+        if uid in series and uid in taken:
+            raise DatasetError(
+                f"{taken[uid]} and {found.path} are both drawn on one CT; name the one to leave out in dataset.toml, such as "
+                f'ignore = ["{found.path.relative_to(folder).as_posix()}"].'
+            )
+        taken[uid] = found.path
+        slices = tuple(series.get(uid, ()))
+        name, split = _name(folder, found, slices)
+        cases.append(DicomCase(name, found.patient or name, split, found.path, uid, slices))
+    names = [case.name for case in cases]
+    if len(set(names)) < len(names):  # several patients in one folder: the file tells them apart
+        cases = [
+            DicomCase(f"{c.name}-{c.structure_set.stem}", c.patient, c.split, c.structure_set, c.series, c.slices)
+            for c in cases
+            if isinstance(c, DicomCase)
+        ]
+    return TITLE, cases
+
+
+def _headers(folder: Path, table: Table) -> Iterator[tuple[Path, pydicom.Dataset]]:
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in relative.parts)
+        if hidden or not path.is_file() or path.name.lower().endswith((*SUFFIXES, ".toml", ".json")):
+            continue
+        if any(fnmatch(relative.as_posix(), pattern) for pattern in table.ignore):
+            continue
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield path, pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+        except InvalidDicomError:
+            continue
+        except Exception as problem:  # pydicom raises many kinds for a damaged header
+            raise DatasetError(f"{path} cannot be read as DICOM ({problem}); copy it again, or remove it.") from problem
+
+
+def _structure_set(path: Path, header: pydicom.Dataset) -> _StructureSet:
+    named: list[str] = []
+    instances: set[str] = set()
+    frame = str(header.get("FrameOfReferenceUID", ""))
+    for reference in header.get("ReferencedFrameOfReferenceSequence") or []:
+        frame = str(reference.get("FrameOfReferenceUID", "")) or frame
+        for study in reference.get("RTReferencedStudySequence") or []:
+            for one in study.get("RTReferencedSeriesSequence") or []:
+                named.append(str(one.get("SeriesInstanceUID", "")))
+                images = one.get("ContourImageSequence") or []
+                instances |= {str(i.get("ReferencedSOPInstanceUID", "")) for i in images}
+    return _StructureSet(path, str(header.get("PatientID", "")), tuple(named), frozenset(instances), frame)
+
+
+def _series(
+    found: _StructureSet, series: dict[str, list[Path]], series_of: dict[str, str], frames: dict[str, set[str]]
+) -> str:
+    """The CT series that a structure set was drawn on: by its series UID, else its slices' UIDs, else a frame of reference that one CT has."""
+    for uid in found.series:
+        if uid in series:
+            return uid
+    by_slice = {series_of[i] for i in found.instances if i in series_of}
+    by_frame = frames.get(found.frame_of_reference, set()) if not found.series and not found.instances else set()
+    for candidates in (by_slice, by_frame):
+        if len(candidates) == 1:
+            return next(iter(candidates))
+    return found.series[0] if found.series else ""
+
+
+def _name(folder: Path, found: _StructureSet, slices: tuple[Path, ...]) -> tuple[str, str]:
+    """The first folder below the data set's (below its split) that holds the case; the patient's ID where all lies in one folder."""
+    parts = list(found.path.relative_to(folder).parts[:-1])
+    split = SPLIT_NAMES.get(parts[0].lower(), "") if parts else ""
+    parts = parts[1:] if split else parts
+    return (parts[0] if parts else found.patient or found.path.stem), split
+
+
+def _common(paths: tuple[Path, ...]) -> Path:
+    """The deepest folder that holds all slices."""
+    common = paths[0].parent
+    while not all(path.is_relative_to(common) for path in paths):
+        common = common.parent
+    return common

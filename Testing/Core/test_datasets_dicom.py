@@ -1,0 +1,180 @@
+"""DICOM CT and RTSTRUCT pairs: matched by UIDs, contours back to the very voxels they came from, and what does not fit is said."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from scipy import ndimage
+
+from focusnet.datasets.opening import open_dataset
+from focusnet.errors import DatasetError
+from focusnet.io.contours import crosses_itself
+from focusnet.io.dicom import read_dicom_folder
+from focusnet.io.rtstruct import write_rtstruct
+from focusnet.phantom_dicom import write_dicom_series
+from focusnet.segmentation import Segmentation
+from focusnet.volume import Geometry, Volume
+
+from .helpers_layouts import patient
+from .helpers_outputs import segmentation
+
+NAMES = ("Brainstem", "SpinalCord", "Parotid_R", "Parotid_L", "Eye_L")
+
+
+def scan_1_1_3(seed: int = 0) -> Volume:
+    """Twelve slices of the phantom's head with voxels of 1 x 1 x 3 mm."""
+    coarse, _ = patient(seed)
+    middle = coarse.array.shape[0] * 2 // 3
+    array = coarse.array[middle - 3 : middle + 3].repeat(2, 0).repeat(5, 1).repeat(5, 2)
+    return Volume(array, Geometry(array.shape, (1.0, 1.0, 3.0), (-150.0, -140.0, 20.0)), "phantom")
+
+
+def shapes(shape: tuple[int, int, int]) -> np.ndarray:
+    """A ball, a tube with a hole, two separate parts, a ragged blob, and a lens of a few voxels."""
+    z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    labels = np.zeros(shape, np.uint8)
+    labels[(z - 6) ** 2 * 9 + (y - 150) ** 2 + (x - 150) ** 2 < 14**2] = 1
+    ring = (y - 100) ** 2 + (x - 150) ** 2
+    labels[(ring < 20**2) & (ring > 9**2) & (z > 1) & (z < 9)] = 2
+    for column in (60, 85):
+        labels[(z - 5) ** 2 * 9 + (y - 140) ** 2 + (x - column) ** 2 < 10**2] = 3
+    noise = ndimage.gaussian_filter(np.random.default_rng(3).normal(size=shape), 2.0)
+    labels[(noise > 0) & (z > 2) & (z < 8) & (abs(y - 140) < 22) & (abs(x - 230) < 22)] = 4
+    labels[(z - 8) ** 2 * 9 + (y - 60) ** 2 + (x - 190) ** 2 < 4.5**2] = 5
+    return labels
+
+
+def write_dicom_case(folder: Path, seed: int = 0) -> Segmentation:
+    folder.mkdir()
+    files = write_dicom_series(scan_1_1_3(seed), folder / "CT", seed)
+    volume = read_dicom_folder(files)
+    drawn = segmentation(shapes(volume.array.shape), volume.geometry, NAMES)
+    write_rtstruct(drawn, volume, folder / "RS.dcm")
+    return drawn
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Segmentation]:
+    folder = tmp_path_factory.mktemp("dicom")
+    drawn = write_dicom_case(folder / "A", 0)
+    write_dicom_case(folder / "B", 1)
+    return folder, drawn
+
+
+def copy(pairs: tuple[Path, Segmentation], to: Path) -> Path:
+    shutil.copytree(pairs[0], to / "data")
+    return to / "data"
+
+
+def split_of(dataset: object, name: str) -> str:
+    return next(s for s in dataset.splits() if name in dataset.patients(s))  # type: ignore[attr-defined]
+
+
+def test_a_mask_comes_back_from_rtstruct_with_its_holes_and_parts(pairs: tuple[Path, Segmentation]) -> None:
+    folder, drawn = pairs
+    dataset = open_dataset(folder)
+    case = dataset.case(split_of(dataset, "A"), "A")
+    assert case.contoured == set(NAMES)
+    for name in NAMES:
+        truth, found = drawn.mask(name), case.labels == dataset.organs.index(name) + 1
+        dsc = 2 * (truth & found).sum() / (truth.sum() + found.sum())
+        assert dsc >= 0.99, (name, dsc)
+        centre, true_centre = (np.argwhere(mask).mean(axis=0) for mask in (found, truth))
+        assert np.abs(centre - true_centre).max() < 0.1, name
+        assert ndimage.label(found)[1] == ndimage.label(truth)[1], name
+    assert not case.labels[5, 100, 150]  # the hole
+
+
+def test_pairs_are_matched_by_uids_and_not_by_folders(pairs: tuple[Path, Segmentation], tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in sorted(pairs[0].rglob("*.dcm")):
+        shutil.copy(path, flat / f"{path.relative_to(pairs[0]).parts[0]}_{path.name}")
+    dataset = open_dataset(flat)
+    for split in dataset.splits():
+        for name in dataset.patients(split):
+            owner = int(name.removeprefix("PHANTOM-"))
+            assert np.array_equal(dataset.read(split, name).hu, scan_1_1_3(owner).array), name
+            assert dataset.case(split, name).contoured == set(NAMES)
+
+
+def _edit(folder: Path, change: Callable[[pydicom.Dataset], object]) -> None:
+    data = pydicom.dcmread(folder / "A" / "RS.dcm")
+    change(data)
+    data.save_as(folder / "A" / "RS.dcm")
+
+
+def _move(data: pydicom.Dataset, by_mm: tuple[float, float, float]) -> None:
+    for roi in data.ROIContourSequence:
+        for contour in roi.ContourSequence:
+            points = np.array([float(v) for v in contour.ContourData]).reshape(-1, 3) + by_mm
+            contour.ContourData = [f"{v:.4f}" for v in points.ravel()]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda d: shutil.rmtree(d / "A" / "CT"), "is not in the folder"),
+        (lambda d: _edit(d, lambda data: _move(data, (0, 0, 1.5))), "does not lie on a slice"),
+        (lambda d: (d / "A" / "CT" / sorted((d / "A" / "CT").iterdir())[4].name).unlink(), "1 slices are missing"),
+    ],
+)
+def test_a_structure_set_that_does_not_fit_its_ct_names_the_case(
+    pairs: tuple[Path, Segmentation], tmp_path: Path, damage: Callable[[Path], object], said: str
+) -> None:
+    folder = copy(pairs, tmp_path)
+    damage(folder)
+    dataset = open_dataset(folder)
+    with pytest.raises(DatasetError, match=f"Case A: .*{re.escape(said)}"):
+        dataset.case(split_of(dataset, "A"), "A")
+    assert dataset.case(split_of(dataset, "B"), "B").contoured == set(NAMES)
+
+
+def test_contours_outside_the_scan_open_and_crossing_ones_are_warned_of(
+    pairs: tuple[Path, Segmentation], tmp_path: Path
+) -> None:
+    def change(data: pydicom.Dataset) -> None:
+        first = data.ROIContourSequence[0].ContourSequence
+        first[0].ContourGeometricType = "OPEN_PLANAR"
+        z = float(first[1].ContourData[2])
+        bow_tie = [(-10, 0), (10, 20), (10, 0), (-10, 20)]
+        first[1].ContourData = [f"{v:g}" for x, y in bow_tie for v in (x, y, z)]
+        first[1].NumberOfContourPoints = 4
+        eye = data.ROIContourSequence[4]
+        for contour in eye.ContourSequence:
+            points = np.array([float(v) for v in contour.ContourData]).reshape(-1, 3) + np.array([0, 0, 300])
+            contour.ContourData = [f"{v:.4f}" for v in points.ravel()]
+
+    folder = copy(pairs, tmp_path)
+    _edit(folder, change)
+    dataset = open_dataset(folder)
+    warnings = " ".join(dataset.read(split_of(dataset, "A"), "A").warnings)
+    assert "Brainstem: 1 contours are points or open lines" in warnings
+    assert "Brainstem: 1 contours cross themselves" in warnings
+    assert "Eye_L" in warnings
+    assert "lie above or below the scan" in warnings
+    assert "Eye_L" not in dataset.read(split_of(dataset, "A"), "A").contoured
+    assert not dataset.read(split_of(dataset, "B"), "B").warnings  # our own contours, with keyholes, cross nowhere
+
+
+def test_two_structure_sets_on_one_ct_are_not_chosen_between(pairs: tuple[Path, Segmentation], tmp_path: Path) -> None:
+    folder = copy(pairs, tmp_path)
+    shutil.copy(folder / "A" / "RS.dcm", folder / "A" / "RS_old.dcm")
+    with pytest.raises(DatasetError, match=r'both drawn on one CT.*ignore = \["A/RS_old\.dcm"\]'):
+        open_dataset(folder)
+    (folder / "dataset.toml").write_text('ignore = ["A/RS_old.dcm"]\n')
+    assert len(open_dataset(folder).organs) == len(NAMES)
+
+
+def test_only_edges_that_truly_cross_are_crossing() -> None:
+    square = np.array([[0, 0], [4, 0], [4, 4], [0, 4]], float)
+    keyhole = np.array([[0, 0], [4, 0], [4, 4], [2, 4], [2, 3], [1, 3], [1, 2], [2, 2], [2, 3], [2, 4], [0, 4]], float)
+    assert not crosses_itself(square)
+    assert not crosses_itself(keyhole)
+    assert crosses_itself(square[[0, 2, 1, 3]])
