@@ -616,54 +616,12 @@ def test_the_modules_import_before_anything_is_installed() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is measured through /proc")
-def test_22_organs_on_a_full_scan_within_two_seconds_and_800_megabytes(tmp_path: Path) -> None:
-    """In a process of its own, so that its memory is its own. From the engine's file to nodes with the frozen copy."""
-    labels = np.zeros((150, 512, 512), np.uint8)
-    z, y, x = np.ogrid[:150, :512, :512]
-    for i in range(22):
-        cz, cy, cx = 20 + 5 * i, 120 + 12 * i, 100 + 14 * i
-        labels[((z - cz) / 12) ** 2 + ((y - cy) / 24) ** 2 + ((x - cx) / 20) ** 2 < 1] = i + 1
-    geometry = Geometry((150, 512, 512), (0.98, 0.98, 2.5))
-    names = tuple(o.name for o in ORGANS if "paper22" in o.sets)
-    write_seg_nrrd(segmentation(labels, geometry, names), tmp_path / "r.seg.nrrd")
-    done = run_alone(MEASURE, str(tmp_path / "r.seg.nrrd"))
+def test_22_organs_on_a_full_scan_fit_into_one_layer_and_800_megabytes() -> None:
+    """From the engine's file to nodes with the frozen copy. Seconds are in docs/benchmarks.md: they are no test."""
+    program = Path(__file__).resolve().parents[2] / "benchmarks" / "slicer_nodes.py"
+    done = subprocess.run([sys.executable, str(program), "--json"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    measured = json.loads(done.stdout.splitlines()[-1])
-    print(measured)
-    assert measured["import_s"] < 2.0, measured
+    measured = json.loads(done.stdout)
+    assert measured["organs"] == 22
     assert measured["added_mb"] < 800, measured
     assert measured["layers"] == 1
-    assert measured["edited_s"] < 2.0, measured
-
-
-MEASURE = """
-import json, sys, time
-import numpy as np, slicer, vtk
-import focusnet.io.seg_nrrd, slicerio
-from vtk.util.numpy_support import numpy_to_vtk
-from FocusNetSegmentationLib.nodes import edited_segments, import_result
-from FocusNetSegmentationLib.volumes import to_vtk
-scene = slicer.vtkMRMLScene()
-logic = slicer.vtkSlicerSegmentationsModuleLogic()
-logic.SetMRMLScene(scene)
-ct = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
-image = vtk.vtkImageData()
-image.SetDimensions(512, 512, 150)
-image.GetPointData().SetScalars(numpy_to_vtk(np.zeros(150 * 512 * 512, np.int16), deep=True))
-ct.SetAndObserveImageData(image)
-ct.SetIJKToRASMatrix(to_vtk(np.diag([-0.98, -0.98, 2.5, 1])))
-def memory(what):
-    (line,) = (l for l in open("/proc/self/status") if l.startswith(what))
-    return int(line.split()[1])
-open("/proc/self/clear_refs", "w").write("5")  # the peak starts anew
-before = memory("VmRSS")
-started = time.perf_counter()
-imported = import_result(scene, sys.argv[1], ct)
-took = time.perf_counter() - started
-started = time.perf_counter()
-assert edited_segments(imported.node) == []
-edited = time.perf_counter() - started
-added = (memory("VmHWM") - before) / 1024  # MB at the peak, on top of Slicer's core and the CT
-layers = imported.node.GetSegmentation().GetNumberOfLayers("Binary labelmap")
-print(json.dumps({"import_s": round(took, 2), "edited_s": round(edited, 2), "added_mb": round(added), "layers": layers}))
-"""

@@ -91,7 +91,7 @@ def small_training(python: str, folder: Path) -> Path:
         f"import sys; sys.path[:0] = [{str(root)!r}, {str(root / 'FocusNetSegmentation')!r}]\n"
         "from pathlib import Path; from Testing.Core.helpers_dataset import TINY_TOML, write_dataset\n"
         f"write_dataset(Path({str(folder / 'my-cases')!r}))\n"
-        f"Path({str(folder / 'tiny.toml')!r}).write_text(TINY_TOML.replace('steps = 6', 'steps = 60'))\n"
+        f"Path({str(folder / 'tiny.toml')!r}).write_text(TINY_TOML)\n"
     )
     subprocess.run([python, "-c", code], check=True)
     return folder / "tiny.toml"

@@ -1,0 +1,125 @@
+"""What a result of 22 organs costs on Slicer's side: seconds and memory from the worker's file to nodes, and what a person does next.
+
+    python benchmarks/slicer_nodes.py [--shape 150,512,512] [--json]
+
+Needs slicer-core (Python 3.12). 22 ellipsoids on the grid of a full scan, in a process of its own, so that its memory is its own: the
+peak on top of Slicer's core and the CT. Linux only (memory is read from /proc). Not a test: figures depend on the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
+
+SPACING_MM_XYZ = (0.98, 0.98, 2.5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", default="150,512,512", help="slices, rows, columns")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)  # the process that is measured
+    asked = parser.parse_args()
+    shape = tuple(int(n) for n in asked.shape.split(","))
+    if asked.measure is not None:
+        print(json.dumps(measure(asked.measure, shape)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "organs.seg.nrrd"
+        write_organs(path, shape)
+        done = subprocess.run(
+            [sys.executable, __file__, "--shape", asked.shape, "--measure", str(path)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode != 0:
+        sys.exit(done.stderr)
+    found = json.loads(done.stdout.splitlines()[-1])
+    if asked.json:
+        print(json.dumps(found))
+        return
+    print(f"{'':44}   CPU s  wall s")
+    for name, (cpu, wall) in found["seconds"].items():
+        print(f"{name:44} {cpu:7.2f} {wall:7.2f}")
+    print(f"peak memory of the import, above core and CT: {found['added_mb']} MB; label map layers: {found['layers']}")
+
+
+def write_organs(path: Path, shape: tuple[int, ...]) -> None:
+    """The paper's 22 organs as ellipsoids."""
+    from focusnet.io.seg_nrrd import write_seg_nrrd
+    from focusnet.organs import organ_set
+    from focusnet.segmentation import OrganResult, Segmentation
+    from focusnet.volume import Geometry
+
+    labels, results = np.zeros(shape, np.uint8), []
+    z, y, x = (grid / n for grid, n in zip(np.ogrid[: shape[0], : shape[1], : shape[2]], shape, strict=True))
+    for label, organ in enumerate(organ_set("paper22"), start=1):
+        center = 0.1 + 0.035 * label
+        inside = ((z - center) / 0.08) ** 2 + ((y - center) / 0.047) ** 2 + ((x - center) / 0.039) ** 2 < 1
+        labels[inside] = label
+        results.append(OrganResult(organ, label, True, float(inside.sum()) * np.prod(SPACING_MM_XYZ) / 1000))
+    write_seg_nrrd(Segmentation(labels, Geometry(shape, SPACING_MM_XYZ), tuple(results)), path)  # type: ignore[arg-type]
+
+
+def measure(path: Path, shape: tuple[int, ...]) -> dict[str, Any]:
+    import slicer
+    import slicerio  # noqa: F401 - loaded before the clock starts, as in a Slicer that has run once
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    import focusnet.io.seg_nrrd  # noqa: F401
+    from FocusNetSegmentationLib.exporting import export
+    from FocusNetSegmentationLib.nodes import edited_segments, import_result, make_closed_surfaces
+    from FocusNetSegmentationLib.volumes import to_vtk
+
+    scene = slicer.vtkMRMLScene()
+    logic = slicer.vtkSlicerSegmentationsModuleLogic()
+    logic.SetMRMLScene(scene)
+    ct = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+    image = vtk.vtkImageData()
+    image.SetDimensions(*shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(np.zeros(int(np.prod(shape)), np.int16), deep=True))
+    ct.SetAndObserveImageData(image)
+    x, y, z = SPACING_MM_XYZ
+    ct.SetIJKToRASMatrix(to_vtk(np.diag([-x, -y, z, 1])))
+
+    seconds: dict[str, tuple[float, float]] = {}
+
+    def timed(name: str, work: Callable[[], Any]) -> Any:
+        cpu, wall = time.process_time(), time.perf_counter()
+        result = work()
+        seconds[name] = (round(time.process_time() - cpu, 2), round(time.perf_counter() - wall, 2))
+        return result
+
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
+    before = memory_kb("VmRSS")
+    imported = timed("import: file to nodes, with the frozen copy", lambda: import_result(scene, path, ct))
+    added = (memory_kb("VmHWM") - before) // 1024
+    timed("what was edited (asked before every Apply)", lambda: edited_segments(imported.node))
+    timed("export to .seg.nrrd", lambda: export(imported.node, ct, path.with_name("again.seg.nrrd"), "seg.nrrd"))
+    timed("surfaces for the 3D view", lambda: make_closed_surfaces(imported.node))
+    layers = imported.node.GetSegmentation().GetNumberOfLayers("Binary labelmap")
+    return {"seconds": seconds, "added_mb": added, "layers": layers, "organs": len(imported.segment_ids)}
+
+
+def memory_kb(what: str) -> int:
+    (line,) = (
+        line for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines() if line.startswith(what)
+    )
+    return int(line.split()[1])
+
+
+if __name__ == "__main__":
+    main()
