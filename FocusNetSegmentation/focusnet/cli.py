@@ -74,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     _qa(commands)
     _models(commands)
     _phantom(commands)
+    _simulate(commands)
     return parser
 
 
@@ -302,6 +303,38 @@ def _phantom(commands: Commands) -> None:
     parser.add_argument("--dicom", action="store_true", help="also as a DICOM series")
     parser.add_argument("--seed", type=int, default=0, help="another seed is another patient (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+
+
+def _simulate(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "simulate",
+        "Make a CT over label maps: a training data set with real contours and simulated grey values.",
+    )
+    parser.add_argument("labels", type=Path, help="a folder of bit masks with dataset.json (docs/simulator.md)")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder for the data set, in the OpenKBP layout"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="another seed gives other grey values (default: %(default)s)"
+    )
+    parser.add_argument("--annotator", default="oncologist", help="whose contours (default: %(default)s)")
+    parser.add_argument(
+        "--region",
+        choices=("head", "small"),
+        default="head",
+        help="the whole head, or the small organs and a margin (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--spacing-mm",
+        type=float,
+        nargs=3,
+        metavar=("X", "Y", "Z"),
+        default=(1.0, 1.0, 3.0),
+        help="voxels (default: 1 1 3)",
+    )
+    parser.add_argument("--cases", type=_names, default=[], help="comma-separated cases (default: all)")
+    parser.add_argument("--overwrite", action="store_true", help="make cases again that exist")
 
 
 def _names(text: str) -> list[str]:

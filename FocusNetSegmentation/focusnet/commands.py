@@ -22,6 +22,7 @@ from .terminal import progress_to, tell_warning
 from .volume import Volume
 
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".dcm")
+LARGEST_SPACING_MM = 10.0  # of a simulated scan: coarser voxels hold no head
 IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
 
 
@@ -136,11 +137,7 @@ def demo(options: argparse.Namespace) -> int:
         source = write_phantom(out, overwrite=options.overwrite)[0]
     volume = _read(source, options)
     if options.input is None:
-        volume = replace(
-            volume,
-            source=f"synthetic phantom ({source.name})",
-            notes=(*volume.notes, "Synthetic phantom, not a patient."),
-        )
+        volume = replace(volume, source=f"synthetic phantom ({source.name})")  # its header brought the note
     result = _run(volume, bundle, options)
     _write(result, volume, outputs[0], None, options.overwrite)
     write_report(result, outputs[1], options.overwrite)
@@ -215,6 +212,25 @@ def phantom(options: argparse.Namespace) -> int:
 
     for path in write_phantom(options.output, seed=options.seed, dicom=options.dicom, overwrite=options.overwrite):
         print(path)
+    return 0
+
+
+def simulate(options: argparse.Namespace) -> int:
+    from .simulate.dataset import Recipe, write_dataset
+
+    if min(options.spacing_mm) <= 0 or max(options.spacing_mm) > LARGEST_SPACING_MM or options.seed < 0:
+        raise InputError(
+            f"--spacing-mm is {options.spacing_mm} and --seed {options.seed}; millimetres above 0 and at most {LARGEST_SPACING_MM:g}, "
+            "and a seed of 0 or more are expected."
+        )
+    x, y, z = options.spacing_mm
+    recipe = Recipe(options.annotator, options.seed, options.region, (x, y, z), tuple(options.cases))
+    folder = write_dataset(
+        options.labels, options.output, recipe, options.overwrite, lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    print(
+        f"Wrote {folder}: simulated CTs over real contours, not patients' scans. Train: focusnet train --dataset {folder} --out RUN"
+    )
     return 0
 
 

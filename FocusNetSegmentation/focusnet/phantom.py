@@ -67,6 +67,7 @@ def write_phantom(
     """
     import SimpleITK as sitk
 
+    from .io.nrrd_nifti import SIMULATED_KEY
     from .io.output import atomic_path, check_output, ensure_folder
     from .io.seg_nrrd import write_seg_nrrd
     from .phantom_dicom import check_series_folder, write_dicom_series
@@ -82,6 +83,7 @@ def write_phantom(
     image = sitk.GetImageFromArray(volume.array)
     image.SetSpacing(volume.geometry.spacing_mm_xyz)
     image.SetOrigin(volume.geometry.origin_mm_xyz)
+    image.SetMetaData(SIMULATED_KEY, volume.notes[0])
     with atomic_path(ct) as partial:
         sitk.WriteImage(image, str(partial), useCompression=True)
     write_seg_nrrd(reference, labels, overwrite)

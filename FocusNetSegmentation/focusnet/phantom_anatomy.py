@@ -48,13 +48,13 @@ class Patient:
 def paint_patient(canvas: Canvas, patient: Patient) -> np.ndarray:
     """Paint all tissues and organs; returns the body's mask, (z, y, x)."""
     body = _paint_body(canvas, patient)
-    within = canvas.mask(*_surface(3.0))  # nothing but skin and the nose lies outside
+    within = canvas.mask(*surface(3.0))  # nothing but skin and the nose lies outside
     for paint in (
-        _paint_neck,
-        _paint_spine,
+        paint_neck,
+        paint_spine,
         _paint_skull,
         _paint_brain,
-        _paint_face,
+        paint_face,
         _paint_jaw,
         _paint_glands_and_ears,
         _paint_orbits,
@@ -80,14 +80,14 @@ def _both_tubes(points: list[Point], radii: list[float]) -> tuple[Shape, Shape]:
     return tube(points, radii), tube([_at(p, -1) for p in points], radii)
 
 
-def _cord_y(z: np.ndarray) -> np.ndarray:
+def cord_y(z: np.ndarray) -> np.ndarray:
     """The neck's curve: where the cord lies from front to back."""
     return np.asarray(40 + 6 * np.sin((z + 44) / 181 * np.pi))
 
 
 def _beside_cord(x: float, y: float) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     """A line along the neck, ``x`` to the left of the cord and ``y`` behind it."""
-    return lambda z: (x, _cord_y(z) + y)
+    return lambda z: (x, cord_y(z) + y)
 
 
 def _upright(z: np.ndarray) -> tuple[float, float]:
@@ -95,7 +95,7 @@ def _upright(z: np.ndarray) -> tuple[float, float]:
     return 0.0, 22.0
 
 
-def _surface(inset: float) -> list[Shape]:
+def surface(inset: float) -> list[Shape]:
     """Skull, lower and middle face, jaw, neck, shoulders: the body's outline, ``inset`` mm below the skin."""
     return [
         ellipsoid((0, 5, 18), (78 - inset, 98 - inset, 103 - inset)),
@@ -107,19 +107,24 @@ def _surface(inset: float) -> list[Shape]:
     ]
 
 
-def _paint_body(canvas: Canvas, patient: Patient) -> np.ndarray:
-    """Skin, a layer of fat, and what lies below, each a little inside the one before; nose and ears."""
+def outline() -> list[Shape]:
+    """The skin: head, neck and shoulders with nose and ears."""
     nose = [tube([(0, -86, 8), (0, -100, -22)], [6, 9]), ellipsoid((0, -86, -24), (16, 18, 14))]
     ears = [s for x, y, z in ((68.0, 20, -22), (72.0, 28, -16)) for s in _both((x, y, z), (9, 12, 24))]
-    body = canvas.mask(*_surface(0.0), *nose, *ears)
+    return [*surface(0.0), *nose, *ears]
+
+
+def _paint_body(canvas: Canvas, patient: Patient) -> np.ndarray:
+    """Skin, a layer of fat, and what lies below, each a little inside the one before; nose and ears."""
+    body = canvas.mask(*outline())
     canvas.hu[body] = 15.0
-    canvas.hu[canvas.mask(*_surface(2.0))] = patient.fat
-    deep = canvas.mask(*_surface(7.0))
+    canvas.hu[canvas.mask(*surface(2.0))] = patient.fat
+    deep = canvas.mask(*surface(7.0))
     canvas.hu[deep] = np.where(canvas.z_mm[deep] < -48, patient.fat + 15, patient.muscle)
     return body
 
 
-def _paint_neck(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
+def paint_neck(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
     muscles: list[Shape] = [
         *_both_tubes([(58, 36, -46), (44, 14, -120), (22, -18, -212)], [9, 11, 8]),  # sternocleidomastoid
         *(column(_beside_cord(x, 19), (25, 19), (-226, -48)) for x in (20, -20)),  # muscles of the neck's back
@@ -156,7 +161,7 @@ def _paint_neck(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
     canvas.paint(tube([(0, -16, -112), (0, -18, -132), (0, -16, -150), (0, -15, -228)], [6, 3.5, 8, 8.5]), AIR)
 
 
-def _paint_spine(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
+def paint_spine(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
     top, bottom, level = -50.0, -240.0, 19.0
     canvas.paint(column(_beside_cord(0, -20), (15, 11), (bottom, top)), 90.0)  # discs show between the bodies
     for z0 in map(float, np.arange(bottom, top, level)):
@@ -222,7 +227,7 @@ def _paint_brain(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
     canvas.paint(column(_beside_cord(0, 0), (6.0, 5.2), (-70, -47)), 36.0, value["SpinalCord"])
 
 
-def _paint_face(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
+def paint_face(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
     """Nose, sinuses, palate, cheek bones: air in thin bone."""
     bone = patient.bone
     for shape in _both((27, -56, -32), (16, 18, 18)):

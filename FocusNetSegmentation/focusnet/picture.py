@@ -29,6 +29,8 @@ from .volume import Geometry, Volume
 
 WINDOW_HU = (-160.0, 240.0)  # the usual soft-tissue window: width 400, level 40
 SYNTHETIC_FOOTER = "Synthetic phantom, not a patient. Research software, not a medical device."
+SIMULATED_FOOTER = "Simulated CT, not a patient's scan. Research software, not a medical device."
+MADE_UP_FOOTERS = {"synthetic": SYNTHETIC_FOOTER, "simulated": SIMULATED_FOOTER}
 FOOTER = "Research software, not a medical device. Every contour must be checked by a qualified person."
 ORGAN_MARGIN_MM = 45.0  # of anatomy around the organs, so that the reader knows where in the body he is
 BODY_MARGIN_MM = 8.0
@@ -308,10 +310,11 @@ def _legend_note(results: Sequence[OrganResult], drawn: set[int]) -> str:
 
 def _footer(figure: Figure, provenance: dict[str, object], size_in: tuple[float, float], oblique: bool) -> None:
     y = 0.5 * FOOTER_IN / size_in[1]
-    synthetic = "synthetic" in str(provenance.get("source", "")).lower()
-    figure.text(
-        EDGE_IN / size_in[0], y, SYNTHETIC_FOOTER if synthetic else FOOTER, color=DIM, fontsize=7.5, va="center"
-    )
+    origin = (
+        f"{provenance.get('source', '')} {provenance.get('notes', '')}".lower()
+    )  # the notes come from the image's header
+    text = next((line for word, line in MADE_UP_FOOTERS.items() if word in origin), FOOTER)
+    figure.text(EDGE_IN / size_in[0], y, text, color=DIM, fontsize=7.5, va="center")
     model = provenance.get("model")
     notes = [f"Model {model} {provenance.get('model_version') or ''}".strip() if model else "No model named"]
     if oblique:

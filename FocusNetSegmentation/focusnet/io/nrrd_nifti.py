@@ -23,6 +23,7 @@ from .checks import refuse_grid
 IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
 PATIENT_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
 
+SIMULATED_KEY = "simulated"  # in the header of what focusnet simulate and focusnet phantom write: the reader must know
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 AGREEING_AXES = 0.985  # cosine of 10 degrees: beyond it, two orientations of one header cannot both be meant
 AGREEING_SCALES = 0.01
@@ -59,6 +60,8 @@ def read_image(path: Path) -> Volume:
     except InputError as problem:
         raise InputError(f"{path}: {problem}") from problem
     notes = _check_nifti(path, reader, geometry) if name.endswith((".nii", ".nii.gz")) else []
+    if SIMULATED_KEY in reader.GetMetaDataKeys():
+        notes.append(" ".join(reader.GetMetaData(SIMULATED_KEY).split()))
     refuse_grid(geometry, path.name)  # before voxels are read: a damaged header may promise any number of them
     try:
         with _quiet():

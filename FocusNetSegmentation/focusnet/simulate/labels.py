@@ -1,0 +1,214 @@
+"""Label maps as they come: a folder of bit masks (tcia-oars), brought to the grid that is to be scanned."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from scipy import ndimage
+
+from ..errors import DatasetError, InputError
+from ..organs import find_organ, organ_set
+from ..preprocess import to_upright
+from ..volume import Geometry
+from .ct import thin_grid
+
+HEAD_MM = 256.0  # side of the square around the head
+ABOVE_MM, BELOW_MM = 15.0, 45.0  # of the brain's top; below the lowest of jaw and glands
+SMALL_MARGIN_MM = (12.0, 16.0, 16.0)  # z, y, x around the small organs
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """Contours of one patient as they were drawn. ``bits``: uint32 (z, y, x), upright; ``organs``: name -> bit."""
+
+    name: str
+    bits: np.ndarray
+    geometry: Geometry
+    organs: dict[str, int]
+
+    def mask(self, organ: str) -> tuple[tuple[slice, ...], np.ndarray]:
+        """The organ's box in the array (empty where it was not drawn) and its mask in there, with an edge of one voxel."""
+        box = self.boxes.get(organ)
+        if box is None:
+            return (slice(0, 0),) * 3, np.zeros((0, 0, 0), bool)
+        return box, (self.bits[box] & np.uint32(1 << self.organs[organ])) != 0
+
+    @cached_property
+    def boxes(self) -> dict[str, tuple[slice, ...]]:
+        """Array box of every organ that was drawn, one voxel wider than the organ where the scan is."""
+        profiles = [
+            np.bitwise_or.reduce(np.bitwise_or.reduce(self.bits, axis=b), axis=a) for a, b in ((1, 1), (1, 0), (0, 0))
+        ]
+        found: dict[str, tuple[slice, ...]] = {}
+        for organ, bit in self.organs.items():
+            filled = [np.flatnonzero(p & np.uint32(1 << bit)) for p in profiles]
+            if all(len(f) for f in filled):
+                found[organ] = tuple(slice(max(0, int(f[0]) - 1), min(n, int(f[-1]) + 2)) for f, n in zip(filled, self.bits.shape, strict=True))  # fmt: skip
+        return found
+
+    @cached_property
+    def centres_mm(self) -> dict[str, np.ndarray]:
+        """Centre of mass of every organ that was drawn: x, y, z in LPS mm. Of the whole drawing, whatever part of it is simulated."""
+        found = {}
+        for organ in self.boxes:
+            box, mask = self.mask(organ)
+            step = 3 if mask.size > 1_000_000 else 1  # the brain's centre needs no more
+            index = np.argwhere(mask[::step, ::step, ::step]).mean(axis=0) * step + [s.start for s in box]
+            found[organ] = self.geometry.index_to_mm(index)
+        return found
+
+
+@dataclass(frozen=True)
+class BitMaskFolder:
+    """``FOLDER/dataset.json`` with ``bits`` and ``cases``; ``FOLDER/<annotator>/<case>.nrrd``."""
+
+    folder: Path
+    organs: dict[str, int]  # TG-263 name -> bit
+    cases: dict[str, tuple[str, ...]]  # official split -> names
+
+    @classmethod
+    def open(cls, folder: Path) -> BitMaskFolder:
+        """Raises DatasetError for a folder that is not of this kind or names no organ that is known."""
+        path = folder / "dataset.json"
+        if not path.is_file():
+            raise DatasetError(f"{folder} has no dataset.json; a folder of bit masks with 'bits' and 'cases' is expected (docs/simulator.md).")  # fmt: skip
+        try:
+            index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            bits = {str(name): int(bit) for name, bit in index["bits"].items()}
+            cases = {str(split): tuple(map(str, names)) for split, names in index["cases"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as problem:
+            raise DatasetError(f"{path}: {problem!r}; an object with 'bits' (name to bit) and 'cases' (split to names) is expected.") from problem  # fmt: skip
+        known = {organ.name: bit for name, bit in bits.items() if (organ := find_organ(name)) is not None}
+        if not known:
+            raise DatasetError(f"{path}: none of the names {', '.join(bits) or '(none)'} is an organ that focusnet knows; use TG-263 names.")  # fmt: skip
+        return cls(folder, known, cases)
+
+    def annotators(self) -> list[str]:
+        return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and any(p.glob("*.nrrd")))
+
+    def read(self, annotator: str, case: str) -> LabelMap:
+        """Raises DatasetError if the file is missing or damaged, InputError if it does not say where the patient's left is."""
+        path = self.folder / annotator / f"{case}.nrrd"
+        if not path.is_file():
+            raise DatasetError(f"{path} is missing; dataset.json lists the case {case}.")
+        try:
+            image = sitk.ReadImage(str(path))
+        except RuntimeError as problem:
+            raise DatasetError(f"{path} cannot be read as an image; the file may be damaged or cut short.") from problem
+        if "NRRD_space" not in image.GetMetaDataKeys():
+            raise InputError(
+                f"{path} does not say where the patient's left is (no NRRD space). "
+                "Export it again from a program that knows, such as 3D Slicer."
+            )
+        if (
+            image.GetNumberOfComponentsPerPixel() != 1
+            or image.GetDimension() != 3
+            or "integer" not in image.GetPixelIDTypeAsString()
+        ):
+            raise InputError(
+                f"{path} is a {image.GetPixelIDTypeAsString()} image of {image.GetDimension()} dimensions; "
+                "one 3D integer bit mask is expected."
+            )
+        direction = tuple(map(tuple, np.asarray(image.GetDirection()).reshape(3, 3)))
+        stored = Geometry(image.GetSize()[::-1], image.GetSpacing(), image.GetOrigin(), direction)
+        bits, upright, _, _ = to_upright(sitk.GetArrayFromImage(image).astype(np.uint32), stored)
+        return LabelMap(case, np.ascontiguousarray(bits), upright, self.organs)
+
+
+def grid_around(label_map: LabelMap, spacing_mm_xyz: tuple[float, float, float], region: str) -> Geometry:
+    """The grid of the simulated scan: ``region`` "head" (vertex to below the jaw's glands) or "small" (the small organs and a margin).
+
+    Raises InputError where the label map has none of the organs that place it.
+    """
+    boxes = {name: _box_mm(label_map, name) for name in label_map.organs}
+    found = {name: box for name, box in boxes.items() if box is not None}
+    if region == "small":
+        small = {organ.name for organ in organ_set("tcia-oars") if organ.small}
+        chosen = [box for name, box in found.items() if name in small]
+        margin = np.array(SMALL_MARGIN_MM[::-1])
+        if not chosen:
+            raise InputError(f"{label_map.name} has no contour of a small organ ({', '.join(sorted(small))}).")
+        low = np.min([low for low, _ in chosen], axis=0) - margin
+        high = np.max([high for _, high in chosen], axis=0) + margin
+    else:
+        if "Brain" not in found:
+            raise InputError(f"{label_map.name} has no contour of the brain; the simulator needs it to know where the head is.")  # fmt: skip
+        lower = [found[name][0][2] for name in ("Bone_Mandible", "Glnd_Submand_L", "Glnd_Submand_R") if name in found]
+        head = [found[name] for name in ("Brain", "Bone_Mandible") if name in found]
+        middle = (np.min([low for low, _ in head], axis=0) + np.max([high for _, high in head], axis=0)) / 2
+        low, high = middle - HEAD_MM / 2, middle + HEAD_MM / 2
+        low[2], high[2] = min([*lower, found["Brain"][0][2]]) - BELOW_MM, found["Brain"][1][2] + ABOVE_MM
+    return _within(label_map.geometry, low, high, spacing_mm_xyz)
+
+
+def _within(scan: Geometry, low: np.ndarray, high: np.ndarray, spacing_mm_xyz: tuple[float, float, float]) -> Geometry:
+    """A grid of whole voxels from ``low`` to ``high`` (LPS mm), no larger than the scan that was contoured."""
+    steps = np.array(spacing_mm_xyz)
+    first = np.array(scan.origin_mm_xyz) - np.array(scan.spacing_mm_xyz) / 2
+    last = first + np.array(scan.spacing_mm_xyz) * scan.shape_zyx[::-1]
+    low, high = np.maximum(low, first), np.minimum(high, last)
+    counts = np.maximum(np.floor((high - low) / steps).astype(int), 1)
+    origin = (low + high) / 2 - (counts - 1) / 2 * steps
+    x, y, z = (float(v) for v in origin)
+    return Geometry((int(counts[2]), int(counts[1]), int(counts[0])), spacing_mm_xyz, (x, y, z))
+
+
+def thin_masks(label_map: LabelMap, geometry: Geometry) -> dict[str, np.ndarray]:
+    """Every organ on ``thin_grid(geometry)``, interpolated linearly between the drawn slices; 0.5 is inside."""
+    thin, _ = thin_grid(geometry)
+    return {name: on_grid(label_map, name, thin) for name in label_map.boxes}
+
+
+def on_grid(label_map: LabelMap, organ: str, target: Geometry) -> np.ndarray:
+    """An organ on another upright grid, linearly interpolated, at least half inside. Only the organ's own box is computed."""
+    out = np.zeros(target.shape_zyx, bool)
+    source = label_map.geometry
+    box, mask = label_map.mask(organ)
+    ends = np.array([[s.start for s in box], [s.stop - 1 for s in box]])
+    there = target.mm_to_index(source.index_to_mm(ends))
+    low = np.clip(np.floor(there[0]).astype(int), 0, np.array(target.shape_zyx))
+    high = np.clip(np.ceil(there[1]).astype(int) + 1, 0, np.array(target.shape_zyx))
+    if (high <= low).any():
+        return out
+    scale = np.array(target.spacing_mm_zyx) / np.array(source.spacing_mm_zyx)
+    offset = source.mm_to_index(target.index_to_mm(low)) - ends[0]
+    shape = tuple(int(n) for n in high - low)
+    inside = ndimage.affine_transform(mask.astype(np.float32), scale, offset, shape, order=1, mode="constant")
+    out[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = inside >= 0.5
+    return out
+
+
+def label_values(organs: dict[str, int]) -> dict[str, int]:
+    """Label value of each organ, 1, 2, 3 ... in the order of ``organ_set("tcia-oars")``."""
+    names = [organ.name for organ in organ_set("tcia-oars") if organ.name in organs]
+    names += sorted(set(organs) - set(names))
+    return {name: value for value, name in enumerate(names, start=1)}
+
+
+def merged_labels(masks: dict[str, np.ndarray], values: dict[str, int], geometry: Geometry) -> np.ndarray:
+    """One uint8 label map on ``geometry`` from masks on its thin grid: half of a thick voxel or more; small organs lie over large ones.
+
+    An organ that nowhere fills half a voxel keeps the voxels it fills most, so that a thin nerve is not lost.
+    """
+    per_slice = thin_grid(geometry)[1]
+    labels = np.zeros(geometry.shape_zyx, np.uint8)
+    for name in sorted(masks, key=lambda organ: int(masks[organ].sum()), reverse=True):
+        share = masks[name].reshape(-1, per_slice, *geometry.shape_zyx[1:]).sum(axis=1)
+        if share.any():
+            labels[share * 2 >= min(per_slice, 2 * int(share.max()))] = values[name]
+    return labels
+
+
+def _box_mm(label_map: LabelMap, organ: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Lowest and highest corner (x, y, z, LPS mm) of an organ's voxels."""
+    box = label_map.boxes.get(organ)
+    if box is None:
+        return None
+    ends = label_map.geometry.index_to_mm(np.array([[s.start + 0.5 for s in box], [s.stop - 1.5 for s in box]]))
+    return ends[0], ends[1]
