@@ -66,7 +66,7 @@ def _scan(scene: Scene, body: np.ndarray, geometry: Geometry, per_slice: int) ->
     hu[scene.metal] = METAL_HU
     out = thick_slices(blur(hu, scene.geometry.spacing_mm_zyx, float(rng.uniform(0.55, 0.85)), 0.6), per_slice)
     spacing_xy = (geometry.spacing_mm_xyz[0], geometry.spacing_mm_xyz[1])
-    metal = scene.metal.reshape(-1, per_slice, *scene.metal.shape[1:]).any(axis=1)
+    metal = np.asarray(scene.metal.reshape(-1, per_slice, *scene.metal.shape[1:]).any(axis=1))
     add_streaks(out, metal, spacing_xy, float(rng.uniform(60, 160)), rng)
     out += noise(out.shape, spacing_xy, float(rng.uniform(8, 15)), rng)
     out += rng.standard_normal(out.shape, dtype=np.float32) * 2.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,7 +121,7 @@ def write_marked(path: Path, array: np.ndarray, geometry: Geometry, text: str) -
 
 
 def _index(
-    folder: BitMaskFolder, recipe: Recipe, values: dict[str, int], contoured: dict[str, dict[str, Sequence[str]]]
+    folder: BitMaskFolder, recipe: Recipe, values: dict[str, int], contoured: dict[str, dict[str, list[str]]]
 ) -> dict[str, object]:
     return {
         "simulated": NOTE,

@@ -82,7 +82,7 @@ def canvas_over(masks: dict[str, np.ndarray], geometry: Geometry, centres_mm: di
 def _bend(canvas: BentCanvas, canal: np.ndarray) -> None:
     """Shift each height's x and y so that the canal's centre lies on the phantom's cord; the face, in front, stays where it is."""
     heights, shifts = [], []
-    for k in np.flatnonzero(canal.any(axis=(1, 2))):
+    for k in map(int, np.flatnonzero(canal.any(axis=(1, 2)))):
         inside = canal[k]
         z = float(canvas.z_mm[k][inside].mean())
         heights.append(z)
@@ -91,7 +91,7 @@ def _bend(canvas: BentCanvas, canal: np.ndarray) -> None:
         )
     order = np.argsort(heights)
     z_mm, shift = np.array(heights)[order], np.clip(np.array(shifts)[order], -WARP_REACH_MM, WARP_REACH_MM)
-    for k in range(canvas.hu.shape[0]):
+    for k in range(len(canvas.hu)):
         z = canvas.z_mm[k]
         z0 = float(z.mean())
         dx, dy = (float(np.interp(z0, z_mm, shift[:, axis])) for axis in (0, 1))

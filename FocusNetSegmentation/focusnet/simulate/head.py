@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
@@ -38,7 +40,7 @@ class Scene:
     rng: np.random.Generator
     field: np.ndarray
     metal: np.ndarray
-    distances: dict[str, np.ndarray] = field(default_factory=dict)
+    distances: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def hu(self) -> np.ndarray:
@@ -208,11 +210,14 @@ def _paint_teeth(scene: Scene, jaw: np.ndarray, within: np.ndarray) -> None:
             continue
         top = float(np.percentile(z[near], 92 if 0.3 < a / np.pi < 0.7 else 60))
         cx, cy = float(np.median(x[near])), float(np.median(y[near]))
-        for height, label in ((3.0, 0), (13.5, 0)):
-            crown = column(
-                lambda h, cx=cx, cy=cy: (cx * 0.96, cy), (3.4, 3.6), (top + height - 4.5, top + height + 4.5)
-            )  # type: ignore[misc]
-            canvas.paint(crown, tissues.tooth, label, inside=free)
+        for height in (3.0, 13.5):  # lower and upper row
+            crown = column(_at(cx * 0.96, cy), (3.4, 3.6), (top + height - 4.5, top + height + 4.5))
+            canvas.paint(crown, tissues.tooth, inside=free)
             if filled and rng.random() < 0.14:
                 window, mask = ellipsoid((cx * 0.96, cy, top + height + 1.0), (2.2, 2.2, 2.5))(canvas)
                 scene.metal[window] |= mask & free[window]
+
+
+def _at(x_mm: float, y_mm: float) -> Callable[[np.ndarray], tuple[float, float]]:
+    """An upright line, for ``column``."""
+    return lambda z: (x_mm, y_mm)
