@@ -72,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     _evaluate(commands)
     _export(commands)
     _qa(commands)
+    _report(commands)
     _models(commands)
     _phantom(commands)
     _simulate(commands)
@@ -121,7 +122,12 @@ def _segment(commands: Commands) -> None:
         "--dicom", choices=("rtstruct", "seg"), help="what kind of DICOM object an output named .dcm is"
     )
     parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder that holds several")
-    parser.add_argument("--report", type=Path, metavar="R.json", help="write volumes, peaks, warnings and provenance")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="R",
+        help="write volumes, peaks, warnings and provenance: R.json for programs, R.html as a page with pictures",
+    )
     parser.add_argument("--picture", type=Path, metavar="P.png", help="write an overview picture")
     parser.add_argument(
         "--seed",
@@ -282,6 +288,35 @@ def _qa(commands: Commands) -> None:
     )
     parser.add_argument("--json-progress", action="store_true", help="progress as one JSON object a line on stderr")
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+
+
+def _report(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "report",
+        "A page of one case for people to read (SEG --ct CT), or of many cases (a folder of reports).",
+        "commands_review",
+    )
+    parser.add_argument(
+        "input",
+        type=Path,
+        help="a segmentation; or a folder with JSON of segment --report, batch, qa and evaluate --audit",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="PAGE.html", help="the page to write")
+    parser.add_argument("--ct", type=Path, help="the CT that was contoured: a DICOM folder or an image file")
+    parser.add_argument("--qa", type=Path, metavar="R.json", help="scores and reasons, as 'focusnet qa -o' writes them")
+    parser.add_argument(
+        "--model-copy", type=Path, metavar="FROZEN", help="the model's own result: shows what was edited"
+    )
+    parser.add_argument(
+        "--ghost", type=Path, metavar="GHOST", help="a segmentation with the shapes that the autoencoder expects"
+    )
+    parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder that holds several")
+    parser.add_argument("--hu-offset", type=float, metavar="N", help="add N to every stored value of the CT")
+    parser.add_argument(
+        "--title", default="", metavar="TEXT", help="heading of the page (default: a number of the scan)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace a page that exists")
 
 
 def _models(commands: Commands) -> None:

@@ -23,6 +23,7 @@ from .volume import Volume
 
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".dcm")
 LARGEST_SPACING_MM = 10.0  # of a simulated scan: coarser voxels hold no head
+PAGE_SUFFIXES = (".html", ".htm")
 IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
 
 
@@ -35,7 +36,7 @@ def segment(options: argparse.Namespace) -> int:
     result = _run(volume, bundle, options)
     _write(result, volume, options.output, options.dicom, options.overwrite)
     if options.report is not None:
-        write_report(result, options.report, options.overwrite)
+        _write_report(result, volume, options.report, options.overwrite)
     if options.picture is not None:
         from .picture import overview
 
@@ -46,6 +47,16 @@ def segment(options: argparse.Namespace) -> int:
     print(table(result))
     print(f"Wrote {options.output}. Research software, not a medical device: check every contour.")
     return 0
+
+
+def _write_report(result: Segmentation, volume: Volume, path: Path, overwrite: bool) -> None:
+    """JSON for programs or a page for people, by the file's ending."""
+    if not path.name.lower().endswith(PAGE_SUFFIXES):
+        write_report(result, path, overwrite)
+        return
+    from .reports.case_page import CaseReport, write_case_page
+
+    write_case_page(CaseReport(volume, result), path, overwrite)
 
 
 def batch(options: argparse.Namespace) -> int:

@@ -67,6 +67,44 @@ def export(options: argparse.Namespace) -> int:
     return 0
 
 
+def report(options: argparse.Namespace) -> int:
+    source: Path = options.input
+    if source.is_dir():
+        notes = _cohort(options)
+    else:
+        if options.ct is None:
+            raise InputError(f"The page of {source.name} shows pictures of its CT; give it with --ct.")
+        from .reports.files import report_file
+
+        notes = report_file(
+            source,
+            options.ct,
+            options.output,
+            qa=options.qa,
+            model_copy=options.model_copy,
+            ghost=options.ghost,
+            series=options.series,
+            hu_offset=options.hu_offset,
+            title=options.title,
+            overwrite=options.overwrite,
+        )
+    _tell(notes)
+    print(
+        f"Wrote {options.output}. Open it in a browser; it needs nothing else. Research software, not a medical device."
+    )
+    return 0
+
+
+def _cohort(options: argparse.Namespace) -> list[str]:
+    given = [name for name in ("ct", "qa", "model_copy", "ghost", "series", "hu_offset") if getattr(options, name)]
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise InputError(f"{names} belongs to the page of one case; {options.input} is a folder.")
+    from .reports.cohort_page import report_folder
+
+    return report_folder(options.input, options.output, options.title, options.overwrite)
+
+
 def _ct(options: argparse.Namespace) -> Volume | None:
     if options.ct is None:
         return None

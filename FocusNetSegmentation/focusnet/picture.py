@@ -230,7 +230,7 @@ def _contour(axes: Axes, mask: np.ndarray, result: OrganResult, row_mm: float, c
 
 
 def _annotate(axes: Axes, panel: Panel, geometry: Geometry, wide: float, high: float) -> None:
-    place = _place(geometry, panel)
+    place = place_text(geometry, panel.axis, panel.index)
     # the same bar in all three slices, as they share one scale
     shortest_mm = min(n * s for n, s in zip(geometry.shape_zyx[1:], geometry.spacing_mm_zyx[1:], strict=True))
     shade = [withStroke(linewidth=2.0, foreground="black")]
@@ -255,12 +255,12 @@ def _annotate(axes: Axes, panel: Panel, geometry: Geometry, wide: float, high: f
     axes.text(x0 + bar / 2, y0 + 0.012 * high, f"{bar} mm", ha="center", va="bottom", **style)
 
 
-def _place(geometry: Geometry, panel: Panel) -> str:
-    """Where the slice lies, as Slicer's slice views say it: S 12.5 mm, P 40.0 mm, L 3.2 mm."""
+def place_text(geometry: Geometry, axis: int, slice_index: int) -> str:
+    """Where a slice across ``axis`` of the upright grid lies, as Slicer's slice views say it: S 12.5 mm, P 40.0 mm, L 3.2 mm."""
     index = [(n - 1) / 2 for n in geometry.shape_zyx]
-    index[panel.axis] = panel.index
-    mm = float(geometry.index_to_mm(np.array(index))[2 - panel.axis])
-    positive, negative = (("S", "I"), ("P", "A"), ("L", "R"))[panel.axis]
+    index[axis] = slice_index
+    mm = float(geometry.index_to_mm(np.array(index))[2 - axis])
+    positive, negative = (("S", "I"), ("P", "A"), ("L", "R"))[axis]
     return f"{positive if mm >= 0 else negative} {abs(mm):.1f} mm"
 
 

@@ -15,9 +15,10 @@ SCRIPTS, RESOURCES = "MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES"
 
 
 def files_on_disk() -> dict[str, list[str]]:
-    """Paths relative to the module's folder, sorted: every script, everything below Resources/, and the engine's tables."""
+    """Paths relative to the module's folder, sorted: every script, everything below Resources/, and the engine's tables and templates."""
     scripts = [p.relative_to(MODULE).as_posix() for p in MODULE.rglob("*.py")]
-    data = [*(MODULE / "Resources").rglob("*"), *(MODULE / "focusnet").rglob("*.json")]  # the engine's own tables too
+    engine = MODULE / "focusnet"
+    data = [*(MODULE / "Resources").rglob("*"), *engine.rglob("*.json"), *engine.rglob("templates/*")]
     resources = [p.relative_to(MODULE).as_posix() for p in data if p.is_file()]
 
     def hidden(path: str) -> bool:
