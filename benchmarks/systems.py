@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shutil
 import sys
 import time
@@ -59,6 +60,8 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--steps", type=int, default=250, help="of S-Net or what stands in its place")
     parser.add_argument("--small-steps", type=int, default=80, help="of each stage for small organs")
+    parser.add_argument("--spacing-mm", type=float, default=3.0, help="of the network's voxels, every way")
+    parser.add_argument("--cases", type=int, default=0, help="of the split train, from its first (default: all)")
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--scans", type=int, default=8, help="of the split val, from its first")
     parser.add_argument("--only", default=",".join(SYSTEMS))
@@ -115,13 +118,31 @@ def train(name: str, options: argparse.Namespace):
             )
     config = out / "config.toml"
     config.write_text(toml(name, options))
-    return train_bundle(options.data, out, config_file=config, stages=system.stages, device="cpu")
+    return train_bundle(subset(options), out, config_file=config, stages=system.stages, device="cpu")
+
+
+def subset(options: argparse.Namespace) -> Path:
+    """The data set with its first cases only, as links: what is not trained or validated on need not be read."""
+    folder = options.runs / "data"
+    if not folder.is_dir():
+        index = json.loads((options.data / "dataset.json").read_text())
+        for split, count in (("train", options.cases or None), ("val", options.scans)):
+            names = sorted(index["contoured"][split])[:count]
+            index["contoured"][split] = {name: index["contoured"][split][name] for name in names}
+            (folder / split).mkdir(parents=True)
+            for name in names:
+                (folder / split / name).symlink_to((options.data / split / name).resolve())
+        (folder / "dataset.json").write_text(json.dumps(index))
+    return folder
 
 
 def toml(name: str, options: argparse.Namespace) -> str:
     """han7-openkbp's settings with the steps and width of this run."""
     arch = SYSTEMS[name].arch
     small = ", ".join(f'"{organ}"' for organ in SMALL) if SYSTEMS[name].arch.startswith("focusnet") else ""
+    spacing = options.spacing_mm
+    rows, columns = (math.ceil(n * 3.0 / spacing / 16) * 16 for n in (96, 80))  # DeepLabv3+ halves four times
+    slices = math.ceil(40 * 3.0 / spacing / 8) * 8
     steps = "".join(
         f"[stages.{stage}]\nsteps = {options.small_steps}\nvalidate_every = {options.small_steps}\n\n"
         for stage in ("sol", "aae", "sos")
@@ -136,8 +157,10 @@ arch = "{arch}"
 small_organs = [{small}]
 width = {options.width}
 aae_width = {options.width}
-spacing_mm_zyx = [3.0, 3.0, 3.0]
-crop_size_yx = [96, 80]
+spacing_mm_zyx = [{spacing}, {spacing}, {spacing}]
+crop_size_yx = [{rows}, {columns}]
+chunk_slices = {slices}
+stride = {slices}
 location_threshold = 0.0
 
 [settings]

@@ -69,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     _demo(commands)
     _train(commands)
     _datasets(commands)
+    _atlas(commands)
     _evaluate(commands)
     _export(commands)
     _qa(commands)
@@ -204,6 +205,32 @@ def _datasets(commands: Commands) -> None:
         "init", help="write a first dataset.toml into the folder; an existing one is never touched"
     )
     init.add_argument("folder", type=Path, help="the folder of a data set")
+
+
+def _atlas(commands: Commands) -> None:
+    parser = _command(
+        commands,
+        "atlas",
+        "Contour one scan by contoured scans that are registered to it and vote: the paper's multi-atlas baseline.",
+        "atlas_command",
+    )
+    parser.add_argument("input", type=Path, help="a DICOM folder, .nrrd, .nhdr, .mha or .nii[.gz]")
+    parser.add_argument("--dataset", type=Path, required=True, help="a data set; its split train gives the atlases")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="OUT.seg.nrrd or OUT.nii.gz")
+    parser.add_argument("--atlases", type=int, default=9, help="how many vote (default: %(default)s, as in the paper)")
+    parser.add_argument("--organs", type=_names, help="comma-separated organs (default: all of the data set)")
+    parser.add_argument(
+        "--registration",
+        choices=("syn", "affine"),
+        default="syn",
+        help="syn: affine and deformable, minutes an atlas; affine: quick and rough (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="which atlases are drawn (default: %(default)s)")
+    parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder that holds several")
+    parser.add_argument("--hu-offset", type=float, metavar="N", help="add N to every stored value")
+    parser.add_argument("--report", type=Path, metavar="R.json", help="write volumes, warnings and provenance")
+    parser.add_argument("--json-progress", action="store_true", help="progress as one JSON object a line on stderr")
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
 
 
 def _evaluate(commands: Commands) -> None:

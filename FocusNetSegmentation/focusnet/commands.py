@@ -30,11 +30,11 @@ IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
 def segment(options: argparse.Namespace) -> int:
     """Everything that can be refused is refused before the networks run."""
     check_kind(options.output, options.dicom)
-    _check_outputs(options.output, options.report, options.picture, options.overwrite)
+    check_outputs(options.output, options.report, options.picture, options.overwrite)
     bundle = _check_engine(options)
-    volume = _read(options.input, options)
+    volume = read_scan(options.input, options)
     result = _run(volume, bundle, options)
-    _write(result, volume, options.output, options.dicom, options.overwrite)
+    write_result(result, volume, options.output, options.dicom, options.overwrite)
     if options.report is not None:
         _write_report(result, volume, options.report, options.overwrite)
     if options.picture is not None:
@@ -87,11 +87,11 @@ def _batch_one(name: str, path: Path, bundle: ModelBundle, options: argparse.Nam
     if out.exists() and not options.overwrite:
         return {**row, "status": "kept", "message": "was there already"}
     try:
-        volume = _read(path, options)
+        volume = read_scan(path, options)
         result = _run(volume, bundle, options)
         # the segmentation comes last: its presence is what a resumed batch takes for done
         write_report(result, options.output / f"{name}.json", overwrite=True)
-        _write(result, volume, out, None, overwrite=True)
+        write_result(result, volume, out, None, overwrite=True)
     except FocusNetError as problem:
         print(f"focusnet: {name}: {problem}", file=sys.stderr, flush=True)
         return {**row, "status": "failed", "message": str(problem), "output": ""}
@@ -141,16 +141,16 @@ def demo(options: argparse.Namespace) -> int:
     outputs = (out / "organs.seg.nrrd", out / "report.json", out / "overview.png")
     bundle = _check_engine(options)
     ensure_folder(out)
-    _check_outputs(*outputs, options.overwrite)
+    check_outputs(*outputs, options.overwrite)
     source = options.input
     if source is None:
         print(f"Making a synthetic head-and-neck phantom in {out} ...", file=sys.stderr, flush=True)
         source = write_phantom(out, overwrite=options.overwrite)[0]
-    volume = _read(source, options)
+    volume = read_scan(source, options)
     if options.input is None:
         volume = replace(volume, source=f"synthetic phantom ({source.name})")  # its header brought the note
     result = _run(volume, bundle, options)
-    _write(result, volume, outputs[0], None, options.overwrite)
+    write_result(result, volume, outputs[0], None, options.overwrite)
     write_report(result, outputs[1], options.overwrite)
     overview(volume, result, outputs[2], options.overwrite)
     print(table(result))
@@ -270,7 +270,7 @@ def _check_engine(options: argparse.Namespace) -> ModelBundle:
     return bundle
 
 
-def _read(path: Path, options: argparse.Namespace) -> Volume:
+def read_scan(path: Path, options: argparse.Namespace) -> Volume:
     volume = read_volume(path, series=getattr(options, "series", None), hu_offset=options.hu_offset)
     for warning in check_ct(volume):
         tell_warning(warning, options.json_progress)
@@ -305,7 +305,7 @@ def check_kind(output: Path, dicom: str | None) -> None:
         )
 
 
-def _check_outputs(output: Path, report: Path | None, picture: Path | None, overwrite: bool) -> None:
+def check_outputs(output: Path, report: Path | None, picture: Path | None, overwrite: bool) -> None:
     """Refuse now what would be refused after the run."""
     check_output(output, overwrite)
     if output.name.lower().endswith((".nii", ".nii.gz")):
@@ -316,7 +316,7 @@ def _check_outputs(output: Path, report: Path | None, picture: Path | None, over
         check_output(picture, overwrite, (".png",))
 
 
-def _write(result: Segmentation, volume: Volume, output: Path, dicom: str | None, overwrite: bool) -> None:
+def write_result(result: Segmentation, volume: Volume, output: Path, dicom: str | None, overwrite: bool) -> None:
     if dicom == "rtstruct":
         from .io.rtstruct import write_rtstruct
 
