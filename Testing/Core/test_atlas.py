@@ -94,7 +94,7 @@ def test_what_cannot_be_done_is_refused_in_one_line_before_any_registration(
     arguments: list[str], words: str, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.seg.nrrd"
-    scan = str(dataset / "val" / "pt_1" / "ct.nrrd")
+    scan = str(first_scan(dataset))
     assert main(["atlas", scan, "--dataset", str(dataset), "-o", str(out), *arguments]) == 2
     said = capsys.readouterr().err.strip()
     assert words in said
@@ -106,15 +106,20 @@ def test_without_antspyx_the_command_says_how_to_install_it(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "ants", None)
-    scan = str(dataset / "val" / "pt_1" / "ct.nrrd")
+    scan = str(first_scan(dataset))
     command = ["atlas", scan, "--dataset", str(dataset), "-o", str(tmp_path / "o.seg.nrrd"), "--atlases", "2"]
     assert main(command) == 2
     assert 'pip install "focusnet[atlas]"' in capsys.readouterr().err
 
 
+def first_scan(dataset: Path) -> Path:
+    return sorted((dataset / "val").glob("*/ct.nrrd"))[0]
+
+
 def shifted_scan(dataset: Path) -> tuple[Volume, np.ndarray]:
     """A validation case whose origin is elsewhere, as every scanner's is: registration has something to find."""
-    case = open_dataset(dataset).case("val", "pt_1")
+    source = open_dataset(dataset)
+    case = source.case("val", source.patients("val")[0])
     moved = tuple(o + d for o, d in zip(case.geometry.origin_mm_xyz, (40.0, -25.0, 60.0), strict=True))
     geometry = Geometry(case.geometry.shape_zyx, case.geometry.spacing_mm_xyz, moved)
     return Volume(case.hu, geometry, "a shifted scan"), case.labels
@@ -152,7 +157,7 @@ def test_an_atlas_that_is_the_scan_itself_does_not_vote(dataset: Path) -> None:
 def test_the_command_registers_by_syn_and_writes_a_segmentation_and_a_report(dataset: Path, tmp_path: Path) -> None:
     pytest.importorskip("ants", reason="needs antspyx (extra atlas)")
     out, report = tmp_path / "out.seg.nrrd", tmp_path / "r.json"
-    scan = dataset / "val" / "pt_2" / "ct.nrrd"
+    scan = first_scan(dataset)
     command = ["atlas", str(scan), "--dataset", str(dataset), "-o", str(out), "--report", str(report)]
     assert main([*command, "--atlases", "2", "--organs", "Brainstem,Parotid_L"]) == 0
     found = read_seg_nrrd(out)
