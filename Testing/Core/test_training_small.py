@@ -16,19 +16,21 @@ from torch import Tensor, nn
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
+from focusnet.pipeline import segment
 from focusnet.train.adversarial import aae_loss, organ_loss, shape_loss, sos_loss
 from focusnet.train.augment import NO_AUGMENTATION, Augmentation, Sample
 from focusnet.train.loop import train_stage
 from focusnet.train.model import TrainingNet
 from focusnet.train.options import read_options
 from focusnet.train.plan import Plan, make_plan
+from focusnet.train.run import train_bundle
 from focusnet.train.settings import Settings
 from focusnet.train.small import draw_case_shapes, draw_whole, fitting_roi
 from focusnet.train.stage import StageContext, set_trained
 from focusnet.train.stages import STAGES, sol_loss
 
 from .helpers_dataset import LABELS, write_dataset
-from .helpers_engine import small_config
+from .helpers_engine import head, small_config
 
 TABLE6 = Path(__file__).resolve().parents[2] / "docs" / "configs" / "table6"
 SMALL = ("Brainstem", "Parotid_L")
@@ -247,3 +249,21 @@ def test_every_row_of_table_6_is_a_configuration_file(cases: list[Case]) -> None
 def test_an_roi_that_an_autoencoder_cannot_halve_three_times_is_refused() -> None:
     with pytest.raises(DatasetError, match=r"roi_size_zyx is \(8, 20, 16\).*multiples of 8"):
         TrainingNet(config(roi_size_zyx=(8, 20, 16)), with_aae=True)
+
+
+TINY_NETWORK = {
+    "width": 0.125, "aae_width": 0.0625, "aspp_rates": (1, 2), "spacing_mm_zyx": (6.0, 6.0, 6.0), "crop_size_yx": (32, 32),
+    "chunk_slices": 16, "stride": 16,
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", sorted(path.stem for path in TABLE6.glob("*.toml")))
+def test_every_row_of_table_6_trains_and_its_bundle_segments(row: str, tmp_path: Path) -> None:
+    bundle = train_bundle(
+        write_dataset(tmp_path / "data", 2, 1), tmp_path / "run", config_file=TABLE6 / f"{row}.toml",
+        network=TINY_NETWORK, settings={"steps": 1, "pictures": False}, device="cpu", log=lambda _: None,
+    )  # fmt: skip
+    assert bundle.name == f"table6-{row}"
+    result = segment(head((24, 36, 32), (6.0, 6.0, 6.0)), bundle, device="cpu")
+    assert len(result.results) == len(LABELS)
