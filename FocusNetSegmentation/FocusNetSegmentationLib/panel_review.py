@@ -262,8 +262,8 @@ class ReviewSection:
             add_ghosts(self.panel.scene, self.node, ended.ghosts, ended.marks)
         looked = sum(row.look_at for row in self.review.rows())
         text = _("{count} organs to look at first. A score is a hint, not a verdict.").format(count=looked)
-        note = grid_note(self.node, self.volume_node)
-        self.say("warning" if note else "ok", " ".join(filter(None, (text, note))))
+        notes = [note for note in (grid_note(self.node, self.volume_node), ended.message) if note]
+        self.say("warning" if notes else "ok", " ".join([text, *notes]))
         self.shape.follow()
 
     # Lifecycle -----------------------------------------------------------------------------------------------------------------------

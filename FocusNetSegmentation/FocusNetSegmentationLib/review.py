@@ -34,6 +34,8 @@ from .review_tags import (
     tag_text,
 )
 
+TOUCH_S = 2.0  # scrolling touches many times a second; each tag that is written redraws the editor's list
+
 
 class Review:
     """The review of one segmentation node. What it says always fits the voxels of now; ``check`` makes that last.
@@ -182,6 +184,8 @@ class Review:
         """A person did something on ``organ`` (None: on nothing). The time since the last touch counts for the organ of that touch, a long
         pause only in part."""
         now, last = self.clock(), self._working_on
+        if last is not None and last[0] == organ and now - last[1] < TOUCH_S:
+            return  # its time is counted by the next touch
         self._working_on = None if organ is None else (organ, now)
         if last is None:
             return

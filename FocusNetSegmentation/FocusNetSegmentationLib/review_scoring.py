@@ -19,7 +19,7 @@ from .fingerprints import Fingerprint
 from .labelmaps import LABELMAP, image_matrix, voxels, whole_shift
 from .review_scores import Scores, read_scores
 from .volumes import LPS_RAS, check_node, transform_matrix, write_ct_for_worker
-from .worker_protocol import ErrorEvent, LineParser, WorkerProcess, explain_end
+from .worker_protocol import ErrorEvent, LineParser, WarningEvent, WorkerProcess, explain_end
 
 
 def grid_note(segmentation_node: Any, volume_node: Any) -> str:
@@ -43,8 +43,11 @@ def has_small_organs(segmentation: Segmentation) -> bool:
 
 @dataclass(frozen=True)
 class Scored:
-    """What came of a scoring. ``scores``: None where it failed, and ``message`` says why in one line. ``marks``: what the organs looked like when
-    it was started. ``ghosts``: a .seg.nrrd of shape priors, None where there are none; it is gone after the callback."""
+    """What came of a scoring.
+
+    ``scores``: None where it failed; then ``message`` says why in one line, else it has the warnings. ``marks``: what the organs looked like
+    when it was started. ``ghosts``: a .seg.nrrd of shape priors, None where there are none; it is gone after the callback.
+    """
 
     scores: Scores | None
     marks: Mapping[str, Fingerprint]
@@ -117,7 +120,7 @@ class Scoring:
         try:
             if status == 0:
                 scores = read_scores(folder / "review.json")
-                ended = Scored(scores, self._marks, ghosts=ghosts if ghosts.is_file() else None)
+                ended = Scored(scores, self._marks, _warnings(err), ghosts if ghosts.is_file() else None)
             else:
                 ended = Scored(None, self._marks, _why(status, err))
             self.on_end(ended)
@@ -130,6 +133,11 @@ class Scoring:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+
+def _warnings(err: str) -> str:
+    events = LineParser().feed(err.encode(), final=True)
+    return " ".join(event.message for event in events if isinstance(event, WarningEvent))
 
 
 def _why(status: int, err: str) -> str:

@@ -481,6 +481,8 @@ def test_ghosts_that_come_with_the_scores_are_there_to_be_shown(reviewed: Any, t
         if "--ghosts" in arguments:
             copies.append(("made.seg.nrrd", arguments[arguments.index("--ghosts") + 1]))
         lines = [f"shutil.copy({str(tmp_path / a)!r}, {b!r})" for a, b in copies]
+        warning = {"event": "warning", "message": "The model is another version than the one that made this."}
+        lines.append(f"import sys; print({json.dumps(warning)!r}, file=sys.stderr)")
         refuse = "--ghosts" in arguments and len(asked) == 1
         return sys.executable, ["-c", "raise SystemExit(2)" if refuse else "import shutil; " + "; ".join(lines)], {}
 
@@ -493,6 +495,7 @@ def test_ghosts_that_come_with_the_scores_are_there_to_be_shown(reviewed: Any, t
         reviewed.until(lambda: not section.scoring.is_running, 60)
         assert ["--ghosts" in a for a in asked] == [True, False], "the scores are wanted all the same"
         assert "2 organs to look at first" in reviewed.text("reviewStatusLabel")
+        assert "another version than the one that made this" in reviewed.text("reviewStatusLabel")
         assert ghosts_of(node) == {}
         section.score()
         paint(reviewed, "Larynx")

@@ -448,6 +448,20 @@ def test_time_is_counted_for_the_organ_that_was_worked_on_and_pauses_are_cut(wor
     assert rows["Parotid_R"] is None
 
 
+def test_many_touches_a_second_write_seldom_and_lose_no_time(world: World) -> None:
+    _, imported, _ = world.result()
+    clock = Clock()
+    review = Review(imported.node, clock=clock)
+    written: list[int] = []
+    imported.node.GetSegmentation().AddObserver(slicer.vtkSegmentation.SegmentModified, lambda *_: written.append(1))
+    for _ in range(101):
+        review.touch("Brainstem")
+        clock.now += 0.1
+    review.touch(None)
+    assert review.active_s() == {"Brainstem": pytest.approx(10.1, abs=0.06)}
+    assert len(written) <= 8
+
+
 def test_volumes_are_of_the_segments_own_grid(case: tuple[Any, Review]) -> None:
     node, review = case
     for row in review.rows():
