@@ -107,6 +107,19 @@ def test_a_voxel_changed_after_approval_takes_the_approval_back(case: tuple[Any,
     assert json.loads(get_tag(segment(node, "Parotid_R"), "FocusNet.Review"))["state"] == "edited"
 
 
+def test_an_organ_moved_by_one_voxel_is_another_one(case: tuple[Any, Review]) -> None:
+    node, review = case
+    review.approve("Parotid_R")
+
+    def move(array: np.ndarray, label: int) -> None:
+        there = np.roll(array == label, 1, axis=0)
+        array[array == label] = 0
+        array[there] = label
+
+    paint(node, "Parotid_R", move)
+    assert review.states()["Parotid_R"] == "edited"
+
+
 def test_once_seen_a_change_has_cost_the_approval_even_if_it_is_undone(case: tuple[Any, Review]) -> None:
     node, review = case
     before = voxels(segment(node, "Parotid_R").GetRepresentation(BINARY_LABELMAP)).copy()
@@ -149,7 +162,10 @@ def test_undo_of_the_editor_is_followed(case: tuple[Any, Review]) -> None:
     history.SaveState()
     paint(node, "Parotid_R", erase_a_bit)
     review.approve("Parotid_R")
+    told: list[int] = []
+    review.on_change = lambda: told.append(1)
     assert history.RestorePreviousState()
+    assert told
     assert review.states()["Parotid_R"] in ("draft", "edited")
     review.check()
     assert states_of(node)["Parotid_R"] in ("draft", "edited")
@@ -324,6 +340,13 @@ def test_the_list_is_worst_first_with_reasons_volumes_and_what_could_not_be_scor
     assert rows[2].score is None
     assert rows[3].volume_ml == pytest.approx(16 * 2 * 2 * 2 * 2.5 * 4 / 1000)
     assert review.next_worst() == "Parotid_L"
+
+
+def test_what_was_not_scored_stands_before_what_is_probably_fine(case: tuple[Any, Review]) -> None:
+    _, review = case
+    review.set_scores(scores_from({"organs": [{"organ": "Brainstem", "score": 0.1, "state_hint": "probably fine"}]}))
+    names = [r.organ for r in review.rows()]
+    assert names == ["Larynx", "Parotid_L", "Parotid_R", "SpinalCord", "Brainstem"], "empty, not scored, fine by score"
 
 
 def test_approving_goes_on_to_the_worst_that_is_left(case: tuple[Any, Review]) -> None:
