@@ -37,6 +37,7 @@ from FocusNetSegmentationLib.worker import QtProcess, SubprocessProcess, WorkerB
 from FocusNetSegmentationLib.worker_protocol import WorkerRequest, focusnet_command  # noqa: E402
 
 from .helpers_nodes import TURNED, World, erase_a_bit, mask, paint, points_lps  # noqa: E402
+from .helpers_worker import worker_python  # noqa: E402
 
 # Bone is "mandible", the upper part of the rest "brain": what matters is where it lies, not whether it is right.
 DOUBLE = """
@@ -347,15 +348,6 @@ def test_a_batch_can_be_cancelled(world: World, temporary_folder: Path) -> None:
 
 
 # --- the real network
-
-
-def worker_python() -> str:
-    """A Python with torch: this one, or the one that FOCUSNET_WORKER_PYTHON names (slicer-core's Python need not have it)."""
-    python = os.environ.get("FOCUSNET_WORKER_PYTHON", sys.executable)
-    done = subprocess.run([python, "-c", "import torch, slicerio, safetensors"], capture_output=True, check=False)
-    if done.returncode != 0:
-        pytest.skip("no Python with torch: set FOCUSNET_WORKER_PYTHON to one")
-    return python
 
 
 def bundle(python: str, folder: Path) -> Path:

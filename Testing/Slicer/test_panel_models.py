@@ -6,13 +6,14 @@ Adding and verifying a model run the real ``focusnet models`` in a Python with t
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from .helpers_worker import worker_python
 
 SHIPPED = Path(__file__).resolve().parents[2] / "FocusNetSegmentation" / "Resources" / "Models" / "han7-openkbp"
 NO_TORCH = {
@@ -198,7 +199,7 @@ def test_wheels_come_from_a_folder_without_a_network(open_panel: Callable[..., A
 
 @pytest.mark.slow
 def test_a_model_is_added_and_verified_by_the_real_command(open_panel: Callable[..., Any], tmp_path: Path) -> None:
-    python = torch_python()
+    python = worker_python()
     archive = shutil.make_archive(str(tmp_path / "again"), "zip", SHIPPED.parent, SHIPPED.name)
     panel = open_panel(python=python)
     panel.ui.verifyModelButton.click()
@@ -224,7 +225,7 @@ def test_the_whole_way_with_the_real_engine(open_panel: Callable[..., Any], tmp_
     """Sample data, Apply, an edit, export: the shipped model in the real worker process."""
     from .helpers_nodes import erase_a_bit, paint
 
-    panel = open_panel(python=torch_python())
+    panel = open_panel(python=worker_python())
     panel.until(lambda: panel.panel.installation.found is not None, 60)
     panel.volume(spacing_mm=3.0)
     assert panel.ui.applyButton.enabled, panel.says
@@ -241,10 +242,3 @@ def test_the_whole_way_with_the_real_engine(open_panel: Callable[..., Any], tmp_
     panel.stand_ins.file_dialog.answers = [str(tmp_path / "out.seg.nrrd")]
     panel.ui.exportButton.click()
     assert (tmp_path / "out.seg.nrrd").is_file()
-
-
-def torch_python() -> str:
-    python = os.environ.get("FOCUSNET_WORKER_PYTHON")
-    if not python:
-        pytest.skip("no Python with torch: set FOCUSNET_WORKER_PYTHON to one")
-    return python

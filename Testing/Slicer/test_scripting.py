@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from .helpers_worker import worker_python
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scripting.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 TRAINING = next(i for i, block in enumerate(BLOCKS) if "FocusNetTrainingLogic" in block)
@@ -54,9 +56,7 @@ def test_the_training_can_be_pasted(open_panel: Callable[..., Any], tmp_path: Pa
     """With the real engine: a training of a few steps instead of the paper's, and time for it to get on; then its model segments."""
     from FocusNetSegmentationLib.process_tree import kill_tree
 
-    from .test_panel_models import torch_python
-
-    python = torch_python()
+    python = worker_python()
     config = small_training(python, tmp_path)
     panel = open_panel(opened=False, python=python)
     changed = {
