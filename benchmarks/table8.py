@@ -53,11 +53,16 @@ def _shifted(bundle: ModelBundle, cases: list[Case], distance_mm: float) -> floa
         seeds = {}
         for organ in small:
             if organ in case.centroids_mm_xyz:
-                direction = np.random.default_rng((number, small.index(organ))).standard_normal(3)
-                place = np.array(case.centroids_mm_xyz[organ]) + direction / np.linalg.norm(direction) * distance_mm
+                place = beside(case.centroids_mm_xyz[organ], distance_mm, (number, small.index(organ)))
                 seeds[organ] = [float(v) for v in place]
         rows.append(case_scores(segment(volume_of(case), bundle, device="cpu", organs=list(seeds), seeds=seeds), case))
     return mean_dsc({"cases": rows}, small)
+
+
+def beside(centre_mm: tuple[float, float, float], distance_mm: float, seed: tuple[int, int]) -> np.ndarray:
+    """A point at ``distance_mm`` from the centre; its direction depends on the seed alone."""
+    direction = np.random.default_rng(seed).standard_normal(3)
+    return np.array(centre_mm) + direction / np.linalg.norm(direction) * distance_mm
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def write_dataset(
     if index.exists() and not overwrite:
         raise OutputError(f"{index} exists; choose another folder or pass --overwrite.")
     splits = split_cases(folder, recipe)
-    values = label_values(folder.organs)
+    values = label_values(folder.organs, recipe.region)
     ensure_folder(out)
     contoured: dict[str, dict[str, list[str]]] = {split: {} for split in splits}
     total, done = sum(map(len, splits.values())), 0
@@ -96,7 +96,7 @@ def _write_case(
 ) -> list[str]:
     """Simulate and write one case, unless it is there; returns what was contoured in it (in the whole scan, not only in the crop)."""
     label_map = folder.read(recipe.annotator, name)
-    drawn = sorted(label_map.boxes, key=values.__getitem__)
+    drawn = sorted(set(label_map.boxes) & set(values), key=values.__getitem__)
     ct, label = out / "ct.nrrd", out / "label.nrrd"
     if ct.exists() and label.exists() and not overwrite:
         return drawn

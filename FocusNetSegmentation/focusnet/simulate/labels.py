@@ -20,6 +20,7 @@ from .ct import thin_grid
 
 HEAD_MM = 256.0  # side of the square around the head
 ABOVE_MM, BELOW_MM = 15.0, 45.0  # of the brain's top; below the lowest of jaw and glands
+SMALL_REGION = ("Brain", "Brainstem", "Eye_L", "Eye_R")  # large organs that are labelled around the small ones
 SMALL_MARGIN_MM = (12.0, 16.0, 16.0)  # z, y, x around the small organs
 
 
@@ -184,10 +185,13 @@ def on_grid(label_map: LabelMap, organ: str, target: Geometry) -> np.ndarray:
     return out
 
 
-def label_values(organs: dict[str, int]) -> dict[str, int]:
-    """Label value of each organ, 1, 2, 3 ... in the order of ``organ_set("tcia-oars")``."""
-    names = [organ.name for organ in organ_set("tcia-oars") if organ.name in organs]
+def label_values(organs: dict[str, int], region: str = "head") -> dict[str, int]:
+    """Label value of each organ, 1, 2, 3 ... in the order of ``organ_set("tcia-oars")``; of region "small" only what lies there."""
+    known = organ_set("tcia-oars")
+    names = [organ.name for organ in known if organ.name in organs]
     names += sorted(set(organs) - set(names))
+    if region == "small":
+        names = [name for name in names if name in (*SMALL_REGION, *(organ.name for organ in known if organ.small))]
     return {name: value for value, name in enumerate(names, start=1)}
 
 
@@ -198,7 +202,7 @@ def merged_labels(masks: dict[str, np.ndarray], values: dict[str, int], geometry
     """
     per_slice = thin_grid(geometry)[1]
     labels = np.zeros(geometry.shape_zyx, np.uint8)
-    for name in sorted(masks, key=lambda organ: int(masks[organ].sum()), reverse=True):
+    for name in sorted(set(masks) & set(values), key=lambda organ: (int(masks[organ].sum()), organ), reverse=True):
         share = masks[name].reshape(-1, per_slice, *geometry.shape_zyx[1:]).sum(axis=1)
         if share.any():
             labels[share * 2 >= min(per_slice, 2 * int(share.max()))] = values[name]

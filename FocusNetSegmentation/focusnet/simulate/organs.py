@@ -13,6 +13,8 @@ BORDER_NOISE = (
     0.16  # of a blurred mask: the tissue's border strays from the contour by about half a voxel, as two observers' do
 )
 
+THINNEST = 0.7  # share of its own tissue that an organ has at least inside its contour
+
 
 def paint_organs(scene: Scene) -> None:
     """Glands first, then ears and orbits."""
@@ -33,6 +35,7 @@ def soft_organ(scene: Scene, name: str, mean_hu: float, blur_mm: float, spread: 
     sigma = [blur_mm / s for s in scene.geometry.spacing_mm_zyx]
     weight = ndimage.gaussian_filter(mask[window].astype(np.float32), sigma)
     weight = np.clip((weight + BORDER_NOISE * scene.field[window] * (weight > 0.02) - 0.5) * 2.5 + 0.5, 0, 1)
+    weight = np.maximum(weight, THINNEST * mask[window])  # a gland thinner than the blur is still a gland
     own = mean_hu + spread * scene.field[window]
     hu = scene.hu[window]
     hu[...] = (1 - weight) * hu + weight * own
