@@ -208,12 +208,8 @@ def _datasets(commands: Commands) -> None:
 
 
 def _atlas(commands: Commands) -> None:
-    parser = _command(
-        commands,
-        "atlas",
-        "Contour one scan by contoured scans that are registered to it and vote: the paper's multi-atlas baseline.",
-        "atlas_command",
-    )
+    text = "Contour one scan by contoured scans that are registered to it and vote: the paper's multi-atlas baseline."
+    parser = _command(commands, "atlas", text, "atlas_command")
     parser.add_argument("input", type=Path, help="a DICOM folder, .nrrd, .nhdr, .mha or .nii[.gz]")
     parser.add_argument("--dataset", type=Path, required=True, help="a data set; its split train gives the atlases")
     parser.add_argument("-o", "--output", type=Path, required=True, help="OUT.seg.nrrd or OUT.nii.gz")

@@ -52,10 +52,13 @@ def test_an_atlas_that_does_not_reach_a_voxel_abstains_there() -> None:
 
 
 def test_of_two_majorities_the_larger_share_wins() -> None:
-    only_first, only_second = frozenset({1}), frozenset({2})
-    first = [atlas([1], only_first), atlas([1], only_first), atlas([0], only_first)]  # two thirds
-    second = [atlas([2], only_second), atlas([2], only_second)]  # all
-    assert voted(*first, *second) == [2]
+    def shares(sure: int, unsure: int) -> list[Warped]:
+        """All of two atlases say ``sure``, two of three say ``unsure``; neither group has the other's organ."""
+        two_thirds = [atlas([v], frozenset({unsure})) for v in (unsure, unsure, 0)]
+        return [*two_thirds, *[atlas([sure], frozenset({sure}))] * 2]
+
+    assert voted(*shares(sure=2, unsure=1)) == [2]
+    assert voted(*shares(sure=1, unsure=2)) == [1]
 
 
 def test_an_organ_that_no_atlas_has_is_reported_and_not_called_absent() -> None:
