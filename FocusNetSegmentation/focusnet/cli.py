@@ -327,7 +327,7 @@ def _report(commands: Commands) -> None:
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="PAGE.html", help="the page to write")
     parser.add_argument("--ct", type=Path, help="the CT that was contoured: a DICOM folder or an image file")
-    parser.add_argument("--qa", type=Path, metavar="R.json", help="scores and reasons, as 'focusnet qa -o' writes them")
+    parser.add_argument("--qa", type=Path, metavar="R.json", help="scores of 'focusnet qa -o' (default: made now)")
     parser.add_argument(
         "--model-copy", type=Path, metavar="FROZEN", help="the model's own result: shows what was edited"
     )

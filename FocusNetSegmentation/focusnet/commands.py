@@ -36,7 +36,7 @@ def segment(options: argparse.Namespace) -> int:
     result = _run(volume, bundle, options)
     write_result(result, volume, options.output, options.dicom, options.overwrite)
     if options.report is not None:
-        _write_report(result, volume, options.report, options.overwrite)
+        _write_report(result, volume, bundle, options.report, options.overwrite)
     if options.picture is not None:
         from .picture import overview
 
@@ -49,14 +49,16 @@ def segment(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write_report(result: Segmentation, volume: Volume, path: Path, overwrite: bool) -> None:
+def _write_report(result: Segmentation, volume: Volume, bundle: ModelBundle, path: Path, overwrite: bool) -> None:
     """JSON for programs or a page for people, by the file's ending."""
     if not path.name.lower().endswith(PAGE_SUFFIXES):
         write_report(result, path, overwrite)
         return
     from .reports.case_page import CaseReport, write_case_page
+    from .reports.scored import scored
 
-    write_case_page(CaseReport(volume, result), path, overwrite)
+    scores, ghosts = scored(result, volume, bundle)
+    write_case_page(CaseReport(volume, result, scores, ghost=ghosts), path, overwrite)
 
 
 def batch(options: argparse.Namespace) -> int:

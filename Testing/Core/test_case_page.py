@@ -167,6 +167,8 @@ def as_large_as_a_head(report: CaseReport) -> CaseReport:
     geometry = replace(report.volume.geometry, spacing_mm_xyz=(3.25, 3.5, 4.0))
     parts = [report.volume, report.segmentation, report.model_copy, report.ghost]
     volume, now, then, ghost = (replace(part, geometry=geometry) for part in parts if part is not None)
+    noise = np.arange(volume.array.size, dtype=np.int16).reshape(volume.array.shape) % 37  # a CT of few values is no CT
+    volume = replace(volume, array=volume.array + noise)
     return replace(report, volume=volume, segmentation=now, model_copy=then, ghost=ghost)
 
 
@@ -191,6 +193,19 @@ def test_the_command_makes_the_page_of_files(files: Path, capsys: pytest.Capture
     assert shown.all("g", "ghost")
     assert shown.all("g", "model")
     assert "Wrote case.html" in capsys.readouterr().out
+
+
+def test_without_scores_they_are_made(files: Path) -> None:
+    """A parotid that lies in two parts, 20 mm from each other, is looked at first, and the page says why."""
+    volume = as_large_as_a_head(case()).volume
+    labels = case().segmentation.labels.copy()
+    labels[24:27, 8:12, 5:9] = 3
+    broken = replace(case().segmentation, labels=labels, geometry=volume.geometry)
+    write_seg_nrrd(broken, files / "broken.seg.nrrd")
+    assert run("report", "broken.seg.nrrd", "--ct", "ct.nrrd", "-o", "case.html") == 0
+    text = Page((files / "case.html").read_text(encoding="utf-8")).text
+    assert "2 separate parts" in text
+    assert "hints where to look" in text
 
 
 def test_a_scan_stored_the_other_way_round_fits_its_segmentation(files: Path) -> None:

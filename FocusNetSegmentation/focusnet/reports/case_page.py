@@ -190,8 +190,10 @@ def _ranked(organs: list[dict[str, Any]], report: CaseReport) -> list[dict[str, 
         organ["look"] = organ["group"] == LOOK_AT or (report.qa is None and bool(organ["remarks"]))
         organ["shown"] = organ["look"] or organ["changed"]
         organ["rank"] = _scored(report.qa).get(organ["name"], {}).get("rank", rank)
-        if organ["changed"] and report.qa is None and not organ["remarks"]:
-            organ["group"], organ["reasons"] = "edited", ["Edited by a person."]
+        if organ["changed"]:
+            plain = not organ["look"] and report.qa is None
+            organ["group"] = "edited" if plain else organ["group"]
+            organ["reasons"] = [*([] if plain else organ["reasons"]), "Edited by a person."]
     return listed
 
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from ..errors import InputError
 from ..evaluate import read_segmentation
-from ..export import read_ct
 from ..grids import put_on_grid
+from ..io import read_volume
 from ..io.output import check_output
 from ..io.segment_tags import active_s, read_reviews, with_run
 from ..qa.audit import audit
 from .case_page import CaseReport, model_notes, write_case_page
 from .render import SUFFIXES
+from .scored import scored
 
 
 def report_file(
@@ -30,10 +31,13 @@ def report_file(
     title: str = "",
     overwrite: bool = False,
 ) -> list[str]:
-    """Write the page; return sentences for the user, which stand on the page too. Raises InputError, OutputError."""
+    """Write the page; return sentences for the user, which stand on the page too. Raises InputError, OutputError.
+
+    ``qa``: scores that were made before; without them they are made now, with the ghosts of small organs.
+    """
     check_output(out, overwrite, SUFFIXES)
     scores = read_qa(qa) if qa is not None else None
-    volume = read_ct(ct, series, hu_offset)
+    volume = read_volume(ct, series=series, hu_offset=hu_offset)
     result = read_segmentation(segmentation, None, volume)
     reviews = read_reviews(segmentation, result)
     result, notes = put_on_grid(with_run(result, reviews), volume.geometry, volume.source or str(ct))
@@ -50,7 +54,11 @@ def report_file(
         times = {name: seconds for name, seconds in active_s(reviews).items() if name in known}
         who = ", ".join(dict.fromkeys(r.approved_by for r in reviews.values() if r.approved_by))
         edits = audit(copies[0], result, active_s=times, editor=who)
-    report = CaseReport(volume, result, scores, copies[0], copies[1], edits, reviews, title, tuple(notes))
+    prior = copies[1]
+    if scores is None:
+        scores, made = scored(result, volume)
+        prior = prior or made
+    report = CaseReport(volume, result, scores, copies[0], prior, edits, reviews, title, tuple(notes))
     write_case_page(report, out, overwrite)
     return [*notes, *model_notes(report)]
 

@@ -1,0 +1,52 @@
+"""The review behind a page: scores of the organs and, where the shape model knows them, its ghosts."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from ..bundle import ModelBundle, load_bundle
+from ..errors import InputError, ModelError
+from ..qa import review
+from ..qa.ghost import ghosts
+from ..qa.record import as_dict
+from ..qa.shape_prior import ShapePrior, load_shape_prior
+from ..segmentation import Segmentation
+from ..volume import Volume
+
+
+def scored(
+    segmentation: Segmentation, volume: Volume, bundle: ModelBundle | None = None
+) -> tuple[dict[str, Any], Segmentation | None]:
+    """(plain values as 'focusnet qa' writes them, ghosts of the small organs or None), on the grid of both.
+
+    ``bundle``: the model that segmented; by default the installed one of that name, if it is the very same.
+    """
+    bundle = bundle or _own_bundle(segmentation)
+    shapes = _shapes(segmentation)
+    result = as_dict(review(segmentation, volume, bundle, shapes=shapes))
+    if shapes is None:
+        return result, None
+    try:
+        return result, ghosts(segmentation, shapes)
+    except InputError:  # no small organ has a voxel
+        return result, None
+
+
+def _own_bundle(segmentation: Segmentation) -> ModelBundle | None:
+    name = segmentation.provenance.get("model")
+    try:
+        bundle = load_bundle(str(name)) if name else None
+    except ModelError:
+        return None
+    return bundle if bundle and bundle.digest == segmentation.provenance.get("bundle_sha256") else None
+
+
+def _shapes(segmentation: Segmentation) -> ShapePrior | None:
+    """The shape model that ships; None if it is not needed, not there, or PyTorch is not."""
+    if not any(r.organ.small for r in segmentation.results) or importlib.util.find_spec("torch") is None:
+        return None
+    try:
+        return load_shape_prior()
+    except ModelError:
+        return None
