@@ -17,10 +17,20 @@ from focusnet.segmentation import OrganResult, Segmentation
 from focusnet.volume import Geometry, Volume
 
 from .labelmaps import empty_image, get_tag, mask_on
-from .nodes import ORGAN_TAG, PROVENANCE, RESULT_TAG, mark_edited
+from .nodes import ORGAN_TAG, PROVENANCE, RESULT_TAG, RUN_TAG, mark_edited
 from .review import Review
+from .review_tags import REVIEW_TAG, SCORE_TAG, SECONDS_TAG
 from .volumes import LPS_RAS, transform_matrix, world_geometry
 
+KEPT_TAGS = (
+    ORGAN_TAG,
+    RUN_TAG,
+    REVIEW_TAG,
+    SCORE_TAG,
+    SECONDS_TAG,
+    "DICOM.SegmentAlgorithmType",
+    "Segmentation.Status",
+)
 # kind: what it is called, and the ending of its files ("" for what stays in the scene)
 FORMATS = {
     "seg.nrrd": ("3D Slicer segmentation (.seg.nrrd)", ".seg.nrrd"),
@@ -63,7 +73,7 @@ def export(
     else:
         from focusnet.io.seg_nrrd import write_seg_nrrd
 
-        write_seg_nrrd(segmentation, path, overwrite=True)
+        write_seg_nrrd(segmentation, path, overwrite=True, tags=_tags(segmentation, segmentation_node))
     return path, notes
 
 
@@ -154,6 +164,18 @@ def _review(segmentation: Segmentation, segmentation_node: Any) -> tuple[dict[st
     source = segmentation_node.GetSegmentation()
     named = {r.organ.name: by_id[source.GetNthSegmentID(r.label - 1)] for r in segmentation.results}
     return named, tuple(dict.fromkeys(row.approved_by for row in review.rows() if row.approved_by))
+
+
+def _tags(segmentation: Segmentation, segmentation_node: Any) -> dict[str, dict[str, str]]:
+    """What the segments' tags say of runs and review, so that a file that is opened again is where it was left."""
+    source, found = segmentation_node.GetSegmentation(), {}
+    for result in segmentation.results:
+        segment = source.GetNthSegment(result.label - 1)
+        tags = {name: text for name in KEPT_TAGS if (text := get_tag(segment, name))}
+        if not get_tag(segment, ORGAN_TAG):
+            tags["DICOM.SegmentAlgorithmType"] = "MANUAL"
+        found[result.organ.name] = tags
+    return found
 
 
 def _drawn_by_hand(segmentation_node: Any) -> set[str]:

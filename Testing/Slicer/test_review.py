@@ -15,7 +15,8 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.errors import InputError  # noqa: E402
-from focusnet.io.seg_nrrd import write_seg_nrrd  # noqa: E402
+from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd  # noqa: E402
+from focusnet.io.segment_tags import read_reviews  # noqa: E402
 from focusnet.qa.audit import audit  # noqa: E402
 from FocusNetSegmentationLib.exporting import export, segmentation_on  # noqa: E402
 from FocusNetSegmentationLib.labelmaps import get_tag, voxels  # noqa: E402
@@ -279,6 +280,26 @@ def test_states_scores_and_times_survive_a_seg_nrrd_on_any_grid(
     assert back.active_s() == {"Brainstem": 12.0}
     paint(opened.node, "Parotid_R", erase_a_bit)
     assert back.states()["Parotid_R"] == "edited"
+
+
+@pytest.mark.parametrize("grid", ["upright", "oblique and flipped"])
+def test_the_panels_own_export_keeps_the_review_too(world: World, tmp_path: Path, grid: str) -> None:
+    """Read by Slicer and by the command line, which both see who approved what."""
+    ct, imported, _ = world.result(grid)
+    review = Review(imported.node)
+    review.set_scores(scores_from(SCORED))
+    paint(imported.node, "Parotid_L", erase_a_bit)
+    review.check()
+    review.approve("Parotid_R", "Dr. Ü | Müller")
+    path, _ = export(imported.node, ct, tmp_path / "case.seg.nrrd", "seg.nrrd")
+    opened = open_segmentation(path)
+    assert Review(opened.node).rows() == review.rows()
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    assert logic.GetSegmentStatus(segment(opened.node, "Parotid_R")) == logic.Completed
+    assert get_tag(segment(opened.node, "Parotid_L"), "DICOM.SegmentAlgorithmType") == "SEMIAUTOMATIC"
+    by_engine = read_reviews(path, read_seg_nrrd(path))
+    assert {name: entry.state for name, entry in by_engine.items()} == review.states()
+    assert by_engine["Parotid_R"].approved_by == "Dr. Ü | Müller"
 
 
 def test_states_survive_an_mrb_under_a_transform(world: World, tmp_path: Path) -> None:

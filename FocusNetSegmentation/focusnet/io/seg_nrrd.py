@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,8 +33,15 @@ GZIP_LEVEL = 3  # label maps are mostly runs of zeros: level 9 takes three times
 GRID_TOLERANCE = 1e-3  # of a voxel, between a cropped file's grid and its reference grid
 
 
-def write_seg_nrrd(segmentation: Segmentation, path: Path | str, overwrite: bool = False) -> None:
+def write_seg_nrrd(
+    segmentation: Segmentation,
+    path: Path | str,
+    overwrite: bool = False,
+    tags: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
     """Write labels, TG-263 names, SNOMED terminology, colours, the reference grid and provenance. Raises OutputError.
+
+    ``tags``: organ name to further tags of its segment (ASCII, without a bar), over those that are written anyway.
 
     All segments share one layer. An organ that was looked for and not found is an empty segment: in Slicer's Segment
     Editor its name, colour and code are there to be filled in. Organs with warnings carry Slicer's status "flagged".
@@ -53,7 +60,9 @@ def write_seg_nrrd(segmentation: Segmentation, path: Path | str, overwrite: bool
         # not slicerio's "conversionParameters": it leaves out the last "&", without which Slicer takes no parameter
         "Segmentation_ConversionParameters": f"{REFERENCE_GEOMETRY}|{_slicer_geometry(segmentation.geometry)}|&",
         PROVENANCE_KEY: _to_header(segmentation.provenance),
-        "segments": [_segment(r, int(counts[r.label]), model) for r in segmentation.results],
+        "segments": [
+            _segment(r, int(counts[r.label]), model, (tags or {}).get(r.organ.name, {})) for r in segmentation.results
+        ],
     }
     with atomic_path(path) as partial:
         slicerio.write_segmentation(str(partial), content, compression_level=GZIP_LEVEL)
@@ -87,7 +96,7 @@ def read_seg_nrrd(path: Path | str, organs: Sequence[str] | None = None) -> Segm
     )
 
 
-def _segment(result: OrganResult, voxels: int, model: object) -> dict[str, Any]:
+def _segment(result: OrganResult, voxels: int, model: object, further: Mapping[str, str]) -> dict[str, Any]:
     organ = result.organ
     said = {
         "found": result.found,
@@ -100,6 +109,7 @@ def _segment(result: OrganResult, voxels: int, model: object) -> dict[str, Any]:
     if model:  # a reference drawn by people must not be exported to DICOM as made by a program, nor the other way round
         tags["DICOM.SegmentAlgorithmType"] = "AUTOMATIC"
         tags["DICOM.SegmentAlgorithmName"] = _ascii(f"FocusNetv2 {model}")
+    tags.update({name: value.replace("\\", "\\\\") for name, value in further.items()})
     segment: dict[str, Any] = {
         "id": ID_PREFIX + _ascii(organ.name),
         "name": _ascii(organ.name),

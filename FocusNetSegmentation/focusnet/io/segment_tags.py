@@ -132,7 +132,7 @@ def _seconds(tags: Mapping[str, str]) -> float | None:
 
 def _json(text: str | None) -> dict[str, Any]:
     """A tag's JSON object, with or without the doubled backslashes of NRRD; empty for anything else."""
-    for candidate in (text or "", (text or "").replace("\\\\", "\\")):
+    for candidate in ((text or "").replace("\\\\", "\\"), text or ""):
         try:
             value = json.loads(candidate)
         except ValueError:
