@@ -214,7 +214,13 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:
-        for name in ("test_phantom_is_a_usable_ct", "test_export_and_read_back", "test_panel", "test_segmentation"):
+        for name in (
+            "test_phantom_is_a_usable_ct",
+            "test_export_and_read_back",
+            "test_panel",
+            "test_review",
+            "test_segmentation",
+        ):
             self.setUp()
             try:
                 getattr(self, name)()
@@ -261,6 +267,38 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
         widget.panel.refresh()
         self.assertTrue(widget.ui.exportButton.enabled)
         self.assertLessEqual(widget.ui.inputsCollapsibleButton.minimumSizeHint.width(), 420)
+
+    def test_review(self) -> None:
+        """The list by the panel's own buttons: an organ is chosen, shown, approved; a change takes that back; the window comes back."""
+        if slicer.util.mainWindow() is None:
+            self.skipTest("needs the main window")
+        from FocusNetSegmentationLib.labelmaps import voxels
+
+        slicer.util.selectModule("FocusNetSegmentation")
+        panel = slicer.util.getModuleWidget("FocusNetSegmentation").panel
+        volumeNode = self._phantom()
+        panel.parameters.inputVolume = volumeNode
+        panel.parameters.resultSegmentation = self._reference(volumeNode).node
+        panel.refresh()
+        display = volumeNode.GetDisplayNode()
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevel(1500, 300)
+        panel.ui.reviewNextButton.click()
+        organ = panel.review.current
+        self.assertIsNotNone(organ)
+        self.assertNotEqual(display.GetWindow(), 1500)
+        segment_id = panel.review.review.segments()[organ]
+        self.assertEqual(panel.result.editor.currentSegmentID(), segment_id)
+        panel.ui.reviewApproveButton.click()
+        self.assertEqual(panel.review.review.states()[organ], "approved")
+        segment = panel.result_node.GetSegmentation().GetSegment(segment_id)
+        image = segment.GetRepresentation("Binary labelmap")
+        array = voxels(image)
+        array[tuple(axis[0] for axis in (array == segment.GetLabelValue()).nonzero())] = 0
+        image.Modified()
+        self.assertEqual(panel.review.review.states()[organ], "edited")
+        panel.ui.reviewEndButton.click()
+        self.assertEqual(display.GetWindow(), 1500)
 
     def test_segmentation(self) -> None:
         """The shipped model over the phantom, in the worker process."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -507,3 +508,46 @@ def test_ghosts_that_come_with_the_scores_are_there_to_be_shown(reviewed: Any, t
     assert not is_outdated(node, "Brainstem")
     choose(reviewed, "Brainstem")
     assert reviewed.ui.ghostButton.enabled
+
+
+@pytest.mark.slow
+def test_the_whole_way_of_a_seed_with_the_real_worker(open_panel: Any, tmp_path: Path) -> None:
+    """Apply, drag the seed, run again: real networks (random weights) in the real worker draw that organ where the person said."""
+    from .helpers_worker import worker_python
+
+    python = worker_python()
+    make = (
+        "from pathlib import Path; import sys; from Testing.Core.helpers_engine import random_bundle, small_config;"
+        "random_bundle(Path(sys.argv[1]), small_config(has_sos=True, location_threshold=1.01), seed=6)"
+    )
+    subprocess.run([python, "-c", make, str(tmp_path / "models")], check=True, cwd=Path(__file__).resolve().parents[2])
+    panel = open_panel(python=python)
+    panel.volume()
+    panel.parameters.model = "random"
+    panel.settle()
+    panel.ui.applyButton.click()
+    panel.until(lambda: not panel.panel.runs.is_running, 240)
+    panel.settle()
+    panel.ui.reviewCollapsibleButton.collapsed = False
+    panel.until(lambda: not panel.panel.review.scoring.is_running, 120)
+    review = panel.panel.review.review
+    before = review.marks()
+    choose(panel, "Larynx")
+    panel.ui.seedButton.click()
+    from FocusNetSegmentationLib.review_seeds import seed_of
+    from FocusNetSegmentationLib.review_views import box_ras
+
+    seed = seed_of(panel.parameters.resultSegmentation, "Larynx")
+    place = np.array([0.0, -20.0, -30.0])
+    seed.SetNthControlPointPositionWorld(0, *(float(v) for v in place))
+    panel.ui.runSeedButton.click()
+    panel.until(lambda: not panel.panel.runs.is_running, 240)
+    panel.settle()
+    low, high = box_ras(panel.parameters.resultSegmentation, review.segments()["Larynx"])
+    half_roi_mm = np.array([48.0, 48.0, 24.0]) + 12.0
+    assert ((low > place - half_roi_mm) & (high < place + half_roi_mm)).all()
+    after = review.marks()
+    assert not after["Larynx"].same_as(before["Larynx"])
+    assert all(after[name].same_as(before[name]) for name in after if name != "Larynx")
+    said = next(row for row in review.rows() if row.organ == "Larynx")
+    assert said.state == "draft"
