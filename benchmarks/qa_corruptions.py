@@ -119,7 +119,7 @@ def scores(
     mirror = name[:-1] + ("R" if name.endswith("L") else "L")
     around = {**organs, name: m}
     found = [
-        volume_score(m, statistics), extent_score(m, statistics), parts_score(m, statistics), holes_score(m, statistics),
+        volume_score(m, statistics), extent_score(m, statistics, geometry), parts_score(m, statistics), holes_score(m, statistics),
         gaps_score(m, statistics, geometry), asymmetry_score(m, around, mirror, statistics), position_score(m, around, statistics),
         *prior.scores(name, prior.look(m, geometry)),
     ]  # fmt: skip

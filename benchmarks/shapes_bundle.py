@@ -33,6 +33,7 @@ from focusnet.train.checkpoint import load_checkpoint
 from focusnet.version import __version__
 
 COMPONENTS = 8
+LEAST_SD = 0.1  # of the first axis: what varies less among the train shapes is noise, and would decide everything
 VIEWS = 4  # of each train shape, moved by less than a voxel: where the grid falls must not look like shape
 NUDGE = Jitter((1.0, 0.5, 0.5), 0.0, (1.0, 1.0))
 
@@ -126,6 +127,7 @@ def drawn(dataset: TciaOars, path: Path, config: NetworkConfig) -> tuple[list[Dr
             [
                 Drawn(str(o), m.astype(bool))
                 for o, m in zip(file[f"{s} organs"], np.unpackbits(file[s], axis=-1), strict=True)
+                if m[0].any()
             ]
             for s in splits
         )
@@ -151,8 +153,9 @@ def latent_spaces(network: ShapeAutoencoder, shapes: list[Drawn]) -> dict[str, L
         axes = axes[:COMPONENTS]
         reduced = d @ axes.T
         sd = 1.4826 * np.median(np.abs(reduced - np.median(reduced, axis=0)), axis=0)
+        sd = np.maximum(sd, LEAST_SD * sd[0])
         rest = np.sqrt(np.maximum((d**2).sum(axis=1) - (reduced**2).sum(axis=1), 0))
-        spaces[organ] = LatentSpace(center, axes, sd, float(np.median(rest)))
+        spaces[organ] = LatentSpace(center, axes, sd, max(float(np.median(rest)), LEAST_SD * sd[0]))
     return spaces
 
 

@@ -72,7 +72,9 @@ def asymmetry_score(m: Measured, organs: Organs, mirrored: str, statistics: Stat
 def position_score(m: Measured, organs: Organs, statistics: Statistics) -> Score:
     """Robust: the middle one of what the five steadiest neighbours say, so that one misplaced organ does not blame the others."""
     title = "Place among its neighbours"
-    pairs = [(name, statistics.offset(name, m.name)) for name in organs if name != m.name]
+    if statistics.leaves_scan(m.name):
+        return Score("position", title, "Does not apply: this organ leaves most scans, so its centre is the scan's.")
+    pairs = [(n, statistics.offset(n, m.name)) for n in organs if n != m.name and not statistics.leaves_scan(n)]
     known = [(name, o) for name, o in pairs if o is not None and o.n >= MINIMUM]
     limit = statistics.limit(m.name, "position_limit")
     if not known or limit is None:

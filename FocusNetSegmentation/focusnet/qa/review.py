@@ -29,7 +29,6 @@ from .sizes import edges_score, extent_score, gaps_score, holes_score, hu_score,
 from .statistics import Statistics, load_statistics
 
 LOCATION_THRESHOLD = 0.6  # of a segmentation whose model is not at hand
-JUDGING = {"volume", "extent", "position", "shape_latent"}  # one of these must apply before an organ is called fine
 
 
 def review(
@@ -62,7 +61,7 @@ def review(
         scores = _empty(result) if found is None else _scores(found, result, organs, hu, upright, statistics, bundle)
         if found is not None:
             scores += shape_scores(found, result.organ, upright, shapes)
-        reviews.append(organ_review(result, found, scores))
+        reviews.append(organ_review(result, found, scores, statistics.knows(result.organ.name)))
     progress(Progress("Done", 1.0))
     notes = [] if volume is not None else ["No CT was given: HU were not looked at."]
     if shapes is None and any(r.organ.small for r in segmentation.results):
@@ -83,17 +82,16 @@ def check_same_grid(segmentation: Segmentation, volume: Volume) -> None:
         )
 
 
-def organ_review(result: OrganResult, found: Measured | None, scores: Sequence[Score]) -> OrganReview:
-    """Group, score and order of one organ's scores: it is as odd as its oddest score."""
+def organ_review(result: OrganResult, found: Measured | None, scores: Sequence[Score], known: bool) -> OrganReview:
+    """Group, score and order of one organ's scores: it is as odd as its oddest score. ``known``: are there statistics for it?"""
     ordered = sorted(scores, key=lambda s: -(s.severity if s.severity is not None else -1.0))
     applied = [s.severity for s in ordered if s.severity is not None]
     severity = max(applied, default=None)
     if severity is not None and severity >= 1.0:
         group = LOOK_AT
     else:
-        judged = any(s.id in JUDGING and s.applies for s in ordered)
-        group = PROBABLY_FINE if judged else NOT_JUDGED
-        severity = severity if judged else None
+        group = PROBABLY_FINE if known else NOT_JUDGED
+        severity = severity if known else None
     return OrganReview(
         organ=result.organ,
         label=result.label,
@@ -124,7 +122,7 @@ def _scores(
     threshold = LOCATION_THRESHOLD if bundle is None else bundle.config.location_threshold
     scores: list[Score | None] = [
         volume_score(m, statistics),
-        extent_score(m, statistics),
+        extent_score(m, statistics, geometry),
         parts_score(m, statistics),
         holes_score(m, statistics),
         gaps_score(m, statistics, geometry),

@@ -13,6 +13,7 @@ from .tissue import outside_fraction, tissue_range
 # Limits of organs without statistics, set by hand: wide enough for any organ of the head and neck.
 EXTRA_FRACTION, GAP_MM, HOLE_FRACTION, OUTSIDE_FRACTION = 0.02, 6.0, 0.02, 0.25
 USUAL_EDGE = 0.05  # of real contours: an organ that leaves the scan this often does so without a remark
+LEAVES = "Does not apply: this organ leaves most scans, so its size is that of the scan."
 AXES = ("across", "front to back", "along the body")
 
 
@@ -23,6 +24,8 @@ def volume_score(m: Measured, statistics: Statistics) -> Score:
             "volume", "Volume", f"Does not apply: no statistics for this organ ({m.volume_ml:.2f} ml).", None,
             m.volume_ml, "ml",
         )  # fmt: skip
+    if statistics.leaves_scan(m.name):
+        return Score("volume", "Volume", LEAVES, None, m.volume_ml, "ml")
     severity, percentile = spread.severity(m.volume_ml), spread.percentile(m.volume_ml)
     usual = f"real contours have {_number(spread.percentiles[5])} to {_number(spread.percentiles[95])} ml (5th to 95th percentile)"
     size = "Small" if m.volume_ml < spread.percentiles[50] else "Large"
@@ -32,14 +35,19 @@ def volume_score(m: Measured, statistics: Statistics) -> Score:
     return Score("volume", "Volume", word, _cap(severity), m.volume_ml, "ml", percentile)
 
 
-def extent_score(m: Measured, statistics: Statistics) -> Score:
+def extent_score(m: Measured, statistics: Statistics, geometry: Geometry) -> Score:
     spreads = statistics.organs.get(m.name, {}).get("extent_mm")
     title = "Extent"
     if spreads is None:
         return Score("extent", title, "Does not apply: no statistics for this organ.")
-    each = [(Spread.read(spread), mm, axis) for spread, mm, axis in zip(spreads, m.extent_mm_xyz, AXES, strict=True)]
-    spread, mm, axis = max(each, key=lambda e: e[0].severity(e[1]))
-    severity = spread.severity(mm)
+    if statistics.leaves_scan(m.name):
+        return Score("extent", title, LEAVES)
+    each = [
+        (Spread.read(row), mm, 2 * step, axis)
+        for row, mm, step, axis in zip(spreads, m.extent_mm_xyz, geometry.spacing_mm_xyz, AXES, strict=True)
+    ]
+    spread, mm, least, axis = max(each, key=lambda e: e[0].severity(e[1], e[2]))
+    severity = spread.severity(mm, least)  # two voxels more or less are no finding
     word = "Unusual length" if severity >= 1 else "Length"
     usual = f"{spread.percentiles[5]:.0f} to {spread.percentiles[95]:.0f} mm"
     return Score(

@@ -21,6 +21,7 @@ PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 # A normal distribution's 1st percentile lies 2.326 SD from its middle, its 5th 1.645: where 20 patients cannot show
 # the 1st percentile, it is taken to lie this many times as far out as the 5th.
 TAIL = 2.326 / 1.645
+LEAVES_SCAN = 0.4  # of real contours that touch the scan's edge
 MINIMUM = 10  # patients: fewer say nothing about what is usual
 
 
@@ -31,12 +32,16 @@ class Spread:
     n: int
     percentiles: Mapping[int, float]
 
-    def severity(self, value: float) -> float:
-        """Distance from the median in logarithms, 1 at the limit that 1 of 100 real contours passes on that side."""
+    def severity(self, value: float, least: float = 0.0) -> float:
+        """Distance from the median in logarithms, 1 at the limit that 1 of 100 real contours passes on that side.
+
+        ``least``: the limit lies at least this far from the median, in the value's own unit.
+        """
         middle = math.log(self.percentiles[50])
         deviation = math.log(max(value, 1e-6)) - middle
         far = math.log(self.percentiles[95 if deviation > 0 else 5]) - middle
-        return abs(deviation) / max(abs(far) * TAIL, 0.05)
+        floor = math.log1p(least / self.percentiles[50]) if least > 0 else 0.05
+        return abs(deviation) / max(abs(far) * TAIL, floor)
 
     def percentile(self, value: float) -> float:
         """0.5 to 99.5, by interpolation between the percentiles that are known."""
@@ -82,6 +87,13 @@ class Statistics:
     asymmetry: dict[str, float]
     touch: dict[tuple[str, str], float]
     volumes: dict[str, Spread] = field(default_factory=dict)
+
+    def knows(self, organ: str) -> bool:
+        return organ in self.organs or organ in self.volumes
+
+    def leaves_scan(self, organ: str) -> bool:
+        """Is this organ's size along the body that of the scan, as for lungs and cord?"""
+        return float(self.organs.get(organ, {}).get("edge_fraction", 0.0)) > LEAVES_SCAN
 
     def limit(self, organ: str, key: str) -> float | None:
         """The value of a one-sided measure that about 1 of 100 real contours passes; None without statistics."""
