@@ -1,10 +1,10 @@
 """What the review finds and what it misses: real small organs of patients that nothing learned from, made wrong in graded ways.
 
-    python benchmarks/qa_corruptions.py DATA/tcia-oars [--rows ROWS.json] [--images docs/images]
+    python benchmarks/qa_corruptions.py DATA/tcia-oars --rows ROWS [--images docs/images]
 
-Every contour of the 8 held-out patients (two annotators) is scored as it is and with each corruption, among its true neighbours. AUC: the
+Every contour of the 8 held-out patients (the oncologist's) is scored as it is and with each corruption, among its true neighbours. AUC: the
 chance that a corrupted contour is scored higher than a real one of the same organ (0.5 is chance). Beside it the plain volume check. Also: how
-often a real contour of any organ is flagged (crying wolf). ROWS keeps the scores, so that plots and tables can be made again in seconds.
+often a real contour of any organ is flagged (crying wolf). ROWS keeps each scan's scores, so that plots and tables can be made again in seconds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scipy import ndimage
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
 
 from focusnet.datasets.shapes import SMALL
-from focusnet.datasets.tcia_oars import TciaOars
+from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars
 from focusnet.qa import review
 from focusnet.qa.measure import Measured, measure, measure_all
 from focusnet.qa.places import asymmetry_score, position_score, touch_score
@@ -41,21 +41,20 @@ Corrupt = Callable[[np.ndarray, Geometry, np.random.Generator], np.ndarray]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--rows", type=Path)
+    parser.add_argument("--rows", type=Path, required=True)
+    parser.add_argument("--scans", nargs="*", help="only these: several processes share the work")
     parser.add_argument("--images", type=Path)
     parser.add_argument("--shape-model", default="shapes-tcia-oars")
     options = parser.parse_args()
-    if options.rows and options.rows.is_file():
-        content = json.loads(options.rows.read_text())
-    else:
-        dataset, prior = TciaOars(options.data), load_shape_prior(options.shape_model)
-        content = {"corrupted": [], "real": []}
-        for scan, annotator, segmentation in dataset.segmentations("held-out"):
-            content["corrupted"] += list(corrupted_rows(segmentation, scan, annotator, prior))
-            content["real"] += list(real_rows(segmentation, scan, annotator, prior))
-            print(f"\r{scan} {annotator}", end="", file=sys.stderr, flush=True)
-        if options.rows:
-            options.rows.write_text(json.dumps(content))
+    content = {"corrupted": [], "real": []}
+    dataset = TciaOars(options.data)
+    options.rows.mkdir(parents=True, exist_ok=True)
+    for scan in options.scans or dataset.scans["held-out"]:
+        path = options.rows / f"{scan}.json"
+        if not path.is_file():
+            path.write_text(json.dumps(scan_rows(dataset, scan, load_shape_prior(options.shape_model))))
+        for key, rows in json.loads(path.read_text()).items():
+            content[key] += rows
     print_aucs(content["corrupted"])
     print_wolf(content["real"])
     if options.images:
@@ -63,6 +62,14 @@ def main() -> None:
 
         plot_aucs(content["corrupted"], options.images / "qa-auc.png")
         plot_rocs(content["corrupted"], options.images / "qa-roc.png")
+
+
+def scan_rows(dataset: TciaOars, scan: str, prior: ShapePrior) -> dict[str, list[dict]]:
+    first, second = ((annotator, dataset.segmentation(scan, annotator)) for annotator in ANNOTATORS)
+    return {
+        "corrupted": list(corrupted_rows(first[1], scan, first[0], prior)),
+        "real": [row for annotator, contours in (first, second) for row in real_rows(contours, scan, annotator, prior)],
+    }
 
 
 def corruptions(other: np.ndarray) -> dict[str, Corrupt]:
