@@ -164,6 +164,7 @@ class StandIns:
         self.scene = slicer.vtkMRMLScene()
         self.segmentations_logic = slicer.vtkSlicerSegmentationsModuleLogic()  # registers how surfaces are made
         self.segmentations_logic.SetMRMLScene(self.scene)
+        self.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())  # the application's colour logic does that
         self.application = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
         self.application.setStyle("Fusion")
         self.app = Application()

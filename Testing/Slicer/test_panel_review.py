@@ -551,3 +551,39 @@ def test_the_whole_way_of_a_seed_with_the_real_worker(open_panel: Any, tmp_path:
     assert all(after[name].same_as(before[name]) for name in after if name != "Larynx")
     said = next(row for row in review.rows() if row.organ == "Larynx")
     assert said.state == "draft"
+
+
+@pytest.mark.slow
+def test_the_shape_model_that_ships_makes_ghosts_that_can_be_shown_and_measured(open_panel: Any) -> None:
+    """The phantom's own organs, the real worker, the real autoencoder."""
+    from focusnet.qa.shape_prior import DEFAULT
+
+    from ..Core.helpers_qa import phantom_case
+    from .helpers_worker import worker_python
+    from .stand_ins import MODULE
+
+    if not (MODULE / "Resources" / "Models" / DEFAULT / "bundle.json").is_file():
+        pytest.skip(f"the shape model {DEFAULT} does not ship")
+    panel = open_panel(python=worker_python())
+    from FocusNetSegmentationLib.ghost import ghost_node, ghosts_of
+    from FocusNetSegmentationLib.ghost_distance import ARRAY, distance_node
+    from FocusNetSegmentationLib.nodes import import_result
+    from FocusNetSegmentationLib.sample_data import add_volume
+
+    volume, reference = phantom_case()
+    panel.parameters.inputVolume = add_volume(panel.scene, volume.array, volume.geometry.affine_xyz, "Phantom")
+    node = panel.parameters.resultSegmentation = import_result(
+        panel.scene, reference, panel.parameters.inputVolume
+    ).node
+    panel.settle()
+    panel.ui.reviewCollapsibleButton.collapsed = False
+    panel.until(lambda: not panel.panel.review.scoring.is_running, 120)
+    assert "OpticNrv_L" in ghosts_of(node), panel.text("reviewStatusLabel")
+    choose(panel, "OpticNrv_L")
+    panel.ui.ghostButton.click()
+    panel.ui.distanceButton.click()
+    assert ghost_node(node).GetDisplayNode().GetVisibility()
+    low, high = distance_node(node).GetPolyData().GetPointData().GetArray(ARRAY).GetRange()
+    assert -30 < low < high < 30
+    panel.ui.useShapeButton.click()
+    panel.until(lambda: states(panel)["OpticNrv_L"] == "edited")
