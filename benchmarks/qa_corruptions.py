@@ -131,8 +131,12 @@ def scores(
         *prior.scores(name, prior.look(m, geometry)),
     ]  # fmt: skip
     gap = touch_score(m, moved_to(around, geometry, name), statistics, geometry)
-    by_id = {s.id: s.severity for s in [*found, *([gap] if gap else [])]}
-    return {"all": max(v for v in by_id.values() if v is not None), **{c: by_id.get(c) for c in COLUMNS[1:]}}
+    every = [*found, *([gap] if gap else [])]
+    by_id = {s.id: s.severity for s in every}
+    return {
+        "all": max(s.severity for s in every if s.counts and s.severity is not None),
+        **{c: by_id.get(c) for c in COLUMNS[1:]},
+    }
 
 
 def moved_to(organs: dict[str, Measured], geometry: Geometry, name: str) -> dict[str, Measured]:

@@ -114,6 +114,8 @@ def interval(rows: list[dict], key: str) -> str:
     samples = [
         rho([pair for p in rng.choice(patients, len(patients)) for pair in by_patient[p]]) for _ in range(SAMPLES)
     ]
+    if np.isnan(whole):
+        return "does not apply"
     low, high = np.nanpercentile(samples, [2.5, 97.5])
     return f"{whole:.2f} ({low:.2f} to {high:.2f})"
 

@@ -30,7 +30,8 @@ class Score:
     """One thing that was looked at in one organ.
 
     ``severity``: 1 is the limit that about 1 of 100 real contours passes, 0 ordinary; None where the score does not apply, and ``reason``
-    says why. ``percentile``: among real contours, 0 to 100, where there is such a scale. ``where_mm_xyz``: a place (LPS mm) to look at.
+    says why. ``counts``: does it bear on group and rank? One that proved no better than the volume check is shown and does not.
+    ``percentile``: among real contours, 0 to 100, where there is such a scale. ``where_mm_xyz``: a place (LPS mm) to look at.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Score:
     unit: str = ""
     percentile: float | None = None
     where_mm_xyz: Point | None = None
+    counts: bool = True
 
     @property
     def applies(self) -> bool:
@@ -48,7 +50,7 @@ class Score:
 
     @property
     def flagged(self) -> bool:
-        return self.severity is not None and self.severity >= 1.0
+        return self.counts and self.severity is not None and self.severity >= 1.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _swapped(organ: OrganReview) -> bool:
 
 
 def _sum(organ: OrganReview) -> float:
-    return sum(s.severity for s in organ.scores if s.severity is not None)
+    return sum(s.severity for s in organ.scores if s.counts and s.severity is not None)
 
 
 def as_dict(review: Review) -> dict[str, Any]:
@@ -167,6 +169,7 @@ def _score(s: Score) -> dict[str, Any]:
         "id": s.id,
         "title": s.title,
         "applies": s.applies,
+        "counts": s.counts,
         "flagged": s.flagged,
         "severity": None if s.severity is None else round(s.severity, 3),
         "value": None if s.value is None else round(s.value, 4),

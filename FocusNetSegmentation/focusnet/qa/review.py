@@ -84,8 +84,8 @@ def check_same_grid(segmentation: Segmentation, volume: Volume) -> None:
 
 def organ_review(result: OrganResult, found: Measured | None, scores: Sequence[Score], known: bool) -> OrganReview:
     """Group, score and order of one organ's scores: it is as odd as its oddest score. ``known``: are there statistics for it?"""
-    ordered = sorted(scores, key=lambda s: -(s.severity if s.severity is not None else -1.0))
-    applied = [s.severity for s in ordered if s.severity is not None]
+    ordered = sorted(scores, key=lambda s: (not s.counts, -(s.severity if s.severity is not None else -1.0)))
+    applied = [s.severity for s in ordered if s.counts and s.severity is not None]
     severity = max(applied, default=None)
     if severity is not None and severity >= 1.0:
         group = LOOK_AT

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +135,8 @@ class ShapePrior:
             limit = f"at least {1 - usual:.2f}" if key == "shape_dsc" else f"up to {usual:.1f} mm"
             what = f"DSC {shown:.2f}" if key == "shape_dsc" else f"{shown:.1f} mm"
             reason = f"The shape model gives it back with {what}; 95 of 100 real contours come back with {limit}."
-            out.append(_score(key, title, reason, spread, loss, shown, unit))
+            # docs/qa.md: both find less than the latent distance does, and flag more real contours
+            out.append(replace(_score(key, title, reason, spread, loss, shown, unit), counts=False))
         distance = self.latent[kind].distance(view.code)
         percentile = real["distance"].percentile(distance)
         odd = "Odd shape" if real["distance"].severity(distance) >= 1 else "Shape"
