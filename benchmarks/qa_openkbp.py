@@ -151,7 +151,9 @@ def plot(rows: list[dict], path: Path, name: str) -> None:
     left.set(
         xscale="log", xlabel="review's score (1: limit of 'look at')", ylabel="true DSC", title=f"{name}, OpenKBP val"
     )
-    left.legend(fontsize=7, loc="lower left")
+    figure.legend(
+        *left.get_legend_handles_labels(), fontsize=8, loc="outside lower left", ncols=7
+    )  # no point is covered
     bad = np.array([r["dsc"] < BAD_DSC for r in rows])
     for key, label in (("score", "review"), ("volume", "volume check alone")):
         order = np.argsort([-(r[key] or 0.0) for r in rows], kind="stable")
