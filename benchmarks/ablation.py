@@ -72,7 +72,8 @@ def parser(text: str | None) -> argparse.ArgumentParser:
         "--split", default="test", help="what is scored; models are selected on val (default: %(default)s)"
     )
     made.add_argument("--steps", type=int, default=100_000, help="of S-Net")
-    made.add_argument("--small-steps", type=int, default=20_000, help="of SOL, AAE and SOS, each")
+    made.add_argument("--small-steps", type=int, default=20_000, help="of AAE and SOS, each")
+    made.add_argument("--sol-steps", type=int, default=20_000, help="of SOL-Net")
     made.add_argument("--width", type=float, default=1.0)
     made.add_argument("--spacing-mm", type=float, nargs=3, default=(3.0, 1.0, 1.0), metavar=("Z", "Y", "X"))
     made.add_argument(
@@ -80,8 +81,12 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     )
     made.add_argument("--learning-rate", type=float, default=5e-4)
     made.add_argument("--schedule", default="constant", help="or cosine, for short budgets (default: %(default)s)")
+    made.add_argument(
+        "--shape-relative", action="store_true", help="eq. 5 relative to the true shape's size (docs/training.md)"
+    )
     made.add_argument("--validate-cases", type=int, default=0, help="of the split val during training (default: all)")
     made.add_argument("--precision", default="fp32")
+    made.add_argument("--row", default=FULL, help="whose model Tables 7 and 8 look at (default: %(default)s)")
     made.add_argument("--table", action="store_true", help="only write the table of what is there")
     return made
 
@@ -118,6 +123,7 @@ def trained(options: argparse.Namespace, row: Row, seed: int) -> ModelBundle:
             "learning_rate": options.learning_rate,
             "schedule": options.schedule,
             "grad_clip": 5.0,
+            "shape_relative": options.shape_relative,
             "validate_cases": options.validate_cases,
             "precision": options.precision,
         },
@@ -142,7 +148,7 @@ def _toml(row: Row, options: argparse.Namespace) -> str:
     """The row's own configuration and this experiment's budget."""
     text = (CONFIGS / f"{row.name}.toml").read_text(encoding="utf-8")
     for stage in ("snet", "sol", "aae", "sos"):
-        steps = options.steps if stage == "snet" else options.small_steps
+        steps = {"snet": options.steps, "sol": options.sol_steps}.get(stage, options.small_steps)
         text += f"\n[stages.{stage}]\nsteps = {steps}\nvalidate_every = {max(1, steps // 2)}\ncheckpoint_every = {max(1, min(200, steps // 10))}\n"
     shift = 0.04 * options.crop[2] * options.spacing_mm[2]  # the paper shifts 40 mm of 240
     return text + f"\n[augmentation]\nshift_mm = {shift:.1f}\nrotation_degrees = 10.0\nscale = [0.85, 1.15]\n"

@@ -1,6 +1,6 @@
 """Table 7 of the paper: how far SOL-Net's heat-map maximum lies from the small organs' centres, and how many lie within 3, 4, 5 mm.
 
-python benchmarks/table7.py DATA RUNS [--seeds 0,1,2]     after table6.py has made the row focusnetv2 in RUNS
+python benchmarks/table7.py DATA RUNS [--row focusnetv2] [--seeds 0,1,2]     after table6.py has made that row in RUNS
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from ablation import FULL, parser, run_folder, spread, write_table
+from ablation import parser, run_folder, spread, write_table
 
 WITHIN_MM = (3.0, 4.0, 5.0)
 PAPER = ("paper (optic chiasm and nerves, PDDCA)", "2.7", "", "63.3 %", "83.3 %", "100 %")
@@ -19,9 +19,9 @@ def main() -> None:
     by_seed = []
     organs: dict[str, list[float]] = {}
     for seed in map(int, options.seeds.split(",")):
-        path = run_folder(options, FULL, seed) / f"scores-{options.split}.json"
+        path = run_folder(options, options.row, seed) / f"scores-{options.split}.json"
         if not path.is_file():
-            raise SystemExit(f"{path} is missing; run table6.py with the row {FULL} and seed {seed} first.")
+            raise SystemExit(f"{path} is missing; run table6.py with the row {options.row} and seed {seed} first.")
         errors = [case["localization_error_mm"] for case in json.loads(path.read_text())["cases"]]
         for case in errors:
             for organ, value in case.items():

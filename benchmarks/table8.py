@@ -1,6 +1,6 @@
 """Table 8 of the paper: DSC of the small organs when the ROI lies beside the organ's centre, on purpose, by 0 to 9 mm.
 
-    python benchmarks/table8.py DATA RUNS [--seeds 0,1,2]     after table6.py has made the row focusnetv2 in RUNS
+    python benchmarks/table8.py DATA RUNS [--row focusnetv2] [--seeds 0,1,2]     after table6.py has made that row in RUNS
 
 The shift's direction is random in three dimensions, drawn from the scan's number and the organ, the same for every distance.
 """
@@ -11,7 +11,7 @@ import argparse
 import json
 
 import numpy as np
-from ablation import BY_NAME, FULL, case_scores, mean_dsc, parser, run_folder, scores, spread, volume_of, write_table
+from ablation import BY_NAME, case_scores, mean_dsc, parser, run_folder, scores, spread, volume_of, write_table
 
 from focusnet.bundle import ModelBundle, load_bundle
 from focusnet.datasets.case import Case
@@ -35,14 +35,14 @@ def main() -> None:
 
 def _seed(options: argparse.Namespace, seed: int) -> dict[str, float]:
     """Mean DSC of the small organs at SOL-Net's place and at each distance from the true centre."""
-    folder = run_folder(options, FULL, seed)
+    folder = run_folder(options, options.row, seed)
     path = folder / f"shifted-{options.split}.json"
     if not path.is_file():
         bundle = load_bundle(folder / "bundle")
         cases = list(OpenKBPDataset(options.data).cases(options.split))
         shifted = {f"{mm:g} mm": _shifted(bundle, cases, mm) for mm in DISTANCES_MM}
         path.write_text(json.dumps(shifted, indent=1) + "\n")
-    found = scores(options, BY_NAME[FULL], seed)
+    found = scores(options, BY_NAME[options.row], seed)
     return {"SOL-Net": mean_dsc(found, found["small_organs"]), **json.loads(path.read_text())}
 
 
