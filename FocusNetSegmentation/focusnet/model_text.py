@@ -22,7 +22,11 @@ def listing(folders: Sequence[Path]) -> str:
             text = f"{what}{len(bundle.organs)} organs, {bundle.manifest.get('data', 'data not stated')}"
             lines.append(
                 f"{bundle.name:<20} {text}"
-                + (f", mean DSC {score:.3f} on {bundle.manifest['held_out']['split']}" if score else "")
+                + (
+                    f", mean {'reconstruction ' if bundle.kind == SHAPE else ''}DSC {score:.3f} on {bundle.manifest['held_out']['split']}"
+                    if score
+                    else ""
+                )
             )
         except ModelError as problem:
             lines.append(f"{folder.name:<20} UNUSABLE: {problem}")
@@ -48,7 +52,7 @@ def description(bundle: ModelBundle) -> str:
     for organ in bundle.organs:
         row = held_out.get(organ.name, {})
         scores = (
-            f"DSC {row['dsc_mean']:.3f} +- {row['dsc_sd']:.3f} (n = {row['n']})"
+            f"{'reconstruction ' if bundle.kind == SHAPE else ''}DSC {row['dsc_mean']:.3f} +- {row['dsc_sd']:.3f} (n = {row['n']})"
             if "dsc_mean" in row
             else "no held-out score"
         )
