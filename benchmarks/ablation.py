@@ -12,7 +12,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,19 +159,25 @@ def scores(options: argparse.Namespace, row: Row, seed: int) -> dict[str, Any]:
     path = run_folder(options, row.name, seed) / f"scores-{options.split}.json"
     if not path.is_file():
         bundle = trained(options, row, seed)
-        dataset = OpenKBPDataset(options.data)
-        found = [
-            case_scores(segment(volume_of(case), bundle, device="cpu"), case) for case in dataset.cases(options.split)
-        ]
-        small = list(bundle.config.small_organs)
-        path.write_text(
-            json.dumps({"row": row.name, "seed": seed, "small_organs": small, "cases": found}, indent=1) + "\n"
-        )
+        cases = list(OpenKBPDataset(options.data).cases(options.split))
+        found: dict[str, Any] = {"row": row.name, "seed": seed, "small_organs": list(bundle.config.small_organs)}
+        found["cases"] = [case_scores(segment(volume_of(case), bundle, device="cpu"), case) for case in cases]
+        if bundle.config.has_sos:
+            found["at_true_centre"] = [
+                case_scores(at_places(bundle, case, case.centroids_mm_xyz), case) for case in cases
+            ]
+        path.write_text(json.dumps(found, indent=1) + "\n")
     return dict(json.loads(path.read_text()))
 
 
 def volume_of(case: Case) -> Volume:
     return Volume(case.hu, case.geometry, case.name)
+
+
+def at_places(bundle: ModelBundle, case: Case, places_mm_xyz: Mapping[str, Sequence[float]]) -> Segmentation:
+    """The small organs with their ROIs at given places, whatever SOL-Net says."""
+    seeds = {organ: places_mm_xyz[organ] for organ in bundle.config.small_organs if organ in places_mm_xyz}
+    return segment(volume_of(case), bundle, device="cpu", organs=list(seeds), seeds=seeds)
 
 
 def case_scores(result: Segmentation, case: Case) -> dict[str, Any]:
@@ -188,10 +194,10 @@ def case_scores(result: Segmentation, case: Case) -> dict[str, Any]:
     return {"case": case.name, "dsc": dsc, "localization_error_mm": errors}
 
 
-def mean_dsc(found: dict[str, Any], organs: Sequence[str] | None = None) -> float:
-    """Mean over organs of the mean over scans, as the paper averages."""
+def mean_dsc(found: dict[str, Any], organs: Sequence[str] | None = None, of: str = "cases") -> float:
+    """Mean over organs of the mean over scans, as the paper averages. ``of``: "cases", or "at_true_centre" for ROIs placed by the truth."""
     by_organ: dict[str, list[float]] = {}
-    for case in found["cases"]:
+    for case in found[of]:
         for organ, value in case["dsc"].items():
             if organs is None or organ in organs:
                 by_organ.setdefault(organ, []).append(value)

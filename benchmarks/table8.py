@@ -11,12 +11,11 @@ import argparse
 import json
 
 import numpy as np
-from ablation import BY_NAME, case_scores, mean_dsc, parser, run_folder, scores, spread, volume_of, write_table
+from ablation import BY_NAME, at_places, case_scores, mean_dsc, parser, run_folder, scores, spread, write_table
 
 from focusnet.bundle import ModelBundle, load_bundle
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
-from focusnet.pipeline import segment
 
 DISTANCES_MM = (0.0, 1.0, 3.0, 5.0, 7.0, 9.0)
 PAPER = ["paper", "0.773", "0.768", "0.771", "0.770", "0.769", "0.751", "0.735"]
@@ -50,12 +49,12 @@ def _shifted(bundle: ModelBundle, cases: list[Case], distance_mm: float) -> floa
     small = bundle.config.small_organs
     rows = []
     for number, case in enumerate(cases):
-        seeds = {}
+        places: dict[str, list[float]] = {}
         for organ in small:
             if organ in case.centroids_mm_xyz:
                 place = beside(case.centroids_mm_xyz[organ], distance_mm, (number, small.index(organ)))
-                seeds[organ] = [float(v) for v in place]
-        rows.append(case_scores(segment(volume_of(case), bundle, device="cpu", organs=list(seeds), seeds=seeds), case))
+                places[organ] = [float(v) for v in place]
+        rows.append(case_scores(at_places(bundle, case, places), case))
     return mean_dsc({"cases": rows}, small)
 
 
