@@ -80,6 +80,9 @@ def parser(text: str | None) -> argparse.ArgumentParser:
         "--crop", type=int, nargs=3, default=(40, 240, 240), metavar=("Z", "Y", "X"), help="voxels of a chunk"
     )
     made.add_argument("--learning-rate", type=float, default=5e-4)
+    made.add_argument(
+        "--aae-learning-rate", type=float, default=5e-4, help="of the autoencoder's pre-training, always fp32"
+    )
     made.add_argument("--schedule", default="constant", help="or cosine, for short budgets (default: %(default)s)")
     made.add_argument(
         "--shape-relative", action="store_true", help="eq. 5 relative to the true shape's size (docs/training.md)"
@@ -120,12 +123,10 @@ def trained(options: argparse.Namespace, row: Row, seed: int) -> ModelBundle:
         network=network(options),
         settings={
             "seed": seed,
-            "learning_rate": options.learning_rate,
             "schedule": options.schedule,
             "grad_clip": 5.0,
             "shape_relative": options.shape_relative,
             "validate_cases": options.validate_cases,
-            "precision": options.precision,
         },
         device="cpu",
     )
@@ -149,7 +150,14 @@ def _toml(row: Row, options: argparse.Namespace) -> str:
     text = (CONFIGS / f"{row.name}.toml").read_text(encoding="utf-8")
     for stage in ("snet", "sol", "aae", "sos"):
         steps = {"snet": options.steps, "sol": options.sol_steps}.get(stage, options.small_steps)
-        text += f"\n[stages.{stage}]\nsteps = {steps}\nvalidate_every = {max(1, steps // 2)}\ncheckpoint_every = {max(1, min(200, steps // 10))}\n"
+        often = max(1, min(200, steps // 10))
+        text += (
+            f"\n[stages.{stage}]\nsteps = {steps}\nvalidate_every = {max(1, steps // 2)}\ncheckpoint_every = {often}\n"
+        )
+        rate, precision = (
+            (options.aae_learning_rate, "fp32") if stage == "aae" else (options.learning_rate, options.precision)
+        )
+        text += f'learning_rate = {rate}\nprecision = "{precision}"\n'
     shift = 0.04 * options.crop[2] * options.spacing_mm[2]  # the paper shifts 40 mm of 240
     return text + f"\n[augmentation]\nshift_mm = {shift:.1f}\nrotation_degrees = 10.0\nscale = [0.85, 1.15]\n"
 
