@@ -13,6 +13,18 @@ from typing import Any
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def application() -> Any:
+    """One application for all tests, with widgets: Qt has no second one, and a test that needs only its event loop must not make one
+    without."""
+    try:
+        from PySide6 import QtWidgets
+    except ImportError:
+        return None
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    return QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
+
+
 @pytest.fixture
 def open_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """Opens panels with the arguments of ``panel_on_stand_ins``; each is closed when the test ends, and has left no temporary file."""
