@@ -98,7 +98,7 @@ def import_result(
     """
     del logic  # conversion rules are registered with the application; the parameter keeps the call the same everywhere
     segmentation = _segmentation(result, volume_node, organs)
-    matrix, parent, warnings = _place(segmentation.geometry, volume_node, segmentation_node, written)
+    matrix, parent, warnings = place_labels(segmentation.geometry, volume_node, segmentation_node, written)
     image = oriented_image(segmentation.labels, matrix)
     if segmentation_node is None:
         name = f"{volume_node.GetName()} organs" if volume_node is not None else "Organs"
@@ -261,7 +261,7 @@ def _segmentation(
     return read_seg_nrrd(result, organs)
 
 
-def _place(
+def place_labels(
     geometry: Geometry, volume_node: Any, segmentation_node: Any, written: Geometry | None
 ) -> tuple[np.ndarray, Any, list[str]]:
     """Index-to-RAS matrix of the labels in the segmentation node's own space, the parent transform for a new node, warnings.
@@ -306,7 +306,7 @@ def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
         segment_id = present.get(organ.name)
         segment = segmentation.GetSegment(segment_id) if segment_id else slicer.vtkSegment()
         if segment_id is None:
-            _dress(segment, organ)
+            dress(segment, organ)
         segment.RemoveRepresentation(SURFACE)
         segment.SetLabelValue(organ_result.label)
         segment.AddRepresentation(LABELMAP, image)
@@ -323,7 +323,7 @@ def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
     return ids
 
 
-def _dress(segment: Any, organ: Organ) -> None:
+def dress(segment: Any, organ: Organ) -> None:
     """Name, colour and SNOMED code of a new segment. What a user changes of these later is kept."""
     from focusnet.io.terminology import terminology_entry
 

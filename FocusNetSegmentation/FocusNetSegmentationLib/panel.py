@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from focusnet.errors import FocusNetError
 
 from .messages import marked
+from .panel_compare import CompareSection
 from .panel_install import InstallSection
 from .panel_models import ModelSection
 from .panel_result import ResultSection
@@ -40,6 +41,7 @@ class Panel:
         self.result = ResultSection(self)
         self.runs = RunSection(self, options or {})
         self.review = ReviewSection(self)
+        self.compare = CompareSection(self)
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(REFRESH_MS)
@@ -78,6 +80,7 @@ class Panel:
         """A run is stopped: its CT is about to go."""
         self.runs.stop(_("The scene was closed, so the run was stopped."))
         self.review.scene_closing()
+        self.compare.clear()
         self.result.scene_closing()
         self.set_parameters(None)
 
@@ -185,6 +188,7 @@ class Panel:
             self.installation.update()
             self.result.update()
             self.review.update()
+            self.compare.update()
             running, reason = self.runs.is_running, self.why_not()
             self.ui.applyButton.enabled = not reason
             self.ui.applyButton.toolTip = reason or _("Draw the organs.")

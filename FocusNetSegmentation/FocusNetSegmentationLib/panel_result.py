@@ -173,7 +173,7 @@ class ResultSection:
                 try:
                     dicom_volume(volume)
                 except FocusNetError:
-                    folder = self._ask_for_dicom_folder()
+                    folder = self.ask_for_dicom_folder()
                     if not folder:
                         return
             title, ending = FORMATS[kind]
@@ -205,7 +205,7 @@ class ResultSection:
         )
         return path if not path or path.lower().endswith(ending) else path + ending
 
-    def _ask_for_dicom_folder(self) -> str:
+    def ask_for_dicom_folder(self) -> str:
         return str(
             qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of this CT's DICOM files")) or ""
         )

@@ -24,16 +24,21 @@ from .worker_protocol import ErrorEvent, LineParser, WarningEvent, WorkerProcess
 
 def grid_note(segmentation_node: Any, volume_node: Any) -> str:
     """A sentence if the segmentation does not lie on the CT's grid; "" if it does."""
-    if volume_node is None:
+    if volume_node is None or not on_other_grid(segmentation_node, volume_node):
         return ""
+    return f"The segmentation lies on another grid than {volume_node.GetName()}: it is resampled to it for the scores."
+
+
+def on_other_grid(segmentation_node: Any, volume_node: Any) -> bool:
+    """Do voxels of any segment not fall on the CT's voxels?"""
     to_world = transform_matrix(segmentation_node)
     ct = LPS_RAS @ check_node(volume_node).affine_xyz
     segmentation = segmentation_node.GetSegmentation()
     for index in range(segmentation.GetNumberOfSegments()):
         image = segmentation.GetNthSegment(index).GetRepresentation(LABELMAP)
         if image is not None and voxels(image).size and whole_shift(ct, to_world @ image_matrix(image)) is None:
-            return f"The segmentation lies on another grid than {volume_node.GetName()}: it is resampled to it for the scores."
-    return ""
+            return True
+    return False
 
 
 def has_small_organs(segmentation: Segmentation) -> bool:

@@ -63,21 +63,31 @@ def evaluate(
     for name in wanted:
         truth = reference.labels == in_reference[name]
         found = predicted.labels == in_prediction[name] if name in in_prediction else np.zeros_like(truth)
-        distances = surface_distances(found, truth, spacing)
-        rows.append(
-            OrganScores(
-                case=case,
-                organ=name,
-                dsc=dice(found, truth),
-                hd95_average_mm=distances.hd95_average_mm,
-                hd95_maximum_mm=distances.hd95_maximum_mm,
-                mean_surface_distance_mm=distances.mean_mm,
-                surface_dsc=distances.surface_dice(tolerance_mm),
-                volume_predicted_ml=volume_ml(found, spacing),
-                volume_reference_ml=volume_ml(truth, spacing),
-            )
-        )
+        rows.append(score_organ(case, name, found, truth, spacing, tolerance_mm))
     return rows
+
+
+def score_organ(
+    case: str,
+    organ: str,
+    found: np.ndarray,
+    truth: np.ndarray,
+    spacing_mm_zyx: tuple[float, float, float],
+    tolerance_mm: float = 2.0,
+) -> OrganScores:
+    """One organ's scores from two bool masks (z, y, x) of one grid. A box around both gives the same numbers as the whole grid."""
+    distances = surface_distances(found, truth, spacing_mm_zyx)
+    return OrganScores(
+        case=case,
+        organ=organ,
+        dsc=dice(found, truth),
+        hd95_average_mm=distances.hd95_average_mm,
+        hd95_maximum_mm=distances.hd95_maximum_mm,
+        mean_surface_distance_mm=distances.mean_mm,
+        surface_dsc=distances.surface_dice(tolerance_mm),
+        volume_predicted_ml=volume_ml(found, spacing_mm_zyx),
+        volume_reference_ml=volume_ml(truth, spacing_mm_zyx),
+    )
 
 
 def evaluate_files(

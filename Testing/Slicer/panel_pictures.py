@@ -78,6 +78,30 @@ def review(panel: PanelOnStandIns) -> None:
     panel.settle()
 
 
+def compare(panel: PanelOnStandIns) -> None:
+    """The phantom's own organs as the reference; in the segmentation two of them are wrong, one is not drawn."""
+    from dataclasses import replace
+
+    from FocusNetSegmentationLib.comparing import add_reference
+    from FocusNetSegmentationLib.nodes import import_result
+    from FocusNetSegmentationLib.sample_data import add_volume
+
+    from ..Core.helpers_qa import missing_slices, phantom_case, swapped
+
+    volume, reference = phantom_case()
+    wrong = swapped(missing_slices(reference, "Parotid_R"), "Eye_L", "Eye_R")
+    drawn = replace(wrong, results=tuple(r for r in wrong.results if r.organ.name != "Pituitary"))
+    ct = add_volume(panel.scene, volume.array, volume.geometry.affine_xyz, "Phantom")
+    panel.parameters.inputVolume = ct
+    panel.parameters.resultSegmentation = import_result(panel.scene, drawn, ct).node
+    panel.settle()
+    panel.ui.inputsCollapsibleButton.collapsed = True
+    panel.ui.compareCollapsibleButton.collapsed = False
+    panel.ui.referenceSelector.setCurrentNode(add_reference(panel.scene, reference, ct, "Phantom reference"))
+    panel.ui.compareButton.click()
+    panel.settle()
+
+
 def failed(panel: PanelOnStandIns) -> None:
     panel.volume(NAME, 4.5)
     panel.worker("memory")
@@ -96,6 +120,7 @@ STATES: dict[str, tuple[Callable[[PanelOnStandIns], None], dict[str, Any]]] = {
     "running": (running, {}),
     "done": (done, {"python": os.environ.get("FOCUSNET_WORKER_PYTHON")}),
     "review": (review, {}),
+    "compare": (compare, {}),
     "failed": (failed, {}),
     "missing": (missing, {"probe": NO_TORCH}),
 }

@@ -113,6 +113,9 @@ class Application(QtCore.QObject):
     def testingEnabled(self) -> bool:
         return False
 
+    def clipboard(self) -> Any:
+        return QtWidgets.QApplication.clipboard()
+
     def layoutManager(self) -> Any:
         return None  # as in Slicer without its main window
 

@@ -2,7 +2,7 @@
 
 Taken from the documentation of the real classes, which hold for Qt 5.15 and 6: doc.qt.io (QWidget, QAbstractButton, QLabel, QComboBox,
 QListWidget, QListWidgetItem, QTableWidget, QTableWidgetItem,
-QHeaderView, QLineEdit, QShortcut, QProgressBar, QSpinBox, QTimer, QLayout), CTK's ctkCollapsibleButton.h, and Slicer's qMRMLWidget.h,
+QHeaderView, QClipboard, QLineEdit, QShortcut, QProgressBar, QSpinBox, QTimer, QLayout), CTK's ctkCollapsibleButton.h, and Slicer's qMRMLWidget.h,
 qMRMLNodeComboBox.h, qMRMLSegmentEditorWidget.h, qMRMLSegmentationShow3DButton.h, qSlicerCoreApplication.h.
 
 As in PythonQt, a Qt property is an attribute and not a method: ``label.text``, never ``label.text()``.
@@ -99,10 +99,11 @@ ALLOWED = {
         ),
         ("currentSegmentIDChanged(QString)", "segmentationNodeChanged(vtkMRMLSegmentationNode*)"),
     ),
+    "QClipboard": Allowed(("QObject",), (), ("text", "setText")),
     "qSlicerApplication": Allowed(
         ("QObject",),
         ("applicationName", "applicationVersion", "temporaryPath"),
-        ("processEvents", "setOverrideCursor", "restoreOverrideCursor", "testingEnabled", "layoutManager"),
+        ("processEvents", "setOverrideCursor", "restoreOverrideCursor", "testingEnabled", "layoutManager", "clipboard"),
         ("startupCompleted()",),
     ),
 }  # fmt: skip

@@ -155,7 +155,7 @@ def test_long_names_do_not_make_the_panel_wider_and_can_be_read(panel: Any) -> N
 def test_every_section_fits_the_panels_width(panel: Any) -> None:
     panel.volume()
     panel.apply()
-    for name in ("organs", "review", "edit", "export", "advanced", "installation"):
+    for name in ("organs", "review", "edit", "compare", "export", "advanced", "installation"):
         getattr(panel.ui, f"{name}CollapsibleButton").collapsed = False
     panel.show(height=720)
     assert not panel.host.area.horizontalScrollBar().isVisible()

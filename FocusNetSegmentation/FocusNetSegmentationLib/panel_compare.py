@@ -1,0 +1,202 @@
+"""Compare: the segmentation against a reference of the scene or from a file, as a table per organ."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from focusnet.errors import FocusNetError
+
+from .messages import marked
+
+ROW_PIXELS = 22
+
+
+class CompareSection:
+    """The collapsible section Compare. ``comparison``: what the table shows, None before the first one."""
+
+    def __init__(self, panel: Any) -> None:
+        self.panel, self.ui = panel, panel.ui
+        self.comparison: Any = None
+        self._of: tuple[Any, Any] = (None, None)  # segmentation and reference of the comparison
+        self._said = ("", "")
+        self._prepare(self.ui.compareTable)
+        for name, slot in (
+            ("compareFileButton", self.onFile),
+            ("compareButton", self.onCompare),
+            ("compareCopyButton", self.onCopy),
+            ("compareSaveButton", self.onSave),
+        ):
+            getattr(self.ui, name).connect("clicked(bool)", slot)
+        self.ui.referenceSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda *_: self.update())
+
+    @staticmethod
+    def _prepare(table: Any) -> None:
+        table.setColumnCount(6)
+        table.setHorizontalHeaderLabels([_("Organ"), _("DSC"), _("HD95"), _("MSD"), _("ml"), _("ref. ml")])
+        header = table.horizontalHeader()
+        header.setSectionResizeMode(0, qt.QHeaderView.Stretch)
+        for column in range(1, 6):
+            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+        header.setHighlightSections(False)
+        table.verticalHeader().setVisible(False)
+        table.verticalHeader().setDefaultSectionSize(ROW_PIXELS)
+
+    @property
+    def reference(self) -> Any:
+        return self.ui.referenceSelector.currentNode()
+
+    def update(self) -> None:
+        """Another segmentation or reference: the table is no longer about them."""
+        node = self.panel.result_node
+        if self.comparison is not None and self._of != (node, self.reference):
+            self.clear()
+        self.ui.compareButton.enabled = node is not None and self.reference is not None and node is not self.reference
+        has_rows = self.comparison is not None
+        for name in ("compareTable", "compareCopyButton", "compareSaveButton"):
+            getattr(self.ui, name).setVisible(has_rows)
+        self.ui.compareStatusLabel.text = marked(*self._said) if self._said[1] else self._what_to_do(node)
+
+    def clear(self) -> None:
+        self.comparison, self._of, self._said = None, (None, None), ("", "")
+        self.ui.compareTable.setRowCount(0)
+
+    def _what_to_do(self, node: Any) -> str:
+        if node is None:
+            return _("Apply first, or choose a segmentation under Outputs.")
+        if self.reference is node:
+            return marked("warning", _("This is the segmentation itself. Choose another one as the reference."))
+        if self.reference is None:
+            return _(
+                "Choose the reference: a segmentation of the scene (an RTSTRUCT that was loaded is one), or a file."
+            )
+        return ""
+
+    # Comparing -----------------------------------------------------------------------------------------------------------------------
+
+    def onCompare(self, *_args: Any) -> None:
+        node, reference = self.panel.result_node, self.reference
+        self.clear()
+        slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
+        try:
+            from .comparing import compare
+
+            self.comparison = compare(node, reference, self.panel.result.volume_of(node) or self.panel.volume_node)
+        except (FocusNetError, ImportError) as problem:
+            self._said = ("error", str(problem))
+        else:
+            self._of = (node, reference)
+            rows = self.comparison.rows
+            scored = [row.dsc for row in rows if not math.isnan(row.dsc)]
+            mean = sum(scored) / len(scored) if scored else math.nan
+            first = _("{count} organs compared at {time}, mean DSC {mean:.3f}. Distances in mm.").format(
+                count=len(rows), time=time.strftime("%H:%M"), mean=mean
+            )
+            level = "warning" if self.comparison.notes else "ok"
+            self._said = (level, "\n".join([first, *self.comparison.sentences()]))
+            self._fill(rows)
+        finally:
+            slicer.app.restoreOverrideCursor()
+        self.update()
+
+    def _fill(self, rows: Any) -> None:
+        table = self.ui.compareTable
+        table.setRowCount(len(rows))
+        for number, row in enumerate(rows):
+            for column, text in enumerate(cells(row)):
+                item = qt.QTableWidgetItem(text)
+                item.setToolTip(tool_tip(row))
+                if column:
+                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                table.setItem(number, column, item)
+
+    # The reference from a file -------------------------------------------------------------------------------------------------------
+
+    def onFile(self, *_args: Any) -> None:
+        path = qt.QFileDialog.getOpenFileName(
+            slicer.util.mainWindow(), _("Open the reference"), str(Path.home()), self._pattern()
+        )
+        if not path:
+            return
+        volume = self.panel.result.volume_of(self.panel.result_node) or self.panel.volume_node
+        try:
+            from .comparing import add_reference, needs_dicom, read_reference
+            from .exporting import dicom_volume
+
+            folder = None
+            if needs_dicom(path):
+                try:
+                    dicom_volume(volume)
+                except FocusNetError:
+                    folder = self.panel.result.ask_for_dicom_folder()
+                    if not folder:
+                        return
+            slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
+            try:
+                segmentation = read_reference(path, volume, folder)
+                node = add_reference(self.panel.scene, segmentation, volume, Path(path).name.partition(".")[0])
+            finally:
+                slicer.app.restoreOverrideCursor()
+        except (FocusNetError, ImportError, OSError) as problem:
+            slicer.util.errorDisplay(str(problem), windowTitle=_("Compare"))
+            return
+        self.ui.referenceSelector.setCurrentNode(node)
+        self.update()
+        if self.ui.compareButton.enabled:
+            self.onCompare()
+
+    def _pattern(self) -> str:
+        return _("Segmentations") + " (*.seg.nrrd *.nrrd *.nii.gz *.nii *.mha *.dcm)"
+
+    # Taking it away ------------------------------------------------------------------------------------------------------------------
+
+    def onCopy(self, *_args: Any) -> None:
+        from .comparing import as_text
+
+        slicer.app.clipboard().setText(as_text(self.comparison.rows))
+
+    def onSave(self, *_args: Any) -> None:
+        path = qt.QFileDialog.getSaveFileName(
+            slicer.util.mainWindow(), _("Save the table"), str(Path.home() / "comparison.csv"), _("Table") + " (*.csv)"
+        )
+        if not path:
+            return
+        path = path if path.lower().endswith(".csv") else path + ".csv"
+        try:
+            from focusnet.evaluate import write_csv
+
+            write_csv(self.comparison.rows, Path(path))
+        except (FocusNetError, OSError) as problem:
+            slicer.util.errorDisplay(str(problem), windowTitle=_("Compare"))
+            return
+        self.panel.say("ok", _("Wrote {name}.").format(name=Path(path).name))
+
+
+def cells(row: Any) -> tuple[str, ...]:
+    """The six cells of one organ; a distance that does not exist is a dash."""
+    distances = (row.hd95_average_mm, row.mean_surface_distance_mm)
+    return (
+        row.organ,
+        _("n/a") if math.isnan(row.dsc) else f"{row.dsc:.3f}",
+        *(f"{d:.2f}" if math.isfinite(d) else "-" for d in distances),
+        f"{row.volume_predicted_ml:.2f}",
+        f"{row.volume_reference_ml:.2f}",
+    )
+
+
+def tool_tip(row: Any) -> str:
+    """The scores that have no column, or why there are none."""
+    if not row.volume_reference_ml and not row.volume_predicted_ml:
+        return _("{organ}: empty in both.").format(organ=row.organ)
+    if not row.volume_predicted_ml or not row.volume_reference_ml:
+        where = _("segmentation") if not row.volume_predicted_ml else _("reference")
+        return _("{organ}: empty in the {where}, so there is no distance.").format(organ=row.organ, where=where)
+    return _(
+        "{organ}: HD95 {average:.2f} mm (larger direction {maximum:.2f} mm), surface DSC at 2 mm {surface:.3f}"
+    ).format(organ=row.organ, average=row.hd95_average_mm, maximum=row.hd95_maximum_mm, surface=row.surface_dsc)
