@@ -52,6 +52,7 @@ def says(panel: Any) -> str:
 def add_body(panel: Any, name: str) -> None:
     """A segment of its own layer that covers every organ."""
     import slicer
+
     from FocusNetSegmentationLib.labelmaps import image_matrix, oriented_image, voxels
 
     segmentation = panel.reference.GetSegmentation()
