@@ -146,6 +146,11 @@ def _batch(commands: Commands) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="folder for NAME.seg.nrrd, NAME.json and summary.csv"
     )
+    parser.add_argument(
+        "--qa",
+        action="store_true",
+        help="also NAME.qa.json: which organs to look at first, for 'focusnet report FOLDER'",
+    )
     _add_engine_options(parser)
 
 

@@ -93,12 +93,22 @@ def _batch_one(name: str, path: Path, bundle: ModelBundle, options: argparse.Nam
         result = _run(volume, bundle, options)
         # the segmentation comes last: its presence is what a resumed batch takes for done
         write_report(result, options.output / f"{name}.json", overwrite=True)
+        if options.qa:
+            _write_scores(result, volume, bundle, options.output / f"{name}.qa.json")
         write_result(result, volume, out, None, overwrite=True)
     except FocusNetError as problem:
         print(f"focusnet: {name}: {problem}", file=sys.stderr, flush=True)
         return {**row, "status": "failed", "message": str(problem), "output": ""}
     found = sum(r.found for r in result.results)
     return {**row, "seconds": result.provenance["seconds"], "organs_found": found, "message": " ".join(volume.notes)}
+
+
+def _write_scores(result: Segmentation, volume: Volume, bundle: ModelBundle, path: Path) -> None:
+    """What ``focusnet qa -o`` writes."""
+    from .qa import write_review
+    from .reports.scored import reviewed
+
+    write_review(reviewed(result, volume, bundle)[0], path, overwrite=True)
 
 
 def find_scans(folder: Path) -> list[tuple[str, Path]]:

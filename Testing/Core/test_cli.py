@@ -191,6 +191,22 @@ def test_interrupting_leaves_nothing_behind(scan: Path, tmp_path: Path) -> None:
         assert sorted(p.name for p in tmp_path.iterdir()) == ["scan.nrrd"]
 
 
+def test_batch_writes_scores_that_the_page_of_many_cases_reads(tmp_path: Path) -> None:
+    from focusnet.reports.cohort import read_cohort
+
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    write_image(ct(), source / "good.nrrd")
+    assert run("batch", source, "-o", out, "--model", "random", "--qa") == 0
+    scores = json.loads((out / "good.qa.json").read_text())
+    drawn = read_seg_nrrd(out / "good.seg.nrrd")
+    assert {o["organ"] for o in scores["organs"]} == {r.organ.name for r in drawn.results}
+    (case,) = read_cohort(out).cases
+    assert case.name == "good"
+    assert case.look_at == [o["organ"] for o in scores["organs"] if o["state_hint"] == "look at"]
+    assert case.scored_by, "the scores were found beside the report"
+
+
 def test_batch_reports_a_bad_scan_goes_on_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()

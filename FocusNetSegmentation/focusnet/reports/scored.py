@@ -7,7 +7,7 @@ from typing import Any
 
 from ..bundle import ModelBundle, load_bundle
 from ..errors import InputError, ModelError
-from ..qa import review
+from ..qa import Review, review
 from ..qa.ghost import ghosts
 from ..qa.record import as_dict
 from ..qa.shape_prior import ShapePrior, load_shape_prior
@@ -22,15 +22,22 @@ def scored(
 
     ``bundle``: the model that segmented; by default the installed one of that name, if it is the very same.
     """
-    bundle = bundle or _own_bundle(segmentation)
-    shapes = _shapes(segmentation)
-    result = as_dict(review(segmentation, volume, bundle, shapes=shapes))
+    found, shapes = reviewed(segmentation, volume, bundle)
+    result = as_dict(found)
     if shapes is None:
         return result, None
     try:
         return result, ghosts(segmentation, shapes)
     except InputError:  # no small organ has a voxel
         return result, None
+
+
+def reviewed(
+    segmentation: Segmentation, volume: Volume, bundle: ModelBundle | None = None
+) -> tuple[Review, ShapePrior | None]:
+    """The review and the shape model that it used, None if there was none to use. ``bundle``: as in ``scored``."""
+    shapes = _shapes(segmentation)
+    return review(segmentation, volume, bundle or _own_bundle(segmentation), shapes=shapes), shapes
 
 
 def _own_bundle(segmentation: Segmentation) -> ModelBundle | None:
