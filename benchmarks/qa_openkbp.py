@@ -31,7 +31,20 @@ from focusnet.volume import Volume
 
 SAMPLES = 500
 BAD_DSC = 0.6  # what a reviewer would want to see first
-IDS = ("volume", "extent", "parts", "holes", "slice_gaps", "hu", "asymmetry", "position", "touch", "localization")
+IDS = (
+    "volume",
+    "extent",
+    "parts",
+    "holes",
+    "slice_gaps",
+    "hu",
+    "asymmetry",
+    "position",
+    "touch",
+    "localization",
+    "second_peak",
+    "spread",
+)
 
 
 def main() -> None:

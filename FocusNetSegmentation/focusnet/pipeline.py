@@ -15,6 +15,7 @@ from .config import NetworkConfig
 from .devices import Device, choose_device
 from .engine import Engine, make_engine
 from .errors import FocusNetError, InputError
+from .heat_shape import ball_radius_mm
 from .islands import remove_islands
 from .organs import Organ, find_organ
 from .overlay import SmallOrgan, overlay
@@ -271,6 +272,7 @@ def describe(
                 volume_ml=float(counts[value]) * voxel_ml,
                 peak=None if place is None else place.peak,
                 peak_mm_xyz=None if place is None else _tuple3(record.network.index_to_mm(np.array(place.peak_zyx))),
+                **_heat_shape(place, record.network),
                 warnings=tuple(warnings),
             )
         )
@@ -333,6 +335,17 @@ def provenance(
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "disclaimer": DISCLAIMER,
     }
+
+
+def _heat_shape(place: Found | None, network: Geometry) -> dict[str, Any]:
+    """How clear the localization was, for OrganResult."""
+    known: dict[str, Any] = {}
+    if place is not None and place.second is not None:
+        value, voxel = place.second
+        known = {"second_peak": value, "second_mm_xyz": _tuple3(network.index_to_mm(np.array(voxel)))}
+    if place is not None and place.above_half is not None:
+        known["spread_mm"] = ball_radius_mm(place.above_half, network.spacing_mm_zyx)
+    return known
 
 
 def _tuple3(values: np.ndarray) -> tuple[float, float, float]:

@@ -17,7 +17,9 @@ class OrganResult:
     """One organ of a result. ``label`` is its value in ``Segmentation.labels``.
 
     ``peak`` is the maximum of the organ's localization heat map (0 to 1) and ``peak_mm_xyz`` its place in LPS millimetres,
-    both None for an organ that SOL-Net does not look for. ``warnings`` are sentences for the reader.
+    both None for an organ that SOL-Net does not look for. ``second_peak`` and ``second_mm_xyz``: the likeliest place away from it;
+    ``spread_mm``: radius of a ball as large as the part of the heat map above half its maximum; None where not known.
+    ``warnings`` are sentences for the reader.
     """
 
     organ: Organ
@@ -26,6 +28,9 @@ class OrganResult:
     volume_ml: float
     peak: float | None = None
     peak_mm_xyz: tuple[float, float, float] | None = None
+    second_peak: float | None = None
+    second_mm_xyz: tuple[float, float, float] | None = None
+    spread_mm: float | None = None
     warnings: tuple[str, ...] = ()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .config import NetworkConfig
 from .engine import ChunkOutput, Engine
+from .heat_shape import HeatShape
 from .roi import Roi, roi_around
 
 
@@ -69,7 +70,8 @@ def chunk_starts(slices: int, chunk: int, stride: int) -> list[int]:
 class Found:
     """The best place so far of one small organ: heat-map maximum, its voxel, and the ROI's features and CT once they are whole.
 
-    ``seeded``: the place was given by a person, and ``peak`` is the heat map's value there.
+    ``seeded``: the place was given by a person, and ``peak`` is the heat map's value there. ``second``: value and voxel of the next
+    likely place; ``above_half``: voxels with at least half of the peak. Neither is known of a seeded organ.
     """
 
     peak: float = -1.0
@@ -77,6 +79,8 @@ class Found:
     roi: Roi | None = None
     features: Tensor | None = None
     seeded: bool = False
+    second: tuple[float, tuple[int, int, int]] | None = None
+    above_half: int | None = None
 
 
 @dataclass
@@ -91,6 +95,7 @@ class Localizer:
     shape_zyx: tuple[int, int, int]
     seeds: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     found: dict[str, Found] = field(default_factory=dict)
+    _heat: dict[str, HeatShape] = field(default_factory=dict)
     _pieces: list[tuple[int, Tensor]] = field(
         default_factory=list
     )  # first slice, features (1, F, d, H, W); one after the other
@@ -122,6 +127,9 @@ class Localizer:
                 center = (int(z) + slab.start, int(y), int(x))
                 roi = roi_around(center, self.config.roi_size_of(organ), self.shape_zyx)
                 self.found[organ] = place = Found(peak, center, roi)
+            heat = self._heat.setdefault(organ, HeatShape(self.config))
+            heat.add(heatmaps[channel], slab.start)
+            place.second, place.above_half = heat.second(place.peak_zyx), heat.voxels_above_half(place.peak)
             self._complete(place)
         if features is not None:
             end = slab.start + features.shape[2]

@@ -19,7 +19,7 @@ OUTSIDE_RUN = {*VERSIONS.values(), *MODEL.values(), *TOP_FIELDS, "disclaimer"}
 def report(segmentation: Segmentation) -> dict[str, Any]:
     """What was done, by what, and what came out, as plain JSON values.
 
-    Per organ: volume (ml), found or not, localization peak (0 to 1) and its place (LPS mm), warnings. What the
+    Per organ: volume (ml), found or not, localization peak (0 to 1) and its place (LPS mm), the next likely place, the spread, warnings. What the
     provenance does not hold is null; what it holds beyond the known fields stands under ``run``.
     """
     known = segmentation.provenance
@@ -59,6 +59,13 @@ def _organ(result: OrganResult) -> dict[str, Any]:
         "found": result.found,
         "volume_ml": round(float(result.volume_ml), 4),
         "localization_peak": None if result.peak is None else round(float(result.peak), 4),
-        "localization_mm_lps": None if result.peak_mm_xyz is None else [round(float(v), 2) for v in result.peak_mm_xyz],
+        "localization_mm_lps": _place(result.peak_mm_xyz),
+        "localization_second_peak": None if result.second_peak is None else round(float(result.second_peak), 4),
+        "localization_second_mm_lps": _place(result.second_mm_xyz),
+        "localization_spread_mm": None if result.spread_mm is None else round(float(result.spread_mm), 1),
         "warnings": list(result.warnings),
     }
+
+
+def _place(values: tuple[float, float, float] | None) -> list[float] | None:
+    return None if values is None else [round(float(v), 2) for v in values]

@@ -103,6 +103,9 @@ def _segment(result: OrganResult, voxels: int, model: object, further: Mapping[s
         "voxels": voxels,
         "peak": result.peak,
         "peak_mm_lps": result.peak_mm_xyz,
+        "second_peak": result.second_peak,
+        "second_mm_lps": result.second_mm_xyz,
+        "spread_mm": result.spread_mm,
         "warnings": result.warnings,
     }
     tags = {RESULT_TAG: _to_header(said)}
@@ -235,16 +238,22 @@ def _result(segment: _Segment, voxels: int, voxel_ml: float) -> OrganResult:
     said = _from_header(segment.tags.get(RESULT_TAG))
     if said.get("voxels") != voxels:
         return OrganResult(segment.organ, segment.label, voxels > 0, voxels * voxel_ml)
-    place = said.get("peak_mm_lps")
     return OrganResult(
         organ=segment.organ,
         label=segment.label,
         found=bool(said.get("found", voxels > 0)),
         volume_ml=voxels * voxel_ml,
         peak=said.get("peak"),
-        peak_mm_xyz=None if place is None else (float(place[0]), float(place[1]), float(place[2])),
+        peak_mm_xyz=_place(said.get("peak_mm_lps")),
+        second_peak=said.get("second_peak"),
+        second_mm_xyz=_place(said.get("second_mm_lps")),
+        spread_mm=said.get("spread_mm"),
         warnings=tuple(str(w) for w in said.get("warnings") or ()),
     )
+
+
+def _place(values: Any) -> tuple[float, float, float] | None:
+    return None if values is None else (float(values[0]), float(values[1]), float(values[2]))
 
 
 def _slicer_geometry(geometry: Geometry) -> str:

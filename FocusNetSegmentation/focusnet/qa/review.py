@@ -13,6 +13,7 @@ from ..preprocess import to_upright
 from ..progress import Progress, ProgressCallback, silent
 from ..segmentation import OrganResult, Segmentation
 from ..volume import Geometry, Volume
+from .clarity import second_peak_score, spread_score
 from .measure import Measured, measure_all
 from .places import (
     asymmetry_score,
@@ -134,6 +135,8 @@ def _scores(
         touch_score(m, organs, statistics, geometry),
         chiasm_score(m, organs),
         localization_score(m, result, threshold),
+        second_peak_score(result),
+        spread_score(result, bundle),
         roi_edge_score(m, result, geometry, bundle),
     ]
     return [s for s in scores if s is not None]

@@ -1,0 +1,39 @@
+"""How clear the localization heat map was: a second likely place, a wide spread. Shown beside the peak; neither bears on the rank."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..bundle import ModelBundle
+from ..heat_shape import ball_radius_mm
+from ..segmentation import OrganResult
+from .record import HIGHEST, Score
+
+SECOND = 0.8  # of the peak: a second place that looks almost as likely; set by hand
+SPREAD = 2.0  # times the radius of the Gaussian that SOL-Net learns; set by hand
+NOT_KNOWN = "Does not apply: not localized by SOL-Net, placed by a person, or edited since."
+
+
+def second_peak_score(result: OrganResult) -> Score:
+    """Is there another place that looks almost as likely? The second peak as a part of the first."""
+    title = "Second place"
+    if not result.peak or result.second_peak is None or result.peak_mm_xyz is None or result.second_mm_xyz is None:
+        return Score("second_peak", title, NOT_KNOWN, counts=False)
+    ratio = result.second_peak / result.peak
+    apart = float(np.linalg.norm(np.subtract(result.second_mm_xyz, result.peak_mm_xyz)))
+    reason = f"The next likely place, {apart:.0f} mm away, has a heat-map value of {result.second_peak:.2f} (peak {result.peak:.2f})."
+    severity = min(HIGHEST, ratio / SECOND)
+    return Score("second_peak", title, reason, severity, ratio, "of the peak", None, result.second_mm_xyz, counts=False)
+
+
+def spread_score(result: OrganResult, bundle: ModelBundle | None) -> Score:
+    """Is the heat map wider than the Gaussian that it was taught? Radius of the part above half the peak."""
+    title = "Spread of the localization"
+    if result.spread_mm is None or bundle is None:
+        return Score("spread", title, NOT_KNOWN, counts=False)
+    sigma = bundle.config.heatmap_sigma_voxels
+    taught = ball_radius_mm(round(4 / 3 * np.pi * (sigma * np.sqrt(2 * np.log(2))) ** 3), bundle.config.spacing_mm_zyx)
+    reason = f"The heat map is above half its peak within {result.spread_mm:.0f} mm; {taught:.0f} mm were taught."
+    return Score(
+        "spread", title, reason, min(HIGHEST, result.spread_mm / taught / SPREAD), result.spread_mm, "mm", counts=False
+    )
