@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import focusnet
 from focusnet.bundle import MANIFEST, MODELS_VARIABLE, available_bundles, user_models_folder
 from focusnet.errors import ModelError
 
 SHIPPED = Path(__file__).resolve().parents[1] / "Resources" / "Models"
+PACKAGED = Path(focusnet.__file__).resolve().parent / "models"  # where they lie if focusnet was installed by pip
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class ModelEntry:
 
     @property
     def is_shipped(self) -> bool:
-        return self.folder.parent == SHIPPED
+        return self.folder.parent in (SHIPPED, PACKAGED)
 
     @property
     def organs(self) -> list[str]:
