@@ -79,6 +79,7 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     made.add_argument(
         "--crop", type=int, nargs=3, default=(40, 240, 240), metavar=("Z", "Y", "X"), help="voxels of a chunk"
     )
+    made.add_argument("--batch", type=int, default=1, help="crops a step (default, and the paper: %(default)s)")
     made.add_argument("--learning-rate", type=float, default=5e-4)
     made.add_argument(
         "--aae-learning-rate", type=float, default=5e-4, help="of the autoencoder's pre-training, always fp32"
@@ -86,6 +87,9 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     made.add_argument("--schedule", default="constant", help="or cosine, for short budgets (default: %(default)s)")
     made.add_argument(
         "--shape-relative", action="store_true", help="eq. 5 relative to the true shape's size (docs/training.md)"
+    )
+    made.add_argument(
+        "--heatmap-balanced", action="store_true", help="SOL-Net's L2 balanced, for short budgets (docs/training.md)"
     )
     made.add_argument("--validate-cases", type=int, default=0, help="of the split val during training (default: all)")
     made.add_argument("--precision", default="fp32")
@@ -125,7 +129,9 @@ def trained(options: argparse.Namespace, row: Row, seed: int) -> ModelBundle:
             "seed": seed,
             "schedule": options.schedule,
             "grad_clip": 5.0,
+            "batch": options.batch,
             "shape_relative": options.shape_relative,
+            "heatmap_balanced": options.heatmap_balanced,
             "validate_cases": options.validate_cases,
         },
         device="cpu",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .augment import Sample
+from .augment import Crops
 from .losses import EPSILON, binary_dice_loss, binary_focal_loss
 from .settings import Settings
 from .shapes import reconstruction_error
@@ -46,24 +46,26 @@ def organ_loss(probability: Tensor, truth: Tensor, settings: Settings) -> Tensor
     return settings.focal_weight * focal + settings.dice_weight * binary_dice_loss(probability, truth)
 
 
-def small_masks(model: Any, features: Tensor, sample: Sample) -> tuple[list[Tensor], list[Tensor]]:
-    """SOS-Nets' probabilities and the true masks of the organs that lie whole in the sample, (1, 1, d, h, w) each."""
+def small_masks(model: Any, features: Tensor, crops: Crops) -> tuple[list[Tensor], list[Tensor]]:
+    """SOS-Nets' probabilities and the true masks of the organs that lie whole in a crop: per organ (N, 1, d, h, w) of N crops."""
     found, truth = [], []
-    ct = sample.ct[None]
-    for organ, roi in sample.rois.items():
-        scores, _ = model.sosnets[organ](roi.crop(features), roi.crop(ct))
-        found.append(scores.float().sigmoid())
+    for organ, net in model.sosnets.items():
         value = model.config.organs.index(organ) + 1
-        truth.append(roi.crop((sample.labels == value)[None, None].float()))
+        rois = [(b, s, s.rois[organ]) for b, s in enumerate(crops.samples) if organ in s.rois]
+        if rois:
+            inputs = torch.cat([roi.crop(features[b : b + 1]) for b, _, roi in rois])
+            ct = torch.cat([roi.crop(s.ct[None]) for _, s, roi in rois])
+            found.append(net(inputs, ct)[0].float().sigmoid())
+            truth.append(torch.cat([roi.crop((s.labels == value)[None, None].float()) for _, s, roi in rois]))
     return found, truth
 
 
-def shape_constrained_loss(model: Any, features: Tensor, sample: Sample, context: StageContext) -> Tensor:
-    """Eq. 7: L_seg + lambda_1 L_shape, the autoencoder fixed. What was predicted is left in the sample for the autoencoder's turn."""
+def shape_constrained_loss(model: Any, features: Tensor, crops: Crops, context: StageContext) -> Tensor:
+    """Eq. 7: L_seg + lambda_1 L_shape, the autoencoder fixed. What was predicted is left in ``crops`` for the autoencoder's turn."""
     settings = context.settings
-    if not sample.rois:  # nothing small in reach
+    if not any(sample.rois for sample in crops.samples):  # nothing small in reach
         return torch.zeros((), device=features.device)
-    masks, true_masks = small_masks(model, features, sample)
+    masks, true_masks = small_masks(model, features, crops)
     # organ by organ: FocusNetv1's ROIs are of different sizes
     losses = [organ_loss(found, truth, settings) for found, truth in zip(masks, true_masks, strict=True)]
     loss = torch.stack(losses).mean()
@@ -74,25 +76,25 @@ def shape_constrained_loss(model: Any, features: Tensor, sample: Sample, context
         _, found_code, found_levels = model.aae(found)
         distance = shape_loss((code, levels), (found_code, found_levels), settings.shape_parts, settings.shape_relative)
         loss = loss + settings.shape_lambda * distance
-        sample.memo["masks"] = (found.detach(), truth)
+        crops.memo["masks"] = (found.detach(), truth)
     return loss
 
 
-def sos_loss(model: Any, sample: Sample, context: StageContext) -> Tensor:
+def sos_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
     """Eq. 7 with S-Net fixed."""
     with torch.no_grad():
-        features = model.snet.features(sample.ct[None])
-    return shape_constrained_loss(model, features, sample, context)
+        features = model.snet.features(crops.ct)
+    return shape_constrained_loss(model, features, crops, context)
 
 
-def aae_loss(model: Any, sample: Sample, context: StageContext) -> Tensor:
+def aae_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
     """Eq. 8 as a minimum: L_rec - lambda_2 L_shape, on the shapes of the turn before, G fixed.
 
     True and predicted shapes go through the autoencoder as one batch: its batch statistics must not tell them apart.
     """
-    if "masks" not in sample.memo:
-        return torch.zeros((), device=sample.ct.device)
-    found, truth = sample.memo["masks"]
+    if "masks" not in crops.memo:
+        return torch.zeros((), device=crops.samples[0].ct.device)
+    found, truth = crops.memo["masks"]
     count = len(truth)
     rebuilt, code, levels = model.aae(torch.cat([truth, found]))
     rec = reconstruction_error(rebuilt[:count], truth) + reconstruction_error(rebuilt[count:], found)  # eq. 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,17 +39,43 @@ NO_AUGMENTATION = Augmentation(0.0, 0.0, (1.0, 1.0))
 class Sample:
     """A training crop. ``ct`` (1, D, H, W) float32, ``labels`` (D, H, W) long, ``known`` bool (C + 1,),
     ``centers_zyx``: small organ -> its centre in the crop's voxels (may lie outside). ``rois``: of the small organs that lie
-    whole in the crop, where a stage asked for them. ``memo``: what one turn leaves for the next within a step."""
+    whole in the crop, where a stage asked for them."""
 
     ct: Tensor
     labels: Tensor
     known: Tensor
     centers_zyx: dict[str, tuple[float, float, float]]
     rois: dict[str, Roi] = field(default_factory=dict)
-    memo: dict[str, Any] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Sample:
         return replace(self, ct=self.ct.to(device), labels=self.labels.to(device), known=self.known.to(device))
+
+
+@dataclass(frozen=True)
+class Crops:
+    """What a step sees: samples of one size, side by side. ``memo``: what one turn leaves for the next within the step."""
+
+    samples: tuple[Sample, ...]
+    memo: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ct(self) -> Tensor:
+        return torch.stack([sample.ct for sample in self.samples])  # (B, 1, D, H, W)
+
+    @property
+    def labels(self) -> Tensor:
+        return torch.stack([sample.labels for sample in self.samples])  # (B, D, H, W)
+
+    @property
+    def known(self) -> Tensor:
+        return torch.stack([sample.known for sample in self.samples])  # (B, C + 1)
+
+    def to(self, device: torch.device) -> Crops:
+        return replace(self, samples=tuple(sample.to(device) for sample in self.samples))
+
+
+def join_crops(samples: Sequence[Sample]) -> Crops:
+    return Crops(tuple(samples))
 
 
 def draw_sample(

@@ -84,7 +84,7 @@ class Trainer:
     ) -> None:
         self.model, self.stage, self.settings, self.config = model, stage, settings, config
         self.validate, self.team = validate, team
-        self.items = usable_items(stage, items, config, settings)
+        self.items = usable_items(stage, items, config)
         weights = torch.ones(len(config.organs) + 1)
         if stage.class_weights:
             weights = class_weights(mean_class_voxels(items, config), settings.alpha_power)
@@ -149,9 +149,8 @@ class Trainer:
         rng = step_generator(seed, stage.name, number)
         count = len(self.items)
         items = [self.items[case_index(seed, stage.name, number * batch + i, count)] for i in range(batch)]
-        samples = [stage.draw(item, self.context, rng) for item in items]
-        sample = samples[0] if stage.join is None else stage.join(samples)
-        return ", ".join(item.name for item in items), sample.to(self.device)
+        joined = stage.join([stage.draw(item, self.context, rng) for item in items])
+        return ", ".join(item.name for item in items), joined.to(self.device)
 
     def _loss(self, runner: TurnRunner, sample: Any) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
@@ -208,8 +207,8 @@ class Trainer:
         self.state = Run(state["step"], state["best"])
 
 
-def usable_items(stage: Stage, items: Sequence[Any], config: NetworkConfig, settings: Settings) -> list[Any]:
-    """The items that a stage can learn from. Raises DatasetError where there are none or they cannot be joined."""
+def usable_items(stage: Stage, items: Sequence[Any], config: NetworkConfig) -> list[Any]:
+    """The items that a stage can learn from. Raises DatasetError where there are none."""
     if not items:
         raise DatasetError("There are no training cases.")
     usable = [item for item in items if stage.usable(item, config)]
@@ -217,8 +216,6 @@ def usable_items(stage: Stage, items: Sequence[Any], config: NetworkConfig, sett
         raise DatasetError(
             f"No training case has a contour of {', '.join(config.small_organs)}; stage {stage.name} needs one."
         )
-    if settings.batch > 1 and stage.join is None:
-        raise DatasetError(f"Stage {stage.name} takes one case at a time; set batch to 1 and use accumulate.")
     return usable
 
 

@@ -21,6 +21,9 @@ class Settings:
     alpha_power: float = 1.0  # eq. 1's alpha is (mean size) ** -alpha_power; 1 is the paper, 0 no weights
     focal_weight: float = 1.0  # 0: Dice loss alone
     dice_weight: float = 1.0  # eq. 3's lambda
+    # SOL-Net's L2: a mean over all voxels is nearly lowest for empty maps, where the sigmoid has no slope to come back from; true: the
+    # Gaussian and the rest of the crop count the same. false is the paper
+    heatmap_balanced: bool = False
     # eq. 4 to 8
     aae_mode: str = "adversarial"  # "frozen": Table 6 "w/ origin AE"; "none": no shape constraint
     shape_lambda: float = 5.0  # eq. 7's lambda_1
@@ -33,7 +36,7 @@ class Settings:
     roi_jitter_zyx: tuple[float, float, float] = (1.0, 4.0, 4.0)  # voxels, either way, about the true centre; see docs
     # arithmetic
     precision: str = "fp32"  # or "bf16"; "auto": bf16 where the device multiplies it itself
-    batch: int = 1  # items a step takes at once; more than 1 only where a stage can join them (shapes)
+    batch: int = 1  # items a step takes at once
     accumulate: int = 1  # gradients of this many batches are averaged before a step
     crop_slices: int = 0  # 0: config.chunk_slices
     grad_clip: float = 0.0  # 0: off (the paper)

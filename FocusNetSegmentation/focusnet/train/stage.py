@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..config import NetworkConfig
 from ..datasets.case import Case
-from .augment import Augmentation, Sample, draw_sample
+from .augment import Augmentation, Sample, draw_sample, join_crops
 from .settings import Settings
 
 
@@ -26,7 +26,8 @@ class StageContext:
 
 
 Draw = Callable[[Any, StageContext, np.random.Generator], Any]  # one item of the training set -> a sample
-Loss = Callable[[Any, Any, StageContext], Tensor]  # model, sample -> a scalar
+Join = Callable[[Sequence[Any]], Any]  # ``settings.batch`` samples -> what the losses take
+Loss = Callable[[Any, Any, StageContext], Tensor]  # model, joined samples -> a scalar
 
 
 def always(_: Settings) -> bool:
@@ -59,15 +60,14 @@ def draw_crop(case: Case, context: StageContext, rng: np.random.Generator) -> Sa
 
 @dataclass(frozen=True)
 class Stage:
-    """``turns`` follow each other in every step (a G turn, then a D turn). ``usable``: which items of the training set are of use.
-    ``join``: several samples to one, where ``settings.batch`` may be more than 1."""
+    """``turns`` follow each other in every step (a G turn, then a D turn). ``usable``: which items of the training set are of use."""
 
     name: str
     turns: tuple[Turn, ...]
     draw: Draw = draw_crop
     usable: Callable[[Any, NetworkConfig], bool] = any_case
     class_weights: bool = False  # the loss wants eq. 1's alpha
-    join: Callable[[Sequence[Any]], Any] | None = None
+    join: Join = join_crops
     validates: str = "dice"  # what model selection looks at: a key of ``validation``
     needs: tuple[str, ...] = field(default=())  # stages that must have run before
 

@@ -7,68 +7,55 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..config import NetworkConfig
 from ..nets.solnet import gaussian_heatmap
 from .adversarial import AAE_TURN_AGAINST_G, shape_constrained_loss, sos_loss
-from .augment import Sample
+from .augment import Crops
 from .losses import heatmap_loss, segmentation_loss
-from .shapes import AAE_TURN
+from .shapes import AAE_TURN, join_shapes
 from .small import draw_case_shapes, draw_whole
 from .stage import Stage, StageContext, Turn, has_small_organ
 
 
-def snet_loss(model: Any, sample: Sample, context: StageContext) -> Tensor:
+def snet_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
     """Eq. 3 on S-Net's scores."""
-    _, scores = model.snet(sample.ct[None])
-    settings = context.settings
+    _, scores = model.snet(crops.ct)
+    return loss_of_scores(scores, crops, context)
+
+
+def loss_of_scores(scores: Tensor, crops: Crops, context: StageContext) -> Tensor:
+    s = context.settings
     return segmentation_loss(
-        scores,
-        sample.labels[None],
-        sample.known[None],
-        context.alpha,
-        settings.gamma,
-        settings.dice_weight,
-        settings.focal_weight,
+        scores, crops.labels, crops.known, context.alpha, s.gamma, s.dice_weight, s.focal_weight
     )
 
 
-def sol_loss(model: Any, sample: Sample, context: StageContext) -> Tensor:
+def sol_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
     """L2 between SOL-Net's heat maps and Gaussians at the organs' centres, S-Net fixed."""
     with torch.no_grad():
-        features, _ = model.snet(sample.ct[None])
-    return heatmaps_against(model.solnet(features), sample, context.config)
+        features = model.snet.features(crops.ct)
+    return heatmaps_against(model.solnet(features), crops, context)
 
 
-def heatmaps_against(predicted: Tensor, sample: Sample, config: NetworkConfig) -> Tensor:
-    """SOL-Net's loss for heat maps (1, S, D, H, W): organs that nobody contoured, or that are empty, do not count."""
+def heatmaps_against(predicted: Tensor, crops: Crops, context: StageContext) -> Tensor:
+    """SOL-Net's loss for heat maps (B, S, D, H, W): organs that nobody contoured, or that are empty, do not count."""
+    config = context.config
     shape = (predicted.shape[2], predicted.shape[3], predicted.shape[4])
     wanted = torch.zeros_like(predicted)
-    known = torch.zeros(1, len(config.small_organs), dtype=torch.bool, device=predicted.device)
-    for i, organ in enumerate(config.small_organs):
-        if organ in sample.centers_zyx:
-            heat = gaussian_heatmap(
-                shape, sample.centers_zyx[organ], config.heatmap_sigma_voxels, config.heatmap_z_window
-            )
-            wanted[0, i] = heat.to(predicted.device)
-            known[0, i] = True
-    return heatmap_loss(predicted, wanted, known)
+    known = torch.zeros(predicted.shape[:2], dtype=torch.bool, device=predicted.device)
+    for b, sample in enumerate(crops.samples):
+        for i, organ in enumerate(config.small_organs):
+            if organ in sample.centers_zyx:
+                center, sigma = sample.centers_zyx[organ], config.heatmap_sigma_voxels
+                wanted[b, i] = gaussian_heatmap(shape, center, sigma, config.heatmap_z_window).to(predicted.device)
+                known[b, i] = True
+    return heatmap_loss(predicted, wanted, known, context.settings.heatmap_balanced)
 
 
-def joint_loss(model: Any, sample: Sample, context: StageContext) -> Tensor:
+def joint_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
     """All of the network at once: eq. 3 on S-Net, SOL-Net's L2 and eq. 7 on the SOS-Nets, each with weight 1."""
-    settings = context.settings
-    features, scores = model.snet(sample.ct[None])
-    large = segmentation_loss(
-        scores,
-        sample.labels[None],
-        sample.known[None],
-        context.alpha,
-        settings.gamma,
-        settings.dice_weight,
-        settings.focal_weight,
-    )
-    located = heatmaps_against(model.solnet(features), sample, context.config)
-    return large + located + shape_constrained_loss(model, features, sample, context)
+    features, scores = model.snet(crops.ct)
+    located = heatmaps_against(model.solnet(features), crops, context)
+    return loss_of_scores(scores, crops, context) + located + shape_constrained_loss(model, features, crops, context)
 
 
 STAGES = {
@@ -82,7 +69,14 @@ STAGES = {
             validates="localization",
             needs=("snet",),
         ),
-        Stage("aae", (AAE_TURN,), draw=draw_case_shapes, usable=has_small_organ, validates="reconstruction"),
+        Stage(
+            "aae",
+            (AAE_TURN,),
+            draw=draw_case_shapes,
+            join=join_shapes,
+            usable=has_small_organ,
+            validates="reconstruction",
+        ),
         Stage(
             "sos",
             (Turn("SOS-Net", ("sosnets",), sos_loss), AAE_TURN_AGAINST_G),
