@@ -23,7 +23,7 @@ from focusnet.nets.shape_autoencoder import ShapeAutoencoder
 from focusnet.pipeline import segment
 from focusnet.train.adversarial import sos_loss
 from focusnet.train.arch import with_own_rois
-from focusnet.train.augment import NO_AUGMENTATION
+from focusnet.train.augment import NO_AUGMENTATION, join_crops
 from focusnet.train.model import TrainingNet
 from focusnet.train.settings import Settings
 from focusnet.train.small import draw_whole
@@ -186,7 +186,7 @@ def test_sos_nets_learn_in_rois_of_different_sizes(dataset: Path) -> None:
     sample = draw_whole(cases[0], context, np.random.default_rng(0))
     assert {o: roi.size_zyx for o, roi in sample.rois.items()} == {"Brainstem": (8, 12, 12), "Parotid_L": (10, 14, 10)}
     model = TrainingNet(config, with_aae=False)
-    loss = sos_loss(model, sample, context)
+    loss = sos_loss(model, join_crops([sample]), context)
     loss.backward()
     for organ in config.small_organs:
         assert float(model.sosnets[organ].head.weight.grad.abs().sum()) > 0

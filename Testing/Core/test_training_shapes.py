@@ -15,7 +15,6 @@ from focusnet.train.checkpoint import load_checkpoint
 from focusnet.train.loop import train_stage
 from focusnet.train.settings import Settings
 from focusnet.train.shapes import AAE_SHAPES, Shape, ShapeModel, ShapeValidator
-from focusnet.train.stages import STAGES
 
 from .helpers_engine import small_config
 
@@ -65,10 +64,8 @@ def test_a_resumed_autoencoder_is_bit_for_bit_the_one_that_was_never_stopped(tmp
     assert all(torch.equal(whole[key], parts[key]) for key in whole)
 
 
-def test_a_mask_of_another_size_and_a_batch_of_cts_are_refused(tmp_path: Path) -> None:
+def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     wrong = [Shape("pt_1", "Lens_L", np.ones((8, 16, 8), np.uint8))]
     args = (config(), Settings(steps=1), NO_AUGMENTATION, tmp_path, lambda _: {"score": 0.0})
     with pytest.raises(DatasetError, match=r"pt_1: the mask of Lens_L is \(8, 16, 8\)"):
         train_stage(ShapeModel(config()), AAE_SHAPES, wrong, *args)
-    with pytest.raises(DatasetError, match="one case at a time"):
-        train_stage(ShapeModel(config()), STAGES["snet"], wrong, config(), Settings(batch=2), *args[2:])

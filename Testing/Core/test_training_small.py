@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
+from focusnet.nets.solnet import gaussian_heatmap
 from focusnet.pipeline import segment
 from focusnet.train.adversarial import aae_loss, organ_loss, shape_loss, sos_loss
-from focusnet.train.augment import NO_AUGMENTATION, Augmentation, Sample
+from focusnet.train.augment import NO_AUGMENTATION, Augmentation, Crops, Sample, join_crops
 from focusnet.train.loop import train_stage
+from focusnet.train.losses import heatmap_loss
 from focusnet.train.model import TrainingNet
 from focusnet.train.options import read_options
 from focusnet.train.plan import Plan, make_plan
@@ -87,11 +89,11 @@ def test_the_shape_loss_of_two_voxels_by_hand() -> None:
 
 def test_the_autoencoders_turn_minimises_reconstruction_minus_a_thousandth_of_the_shape_loss_by_hand() -> None:
     """Eq. 4 and 8: (0.5^2 + 0) / 2 + (0.25^2 + 0.25^2) / 2 - 0.001 * 0.65."""
-    sample = Sample(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 2).long(), torch.tensor([True]), {})
-    sample.memo["masks"] = (FOUND, TRUTH)
+    crops = Crops((Sample(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 2).long(), torch.tensor([True]), {}),))
+    crops.memo["masks"] = (FOUND, TRUTH)
     expected = 0.125 + 0.0625 - 0.001 * 0.65
-    assert aae_loss(ToyModel(), sample, context()).item() == pytest.approx(expected, rel=1e-5)
-    without = aae_loss(ToyModel(), sample, context(adversarial_lambda=0.0)).item()
+    assert aae_loss(ToyModel(), crops, context()).item() == pytest.approx(expected, rel=1e-5)
+    without = aae_loss(ToyModel(), crops, context(adversarial_lambda=0.0)).item()
     assert without == pytest.approx(0.1875, rel=1e-5)
 
 
@@ -101,14 +103,16 @@ def test_the_segmentation_turn_adds_five_times_the_shape_loss(cases: list[Case])
     model = TrainingNet(config(), with_aae=True).eval()
     sample = draw_whole(cases[0], context(), np.random.default_rng(0))
     assert set(sample.rois) == set(SMALL)
-    whole = sos_loss(model, sample, context()).item()
-    found, truth = sample.memo["masks"]
+    crops = join_crops([sample])
+    whole = sos_loss(model, crops, context()).item()
+    found, truth = crops.memo["masks"]
     segmentation = float(organ_loss(found, truth, Settings()))
     with torch.no_grad():
         (_, a, b), (_, c, d) = model.aae(truth), model.aae(found)
     assert whole == pytest.approx(segmentation + 5 * float(shape_loss((a, b), (c, d), (1.0, 0.2, 0.2))), rel=1e-5)
-    sample = replace(sample, memo={})
-    assert sos_loss(model, sample, context(aae_mode="none")).item() == pytest.approx(segmentation, rel=1e-6)
+    assert sos_loss(model, join_crops([sample]), context(aae_mode="none")).item() == pytest.approx(
+        segmentation, rel=1e-6
+    )
 
 
 def snapshot(model: nn.Module) -> dict[str, Tensor]:
@@ -167,14 +171,43 @@ def test_an_organ_that_nobody_contoured_teaches_its_networks_nothing(cases: list
     sample = draw_whole(cases[1], context(), np.random.default_rng(0))
     assert set(sample.rois) == {"Brainstem"}
     set_trained(model, ("sosnets",))
-    sos_loss(model, sample, context()).backward()
+    sos_loss(model, join_crops([sample]), context()).backward()
     assert all(p.grad is None for p in model.sosnets["Parotid_L"].parameters())
     assert float(model.sosnets["Brainstem"].head.weight.grad.abs().sum()) > 0
     set_trained(model, ("solnet",))
-    sol_loss(model, sample, context()).backward()
+    sol_loss(model, join_crops([sample]), context()).backward()
     rows = model.solnet.head.weight.grad.abs().flatten(1).sum(1)  # type: ignore[union-attr, operator]
     assert rows[0] > 0
     assert rows[1] == 0
+
+
+@pytest.mark.parametrize("stage", ["snet", "sol", "sos", "joint"])
+def test_a_step_of_two_crops_has_the_mean_loss_of_its_crops(stage: str, cases: list[Case]) -> None:
+    """In eval mode, where crops do not meet in batch statistics; the dice loss of organs that both crops hold is a mean too."""
+    torch.manual_seed(0)
+    model = TrainingNet(config(), with_aae=True).eval()
+    where, loss = context(), STAGES[stage].turns[0].loss
+    drawn = [draw_whole(cases[number], where, np.random.default_rng(number)) for number in (0, 2)]
+    assert all(set(sample.rois) == set(SMALL) for sample in drawn)
+    alone = [loss(model, join_crops([sample]), where).item() for sample in drawn]
+    assert alone[0] != pytest.approx(alone[1], rel=1e-3)
+    assert loss(model, join_crops(drawn), where).item() == pytest.approx(np.mean(alone), rel=1e-4)
+
+
+def test_a_balanced_heat_map_loss_is_not_content_with_an_empty_map() -> None:
+    """Of an empty map and a full one the plain L2 prefers the empty one by far; the balanced one hardly does."""
+    wanted = gaussian_heatmap((16, 32, 32), (8, 16, 16), 3.0)[None, None]
+    known, empty, full = torch.tensor([[True]]), torch.zeros_like(wanted), torch.ones_like(wanted)
+    plain = [float(heatmap_loss(p, wanted, known)) for p in (empty, full)]
+    balanced = [float(heatmap_loss(p, wanted, known, balanced=True)) for p in (empty, full)]
+    assert plain[1] > 20 * plain[0]
+    assert balanced[1] < 8 * balanced[0]
+    assert float(heatmap_loss(wanted, wanted, known, balanced=True)) == 0.0
+    away = torch.zeros_like(wanted)
+    assert torch.isfinite(heatmap_loss(full, away, known, balanced=True)), "the crop does not hold the organ"
+    assert float(heatmap_loss(full, away, known, balanced=True)) > float(
+        heatmap_loss(empty, away, known, balanced=True)
+    )
 
 
 def test_crops_for_small_organs_hold_them_whole(cases: list[Case]) -> None:

@@ -105,6 +105,8 @@ def heatmap_loss(predicted: Tensor, wanted: Tensor, known: Tensor, balanced: boo
     dims = (2, 3, 4)
     if not balanced:
         return error.mean(dims)[known].mean()
-    inside = wanted / wanted.sum(dims, keepdim=True).clamp(min=EPSILON)  # weights that sum to 1; 0 where the crop lacks the organ
+    inside = wanted / wanted.sum(dims, keepdim=True).clamp(
+        min=EPSILON
+    )  # weights that sum to 1; 0 where the crop lacks the organ
     outside = (1 - wanted) / (1 - wanted).sum(dims, keepdim=True).clamp(min=EPSILON)
     return (error * (inside + outside) / 2).sum(dims)[known].mean()

@@ -24,9 +24,7 @@ def snet_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
 
 def loss_of_scores(scores: Tensor, crops: Crops, context: StageContext) -> Tensor:
     s = context.settings
-    return segmentation_loss(
-        scores, crops.labels, crops.known, context.alpha, s.gamma, s.dice_weight, s.focal_weight
-    )
+    return segmentation_loss(scores, crops.labels, crops.known, context.alpha, s.gamma, s.dice_weight, s.focal_weight)
 
 
 def sol_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
