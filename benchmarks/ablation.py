@@ -72,7 +72,10 @@ def parser(text: str | None) -> argparse.ArgumentParser:
         "--split", default="test", help="what is scored; models are selected on val (default: %(default)s)"
     )
     made.add_argument("--steps", type=int, default=100_000, help="of S-Net")
-    made.add_argument("--small-steps", type=int, default=20_000, help="of AAE and SOS, each")
+    made.add_argument(
+        "--small-steps", type=int, default=20_000, help="of the SOS-Nets (and the autoencoder against them)"
+    )
+    made.add_argument("--aae-steps", type=int, default=20_000, help="of the autoencoder's pre-training")
     made.add_argument("--sol-steps", type=int, default=20_000, help="of SOL-Net")
     made.add_argument("--width", type=float, default=1.0)
     made.add_argument("--spacing-mm", type=float, nargs=3, default=(3.0, 1.0, 1.0), metavar=("Z", "Y", "X"))
@@ -88,6 +91,7 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     made.add_argument(
         "--shape-relative", action="store_true", help="eq. 5 relative to the true shape's size (docs/training.md)"
     )
+    made.add_argument("--reconstruction-dice", type=float, default=0.0, help="weight of a Dice term beside eq. 4's L2")
     made.add_argument(
         "--heatmap-balanced", action="store_true", help="SOL-Net's L2 balanced, for short budgets (docs/training.md)"
     )
@@ -132,6 +136,7 @@ def trained(options: argparse.Namespace, row: Row, seed: int) -> ModelBundle:
             "batch": options.batch,
             "shape_relative": options.shape_relative,
             "heatmap_balanced": options.heatmap_balanced,
+            "reconstruction_dice": options.reconstruction_dice,
             "validate_cases": options.validate_cases,
         },
         device="cpu",
@@ -155,7 +160,8 @@ def _toml(row: Row, options: argparse.Namespace) -> str:
     """The row's own configuration and this experiment's budget."""
     text = (CONFIGS / f"{row.name}.toml").read_text(encoding="utf-8")
     for stage in ("snet", "sol", "aae", "sos"):
-        steps = {"snet": options.steps, "sol": options.sol_steps}.get(stage, options.small_steps)
+        own = {"snet": options.steps, "sol": options.sol_steps, "aae": options.aae_steps, "sos": options.small_steps}
+        steps = own[stage]
         often = max(1, min(200, steps // 10))
         text += (
             f"\n[stages.{stage}]\nsteps = {steps}\nvalidate_every = {max(1, steps // 2)}\ncheckpoint_every = {often}\n"

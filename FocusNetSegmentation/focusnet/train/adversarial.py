@@ -11,7 +11,7 @@ from torch import Tensor
 from .augment import Crops
 from .losses import EPSILON, binary_dice_loss, binary_focal_loss
 from .settings import Settings
-from .shapes import reconstruction_error
+from .shapes import rebuilding_loss
 from .stage import StageContext, Turn
 
 
@@ -97,14 +97,15 @@ def aae_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
     found, truth = crops.memo["masks"]
     count = len(truth)
     rebuilt, code, levels = model.aae(torch.cat([truth, found]))
-    rec = reconstruction_error(rebuilt[:count], truth) + reconstruction_error(rebuilt[count:], found)  # eq. 4
+    settings = context.settings
+    rec = rebuilding_loss(rebuilt[:count], truth, settings) + rebuilding_loss(rebuilt[count:], found, settings)  # eq. 4
     distance = shape_loss(
         (code[:count], [level[:count] for level in levels]),
         (code[count:], [level[count:] for level in levels]),
-        context.settings.shape_parts,
-        context.settings.shape_relative,
+        settings.shape_parts,
+        settings.shape_relative,
     )
-    return rec - context.settings.adversarial_lambda * distance
+    return rec - settings.adversarial_lambda * distance
 
 
 AAE_TURN_AGAINST_G = Turn("AAE", ("aae",), aae_loss, active=adversarial)
