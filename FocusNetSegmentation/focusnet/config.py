@@ -65,6 +65,8 @@ class NetworkConfig:
     roi_size_zyx: tuple[int, int, int] = (8, 64, 64)
     # one for each of small_organs, instead of roi_size_zyx for all; training fills it in for focusnetv1
     roi_sizes_zyx: tuple[tuple[int, int, int], ...] = ()
+    # small organs that may be longer than their ROI (oesophagus): above and below it, what S-Net drew stays. The paper has none
+    long_organs: tuple[str, ...] = ()
     # shape autoencoder, Table 9
     aae_output: str = "sigmoid"  # or "relu"
     aae_width: float = 1.0
@@ -91,6 +93,8 @@ class NetworkConfig:
         _require(len(set(self.organs)) == len(self.organs), "organs", self.organs, "each organ once")
         unknown = set(self.small_organs) - set(self.organs)
         _require(not unknown, "small_organs", sorted(unknown), "a part of organs")
+        not_small = set(self.long_organs) - set(self.small_organs)
+        _require(not not_small, "long_organs", sorted(not_small), "a part of small_organs")
         _require(self.arch in ARCHS, "arch", self.arch, ", ".join(ARCHS))
         _require(
             ARCHS[self.arch].two_stage or not (self.small_organs or self.has_sos),

@@ -19,6 +19,16 @@ class SmallOrgan:
     probability: np.ndarray
 
 
+def take_out(labels: np.ndarray, large_only: np.ndarray, value: int, slices: slice = slice(None)) -> None:
+    """Replace label ``value`` of ``labels`` (z, y, x) in place by what stands there without the small organs.
+
+    ``slices``: where; an organ that is longer than its ROI keeps what S-Net drew above and below it.
+    """
+    part = labels[slices]
+    own = part == value
+    part[own] = large_only[slices][own]
+
+
 def overlay(labels: np.ndarray, organs: list[SmallOrgan]) -> np.ndarray:
     """Write small organs over ``labels`` (uint8 z, y, x) in place. Where two of them overlap the likelier wins."""
     if not organs:

@@ -18,7 +18,7 @@ from .errors import FocusNetError, InputError
 from .heat_shape import ball_radius_mm
 from .islands import remove_islands
 from .organs import Organ, find_organ
-from .overlay import SmallOrgan, overlay
+from .overlay import SmallOrgan, overlay, take_out
 from .preprocess import Record, preprocess
 from .progress import Progress, ProgressCallback, silent
 from .restore import StreamingArgmax, restore, roi_on_target, working_grid
@@ -191,8 +191,7 @@ def add_small_organs(
         probability = engine.small_organ(organ, place.features, place.roi.crop(tensor))
         valid = tuple(slice(0, s.stop - s.start) for s in place.roi.inside)
         window, on_target = roi_on_target(probability[valid], place.roi.start_zyx, target, network)
-        own = labels == value
-        labels[own] = large_only[own]
+        take_out(labels, large_only, value, window[0] if organ in config.long_organs else slice(None))
         overlays.append(SmallOrgan(value, window, on_target))
     return overlay(labels, overlays)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from focusnet import pipeline
-from focusnet.bundle import ModelBundle
+from focusnet.bundle import ModelBundle, save_bundle
 from focusnet.devices import choose_device
 from focusnet.engine import TorchEngine
 from focusnet.errors import Cancelled, FocusNetError, InputError
@@ -17,7 +17,7 @@ from focusnet.pipeline import segment
 from focusnet.preprocess import from_upright, preprocess, to_upright
 from focusnet.progress import Progress
 
-from .helpers_engine import head, random_bundle, reoriented, small_config
+from .helpers_engine import head, random_bundle, random_network, reoriented, small_config
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +102,23 @@ def test_sos_nets_result_replaces_what_s_net_said_about_a_small_organ(tmp_path: 
     voxels = with_sos.geometry.index_to_mm(np.argwhere(with_sos.labels == value))
     half_roi_mm = np.array([8, 8, 4]) * 6.0  # the ROI may be moved inside the scan: twice that is the limit
     assert (np.abs(voxels - np.array(peak)) <= 2 * half_roi_mm + 6.0).all()
+
+
+def test_an_organ_longer_than_its_roi_keeps_what_s_net_drew_above_and_below_it(tmp_path: Path) -> None:
+    """SOS-Net draws nothing here: an ordinary small organ is gone from the whole scan, a long one from its ROI's slices alone."""
+    drawn = {}
+    for name, long_organs in (("whole", ()), ("long", ("Larynx",))):
+        config = small_config(has_sos=True, small_organs=("Larynx",), long_organs=long_organs)
+        network = random_network(config)
+        torch.nn.init.constant_(network.sosnets["Larynx"].head.bias, -1e4)  # type: ignore[union-attr, arg-type]
+        result = segment(head(), save_bundle(tmp_path / name, name, network, {}), device="cpu", precision="fp32")
+        larynx = next(r for r in result.results if r.organ.name == "Larynx")
+        drawn[name] = (result.labels == larynx.label).any(axis=(1, 2))
+    assert not drawn["whole"].any()
+    gap = np.flatnonzero(~drawn["long"])
+    assert drawn["long"].sum() > 10
+    height = 8 * 6.0 / 5.0  # of the ROI, in the scan's slices
+    assert height - 2 <= len(gap) <= height + 2 and gap.max() - gap.min() + 1 == len(gap)
 
 
 def test_progress_rises_to_one_and_cancel_stops_the_work(bundle: ModelBundle) -> None:

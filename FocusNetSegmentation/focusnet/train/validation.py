@@ -16,7 +16,7 @@ from ..engine import ChunkOutput
 from ..nets.focusnet import FocusNet
 from ..nets.solnet import heatmap_peak
 from ..organs import find_organ
-from ..overlay import SmallOrgan, overlay
+from ..overlay import SmallOrgan, overlay, take_out
 from ..preprocess import AIR_HU, network_grid, normalise, resample_ct, resample_labels
 from ..segmentation import OrganResult, Segmentation
 from ..stream import Localizer, chunk_starts, stream_slabs
@@ -102,20 +102,23 @@ class Validator:
         engine = _LiveEngine(model, self.precision)
         localizer = Localizer(self.config, (ct.shape[0], ct.shape[1], ct.shape[2]))
         small = np.array([self.config.organs.index(o) + 1 for o in self.config.small_organs])
-        labels = np.zeros(ct.shape, np.uint8)
+        labels, large_only = np.zeros(ct.shape, np.uint8), np.zeros(ct.shape, np.uint8)
         for slab in stream_slabs(ct, engine, self.config, self.config.chunk_slices):
             probabilities = slab.output.probabilities
+            place = slice(slab.start, slab.start + probabilities.shape[1])
+            labels[place] = probabilities.argmax(axis=0)
+            localizer.add(slab)
             probabilities[0] += probabilities[small].sum(axis=0)
             probabilities[small] = 0.0
-            labels[slab.start : slab.start + probabilities.shape[1]] = probabilities.argmax(axis=0)
-            localizer.add(slab)
+            large_only[place] = probabilities.argmax(axis=0)
         overlays = []
-        for organ, place in localizer.found.items():
-            if place.roi is None or place.features is None:
+        for organ, found in localizer.found.items():
+            if found.roi is None or found.features is None:
                 continue
-            probability = engine.small_organ(organ, place.features, place.roi.crop(torch.from_numpy(ct)[None, None]))
-            valid = tuple(slice(0, s.stop - s.start) for s in place.roi.inside)
-            overlays.append(SmallOrgan(self.config.organs.index(organ) + 1, place.roi.inside, probability[valid]))
+            probability = engine.small_organ(organ, found.features, found.roi.crop(torch.from_numpy(ct)[None, None]))
+            inside, value = found.roi.inside, self.config.organs.index(organ) + 1
+            take_out(labels, large_only, value, inside[0] if organ in self.config.long_organs else slice(None))
+            overlays.append(SmallOrgan(value, inside, probability[tuple(slice(0, s.stop - s.start) for s in inside)]))
         return overlay(labels, overlays)
 
     def _localization(self, model: FocusNet) -> dict[str, float]:
