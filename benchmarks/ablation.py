@@ -55,6 +55,7 @@ ROWS = (  # in an order in which a row comes after those it takes stages from
     Row("snet", "S-Net (d2, FL + DL, ASPP)", ("snet",), paper=(81.04, 68.71)),
     Row("focusnetv1", "+ SOL, SOS (FocusNetv1)", ("sol", "sos"), (("snet", "snet"),), (81.90, 71.40)),
     Row(FULL, "FocusNetv2 (adversarial AAE)", ("aae", "sos"), (("snet", "snet"), ("sol", "focusnetv1")), (84.51, 77.34)),
+    Row("no-aae", "FocusNetv2 without an autoencoder", ("sos",), (("snet", "snet"), ("sol", "focusnetv1"))),
     Row("no-concat", "FocusNetv2, no concat", ("sos",), (("snet", "snet"), ("sol", "focusnetv1"), ("aae", FULL)), (82.40, 72.84)),
     Row("origin-ae", "FocusNetv2, frozen AE", ("sos",), (("snet", "snet"), ("sol", "focusnetv1"), ("aae", FULL)), (83.14, 73.23)),
 )  # fmt: skip

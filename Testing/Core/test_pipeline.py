@@ -118,7 +118,8 @@ def test_an_organ_longer_than_its_roi_keeps_what_s_net_drew_above_and_below_it(t
     gap = np.flatnonzero(~drawn["long"])
     assert drawn["long"].sum() > 10
     height = 8 * 6.0 / 5.0  # of the ROI, in the scan's slices
-    assert height - 2 <= len(gap) <= height + 2 and gap.max() - gap.min() + 1 == len(gap)
+    assert height - 2 <= len(gap) <= height + 2
+    assert gap.max() - gap.min() + 1 == len(gap), "one gap"
 
 
 def test_progress_rises_to_one_and_cancel_stops_the_work(bundle: ModelBundle) -> None:

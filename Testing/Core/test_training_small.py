@@ -274,6 +274,8 @@ def test_every_row_of_table_6_is_a_configuration_file(cases: list[Case]) -> None
     assert not plans["focusnetv1"].with_aae
     for name in ("no-concat", "origin-ae", "focusnetv2"):
         assert plans[name].stages == ("snet", "sol", "aae", "sos", "joint")
+    assert plans["no-aae"].stages == ("snet", "sol", "sos", "joint")
+    assert plans["no-aae"].config.roi_size_zyx == plans["focusnetv2"].config.roi_size_zyx
     assert plans["no-concat"].config.sos_inputs == "features"
     assert plans["origin-ae"].settings["sos"].aae_mode == "frozen"
     assert plans["focusnetv2"].settings["sos"] == Settings()
