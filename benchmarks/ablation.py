@@ -93,9 +93,7 @@ def parser(text: str | None) -> argparse.ArgumentParser:
         "--shape-relative", action="store_true", help="eq. 5 relative to the true shape's size (docs/training.md)"
     )
     made.add_argument("--reconstruction-dice", type=float, default=0.0, help="weight of a Dice term beside eq. 4's L2")
-    made.add_argument(
-        "--heatmap-balanced", action="store_true", help="SOL-Net's L2 balanced, for short budgets (docs/training.md)"
-    )
+    made.add_argument("--heatmap-loss", default="l2", help="or cross-entropy, for short budgets (docs/training.md)")
     made.add_argument("--validate-cases", type=int, default=0, help="of the split val during training (default: all)")
     made.add_argument("--precision", default="fp32")
     made.add_argument("--row", default=FULL, help="whose model Tables 7 and 8 look at (default: %(default)s)")
@@ -136,7 +134,7 @@ def trained(options: argparse.Namespace, row: Row, seed: int) -> ModelBundle:
             "grad_clip": 5.0,
             "batch": options.batch,
             "shape_relative": options.shape_relative,
-            "heatmap_balanced": options.heatmap_balanced,
+            "heatmap_loss": options.heatmap_loss,
             "reconstruction_dice": options.reconstruction_dice,
             "validate_cases": options.validate_cases,
         },

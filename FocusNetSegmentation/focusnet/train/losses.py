@@ -94,19 +94,14 @@ def segmentation_loss(
     return focal_weight * focal + dice_weight * dice_loss(probabilities, target, known)
 
 
-def heatmap_loss(predicted: Tensor, wanted: Tensor, known: Tensor, balanced: bool = False) -> Tensor:
-    """SOL-Net's L2 loss over the organs that are known: (B, S, D, H, W) each, ``known`` bool (B, S).
-
-    ``balanced``: the voxels of the Gaussian and those outside it count the same (``Settings.heatmap_balanced``).
-    """
+def heatmap_loss(predicted: Tensor, wanted: Tensor, known: Tensor, kind: str = "l2") -> Tensor:
+    """SOL-Net's loss over the organs that are known: (B, S, D, H, W) each, ``known`` bool (B, S). ``kind``: Settings.heatmap_loss."""
     if not bool(known.any()):
         return predicted.sum() * 0.0
-    error = (predicted.float() - wanted) ** 2
-    dims = (2, 3, 4)
-    if not balanced:
-        return error.mean(dims)[known].mean()
-    inside = wanted / wanted.sum(dims, keepdim=True).clamp(
-        min=EPSILON
-    )  # weights that sum to 1; 0 where the crop lacks the organ
-    outside = (1 - wanted) / (1 - wanted).sum(dims, keepdim=True).clamp(min=EPSILON)
-    return (error * (inside + outside) / 2).sum(dims)[known].mean()
+    predicted = predicted.float()
+    if kind == "l2":
+        error = (predicted - wanted) ** 2
+    else:
+        p = predicted.clamp(EPSILON, 1 - EPSILON)
+        error = -wanted * p.log() - (1 - wanted) * (1 - p).log()
+    return error.mean(dim=(2, 3, 4))[known].mean()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 from ..errors import DatasetError
 
+HEATMAP_LOSSES = ("l2", "cross-entropy")
 AAE_MODES = ("adversarial", "frozen", "none")
 
 
@@ -21,9 +22,9 @@ class Settings:
     alpha_power: float = 1.0  # eq. 1's alpha is (mean size) ** -alpha_power; 1 is the paper, 0 no weights
     focal_weight: float = 1.0  # 0: Dice loss alone
     dice_weight: float = 1.0  # eq. 3's lambda
-    # SOL-Net's L2: a mean over all voxels is nearly lowest for empty maps, where the sigmoid has no slope to come back from; true: the
-    # Gaussian and the rest of the crop count the same. false is the paper
-    heatmap_balanced: bool = False
+    # SOL-Net: "l2" is the paper. "cross-entropy" against the same Gaussian is lowest for the same map, but keeps its slope where the map
+    # is empty: there a sigmoid under L2 has next to none
+    heatmap_loss: str = "l2"
     # eq. 4 to 8
     aae_mode: str = "adversarial"  # "frozen": Table 6 "w/ origin AE"; "none": no shape constraint
     shape_lambda: float = 5.0  # eq. 7's lambda_1
@@ -56,6 +57,7 @@ class Settings:
         checks = (
             ("schedule", self.schedule in ("constant", "cosine"), "constant or cosine"),
             ("aae_mode", self.aae_mode in AAE_MODES, ", ".join(AAE_MODES)),
+            ("heatmap_loss", self.heatmap_loss in HEATMAP_LOSSES, ", ".join(HEATMAP_LOSSES)),
             ("precision", self.precision in ("fp32", "bf16", "auto"), "fp32, bf16 or auto"),
             ("shape_parts", len(self.shape_parts) == 3, "three weights: code, first and second decoder feature"),
             ("roi_jitter_zyx", len(self.roi_jitter_zyx) == 3, "three numbers of voxels: z, y, x"),

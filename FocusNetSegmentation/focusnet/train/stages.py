@@ -46,7 +46,7 @@ def heatmaps_against(predicted: Tensor, crops: Crops, context: StageContext) -> 
                 center, sigma = sample.centers_zyx[organ], config.heatmap_sigma_voxels
                 wanted[b, i] = gaussian_heatmap(shape, center, sigma, config.heatmap_z_window).to(predicted.device)
                 known[b, i] = True
-    return heatmap_loss(predicted, wanted, known, context.settings.heatmap_balanced)
+    return heatmap_loss(predicted, wanted, known, context.settings.heatmap_loss)
 
 
 def joint_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
