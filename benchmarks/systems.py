@@ -60,6 +60,8 @@ def main() -> None:
     parser.add_argument("runs", type=Path)
     parser.add_argument("--steps", type=int, default=250, help="of S-Net or what stands in its place")
     parser.add_argument("--small-steps", type=int, default=80, help="of each stage for small organs")
+    parser.add_argument("--aae-steps", type=int, default=80, help="of the autoencoder's pre-training")
+    parser.add_argument("--batch", type=int, default=1, help="crops a step")
     parser.add_argument("--spacing-mm", type=float, default=3.0, help="of the network's voxels, every way")
     parser.add_argument("--cases", type=int, default=0, help="of the split train, from its first (default: all)")
     parser.add_argument("--width", type=float, default=0.25)
@@ -143,10 +145,8 @@ def toml(name: str, options: argparse.Namespace) -> str:
     spacing = options.spacing_mm
     rows, columns = (math.ceil(n * 3.0 / spacing / 16) * 16 for n in (96, 80))  # DeepLabv3+ halves four times
     slices = math.ceil(40 * 3.0 / spacing / 8) * 8
-    steps = "".join(
-        f"[stages.{stage}]\nsteps = {options.small_steps}\nvalidate_every = {options.small_steps}\n\n"
-        for stage in ("sol", "aae", "sos")
-    )
+    own = {"sol": options.small_steps, "aae": options.aae_steps, "sos": options.small_steps}
+    steps = "".join(f"[stages.{stage}]\nsteps = {n}\nvalidate_every = {n}\n\n" for stage, n in own.items())
     return f"""[model]
 name = "{name}"
 data = "OpenKBP train, a benchmark's small budget: not for patients"
@@ -172,9 +172,12 @@ learning_rate = 1e-3
 schedule = "cosine"
 ema_decay = 0.98
 alpha_power = 0.0
-precision = "bf16"
+precision = "auto"
+batch = {options.batch}
 grad_clip = 5.0
 shape_relative = true
+reconstruction_dice = 1.0
+heatmap_loss = "cross-entropy"
 seed = 0
 
 {steps}[augmentation]
