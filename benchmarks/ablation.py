@@ -79,6 +79,7 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     made.add_argument("--aae-steps", type=int, default=20_000, help="of the autoencoder's pre-training")
     made.add_argument("--sol-steps", type=int, default=20_000, help="of SOL-Net")
     made.add_argument("--width", type=float, default=1.0)
+    made.add_argument("--sol-width", type=float, default=0.0, help="of SOL-Net alone (default: as --width)")
     made.add_argument("--spacing-mm", type=float, nargs=3, default=(3.0, 1.0, 1.0), metavar=("Z", "Y", "X"))
     made.add_argument(
         "--crop", type=int, nargs=3, default=(40, 240, 240), metavar=("Z", "Y", "X"), help="voxels of a chunk"
@@ -88,6 +89,7 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     made.add_argument(
         "--aae-learning-rate", type=float, default=5e-4, help="of the autoencoder's pre-training, always fp32"
     )
+    made.add_argument("--sol-learning-rate", type=float, default=5e-4)
     made.add_argument("--schedule", default="constant", help="or cosine, for short budgets (default: %(default)s)")
     made.add_argument(
         "--shape-relative", action="store_true", help="eq. 5 relative to the true shape's size (docs/training.md)"
@@ -147,10 +149,12 @@ def trained(options: argparse.Namespace, row: Row, seed: int) -> ModelBundle:
 def network(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "width": options.width,
+        "sol_width": options.sol_width,
         "spacing_mm_zyx": tuple(options.spacing_mm),
         "crop_size_yx": tuple(options.crop[1:]),
         "chunk_slices": options.crop[0],
         "stride": options.crop[0],
+        "heatmap_sigma_voxels": 5.0 / options.spacing_mm[2],  # the paper's 5 voxels are 5 mm in plane
         "location_threshold": 0.0,  # every row shows what it draws, however unsure SOL-Net is
     }
 
@@ -165,9 +169,8 @@ def _toml(row: Row, options: argparse.Namespace) -> str:
         text += (
             f"\n[stages.{stage}]\nsteps = {steps}\nvalidate_every = {max(1, steps // 2)}\ncheckpoint_every = {often}\n"
         )
-        rate, precision = (
-            (options.aae_learning_rate, "fp32") if stage == "aae" else (options.learning_rate, options.precision)
-        )
+        rate = {"aae": options.aae_learning_rate, "sol": options.sol_learning_rate}.get(stage, options.learning_rate)
+        precision = "fp32" if stage == "aae" else options.precision
         text += f'learning_rate = {rate}\nprecision = "{precision}"\n'
     shift = 0.04 * options.crop[2] * options.spacing_mm[2]  # the paper shifts 40 mm of 240
     return text + f"\n[augmentation]\nshift_mm = {shift:.1f}\nrotation_degrees = 10.0\nscale = [0.85, 1.15]\n"

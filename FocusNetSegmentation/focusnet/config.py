@@ -56,6 +56,7 @@ class NetworkConfig:
     aspp_rates: tuple[int, ...] = (3, 6, 12, 18)
     skip_conv: bool = False
     # SOL-Net, section 3.1
+    sol_width: float = 0.0  # of SOL-Net alone; 0: as ``width``. With 8 channels for 8 organs it mixes up left and right
     heatmap_sigma_voxels: float = 5.0
     heatmap_z_window: int = 0  # 0: full 3D Gaussian; n: cut to +-n slices as the released code does
     # SOS-Net
@@ -95,6 +96,7 @@ class NetworkConfig:
         _require(not unknown, "small_organs", sorted(unknown), "a part of organs")
         not_small = set(self.long_organs) - set(self.small_organs)
         _require(not not_small, "long_organs", sorted(not_small), "a part of small_organs")
+        _require(0 <= self.sol_width <= 4, "sol_width", self.sol_width, "0 (as width) to 4")
         _require(self.arch in ARCHS, "arch", self.arch, ", ".join(ARCHS))
         _require(
             ARCHS[self.arch].two_stage or not (self.small_organs or self.has_sos),
@@ -146,9 +148,10 @@ class NetworkConfig:
         """ROI of a small organ, in network voxels (z, y, x)."""
         return self.roi_sizes_zyx[self.small_organs.index(organ)] if self.roi_sizes_zyx else self.roi_size_zyx
 
-    def channels(self, count: int) -> int:
-        """A channel count of the paper, scaled by ``width`` to a multiple of four (squeeze-excitation divides by up to 4)."""
-        return max(4, round(count * self.width / 4) * 4)
+    def channels(self, count: int, width: float = 0.0) -> int:
+        """A channel count of the paper, scaled by ``width`` (default: the network's) to a multiple of four (squeeze-excitation divides
+        by up to 4)."""
+        return max(4, round(count * (width or self.width) / 4) * 4)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

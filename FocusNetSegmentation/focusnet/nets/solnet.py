@@ -14,7 +14,7 @@ class SOLNet(nn.Module):
 
     def __init__(self, config: NetworkConfig, feature_channels: int) -> None:
         super().__init__()
-        channels = config.channels(32)
+        channels = config.channels(32, config.sol_width)
         self.block = SEResBlock(feature_channels, channels)
         self.head = nn.Conv3d(channels, len(config.small_organs), 1)
 
