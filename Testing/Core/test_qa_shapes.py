@@ -94,7 +94,7 @@ def test_the_shipped_shape_model_verifies_and_is_at_most_8_mib(capsys: pytest.Ca
     bundle.check_weights()
     assert sum(p.stat().st_size for p in SHIPPED.iterdir()) <= 8 * 2**20
     assert {o.name for o in bundle.organs} == set(SMALL)
-    card = (SHIPPED.parents[3] / "docs" / "models" / "shapes-tcia-oars.md").read_text(encoding="utf-8")
+    card = (SHIPPED.parents[3] / "docs" / "model-cards" / "shapes-tcia-oars.md").read_text(encoding="utf-8")
     assert "CC BY 4.0" in card
     assert "Nikolov" in card
     assert main(["models", "list"]) == 0

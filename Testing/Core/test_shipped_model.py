@@ -35,7 +35,7 @@ def test_the_shipped_bundle_verifies_and_is_at_most_16_mib(bundle: ModelBundle) 
 
 def test_the_shipped_bundle_says_how_good_it_is_and_its_card_says_the_same(bundle: ModelBundle) -> None:
     scores = bundle.manifest["held_out"]["organs"]
-    card = (ROOT / "docs" / "models" / "han7-openkbp.md").read_text(encoding="utf-8")
+    card = (ROOT / "docs" / "model-cards" / "han7-openkbp.md").read_text(encoding="utf-8")
     for organ in bundle.organs:
         row = scores[organ.name]
         assert row["n"] > 0
