@@ -77,6 +77,23 @@ def test_bad_cases_are_all_reported_with_their_names_and_the_status_says_so(
     assert "not usable" in said
 
 
+def test_scans_that_were_masked_to_their_contours_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As some planning systems export: a few slices hold nothing but the organs. The other cases are not named."""
+
+    def edit(number: int, hu: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if number == 1:
+            hu = hu.copy()
+            slices = np.flatnonzero(labels.any(axis=(1, 2)))[:5]
+            hu[slices] = np.where(labels[slices] > 0, hu[slices], -1024)
+        return hu, labels
+
+    folder = write_pairs(tmp_path, edit=edit)
+    (folder / "dataset.toml").write_text(PAIRS_TOML)
+    assert main(["datasets", "check", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "warning: 1 case with slices that hold hardly any tissue but contoured organs (so many): p2 (5)." in said
+
+
 def test_a_missing_folder_is_one_line_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["datasets", "check", str(tmp_path / "none")]) == 2
     assert "is not a folder" in capsys.readouterr().err
@@ -203,3 +220,6 @@ def test_the_real_openkbp_cases_with_wrong_contours_are_flagged(real_data: Path)
     assert report.usable
     flagged = {p.case for p in report.problems}
     assert {"pt_215", "pt_216", "pt_221"} <= flagged
+    masked = next(p.text for p in report.problems if "hardly any tissue" in p.text)
+    assert masked.startswith("75 cases")
+    assert "pt_203 (28)" in masked

@@ -14,6 +14,7 @@ from ..organs import find_organ
 from ..progress import Progress, ProgressCallback, silent
 from .contours import Contours
 from .dataset import Dataset
+from .masked import masked_slices
 from .outliers import Place, find_outliers
 
 MIDLINE = ("Brainstem", "SpinalCord", "SpinalCanal", "Bone_Mandible", "OpticChiasm", "Pituitary", "Larynx")
@@ -35,7 +36,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """One case in numbers. ``digest``: of the CT's voxels, "" without a CT."""
+    """One case in numbers. ``digest``: of the CT's voxels, "" without a CT. ``masked_slices``: see ``masked``."""
 
     name: str
     split: str
@@ -45,6 +46,7 @@ class CaseFacts:
     digest: str
     contoured: frozenset[str]
     place: Place
+    masked_slices: int = 0
 
 
 @dataclass
@@ -99,6 +101,7 @@ def _facts(contours: Contours, split: str) -> CaseFacts:
         digest="" if contours.hu is None else hashlib.sha256(contours.hu.tobytes()).hexdigest(),
         contoured=contours.contoured,
         place=Place({o: contours.volume_ml(o) for o in there}, {o: contours.centroid_mm(o) for o in there}),
+        masked_slices=masked_slices(contours),
     )
 
 
@@ -175,6 +178,12 @@ def _together(report: Report) -> list[Problem]:
     for case, organ, sentence in find_outliers({c.name: c.place for c in report.cases}):
         remedy = "Look at it; exclude the case in dataset.toml if the contour is wrong."
         problems.append(Problem("warning", case, f"{organ} {sentence}.", remedy))
+    masked = [c for c in report.cases if c.masked_slices]
+    if masked:
+        names = ", ".join(f"{c.name} ({c.masked_slices})" for c in masked)
+        text = f"{len(masked)} case{'s' if len(masked) > 1 else ''} with slices that hold hardly any tissue but contoured organs (so many): {names}."
+        remedy = "There the picture shows the contour, and scores are flattered; exclude them in dataset.toml if you can spare them."
+        problems.append(Problem("warning", "", text, remedy))
     return problems
 
 
@@ -220,6 +229,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "size_xyz": c.size_xyz,
                 "volumes_ml": c.place.volumes_ml,
                 "contoured": sorted(c.contoured),
+                "masked_slices": c.masked_slices,
             }
             for c in report.cases
         ],
