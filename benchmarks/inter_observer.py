@@ -12,10 +12,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
 
+from focusnet.datasets.bit_masks import read_bit_mask
+from focusnet.datasets.tcia_oars import ANNOTATORS
 from focusnet.evaluate import OrganScores, summarise
 from focusnet.metrics import dice, surface_distances, volume_ml
 from focusnet.organs import find_organ
@@ -36,11 +37,8 @@ def main() -> None:
 
 def compare(root: Path, case: str, bits: dict[str, int]) -> list[OrganScores]:
     """Scores of one scan; an organ that one of the two did not draw is left out (unknown, not absent)."""
-    first, second = (
-        sitk.ReadImage(str(next((root / who).glob(f"{case}.*")))) for who in ("oncologist", "radiographer")
-    )
-    spacing = tuple(float(s) for s in first.GetSpacing()[::-1])
-    a_bits, b_bits = sitk.GetArrayViewFromImage(first), sitk.GetArrayViewFromImage(second)
+    (a_bits, geometry), (b_bits, _) = (read_bit_mask(root / who / f"{case}.nrrd") for who in ANNOTATORS)
+    spacing = geometry.spacing_mm_zyx
     rows = []
     for name, bit in bits.items():
         organ = find_organ(name)

@@ -11,8 +11,9 @@ import pytest
 from focusnet.bundle import load_bundle
 from focusnet.cli import main
 from focusnet.config import preset
+from focusnet.datasets.bit_masks import patient_of
 from focusnet.datasets.shapes import SMALL, Jitter, OrganShape, organ_shapes, tcia_shapes
-from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars, patient
+from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars
 from focusnet.errors import InputError, ModelError
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.metrics import dice
@@ -187,7 +188,7 @@ def test_a_segment_of_one_voxel_is_not_a_reason_to_fail(prior: ShapePrior) -> No
 @pytest.mark.slow
 def test_patients_never_cross_splits_and_real_shapes_come_back(prior: ShapePrior, real_data: Path) -> None:
     dataset = TciaOars(real_data / "tcia-oars")
-    people = {split: {patient(s) for s in scans} for split, scans in dataset.scans.items()}
+    people = {split: {patient_of(s) for s in scans} for split, scans in dataset.scans.items()}
     assert {k: len(v) for k, v in people.items()} == {"train": 20, "calibrate": 6, "held-out": 8}
     assert not people["train"] & people["calibrate"]
     assert not people["train"] & people["held-out"]

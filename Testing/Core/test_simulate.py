@@ -10,12 +10,13 @@ import pytest
 import SimpleITK as sitk
 
 from focusnet.cli import main
+from focusnet.datasets.bit_masks import BitMaskFolder, LabelMap, patient_of
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError, InputError
 from focusnet.io import read_volume
 from focusnet.simulate.ct import simulate_ct
-from focusnet.simulate.dataset import Recipe, patient_of, split_cases
-from focusnet.simulate.labels import BitMaskFolder, LabelMap, grid_around, label_values, merged_labels, thin_masks
+from focusnet.simulate.dataset import Recipe, split_cases
+from focusnet.simulate.labels import grid_around, label_values, merged_labels, thin_masks
 from focusnet.volume import Geometry, Volume
 
 from .helpers_labels import ALL, GRID_ZYX, SPACING_XYZ, write_bit_masks

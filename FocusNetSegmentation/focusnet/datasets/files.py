@@ -14,6 +14,7 @@ from ..io.nifti_out import names_path
 from ..io.nrrd_nifti import read_image
 from ..io.seg_nrrd import read_segments, segment_names
 from ..volume import Geometry, Volume
+from .bit_masks import read_bit_mask, voxels_by_name
 from .contours import RawCase, voxels_by_value
 
 GRID_TOLERANCE_MM = 0.1  # programs round positions; a tenth of a millimetre is below what training can notice
@@ -141,26 +142,8 @@ class BitMaskCase:
         return list(self.bits)
 
     def read(self) -> RawCase:
-        import SimpleITK as sitk
-
-        if not self.labels.is_file():
-            raise DatasetError(f"{self.labels} is missing.")
-        try:
-            image = sitk.ReadImage(str(self.labels))
-        except RuntimeError as problem:
-            raise DatasetError(
-                f"{self.labels} cannot be read as an image; the file may be damaged or cut short."
-            ) from problem
-        array = sitk.GetArrayFromImage(image)
-        direction = np.asarray(image.GetDirection()).reshape(3, 3)
-        geometry = Geometry(array.shape, image.GetSpacing(), image.GetOrigin(), tuple(map(tuple, direction)))
-        there = np.flatnonzero(array)
-        values = array.reshape(-1)[there]
-        known = sum(1 << bit for bit in self.bits.values())
-        if np.any(values & ~np.array(known, values.dtype)):
-            raise DatasetError(f"{self.labels} has bits set that dataset.json does not name.")
-        voxels = {name: there[(values >> bit) & 1 == 1] for name, bit in self.bits.items()}
-        return RawCase(None, geometry, {name: flat for name, flat in voxels.items() if len(flat)})
+        array, geometry = read_bit_mask(self.labels)
+        return RawCase(None, geometry, voxels_by_name(array, self.bits, self.labels))
 
 
 def same_grid(case: str, path: Path, found: Geometry, image: Path, expected: Geometry) -> None:

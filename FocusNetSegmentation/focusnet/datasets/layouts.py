@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
 from ..errors import DatasetError
+from .bit_masks import patient_of, read_index
 from .files import BitMaskCase, CaseFiles, LabelMapCase, MaskFilesCase, SegNrrdCase
 from .table import SPLIT_NAMES, Table
 
@@ -152,16 +152,14 @@ def _bit_masks(folder: Path) -> Found | None:
     index = folder / "dataset.json"
     if not index.is_file():
         return None
-    try:
-        read = json.loads(index.read_text(encoding="utf-8"))
-        bits = {str(k): int(v) for k, v in read["bits"].items()}
-        splits = {SPLIT_NAMES[s]: list(names) for s, names in read["cases"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
-        raise DatasetError(f"{index}: {problem}; an object with 'bits' and 'cases' is expected.") from problem
+    bits, official = read_index(index)
+    unknown = sorted(set(official) - set(SPLIT_NAMES))
+    if unknown:
+        raise DatasetError(f"{index}: the split {unknown[0]!r} is unknown; train, val and test are expected.")
     cases: list[CaseFiles] = []
     for annotator in _folders(folder):
-        for split, names in splits.items():
+        for split, names in official.items():
             for scan in names:
-                patient = scan[:-1] if scan[-1:] in "ab" and scan[-2:-1].isdigit() else scan
-                cases.append(BitMaskCase(f"{annotator.name}/{scan}", patient, split, annotator / f"{scan}.nrrd", bits))
+                name, path = f"{annotator.name}/{scan}", annotator / f"{scan}.nrrd"
+                cases.append(BitMaskCase(name, patient_of(scan), SPLIT_NAMES[split], path, bits))
     return "tcia-oars: one bit a structure, without CT (for shapes only)", cases

@@ -12,7 +12,8 @@ from ..config import NetworkConfig
 from ..segmentation import Segmentation
 from ..shape_grid import ShapeBox, cut
 from ..volume import Geometry
-from .tcia_oars import ANNOTATORS, TciaOars, patient
+from .bit_masks import patient_of
+from .tcia_oars import ANNOTATORS, TciaOars
 
 SMALL = (
     "Lens_L", "Lens_R", "OpticNrv_L", "OpticNrv_R", "Cochlea_L", "Cochlea_R", "Glnd_Lacrimal_L", "Glnd_Lacrimal_R",
@@ -88,5 +89,7 @@ def tcia_shapes(dataset: TciaOars, split: str) -> list[OrganShape]:
         shape
         for scan in dataset.scans[split]
         for annotator in ANNOTATORS
-        for shape in organ_shapes(dataset.segmentation(scan, annotator, SMALL), f"{scan}, {annotator}", patient(scan))
+        for shape in organ_shapes(
+            dataset.segmentation(scan, annotator, SMALL), f"{scan}, {annotator}", patient_of(scan)
+        )
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from ..datasets.bit_masks import BitMaskFolder, patient_of
 from ..errors import DatasetError, OutputError
 from ..io.nrrd_nifti import SIMULATED_KEY
 from ..io.output import atomic_path, ensure_folder, json_text
 from ..version import __version__
 from ..volume import Geometry
 from .ct import NOTE, simulate_ct
-from .labels import BitMaskFolder, grid_around, label_values, merged_labels, thin_masks
+from .labels import grid_around, label_values, merged_labels, thin_masks
 
 SPACING_MM_XYZ = (1.0, 1.0, 3.0)  # the paper's grid
 TEST_SHARE = 0.28  # of the patients outside the official validation split, for the split ``test``
@@ -63,11 +63,6 @@ def write_dataset(
     with atomic_path(index) as partial:
         partial.write_text(text, encoding="utf-8")
     return out
-
-
-def patient_of(case: str) -> str:
-    """The patient of a case: two scans of one patient differ by a last letter (0522c0727a, 0522c0727b)."""
-    return re.sub(r"(?<=\d)[a-z]$", "", case)
 
 
 def split_cases(folder: BitMaskFolder, recipe: Recipe) -> dict[str, tuple[str, ...]]:

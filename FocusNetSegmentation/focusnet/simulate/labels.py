@@ -1,20 +1,13 @@
-"""Label maps as they come: a folder of bit masks (tcia-oars), brought to the grid that is to be scanned."""
+"""Label maps as they come (datasets/bit_masks.py), brought to the grid that is to be scanned."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-import SimpleITK as sitk
 from scipy import ndimage
 
-from ..errors import DatasetError, InputError
-from ..organs import find_organ, organ_set
-from ..preprocess import to_upright
+from ..datasets.bit_masks import LabelMap
+from ..errors import InputError
+from ..organs import organ_set
 from ..volume import Geometry
 from .ct import thin_grid
 
@@ -22,104 +15,6 @@ HEAD_MM = 256.0  # side of the square around the head
 ABOVE_MM, BELOW_MM = 15.0, 45.0  # of the brain's top; below the lowest of jaw and glands
 SMALL_REGION = ("Brain", "Brainstem", "Eye_L", "Eye_R")  # large organs that are labelled around the small ones
 SMALL_MARGIN_MM = (12.0, 16.0, 16.0)  # z, y, x around the small organs
-
-
-@dataclass(frozen=True)
-class LabelMap:
-    """Contours of one patient as they were drawn. ``bits``: uint32 (z, y, x), upright; ``organs``: name -> bit."""
-
-    name: str
-    bits: np.ndarray
-    geometry: Geometry
-    organs: dict[str, int]
-
-    def mask(self, organ: str) -> tuple[tuple[slice, ...], np.ndarray]:
-        """The organ's box in the array (empty where it was not drawn) and its mask in there, with an edge of one voxel."""
-        box = self.boxes.get(organ)
-        if box is None:
-            return (slice(0, 0),) * 3, np.zeros((0, 0, 0), bool)
-        return box, (self.bits[box] & np.uint32(1 << self.organs[organ])) != 0
-
-    @cached_property
-    def boxes(self) -> dict[str, tuple[slice, ...]]:
-        """Array box of every organ that was drawn, one voxel wider than the organ where the scan is."""
-        profiles = [
-            np.bitwise_or.reduce(np.bitwise_or.reduce(self.bits, axis=b), axis=a) for a, b in ((1, 1), (1, 0), (0, 0))
-        ]
-        found: dict[str, tuple[slice, ...]] = {}
-        for organ, bit in self.organs.items():
-            filled = [np.flatnonzero(p & np.uint32(1 << bit)) for p in profiles]
-            if all(len(f) for f in filled):
-                found[organ] = tuple(slice(max(0, int(f[0]) - 1), min(n, int(f[-1]) + 2)) for f, n in zip(filled, self.bits.shape, strict=True))  # fmt: skip
-        return found
-
-    @cached_property
-    def centres_mm(self) -> dict[str, np.ndarray]:
-        """Centre of mass of every organ that was drawn: x, y, z in LPS mm. Of the whole drawing, whatever part of it is simulated."""
-        found = {}
-        for organ in self.boxes:
-            box, mask = self.mask(organ)
-            step = 3 if mask.size > 1_000_000 else 1  # the brain's centre needs no more
-            index = np.argwhere(mask[::step, ::step, ::step]).mean(axis=0) * step + [s.start for s in box]
-            found[organ] = self.geometry.index_to_mm(index)
-        return found
-
-
-@dataclass(frozen=True)
-class BitMaskFolder:
-    """``FOLDER/dataset.json`` with ``bits`` and ``cases``; ``FOLDER/<annotator>/<case>.nrrd``."""
-
-    folder: Path
-    organs: dict[str, int]  # TG-263 name -> bit
-    cases: dict[str, tuple[str, ...]]  # official split -> names
-
-    @classmethod
-    def open(cls, folder: Path) -> BitMaskFolder:
-        """Raises DatasetError for a folder that is not of this kind or names no organ that is known."""
-        path = folder / "dataset.json"
-        if not path.is_file():
-            raise DatasetError(f"{folder} has no dataset.json; a folder of bit masks with 'bits' and 'cases' is expected (docs/simulator.md).")  # fmt: skip
-        try:
-            index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            bits = {str(name): int(bit) for name, bit in index["bits"].items()}
-            cases = {str(split): tuple(map(str, names)) for split, names in index["cases"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as problem:
-            raise DatasetError(f"{path}: {problem!r}; an object with 'bits' (name to bit) and 'cases' (split to names) is expected.") from problem  # fmt: skip
-        known = {organ.name: bit for name, bit in bits.items() if (organ := find_organ(name)) is not None}
-        if not known:
-            raise DatasetError(f"{path}: none of the names {', '.join(bits) or '(none)'} is an organ that focusnet knows; use TG-263 names.")  # fmt: skip
-        return cls(folder, known, cases)
-
-    def annotators(self) -> list[str]:
-        return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and any(p.glob("*.nrrd")))
-
-    def read(self, annotator: str, case: str) -> LabelMap:
-        """Raises DatasetError if the file is missing or damaged, InputError if it does not say where the patient's left is."""
-        path = self.folder / annotator / f"{case}.nrrd"
-        if not path.is_file():
-            raise DatasetError(f"{path} is missing; dataset.json lists the case {case}.")
-        try:
-            image = sitk.ReadImage(str(path))
-        except RuntimeError as problem:
-            raise DatasetError(f"{path} cannot be read as an image; the file may be damaged or cut short.") from problem
-        if "NRRD_space" not in image.GetMetaDataKeys():
-            raise InputError(
-                f"{path} does not say where the patient's left is (no NRRD space). "
-                "Export it again from a program that knows, such as 3D Slicer."
-            )
-        if (
-            image.GetNumberOfComponentsPerPixel() != 1
-            or image.GetDimension() != 3
-            or "integer" not in image.GetPixelIDTypeAsString()
-        ):
-            raise InputError(
-                f"{path} is a {image.GetPixelIDTypeAsString()} image of {image.GetDimension()} dimensions; "
-                "one 3D integer bit mask is expected."
-            )
-        direction = tuple(map(tuple, np.asarray(image.GetDirection()).reshape(3, 3)))
-        stored = Geometry(image.GetSize()[::-1], image.GetSpacing(), image.GetOrigin(), direction)
-        bits, upright, _, _ = to_upright(sitk.GetArrayFromImage(image).astype(np.uint32), stored)
-        return LabelMap(case, np.ascontiguousarray(bits), upright, self.organs)
 
 
 def grid_around(label_map: LabelMap, spacing_mm_xyz: tuple[float, float, float], region: str) -> Geometry:
