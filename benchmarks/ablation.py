@@ -90,6 +90,9 @@ def parser(text: str | None) -> argparse.ArgumentParser:
         "--aae-learning-rate", type=float, default=5e-4, help="of the autoencoder's pre-training, always fp32"
     )
     made.add_argument("--sol-learning-rate", type=float, default=5e-4)
+    made.add_argument(
+        "--small-learning-rate", type=float, default=5e-4, help="of the SOS-Nets and the autoencoder against them"
+    )
     made.add_argument("--schedule", default="constant", help="or cosine, for short budgets (default: %(default)s)")
     made.add_argument(
         "--shape-relative", action="store_true", help="eq. 5 relative to the true shape's size (docs/training.md)"
@@ -169,7 +172,8 @@ def _toml(row: Row, options: argparse.Namespace) -> str:
         text += (
             f"\n[stages.{stage}]\nsteps = {steps}\nvalidate_every = {max(1, steps // 2)}\ncheckpoint_every = {often}\n"
         )
-        rate = {"aae": options.aae_learning_rate, "sol": options.sol_learning_rate}.get(stage, options.learning_rate)
+        rates = {"aae": options.aae_learning_rate, "sol": options.sol_learning_rate, "sos": options.small_learning_rate}
+        rate = rates.get(stage, options.learning_rate)
         precision = "fp32" if stage == "aae" else options.precision
         text += f'learning_rate = {rate}\nprecision = "{precision}"\n'
     shift = 0.04 * options.crop[2] * options.spacing_mm[2]  # the paper shifts 40 mm of 240
