@@ -240,7 +240,7 @@ def print_table(runs: Path) -> None:
         distances = [o["hd95_average_mm"] for o in organs.values()]
         parameters, gflop = full_size(name)
         print(
-            f"| {name} | {result['scans']} | {five:.3f} | {small:.3f} | {np.mean(distances):.1f} "
+            f"| {name} | {result['scans']} | {five:.3f} | {small:.3f} | {np.nanmean(distances):.1f} "
             f"| {sum(o['missed'] for o in organs.values())} | {parameters} | {gflop} | {result['cpu_s_per_scan']:.1f} |"
         )
     print("\n| DSC | " + " | ".join(results) + " |\n|---|" + "---|" * len(results))

@@ -182,7 +182,9 @@ def _train(commands: Commands) -> None:
     parser.add_argument("--small-organs", type=_names, help="comma-separated organs that SOL- and SOS-Net look for")
     parser.add_argument("--width", type=float, help="factor on every channel count; 1 is the paper")
     parser.add_argument("--steps", type=int, help="steps of every stage")
-    parser.add_argument("--precision", help="fp32, bf16 or auto (default: fp32)")
+    parser.add_argument(
+        "--precision", help="fp32, bf16, fp16 or auto, which is bf16 where the device has it (default: fp32)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     parser.add_argument("--init", metavar="BUNDLE", help="start from this bundle's weights: fine-tune it on your cases")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")

@@ -44,6 +44,14 @@ def cpu_has_bf16() -> bool:
     return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
 
 
+def cpu_has_fp16() -> bool:
+    """True if the CPU multiplies float16 itself. Without, torch computes it with conversions, slower than fp32."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
+    except (AttributeError, RuntimeError):
+        return False
+
+
 def _torch_device(device: str) -> torch.device:
     if device == "auto":
         if torch.cuda.is_available():

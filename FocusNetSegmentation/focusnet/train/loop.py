@@ -22,6 +22,7 @@ from .journal import Journal, Log, to_stderr
 from .losses import class_weights
 from .order import case_index, rate_factor, step_generator
 from .parallel import Team, TurnRunner
+from .precision import Steps, autocast
 from .settings import Settings
 from .stage import Stage, StageContext, Turn, set_trained
 from .statistics import mean_class_voxels
@@ -96,7 +97,8 @@ class Trainer:
         for turn in stage.turns:
             if turn.active(settings):
                 optimizer = torch.optim.Adam(set_trained(model, turn.trained), lr=settings.learning_rate)
-                self.turns.append((turn, optimizer, TurnRunner(model, turn, self.context, team)))
+                steps = Steps(optimizer, self.device, settings.precision)
+                self.turns.append((turn, steps, TurnRunner(model, turn, self.context, team)))
         self.average = Average(model, stage.trained, settings.ema_decay)
         self.state = Run()
         if resume and self.last.is_file():
@@ -128,20 +130,18 @@ class Trainer:
         count = self.settings.accumulate
         first = self.state.step * count * self.team.size + self.team.rank
         samples = [self._draw(first + i * self.team.size) for i in range(count)]
-        for turn, optimizer, runner in self.turns:
+        for turn, steps, runner in self.turns:
             parameters = set_trained(self.model, turn.trained)
-            for group in optimizer.param_groups:
-                group["lr"] = self.settings.learning_rate * rate_factor(self.state.step, self.settings)
-            optimizer.zero_grad(set_to_none=True)
+            steps.begin(self.settings.learning_rate * rate_factor(self.state.step, self.settings))
             for i, (name, sample) in enumerate(samples):
                 with runner.alone() if i + 1 < count else nullcontext():
                     loss = self._loss(runner, sample)
                     self._check(loss, turn, name)
                     if loss.requires_grad:  # not where a crop holds nothing that the turn could learn from
-                        (loss / count).backward()
-            if self.settings.grad_clip > 0:
-                nn.utils.clip_grad_norm_(parameters, self.settings.grad_clip)
-            optimizer.step()
+                        steps.backward(loss / count)
+            if not steps.step(parameters, self.settings.grad_clip):
+                names = ", ".join(name for name, _ in samples)
+                raise self._stopped(turn, names, "the gradients are not numbers, however little the loss is scaled")
 
     def _draw(self, number: int) -> tuple[str, Any]:
         """The ``number``-th batch of the stage: the names of its items, and the sample."""
@@ -153,24 +153,25 @@ class Trainer:
         return ", ".join(item.name for item in items), joined.to(self.device)
 
     def _loss(self, runner: TurnRunner, sample: Any) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+        with autocast(self.device, self.settings.precision):
             return runner.loss(sample)
 
     def _check(self, loss: Tensor, turn: Turn, case: str) -> None:
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise DatasetError(
-                f"Stage {self.stage.name}, step {self.state.step}, case {case}: the loss is {value}"
-                + (f" ({turn.name})" if len(self.turns) > 1 else "")
-                + ". Lower the learning rate or check that case; "
-                + (
-                    f"the checkpoint before it is {self.last}."
-                    if self.last.is_file()
-                    else "there is no checkpoint yet."
-                )
-            )
+            raise self._stopped(turn, case, f"the loss is {value}")
         if self.journal is not None:
             self.journal.add(turn.name, value)
+
+    def _stopped(self, turn: Turn, case: str, what: str) -> DatasetError:
+        remedy = "Lower the learning rate or check that case"
+        if self.settings.precision == "fp16":
+            remedy = "Train in bf16 or fp32, whose range is larger, lower the learning rate or check that case"
+        kept = f"the checkpoint before it is {self.last}." if self.last.is_file() else "there is no checkpoint yet."
+        who = f" ({turn.name})" if len(self.turns) > 1 else ""
+        return DatasetError(
+            f"Stage {self.stage.name}, step {self.state.step}, case {case}: {what}{who}. {remedy}; {kept}"
+        )
 
     def _validate(self, journal: Journal) -> None:
         step, state = self.state.step, self.state
@@ -190,10 +191,11 @@ class Trainer:
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         names = {id(p): n for n, p in self.model.named_parameters()}
-        for _, optimizer, _ in self.turns:
-            tensors |= optimizer_tensors(optimizer, names)
+        for _, steps, _ in self.turns:
+            tensors |= optimizer_tensors(steps.optimizer, names)
         tensors |= {f"average.{k}": v for k, v in self.average.tensors.items()}
-        state = {"step": self.state.step, "best": self.state.best, "config": self.config.to_json()}
+        scaling = {turn.name: steps.scaling() for turn, steps, _ in self.turns}
+        state = {"step": self.state.step, "best": self.state.best, "config": self.config.to_json(), "scaling": scaling}
         save_checkpoint(self.last, tensors, state)
 
     def _restore(self) -> None:
@@ -201,8 +203,9 @@ class Trainer:
         parts = tuple(f"{part}." for part in self.stage.trained)  # the others are as they came
         model = {k: v for k, v in _only(tensors, "model.").items() if k.startswith(parts)}
         self.model.load_state_dict(model, strict=False)
-        for _, optimizer, _ in self.turns:
-            restore_optimizer(optimizer, self.model, tensors)
+        for turn, steps, _ in self.turns:
+            restore_optimizer(steps.optimizer, self.model, tensors)
+            steps.restore_scaling(state.get("scaling", {}).get(turn.name))
         self.average.load(_only(tensors, "average."))
         self.state = Run(state["step"], state["best"])
 

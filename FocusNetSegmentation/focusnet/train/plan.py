@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from ..bundle import ModelBundle
 from ..config import NetworkConfig, preset, with_changes
 from ..datasets.case import Case
-from ..devices import Device
+from ..devices import Device, cpu_has_fp16
 from ..errors import DatasetError
 from ..organs import find_organ
 from .arch import apply_arch, with_own_rois
@@ -43,10 +43,16 @@ class Plan:
 
 
 def resolved(settings: Settings, device: Device) -> Settings:
-    """``precision`` auto as what this device does best; fp16 would need its losses scaled and is not offered."""
+    """``precision`` auto as bf16 where this device multiplies it itself; fp16 only where it is asked for: it has the smaller range."""
     if settings.precision != "auto":
         return settings
     return replace(settings, precision="bf16" if device.precision == "bf16" else "fp32")
+
+
+def say_if_slow(settings: Iterable[Settings], device: Device, log: Log) -> None:
+    """fp16 is for GPUs: a CPU that has to convert every number is warned of, not refused."""
+    if device.torch_device.type == "cpu" and any(s.precision == "fp16" for s in settings) and not cpu_has_fp16():
+        log("This CPU does not multiply fp16 itself: expect steps slower than with fp32.")
 
 
 def make_plan(

@@ -22,7 +22,7 @@ from .loop import train_stage
 from .model import AAE_PREFIX, TrainingNet
 from .options import read_options
 from .parallel import Team, join_team, leave_team
-from .plan import Plan, make_plan, resolved
+from .plan import Plan, make_plan, resolved, say_if_slow
 from .record import RECORD, check_same_run, code_version, data_digest, write_record
 from .stages import STAGES
 from .start import covered_stages, start_from
@@ -92,6 +92,7 @@ def _train(
         log,
     )
     plan = replace(plan, settings={name: resolved(s, device) for name, s in plan.settings.items()})
+    say_if_slow(plan.settings.values(), device, log)
     record = {
         "preset": preset_name,
         "network": {k: v for k, v in plan.config.to_json().items() if k != "has_sos"},

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from ..errors import DatasetError
 
 HEATMAP_LOSSES = ("l2", "cross-entropy")
+PRECISIONS = ("fp32", "bf16", "fp16", "auto")
 AAE_MODES = ("adversarial", "frozen", "none")
 
 
@@ -36,7 +37,7 @@ class Settings:
     reconstruction_dice: float = 0.0  # weight of a Dice term beside eq. 4's L2; 0 is the paper
     roi_jitter_zyx: tuple[float, float, float] = (1.0, 4.0, 4.0)  # voxels, either way, about the true centre; see docs
     # arithmetic
-    precision: str = "fp32"  # or "bf16"; "auto": bf16 where the device multiplies it itself
+    precision: str = "fp32"  # or "bf16", "fp16" (losses scaled); "auto": bf16 where the device multiplies it itself
     batch: int = 1  # items a step takes at once
     accumulate: int = 1  # gradients of this many batches are averaged before a step
     crop_slices: int = 0  # 0: config.chunk_slices
@@ -58,7 +59,7 @@ class Settings:
             ("schedule", self.schedule in ("constant", "cosine"), "constant or cosine"),
             ("aae_mode", self.aae_mode in AAE_MODES, ", ".join(AAE_MODES)),
             ("heatmap_loss", self.heatmap_loss in HEATMAP_LOSSES, ", ".join(HEATMAP_LOSSES)),
-            ("precision", self.precision in ("fp32", "bf16", "auto"), "fp32, bf16 or auto"),
+            ("precision", self.precision in PRECISIONS, ", ".join(PRECISIONS)),
             ("shape_parts", len(self.shape_parts) == 3, "three weights: code, first and second decoder feature"),
             ("roi_jitter_zyx", len(self.roi_jitter_zyx) == 3, "three numbers of voxels: z, y, x"),
             *((name, getattr(self, name) >= 1, "at least 1") for name in COUNTS),

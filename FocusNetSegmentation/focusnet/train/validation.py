@@ -22,6 +22,7 @@ from ..segmentation import OrganResult, Segmentation
 from ..stream import Localizer, chunk_starts, stream_slabs
 from ..volume import Geometry, Volume
 from .augment import NO_AUGMENTATION
+from .precision import autocast
 from .settings import Settings
 from .shapes import Shape, ShapeValidator
 from .small import draw_case_shapes
@@ -91,7 +92,7 @@ class Validator:
     def _with_snet(self, model: FocusNet, ct: np.ndarray) -> np.ndarray:
         predicted = np.zeros(ct.shape, np.uint8)
         for start, chunk in self._chunks(ct, model):
-            with self._autocast(chunk):
+            with autocast(chunk.device, self.precision):
                 _, out = model.snet(chunk)
             part = out[0].argmax(dim=0).cpu().numpy().astype(np.uint8)
             predicted[start : start + self.config.chunk_slices] = part[: ct.shape[0] - start]
@@ -128,7 +129,7 @@ class Validator:
         for case, ct, _, grid in self.items:
             best: dict[str, tuple[float, tuple[int, int, int]]] = {}
             for start, chunk in self._chunks(ct, model):
-                with self._autocast(chunk):
+                with autocast(chunk.device, self.precision):
                     heat = model.solnet(model.snet(chunk)[0])[0]
                 for i, organ in enumerate(self.config.small_organs):
                     value, (z, y, x) = heatmap_peak(heat[i])
@@ -140,9 +141,6 @@ class Validator:
                     errors[organ].append(float(np.linalg.norm(found - np.array(point))))
         means = {f"{organ}_mm": float(np.mean(values)) for organ, values in errors.items() if values}
         return {"score": -float(np.mean(list(means.values()))) if means else 0.0, **means}
-
-    def _autocast(self, chunk: torch.Tensor) -> torch.autocast:
-        return torch.autocast(chunk.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def _chunks(self, ct: np.ndarray, model: FocusNet) -> list[tuple[int, torch.Tensor]]:
         device = next(model.parameters()).device
@@ -163,19 +161,19 @@ class _LiveEngine:
     name = "training"
 
     def __init__(self, model: FocusNet, precision: str) -> None:
-        self.model, self.bf16 = model, precision == "bf16"
+        self.model, self.precision = model, precision
         self.device = next(model.parameters()).device
 
     def run(self, ct: np.ndarray) -> ChunkOutput:
         tensor = torch.from_numpy(np.ascontiguousarray(ct))[None, None].to(self.device)
         assert self.model.solnet is not None
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        with autocast(self.device, self.precision):
             features, scores = self.model.snet(tensor)
             heatmaps = self.model.solnet(features)[0].float().cpu().numpy()
         return ChunkOutput(scores[0].float().softmax(dim=0).cpu().numpy(), heatmaps, features)
 
     def small_organ(self, organ: str, features: torch.Tensor, ct: torch.Tensor) -> np.ndarray:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+        with autocast(self.device, self.precision):
             scores, _ = self.model.sosnets[organ](features, ct.to(self.device))
         return scores[0, 0].float().sigmoid().cpu().numpy()
 

@@ -1,0 +1,68 @@
+"""Mixed precision: autocast by a precision's name, and an optimizer's steps on gradients that fit into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..devices import DTYPES
+from ..errors import DatasetError
+
+SMALLEST_SCALE = 2.0**-16  # 32 halvings below where it begins: the gradients are not too large, they are not numbers
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The context in which forward passes and losses are computed; off for "fp32"."""
+    return torch.autocast(device.type, DTYPES.get(precision), enabled=precision in ("bf16", "fp16"))
+
+
+class Steps:
+    """Backward passes and steps of one optimizer.
+
+    fp16 ends at 6e-8: there the loss is scaled up before its gradients are taken, and these are scaled back before the step. A step whose
+    gradients have grown beyond fp16 (65504) is left out and the next one's loss is scaled by half as much.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, device: torch.device, precision: str) -> None:
+        self.optimizer = optimizer
+        self._scaler: torch.amp.GradScaler | None = None
+        if precision == "fp16":
+            if not hasattr(torch.amp, "GradScaler"):
+                raise DatasetError(f"Precision fp16 needs torch 2.3 or newer, this is {torch.__version__}; choose bf16 or fp32.")  # fmt: skip
+            self._scaler = torch.amp.GradScaler(device.type)
+
+    def begin(self, learning_rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def backward(self, loss: Tensor) -> None:
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+
+    def step(self, parameters: Sequence[nn.Parameter], grad_clip: float) -> bool:
+        """Clip (0: off) and step. False where no loss scale gives gradients that are numbers."""
+        scaler = self._scaler
+        if scaler is None:
+            if grad_clip > 0:
+                nn.utils.clip_grad_norm_(parameters, grad_clip)
+            self.optimizer.step()
+            return True
+        if all(p.grad is None for p in parameters):  # nothing to learn from in this step
+            return True
+        scaler.unscale_(self.optimizer)
+        if grad_clip > 0:
+            nn.utils.clip_grad_norm_(parameters, grad_clip)
+        scaler.step(self.optimizer)
+        scaler.update()
+        return scaler.get_scale() >= SMALLEST_SCALE
+
+    def scaling(self) -> dict[str, Any] | None:
+        """The loss scale and when it grows again, for JSON; None where losses are not scaled."""
+        return self._scaler.state_dict() if self._scaler is not None else None
+
+    def restore_scaling(self, state: dict[str, Any] | None) -> None:
+        if self._scaler is not None and state is not None:
+            self._scaler.load_state_dict(state)
