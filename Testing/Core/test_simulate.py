@@ -11,8 +11,9 @@ import SimpleITK as sitk
 
 from focusnet.cli import main
 from focusnet.datasets.bit_masks import BitMaskFolder, LabelMap, patient_of
+from focusnet.datasets.opening import open_dataset
 from focusnet.datasets.openkbp import OpenKBPDataset
-from focusnet.errors import DatasetError, InputError
+from focusnet.errors import DatasetError, FocusNetError, InputError
 from focusnet.io import read_volume
 from focusnet.simulate.ct import simulate_ct
 from focusnet.simulate.dataset import Recipe, split_cases
@@ -171,6 +172,10 @@ def test_a_label_map_without_geometry_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\n".join([*kept, b"spacings: 3 3 3"]) + b"\n\n" + body)
     with pytest.raises(InputError, match="left is"):
         BitMaskFolder.open(source).read("oncologist", "p01")
+    dataset = open_dataset(source)  # as training and the check see it
+    split = next(s for s in dataset.splits() if dataset.patients(s))
+    with pytest.raises(FocusNetError, match="left is"):
+        dataset.read(split, dataset.patients(split)[0])
 
 
 def test_contours_are_interpolated_between_slices_not_moved() -> None:
