@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .commands import check_kind, check_outputs, read_scan, table, write_result
+from .commands import check_kind, check_outputs, read_scan, tell_result, write_result
 from .errors import InputError
 from .io.report import write_report
-from .progress import json_line
 from .terminal import progress_to, tell_warning
 
 
@@ -37,9 +36,5 @@ def atlas(options: argparse.Namespace) -> int:
     write_result(result, volume, options.output, None, options.overwrite)
     if options.report is not None:
         write_report(result, options.report, options.overwrite)
-    if options.json_progress:
-        report = str(options.report) if options.report is not None else None
-        print(json_line("result", segmentation=str(options.output), report=report), file=sys.stderr, flush=True)
-    print(table(result))
-    print(f"Wrote {options.output}. Research software, not a medical device: check every contour.")
+    tell_result(result, options)
     return 0

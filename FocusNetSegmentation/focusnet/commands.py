@@ -41,12 +41,17 @@ def segment(options: argparse.Namespace) -> int:
         from .picture import overview
 
         overview(volume, result, options.picture, options.overwrite)
+    tell_result(result, options)
+    return 0
+
+
+def tell_result(result: Segmentation, options: argparse.Namespace) -> None:
+    """What was written, for programs (stderr) and for people."""
     if options.json_progress:
         report = str(options.report) if options.report is not None else None
         print(json_line("result", segmentation=str(options.output), report=report), file=sys.stderr, flush=True)
     print(table(result))
     print(f"Wrote {options.output}. Research software, not a medical device: check every contour.")
-    return 0
 
 
 def _write_report(result: Segmentation, volume: Volume, bundle: ModelBundle, path: Path, overwrite: bool) -> None:

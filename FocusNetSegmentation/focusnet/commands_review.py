@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from .errors import InputError
 from .volume import Volume
+
+# options that only the page of one case takes, beside --ct
+ONE_CASE = ("qa", "model_copy", "ghost", "series", "hu_offset")
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -21,10 +25,8 @@ def evaluate(options: argparse.Namespace) -> int:
             options.predicted,
             options.reference,
             out=options.output,
-            tolerance_mm=options.tolerance_mm,
-            editor=options.editor,
             ct=ct,
-            overwrite=options.overwrite,
+            **_named(options, "tolerance_mm", "editor", "overwrite"),
         )
         _tell(notes)
         print(text)
@@ -33,16 +35,8 @@ def evaluate(options: argparse.Namespace) -> int:
         raise InputError("--editor goes with --audit; leave it out.")
     from .evaluate import evaluate_files
 
-    text = evaluate_files(
-        options.predicted,
-        options.reference,
-        out=options.output,
-        organs=options.organs,
-        tolerance_mm=options.tolerance_mm,
-        overwrite=options.overwrite,
-        ct=ct,
-    )
-    print(text)
+    named = _named(options, "organs", "tolerance_mm", "overwrite")
+    print(evaluate_files(options.predicted, options.reference, out=options.output, ct=ct, **named))
     return 0
 
 
@@ -51,18 +45,8 @@ def export(options: argparse.Namespace) -> int:
     from .export import export_file
 
     check_kind(options.output, options.dicom)
-    notes = export_file(
-        options.segmentation,
-        options.ct,
-        options.output,
-        options.dicom,
-        series=options.series,
-        model_copy=options.model_copy,
-        reviewer=options.reviewer,
-        organs=options.organs,
-        overwrite=options.overwrite,
-    )
-    _tell(notes)
+    named = _named(options, "series", "model_copy", "reviewer", "organs", "overwrite")
+    _tell(export_file(options.segmentation, options.ct, options.output, options.dicom, **named))
     print(f"Wrote {options.output}. Research software, not a medical device: check every contour.")
     return 0
 
@@ -76,18 +60,8 @@ def report(options: argparse.Namespace) -> int:
             raise InputError(f"The page of {source.name} shows pictures of its CT; give it with --ct.")
         from .reports.files import report_file
 
-        notes = report_file(
-            source,
-            options.ct,
-            options.output,
-            qa=options.qa,
-            model_copy=options.model_copy,
-            ghost=options.ghost,
-            series=options.series,
-            hu_offset=options.hu_offset,
-            title=options.title,
-            overwrite=options.overwrite,
-        )
+        named = _named(options, *ONE_CASE, "title", "overwrite")
+        notes = report_file(source, options.ct, options.output, **named)
     _tell(notes)
     print(
         f"Wrote {options.output}. Open it in a browser; it needs nothing else. Research software, not a medical device."
@@ -96,13 +70,18 @@ def report(options: argparse.Namespace) -> int:
 
 
 def _cohort(options: argparse.Namespace) -> list[str]:
-    given = [name for name in ("ct", "qa", "model_copy", "ghost", "series", "hu_offset") if getattr(options, name)]
+    given = [name for name, value in _named(options, "ct", *ONE_CASE).items() if value]
     if given:
         names = ", ".join("--" + name.replace("_", "-") for name in given)
         raise InputError(f"{names} belongs to the page of one case; {options.input} is a folder.")
     from .reports.cohort_page import report_folder
 
     return report_folder(options.input, options.output, options.title, options.overwrite)
+
+
+def _named(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Options that a function takes under their own names."""
+    return {name: getattr(options, name) for name in names}
 
 
 def _ct(options: argparse.Namespace) -> Volume | None:
