@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import NetworkConfig
-from .errors import FocusNetError, ModelError
+from .disk import plain_errors, reason, sync
+from .errors import FocusNetError, ModelError, OutputError
 from .organs import Organ, find_organ
 
 if TYPE_CHECKING:
@@ -165,33 +166,58 @@ def save_bundle(
 
     ``autoencoder``: tensors of the ShapeAutoencoder that was trained with the network, stored beside it.
     """
-    from safetensors.torch import save_file
-
     if folder.exists() and not overwrite:
         raise ModelError(f"{folder} exists; choose another folder or pass overwrite.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    work.chmod(0o755)
+    files = {WEIGHTS: network.state_dict(), **({AAE_WEIGHTS: autoencoder} if autoencoder is not None else {})}
+    work = None
     try:
-        files = {WEIGHTS: network.state_dict(), **({AAE_WEIGHTS: autoencoder} if autoencoder is not None else {})}
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        new = work / "new"
+        new.mkdir()
         for file, tensors in files.items():
-            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, work / file)
-            (work / file).chmod(0o644)  # safetensors makes files that only their owner can read
+            _write_weights(new / file, tensors)
         manifest = {
             "format_version": FORMAT_VERSION,
             "name": name,
             **metadata,
             "organs": [_organ_entry(organ, network.config) for organ in network.config.organs],
             "network": network.config.to_json(),
-            "sha256": {file: sha256(work / file) for file in files},
+            "sha256": {file: sha256(new / file) for file in files},
         }
-        (work / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(work, folder)
+        (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        sync(new / MANIFEST)
+        _exchange(new, folder, work / "replaced")
+    except OSError as problem:
+        why = reason(problem, folder, sum(t.nbytes for tensors in files.values() for t in tensors.values()))
+        raise OutputError(
+            f"The bundle {folder} cannot be written ({why}). Free some space or choose another place."
+        ) from problem
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
     return load_bundle(folder, kind=None)
+
+
+def _write_weights(path: Path, tensors: dict[str, Tensor]) -> None:
+    from safetensors.torch import save_file
+
+    with plain_errors():
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path)
+    path.chmod(0o644)  # safetensors makes files that only their owner can read
+    sync(path)
+
+
+def _exchange(new: Path, folder: Path, aside: Path) -> None:
+    """``new`` takes the place of ``folder``, whose old content goes ``aside``, or comes back if ``new`` cannot be moved."""
+    if folder.exists():
+        os.replace(folder, aside)
+    try:
+        os.replace(new, folder)
+    except OSError:
+        if aside.exists():
+            os.replace(aside, folder)
+        raise
 
 
 def user_models_folder() -> Path:
@@ -262,9 +288,7 @@ def install_bundle(source: Path | str, overwrite: bool = False) -> ModelBundle:
         for name in (MANIFEST, *bundle.manifest["sha256"], "model-card.md"):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, staged / name)
-        if target.exists():
-            os.replace(target, work / "replaced")
-        os.replace(staged, target)
+        _exchange(staged, target, work / "replaced")
     except OSError as problem:
         raise ModelError(f"The bundle cannot be installed in {target_parent}: {problem}.") from problem
     finally:

@@ -6,13 +6,16 @@ Exit status: 0 done, 2 bad input or arguments (one line says what), 1 anything e
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from .arguments import OneLineParser
 from .arguments_review import add_evaluate, add_export, add_qa, add_report
 from .arguments_scan import add_atlas, add_batch, add_demo, add_phantom, add_segment
 from .arguments_training import add_datasets, add_models, add_simulate, add_train
+from .disk import is_full
 from .errors import Cancelled, FocusNetError
 from .progress import json_line
 from .version import __version__
@@ -22,13 +25,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         status: int = options.run(options)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a table that goes to a file on a full disk fails here, not after the last line of ours
     except FocusNetError as problem:
         return _fail(options, str(problem), 2)
     except (Cancelled, KeyboardInterrupt):
         return _fail(options, "Cancelled; nothing was written.", 1)
     except BrokenPipeError:
+        _let_go_of_stdout()
         return 1
     except Exception as problem:
+        if isinstance(problem, OSError) and is_full(problem):
+            return _full_disk(options, problem)
         if options.debug:
             raise
         text = " ".join(f"{type(problem).__name__}: {problem}".split())
@@ -36,11 +44,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+def _full_disk(options: argparse.Namespace, problem: OSError) -> int:
+    """The last resort for what no writer of ours has put into words; without a file's name it is what goes to stdout."""
+    if problem.filename is None:
+        _let_go_of_stdout()
+    where = problem.filename or "standard output"
+    return _fail(options, f"{where} cannot be written ({problem.strerror}). Free some space and try again.", 2)
+
+
+def _let_go_of_stdout() -> None:
+    """Else Python tries to write the rest once more when it ends, and complains a second time."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _fail(options: argparse.Namespace, message: str, status: int) -> int:
-    if getattr(options, "json_progress", False):
-        print(json_line("error", message=message, status=status), file=sys.stderr, flush=True)
-    else:
-        print(f"focusnet: {message}", file=sys.stderr, flush=True)
+    line = json_line("error", message=message, status=status)
+    with suppress(OSError):  # stderr may be a file on the same full disk; the exit status still tells
+        print(line if getattr(options, "json_progress", False) else f"focusnet: {message}", file=sys.stderr, flush=True)
     return status
 
 

@@ -31,7 +31,7 @@ def test_curves_go_to_tensorboard_where_it_is_installed(tmp_path: Path) -> None:
 
 
 def test_a_run_needs_no_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
     journal = Journal(tmp_path, "snet", ("S-Net",), 0, 4, lambda _: None)
     journal.add("S-Net", 1.0)
     journal.report(1)

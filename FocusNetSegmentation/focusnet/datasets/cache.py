@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DatasetError
+from ..disk import plain_errors
+from ..errors import DatasetError, OutputError
 from ..io.output import atomic_path, ensure_folder
 from ..volume import Geometry
 from .contours import Contours
@@ -34,8 +35,11 @@ class Cache:
         if kept is not None:
             return kept
         contours = read()
-        with atomic_path(path) as partial:
-            _save(contours, partial)
+        try:
+            with atomic_path(path) as partial, plain_errors():
+                _save(contours, partial)
+        except OutputError as problem:
+            raise OutputError(f"{problem} Or go on without a cache: {VARIABLE}=0, and no --cache.") from problem
         return contours
 
 

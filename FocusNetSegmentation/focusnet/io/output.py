@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..disk import reason, sync
 from ..errors import FocusNetError, OutputError
 
 LONGEST_PREFIX = 40  # characters of the name that a temporary file repeats: file systems allow 255 bytes in all
@@ -46,7 +47,7 @@ def check_output(path: Path | str, overwrite: bool = False, suffixes: Sequence[s
             pass
     except OSError as problem:
         raise OutputError(
-            f"The folder {path.parent} cannot be written ({problem.strerror}); choose another place for {path.name}."
+            f"The folder {path.parent} cannot be written ({reason(problem, path)}); choose another place for {path.name}."
         ) from problem
 
 
@@ -55,7 +56,9 @@ def ensure_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
-        raise OutputError(f"The folder {folder} cannot be created ({problem.strerror}); choose another.") from problem
+        raise OutputError(
+            f"The folder {folder} cannot be created ({reason(problem, folder)}); choose another."
+        ) from problem
 
 
 @contextmanager
@@ -74,14 +77,13 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     try:
         partial.open("xb").close()  # open() gives the permissions that the user's umask asks for; mkstemp would not
         yield partial
-        with partial.open("rb+") as written:
-            os.fsync(written.fileno())  # on a network disk the quota may speak up only now
+        sync(partial)
         os.replace(partial, final)
     except FocusNetError:
         raise
     except (OSError, RuntimeError) as problem:
         raise OutputError(
-            f"{path} cannot be written ({_reason(problem)}). Free some space or choose another place."
+            f"{path} cannot be written ({reason(problem, final)}). Free some space or choose another place."
         ) from problem
     finally:
         partial.unlink(missing_ok=True)
@@ -106,11 +108,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
-
-
-def _reason(problem: Exception) -> str:
-    """The system's own words; of ITK's many lines only the last, which says what went wrong."""
-    if isinstance(problem, OSError) and problem.strerror:
-        return problem.strerror
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return lines[-1] if lines else type(problem).__name__

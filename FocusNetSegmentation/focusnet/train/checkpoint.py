@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +14,36 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..disk import plain_errors, reason, sync
 from ..errors import DatasetError, OutputError
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write tensors and a JSON-able ``state``. Raises OutputError (disk full, not writable) and leaves the old file alone."""
-    partial = path.with_name(path.name + ".partial")
+    # a folder, because safetensors writes beside the name that it is given: what a killed run left there goes with it
+    work = path.with_name(path.name + ".partial")
+    whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     try:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, partial, {"state": json.dumps(state)})
-        with partial.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(partial, path)
-    except (OSError, SafetensorError) as problem:
-        partial.unlink(missing_ok=True)
+        _remove(work)
+        work.mkdir()
+        with plain_errors():
+            save_file(whole, work / path.name, {"state": json.dumps(state)})
+        sync(work / path.name)
+        os.replace(work / path.name, path)
+    except OSError as problem:
+        why = reason(problem, path, sum(v.nbytes for v in whole.values()))
+        kept = "the last good one is kept" if path.is_file() else "there is none of its kind yet"
         raise OutputError(
-            f"The checkpoint {path} cannot be written ({problem}); the last good one is kept. Free some space and resume."
+            f"The checkpoint {path} cannot be written ({why}); {kept}. Free some space and resume."
         ) from problem
+    finally:
+        _remove(work)
+
+
+def _remove(work: Path) -> None:
+    with suppress(OSError):
+        work.unlink()
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -4,22 +4,27 @@ installed, TensorBoard's."""
 from __future__ import annotations
 
 import csv
-import os
+import io
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..disk import append_whole, reason
 from ..errors import OutputError
+from ..io.output import atomic_path
+from .board import open_board
 
 Log = Callable[[str], None]
 
 
 def to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError):  # a log file on a full disk must not end a training
+        print(line, file=sys.stderr, flush=True)
 
 
 def silent(_: str) -> None:
@@ -35,7 +40,12 @@ class Journal:
         self.started, self.first = time.monotonic(), first_step
         for path in (self._csv, self._validation_csv):
             forget_after(path, first_step)
-        self._board = tensorboard_writer(out / "tensorboard" / stage, first_step)
+        folder = out / "tensorboard" / stage
+        try:
+            self._board = open_board(folder, first_step)
+        except OSError as problem:
+            raise _unwritable(folder, problem) from problem
+        self.trouble: OutputError | None = None
         self._bar: Any = None
         if log is to_stderr and sys.stderr.isatty():
             from tqdm import tqdm
@@ -66,8 +76,9 @@ class Journal:
         pace = (time.monotonic() - self.started) / max(1, step - self.first)
         others = {f"loss_{name}": round(mean, 5) for name, mean in zip(self.turns[1:], means[1:], strict=True)}
         row = {"step": step, "loss": round(means[0], 5), "seconds_per_step": round(pace, 4), **others}
-        append_csv(self._csv, row)
-        self._to_board(step, {f"loss/{n}": m for n, m in zip(self.turns, means, strict=True)})
+        curves = {f"loss/{n}": m for n, m in zip(self.turns, means, strict=True)}
+        self._attempt(lambda: append_csv(self._csv, row))
+        self._attempt(lambda: self._to_board(step, curves))
         left = pace * (self.steps - step) / 60
         more = "".join(f", {name} loss {mean:.4f}" for name, mean in zip(self.turns[1:], means[1:], strict=True))
         self.log(
@@ -77,68 +88,76 @@ class Journal:
             values.clear()
 
     def validated(self, step: int, scores: dict[str, float]) -> None:
-        append_csv(self._validation_csv, {"step": step, **scores})
-        self._to_board(step, {f"validation/{name}": value for name, value in scores.items()})
+        self._attempt(lambda: append_csv(self._validation_csv, {"step": step, **scores}))
+        self._attempt(lambda: self._to_board(step, {f"validation/{name}": value for name, value in scores.items()}))
         self.log(f"{self.stage} step {step}: " + " ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+
+    def picture(self, draw: Callable[[Path, int], None], step: int) -> None:
+        """``draw`` takes the file and the step."""
+        path = self.out / "pictures" / f"{self.stage}-{step:06d}.png"
+
+        def attempt() -> None:
+            try:
+                draw(path, step)
+            except OutputError as problem:
+                raise OutputError(f"{problem} The last good checkpoint is kept: resume then.") from problem
+
+        self._attempt(attempt)
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
-        if self._board is not None:
-            self._board.close()
+
+    def _attempt(self, write: Callable[[], None]) -> None:
+        """What cannot be logged waits in ``trouble`` until the training has saved a checkpoint. One line is enough for the user."""
+        if self.trouble is not None:
+            return
+        try:
+            write()
+        except OutputError as problem:
+            self.trouble = problem
 
     def _to_board(self, step: int, values: dict[str, float]) -> None:
         if self._board is None:
             return
         try:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
-            self._board.flush()
+            self._board.add(step, values)
         except OSError as problem:
-            raise _unwritable(self.out, problem) from problem
+            raise _unwritable(self._board.path, problem) from problem
 
 
 def append_csv(path: Path, row: dict[str, float]) -> None:
-    """Add a row; the first one brings the header. Raises OutputError."""
-    new = not path.exists()
+    """Add a row, whole or not at all; the first one brings the header. Raises OutputError."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(row))
+    if not path.exists():
+        writer.writeheader()
+    writer.writerow(row)
     try:
-        with path.open("a", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        append_whole(path, text.getvalue().encode())
     except OSError as problem:
         raise _unwritable(path, problem) from problem
 
 
 def forget_after(path: Path, step: int) -> None:
-    """Drop rows of steps that will be taken again, and what a killed process left of a row."""
+    """Drop rows of steps that will be taken again, and what a killed process left of a row. Raises OutputError."""
     if not path.is_file():
         return
-    header, *rows = path.read_text(encoding="utf-8").splitlines() or [""]
+    text = path.read_text(encoding="utf-8")
+    header, *rows = text.splitlines() or [""]
+    if not text.endswith("\n"):
+        rows = rows[:-1]  # torn, even where every column has a value: the last one may have lost digits
     columns = header.count(",")
     kept = [r for r in rows if r.count(",") == columns and r.split(",")[0].isdigit() and int(r.split(",")[0]) <= step]
+    rewritten = "\n".join([header, *kept]) + "\n"
     if not kept:
         path.unlink()
-    elif len(kept) < len(rows):
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-
-
-def tensorboard_writer(folder: Path, first_step: int) -> Any:
-    """TensorBoard's writer, or None where it is not installed (extra ``train``). What is there after ``first_step`` is hidden."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    try:
-        return SummaryWriter(str(folder), purge_step=first_step + 1)
-    except OSError as problem:
-        raise _unwritable(folder, problem) from problem
+    elif len(rewritten.splitlines()) < len(text.splitlines()):
+        with atomic_path(path) as partial:
+            partial.write_text(rewritten, encoding="utf-8")
 
 
 def _unwritable(path: Path, problem: OSError) -> OutputError:
     return OutputError(
-        f"{path} cannot be written ({problem.strerror or problem}); the last good checkpoint is kept. Free some space and resume."
+        f"{path} cannot be written ({reason(problem, path)}); the last good checkpoint is kept. Free some space and resume."
     )

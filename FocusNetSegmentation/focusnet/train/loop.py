@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..config import NetworkConfig
 from ..errors import DatasetError
+from ..io.output import ensure_folder
 from .augment import Augmentation
 from .average import Average
 from .checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
@@ -91,7 +92,7 @@ class Trainer:
             weights = class_weights(mean_class_voxels(items, config), settings.alpha_power)
         self.device = next(model.parameters()).device
         self.context = StageContext(config, settings, augmentation, weights.to(self.device))
-        out.mkdir(parents=True, exist_ok=True)
+        ensure_folder(out)
         self.last, self.best = out / f"{stage.name}.last.safetensors", out / f"{stage.name}.best.safetensors"
         self.turns = []
         for turn in stage.turns:
@@ -119,9 +120,13 @@ class Trainer:
             self.journal.tick()
             if state.step % settings.validate_every == 0 or state.step == settings.steps:
                 self._validate(self.journal)
-            if state.step % settings.checkpoint_every == 0 or state.step == settings.steps:
+            due = state.step % settings.checkpoint_every == 0 or state.step == settings.steps
+            if due or self.journal.trouble is not None:
                 self._save()
+            if due:
                 self.journal.report(state.step)
+            if self.journal.trouble is not None:
+                raise self.journal.trouble
         self.team.wait()
         return self.best
 
@@ -181,12 +186,12 @@ class Trainer:
             tensors = {f"model.{k}": v.clone() for k, v in self.model.state_dict().items()}
         set_trained(self.model, self.turns[0][0].trained)
         if scores["score"] > state.best:
-            state.best = scores["score"]
             save_checkpoint(self.best, tensors, {"step": step, "scores": scores, "config": self.config.to_json()})
+            state.best = scores["score"]
         journal.validated(step, scores)
         draw = getattr(self.validate, "picture", None)
         if draw is not None and self.settings.pictures:
-            draw(self.last.parent / "pictures" / f"{self.stage.name}-{step:06d}.png", step)
+            journal.picture(draw, step)
 
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}

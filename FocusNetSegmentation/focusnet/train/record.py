@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..datasets.case import Case
-from ..errors import DatasetError, OutputError
+from ..errors import DatasetError
+from ..io.output import atomic_path, ensure_folder
 
 RECORD = "training.json"
 # may differ in a resumed run: they say how long and how often, not what a step does
@@ -33,13 +33,10 @@ def read_record(out: Path) -> dict[str, Any]:
 
 
 def write_record(out: Path, record: dict[str, Any]) -> None:
-    partial = out / f"{RECORD}.partial"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
+    """Raises OutputError, and leaves the record that is there alone."""
+    ensure_folder(out)
+    with atomic_path(out / RECORD) as partial:
         partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, out / RECORD)
-    except OSError as problem:
-        raise OutputError(f"{out} cannot be written ({problem.strerror}); choose another --out.") from problem
 
 
 def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:

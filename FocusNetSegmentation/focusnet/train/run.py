@@ -13,7 +13,7 @@ import torch
 from ..bundle import ModelBundle, load_bundle, save_bundle
 from ..datasets.opening import open_dataset
 from ..devices import Device, choose_device
-from ..errors import DatasetError
+from ..errors import DatasetError, OutputError
 from ..nets.focusnet import FocusNet
 from ..version import __version__
 from .checkpoint import load_checkpoint
@@ -142,7 +142,10 @@ def _train(
     name = str(metadata.pop("name", out.name))
     network_only, autoencoder = _to_ship(model)
     if team.first:
-        save_bundle(out / "bundle", name, network_only, metadata, overwrite=True, autoencoder=autoencoder)
+        try:
+            save_bundle(out / "bundle", name, network_only, metadata, overwrite=True, autoencoder=autoencoder)
+        except OutputError as problem:
+            raise OutputError(f"{problem} Every stage is done and kept: --resume writes the bundle alone.") from problem
     team.wait()
     return load_bundle(out / "bundle")
 

@@ -13,6 +13,7 @@ import torch
 from ..config import NetworkConfig
 from ..datasets.case import Case
 from ..engine import ChunkOutput
+from ..io.output import ensure_folder
 from ..nets.focusnet import FocusNet
 from ..nets.solnet import heatmap_peak
 from ..organs import find_organ
@@ -86,7 +87,7 @@ class Validator:
                 results.append(OrganResult(organ, value, voxels > 0, voxels * voxel_ml))
         source = f"{case.name}, step {step}"
         segmentation = Segmentation(self._shown, grid, tuple(results), {"source": source, "model": source})
-        path.parent.mkdir(parents=True, exist_ok=True)
+        ensure_folder(path.parent)
         overview(Volume(hu, grid, source), segmentation, path, overwrite=True)
 
     def _with_snet(self, model: FocusNet, ct: np.ndarray) -> np.ndarray:
