@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .bundle import ModelBundle, available_bundles, install_bundle, load_bundle
-from .errors import FocusNetError, InputError
+from .errors import FocusNetError, InputError, OutputError
 from .io import read_volume
 from .io.checks import check_ct
 from .io.nifti_out import names_path
@@ -35,14 +35,21 @@ def segment(options: argparse.Namespace) -> int:
     volume = read_scan(options.input, options)
     result = _run(volume, bundle, options)
     write_result(result, volume, options.output, options.dicom, options.overwrite)
+    try:
+        _write_beside(result, volume, bundle, options)
+    except OutputError as problem:
+        raise OutputError(f"{problem} The segmentation {options.output} is written.") from problem
+    tell_result(result, options)
+    return 0
+
+
+def _write_beside(result: Segmentation, volume: Volume, bundle: ModelBundle, options: argparse.Namespace) -> None:
     if options.report is not None:
         _write_report(result, volume, bundle, options.report, options.overwrite)
     if options.picture is not None:
         from .picture import overview
 
         overview(volume, result, options.picture, options.overwrite)
-    tell_result(result, options)
-    return 0
 
 
 def tell_result(result: Segmentation, options: argparse.Namespace) -> None:

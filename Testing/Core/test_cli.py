@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from focusnet.cli import main
+from focusnet.errors import OutputError
 from focusnet.io.seg_nrrd import read_seg_nrrd
 from focusnet.volume import Volume
 
@@ -174,6 +175,19 @@ def test_a_full_disk_leaves_nothing_half_written(scan: Path, tmp_path: Path) -> 
     assert done.stderr.count("\n") == 1
     assert "cannot be written" in done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["scan.nrrd"]
+
+
+def test_a_report_that_does_not_fit_says_that_the_segmentation_is_there(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OutputError("r.json cannot be written.")
+
+    monkeypatch.setattr("focusnet.commands.write_report", no_room)
+    out = tmp_path / "o.seg.nrrd"
+    assert run("segment", scan, "-o", out, "--model", "random", "--report", tmp_path / "r.json") == 2
+    assert capsys.readouterr().err == f"focusnet: r.json cannot be written. The segmentation {out} is written.\n"
+    assert read_seg_nrrd(out).results
 
 
 def test_interrupting_leaves_nothing_behind(scan: Path, tmp_path: Path) -> None:
