@@ -67,6 +67,7 @@ def write_phantom(
     """
     import SimpleITK as sitk
 
+    from .io.itk_out import write_checked
     from .io.nrrd_nifti import SIMULATED_KEY
     from .io.output import atomic_path, check_output, ensure_folder
     from .io.seg_nrrd import write_seg_nrrd
@@ -85,7 +86,7 @@ def write_phantom(
     image.SetOrigin(volume.geometry.origin_mm_xyz)
     image.SetMetaData(SIMULATED_KEY, volume.notes[0])
     with atomic_path(ct) as partial:
-        sitk.WriteImage(image, str(partial), useCompression=True)
+        write_checked(image, partial)
     write_seg_nrrd(reference, labels, overwrite)
     written = [ct, labels]
     if dicom:

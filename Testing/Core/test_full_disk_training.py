@@ -73,7 +73,7 @@ def test_a_log_or_a_picture_that_cannot_be_written_costs_no_checkpoint(
     said = [line for line in capsys.readouterr().err.splitlines() if "focusnet:" in line or "Traceback" in line]
     assert len(said) == 1
     assert what in said[0]
-    assert "last good checkpoint is kept" in said[0]
+    assert "o checkpoint is lost" in said[0]
     assert load_checkpoint(out / "snet.last.safetensors")[1]["step"] == 3
     if what == "tensorboard":
         monkeypatch.undo()
@@ -120,7 +120,7 @@ def test_a_bundle_that_does_not_fit_is_written_by_resuming(
 def test_half_a_row_never_stays_in_a_log(tmp_path: Path) -> None:
     path = tmp_path / "snet.csv"
     append_csv(path, {"step": 2, "loss": 0.5})
-    with files_end_at(path.stat().st_size + 4), pytest.raises(OutputError, match="last good checkpoint is kept"):
+    with files_end_at(path.stat().st_size + 4), pytest.raises(OutputError, match="no checkpoint is lost"):
         append_csv(path, {"step": 4, "loss": 0.25})
     assert path.read_text().splitlines() == ["step,loss", "2,0.5"]
     with files_end_at(3), pytest.raises(OutputError):

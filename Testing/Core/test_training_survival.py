@@ -166,7 +166,7 @@ def test_a_full_disk_ends_in_one_clear_line_and_the_last_good_checkpoint(
 
 
 def test_a_log_that_cannot_be_written_says_so(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="last good checkpoint is kept"):
+    with pytest.raises(OutputError, match="no checkpoint is lost"):
         append_csv(tmp_path / "missing" / "a.csv", {"step": 1})
 
 

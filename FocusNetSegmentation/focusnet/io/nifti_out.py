@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..organs import Organ, find_organ
 from ..segmentation import OrganResult, Segmentation
 from ..volume import Geometry
+from .itk_out import write_checked
 from .output import atomic_path, check_output, json_text
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -44,8 +45,7 @@ def write_nifti(segmentation: Segmentation, path: Path | str, overwrite: bool = 
     image.SetDirection(np.asarray(segmentation.geometry.direction_xyz).ravel().tolist())
     names = json_text({result.organ.name: result.label for result in segmentation.results}, indent=1) + "\n"
     with atomic_path(names_path(path)) as table, atomic_path(path) as label_map:
-        sitk.WriteImage(image, str(label_map), useCompression=True)
-        _check_written(label_map, segmentation.labels)
+        write_checked(image, label_map)
         table.write_text(names, encoding="utf-8")
 
 
@@ -77,16 +77,6 @@ def read_label_map(path: Path | str, names: Mapping[str, int] | None = None) -> 
         for name, label in organs.items()
     )
     return Segmentation(labels, geometry, results, {"source": str(path)})
-
-
-def _check_written(path: Path, labels: np.ndarray) -> None:
-    """Read the file back: on a full disk ITK's NIfTI writer leaves a truncated file and says nothing (ITK 5.4)."""
-    try:
-        same = np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), labels)
-    except RuntimeError:
-        same = False
-    if not same:
-        raise OSError("what is on the disk is not what was written; the disk may be full")
 
 
 def unknown_organ(

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from ..datasets.bit_masks import BitMaskFolder, patient_of
 from ..errors import DatasetError, OutputError
+from ..io.itk_out import write_checked
 from ..io.nrrd_nifti import SIMULATED_KEY
 from ..io.output import atomic_path, ensure_folder, json_text
 from ..version import __version__
@@ -112,7 +113,7 @@ def write_marked(path: Path, array: np.ndarray, geometry: Geometry, text: str) -
     image.SetDirection([v for row in geometry.direction_xyz for v in row])
     image.SetMetaData(SIMULATED_KEY, text)
     with atomic_path(path) as partial:
-        sitk.WriteImage(image, str(partial), useCompression=True)
+        write_checked(image, partial)
 
 
 def _index(

@@ -100,7 +100,7 @@ class Journal:
             try:
                 draw(path, step)
             except OutputError as problem:
-                raise OutputError(f"{problem} The last good checkpoint is kept: resume then.") from problem
+                raise OutputError(f"{problem} No checkpoint is lost: resume then.") from problem
 
         self._attempt(attempt)
 
@@ -159,5 +159,5 @@ def forget_after(path: Path, step: int) -> None:
 
 def _unwritable(path: Path, problem: OSError) -> OutputError:
     return OutputError(
-        f"{path} cannot be written ({reason(problem, path)}); the last good checkpoint is kept. Free some space and resume."
+        f"{path} cannot be written ({reason(problem, path)}); no checkpoint is lost. Free some space and resume."
     )
