@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TextIO
 
 from .arguments import OneLineParser
 from .arguments_review import add_evaluate, add_export, add_qa, add_report
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Cancelled, KeyboardInterrupt):
         return _fail(options, "Cancelled; nothing was written.", 1)
     except BrokenPipeError:
-        _let_go_of_stdout()
+        _let_go(sys.stdout)
         return 1
     except Exception as problem:
         if isinstance(problem, OSError) and is_full(problem):
@@ -41,21 +42,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         text = " ".join(f"{type(problem).__name__}: {problem}".split())
         return _fail(options, f"Internal error, {text}. Run again with --debug for the details and report it.", 1)
+    finally:
+        _settle(sys.stderr)
     return status
 
 
 def _full_disk(options: argparse.Namespace, problem: OSError) -> int:
     """The last resort for what no writer of ours has put into words; without a file's name it is what goes to stdout."""
     if problem.filename is None:
-        _let_go_of_stdout()
+        _let_go(sys.stdout)
     where = problem.filename or "standard output"
     return _fail(options, f"{where} cannot be written ({problem.strerror}). Free some space and try again.", 2)
 
 
-def _let_go_of_stdout() -> None:
-    """Else Python tries to write the rest once more when it ends, and complains a second time."""
+def _settle(stream: TextIO | None) -> None:
+    """Messages that went to a file on a full disk are lost, which must not change the exit status."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except (OSError, ValueError):
+        _let_go(stream)
+
+
+def _let_go(stream: TextIO | None) -> None:
+    """Else Python tries to write the rest once more when it ends, and fails a second time."""
     with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # type: ignore[union-attr]
 
 
 def _fail(options: argparse.Namespace, message: str, status: int) -> int:
