@@ -16,7 +16,9 @@ import torch
 from focusnet import disk
 from focusnet.bundle import load_bundle, save_bundle
 from focusnet.datasets.cache import Cache
+from focusnet.datasets.check import check_dataset
 from focusnet.datasets.contours import Contours
+from focusnet.datasets.opening import open_dataset
 from focusnet.errors import OutputError
 from focusnet.simulate.dataset import write_marked
 from focusnet.train.checkpoint import save_checkpoint
@@ -25,6 +27,7 @@ from focusnet.volume import Geometry
 
 from .helpers_disk import files_end_at, on_linux, small_disk
 from .helpers_engine import random_network, small_config
+from .helpers_layouts import write_pddca
 from .test_output import WRITERS
 
 GRID = Geometry((4, 30, 30), (1.0, 1.0, 3.0), (0.0, 0.0, 0.0), ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
@@ -110,6 +113,17 @@ def test_a_cache_entry_is_whole_or_not_there(tmp_path: Path) -> None:
     kept = cache.get([scan], {}, lambda: pytest.fail("the entry was not kept"))
     assert kept.hu is not None
     np.testing.assert_array_equal(kept.hu, NOISE)
+
+
+@on_linux
+def test_a_full_cache_is_not_taken_for_bad_cases(tmp_path: Path) -> None:
+    """It stands in the way of every case alike; a list of errors, one a case, would send the user to contours that are right."""
+    dataset = open_dataset(write_pddca(tmp_path / "data", 2), tmp_path / "cache")
+    with files_end_at(3000), pytest.raises(OutputError) as error:
+        check_dataset(dataset)
+    assert "go on without a cache" in one_line(error)
+    assert len(check_dataset(dataset).cases) == 2
+    assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 @on_linux

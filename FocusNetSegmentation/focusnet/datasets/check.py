@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import FocusNetError
+from ..errors import FocusNetError, OutputError
 from ..organs import find_organ
 from ..progress import Progress, ProgressCallback, silent
 from .contours import Contours
@@ -78,6 +78,8 @@ def check_dataset(dataset: Dataset, progress: ProgressCallback = silent) -> Repo
         progress(Progress("Reading cases", number / max(len(todo), 1), name))
         try:
             contours = dataset.read(split, name)
+        except OutputError:  # no room in the cache: true of every case, and a fault of none
+            raise
         except FocusNetError as problem:
             report.problems.append(Problem("error", name, str(problem).removeprefix(f"Case {name}: "), ""))
             continue

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..errors import DatasetError, FocusNetError
+from ..errors import DatasetError, FocusNetError, OutputError
 from ..io.checks import refuse_impossible
 from ..io.read import shifted
 from ..organs import ORGANS
@@ -95,6 +95,8 @@ class FolderDataset:
             cache, paths = self._cache, files.paths()
             read = partial(self._read, files)
             contours = read() if cache is None else cache.get(paths, self._settings(name), read)
+        except OutputError:  # the cache's disk is full: nothing is wrong with the case
+            raise
         except FocusNetError as problem:
             raise DatasetError(f"Case {name}: {problem}") from problem
         self._snapshot.check(name)  # changed while it was read
