@@ -75,7 +75,8 @@ class NetworkConfig:
     spacing_mm_zyx: tuple[float, float, float] = (3.0, 1.0, 1.0)
     crop_size_yx: tuple[int, int] = (240, 240)
     chunk_slices: int = 40
-    stride: int = 40  # smaller than chunk_slices: overlapping chunks, probabilities averaged
+    segment_slices: int = 0  # of a chunk when a scan is segmented; 0: as chunk_slices, with which it was trained
+    stride: int = 40  # of chunk_slices; smaller than chunk_slices: overlapping chunks, probabilities averaged
     hu_clip: tuple[float, float] = (-1024.0, 3071.0)
     hu_offset: float = 100.0
     hu_scale: float = 1000.0
@@ -125,6 +126,7 @@ class NetworkConfig:
         _require(
             1 <= self.stride <= self.chunk_slices, "stride", self.stride, f"1 to chunk_slices ({self.chunk_slices})"
         )
+        _require(self.segment_slices >= 0, "segment_slices", self.segment_slices, "0 (as chunk_slices) or more")
         _require(0 <= self.island_fraction < 1, "island_fraction", self.island_fraction, "0 to below 1")
         multiple = self.in_plane_multiple
         _require(
@@ -143,6 +145,10 @@ class NetworkConfig:
     def z_multiple(self) -> int:
         """Slice counts must divide by this: S-Net's first down-sampling leaves z alone."""
         return ARCHS[self.arch].z_multiple or int(2 ** (self.down_samplings - 1))
+
+    @property
+    def chunk_when_segmenting(self) -> int:
+        return self.segment_slices or self.chunk_slices
 
     def roi_size_of(self, organ: str) -> tuple[int, int, int]:
         """ROI of a small organ, in network voxels (z, y, x)."""

@@ -61,7 +61,7 @@ def segment(
     run = run_at_seeds if wanted <= set(voxels) else run_networks
     retries: list[str] = []
     attempt: Device | None = chosen
-    chunk = bundle.config.chunk_slices
+    chunk = bundle.config.chunk_when_segmenting
     while attempt is not None:
         try:
             engine = make_engine(bundle, attempt, backend, chunk)
@@ -235,7 +235,7 @@ def next_attempt(device: Device, chunk: int, config: NetworkConfig) -> tuple[Dev
             torch.cuda.empty_cache()
         return (
             choose_device("cpu"),
-            config.chunk_slices,
+            config.chunk_when_segmenting,
             f"{device}: out of memory with chunks of {chunk} slices, trying the CPU",
         )
     return None, chunk, f"{device}: out of memory with chunks of {chunk} slices"

@@ -137,6 +137,25 @@ def test_progress_rises_to_one_and_cancel_stops_the_work(bundle: ModelBundle) ->
         segment(head(), bundle, device="cpu", progress=stop)
 
 
+def test_chunks_can_be_longer_for_a_scan_than_they_were_in_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    run = TorchEngine.run
+
+    def watched(self: TorchEngine, ct: np.ndarray) -> object:
+        seen.append(ct.shape[0])
+        return run(self, ct)
+
+    monkeypatch.setattr(TorchEngine, "run", watched)
+    config = small_config(segment_slices=24)
+    assert (config.chunk_slices, config.stride) == (16, 16)
+    result = segment(head(), random_bundle(tmp_path, config), device="cpu")
+    assert result.provenance["chunk_slices"] == 24
+    assert max(seen) == 24
+    assert len(seen) == -(-sum(seen) // 24)  # stacked: no overlap but that of the last one
+
+
 def test_out_of_memory_is_tried_again_with_smaller_chunks_and_said_so(
     bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
