@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import NetworkConfig
-from .disk import plain_errors, reason, sync
+from .disk import plain_errors, reason, stored_bytes, sync
 from .errors import FocusNetError, ModelError, OutputError
 from .organs import Organ, find_organ
 
@@ -189,7 +189,7 @@ def save_bundle(
         sync(new / MANIFEST)
         _exchange(new, folder, work / "replaced")
     except OSError as problem:
-        why = reason(problem, folder, sum(t.nbytes for tensors in files.values() for t in tensors.values()))
+        why = reason(problem, folder, sum(map(stored_bytes, files.values())))
         raise OutputError(
             f"The bundle {folder} cannot be written ({why}). Free some space or choose another place."
         ) from problem

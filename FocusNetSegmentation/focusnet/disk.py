@@ -6,13 +6,18 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # EFBIG: the limit on the size of a file (ulimit -f), which batch systems set
 FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
 WINDOWS_FULL = {39, 112}  # ERROR_HANDLE_DISK_FULL, ERROR_DISK_FULL
+HEADER_BYTES = 110  # of one tensor's name, type, shape and place in a safetensors file
 LITTLE_BYTES = 1_000_000  # with less than this left, how much is left is worth saying whatever the library called it
 
 
@@ -81,6 +86,11 @@ def plain_errors() -> Iterator[None]:
         if os.name == "nt":
             raise OSError(0, str(problem), None, code) from problem
         raise OSError(code, os.strerror(code)) from problem
+
+
+def stored_bytes(tensors: Mapping[str, Tensor]) -> int:
+    """About how large the file will be: in a small network the table of names is a tenth of it."""
+    return sum(tensor.nbytes + HEADER_BYTES for tensor in tensors.values())
 
 
 def sync(path: Path) -> None:

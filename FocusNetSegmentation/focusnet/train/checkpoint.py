@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..disk import plain_errors, reason, sync
+from ..disk import plain_errors, reason, stored_bytes, sync
 from ..errors import DatasetError, OutputError
 
 
@@ -31,7 +31,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
         sync(work / path.name)
         os.replace(work / path.name, path)
     except OSError as problem:
-        why = reason(problem, path, sum(v.nbytes for v in whole.values()))
+        why = reason(problem, path, stored_bytes(whole))
         kept = "the last good one is kept" if path.is_file() else "there is none of its kind yet"
         raise OutputError(
             f"The checkpoint {path} cannot be written ({why}); {kept}. Free some space and resume."
