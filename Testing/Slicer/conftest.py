@@ -1,5 +1,5 @@
-"""``panel``: the real panel on stand-ins for Slicer's widgets (see stand_ins.py), opened, with a stand-in worker; ``open_panel`` for
-any other kind."""
+"""``world``: a scene with Slicer's logic. ``panel``: the real panel on stand-ins for Slicer's widgets (see stand_ins.py), opened, with
+a stand-in worker; ``open_panel`` for any other kind."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def application() -> Any:
         return None
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     return QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
+
+
+@pytest.fixture
+def world() -> Any:
+    """See ``helpers_nodes.World``. Its tests have asked for ``slicer`` already."""
+    from .helpers_nodes import World
+
+    return World()
 
 
 @pytest.fixture

@@ -73,11 +73,6 @@ def write_ghosts(result: Segmentation, folder: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 def balls(world: World, tmp_path: Path, radius_mm: float, ghost_mm: float) -> Any:
     """A segmentation with a ball for a brainstem, whose ghost is another ball."""
     node = import_result(world.scene, drawn(ball(radius_mm)), None).node

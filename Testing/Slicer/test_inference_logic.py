@@ -100,11 +100,6 @@ def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 def ct_node(world: World, name: str = "CT 1") -> Any:
     return world.volume(phantom(0, (6.0, 6.0, 6.0))[0], name)
 

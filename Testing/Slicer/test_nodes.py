@@ -62,11 +62,6 @@ from .helpers_nodes import TURNED, World, erase_a_bit, load_mrb, mask, paint, po
 from .helpers_slicer import BINARY_LABELMAP, CLOSED_SURFACE, open_segmentation  # noqa: E402
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 def expected_points(result: Segmentation, name: str) -> np.ndarray:
     points = result.geometry.index_to_mm(np.argwhere(result.mask(name)))
     return points[np.lexsort(np.round(points, 3).T)]

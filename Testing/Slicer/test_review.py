@@ -53,11 +53,6 @@ SCORED = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 class Clock:
     def __init__(self) -> None:
         self.now = 1000.0

@@ -17,11 +17,6 @@ from ..Core.helpers_outputs import GRIDS  # noqa: E402
 from .helpers_nodes import World, erase_a_bit, paint, save_segmentation  # noqa: E402
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 @pytest.mark.parametrize("crop", [False, True])
 @pytest.mark.parametrize("grid", GRIDS)
 def test_states_approvals_time_and_model_come_back(world: World, grid: str, crop: bool, tmp_path: Path) -> None:

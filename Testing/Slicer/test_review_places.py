@@ -28,12 +28,6 @@ from FocusNetSegmentationLib.review_views import Views, box_ras, window_for  # n
 from ..Core.helpers_outputs import GRIDS  # noqa: E402
 from .helpers_nodes import TURNED, World, load_mrb, points_lps, segmentation_of  # noqa: E402
 
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 # --- seeds
 
 
