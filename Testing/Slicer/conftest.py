@@ -1,5 +1,5 @@
 """``world``: a scene with Slicer's logic. ``panel``: the real panel on stand-ins for Slicer's widgets (see stand_ins.py), opened, with
-a stand-in worker; ``open_panel`` for any other kind."""
+a stand-in worker; ``open_panel`` for any other kind. ``process`` and ``log``: what a worker runs in and what it told."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from FocusNetSegmentationLib.worker import QtProcess, SubprocessProcess
+
+from .helpers_worker import Log
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,3 +58,20 @@ def open_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 @pytest.fixture
 def panel(open_panel: Callable[..., Any]) -> Any:
     return open_panel()
+
+
+@pytest.fixture(params=["subprocess", "qt"])
+def process(request: pytest.FixtureRequest) -> Any:
+    """Both ways in which a worker is started."""
+    if request.param == "subprocess":
+        return SubprocessProcess()
+    core = pytest.importorskip("PySide6.QtCore", reason="QProcess is tested with PySide6, which is not installed")
+    application = core.QCoreApplication.instance() or core.QCoreApplication([])
+    made = QtProcess(core)
+    made.application = application
+    return made
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log()
