@@ -86,6 +86,10 @@ def points_lps(node: Any, name: str) -> np.ndarray:
     return world[np.lexsort(np.round(world[:, :3], 3).T)][:, :3]
 
 
+def layers(node: Any) -> int:
+    return int(node.GetSegmentation().GetNumberOfLayers(BINARY_LABELMAP))
+
+
 def paint(node: Any, name: str, change: Any) -> None:
     """Edit a segment as Segment Editor does with overwriting allowed: in the shared label map, in place."""
     image = segment(node, name).GetRepresentation(BINARY_LABELMAP)
