@@ -38,6 +38,17 @@ def world() -> Any:
 
 
 @pytest.fixture
+def case(world: Any) -> Iterator[tuple[Any, Any]]:
+    """A result in ``world`` and its review."""
+    from FocusNetSegmentationLib.review import Review
+
+    _, imported, _ = world.result()
+    review = Review(imported.node)
+    yield imported.node, review
+    review.close()
+
+
+@pytest.fixture
 def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where temporary files go during the test."""
     folder = tmp_path / "temporary"

@@ -16,13 +16,7 @@ from focusnet.organs import find_organ  # noqa: E402
 from FocusNetSegmentationLib import review_views  # noqa: E402
 from FocusNetSegmentationLib.inference import SegmentationRun  # noqa: E402
 from FocusNetSegmentationLib.nodes import SEED_ROLE, organ_segments, remove_orphans  # noqa: E402
-from FocusNetSegmentationLib.review_seeds import (  # noqa: E402
-    place_seed,
-    seed_mm_lps,
-    seed_of,
-    show_seed,
-    why_no_seed,
-)
+from FocusNetSegmentationLib.review_seeds import place_seed, seed_mm_lps, seed_of, show_seed, why_no_seed  # noqa: E402
 from FocusNetSegmentationLib.review_views import Views, box_ras, window_for  # noqa: E402
 
 from ..Core.helpers_outputs import GRIDS  # noqa: E402
