@@ -14,6 +14,7 @@ import pytest
 
 from FocusNetSegmentationLib.worker import QtProcess, SubprocessProcess
 
+from .helpers_panel_review import open_scored
 from .helpers_worker import Log
 
 
@@ -78,6 +79,15 @@ def open_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Call
 @pytest.fixture
 def panel(open_panel: Callable[..., Any]) -> Any:
     return open_panel()
+
+
+@pytest.fixture
+def reviewed(panel: Any) -> Any:
+    """A panel with a result whose organs have been scored."""
+    panel.volume()
+    panel.apply()
+    open_scored(panel)
+    return panel
 
 
 @pytest.fixture(params=["subprocess", "qt"])
