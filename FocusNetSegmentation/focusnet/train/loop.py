@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,74 +59,71 @@ def train_stage(
     stage's turns. Writes ``<stage>.last.safetensors`` (to resume), ``<stage>.best.safetensors`` and ``<stage>.csv`` in ``out``.
     Raises DatasetError if there is nothing to train on or the loss stops being a number, OutputError if the disk is full.
     """
-    trainer = Trainer(model, stage, items, config, settings, augmentation, out, validate, resume, log, team)
-    try:
-        return trainer.run()
-    finally:
-        if trainer.journal is not None:
-            trainer.journal.close()
+    usable = usable_items(stage, items, config)
+    weights = torch.ones(len(config.organs) + 1)
+    if stage.class_weights:
+        weights = class_weights(mean_class_voxels(items, config), settings.alpha_power)
+    context = StageContext(config, settings, augmentation, weights.to(next(model.parameters()).device))
+    trainer = Trainer(model, stage, usable, context, out, validate, team)
+    if resume and trainer.last.is_file():
+        trainer.restore()
+        if team.first:
+            log(f"{stage.name}: resumed at step {trainer.state.step}")
+    if not team.first:
+        return trainer.run(None)
+    names = tuple(turn.name for turn, _, _ in trainer.turns)
+    with closing(Journal(out, stage.name, names, trainer.state.step, settings.steps, log)) as journal:
+        return trainer.run(journal)
 
 
 class Trainer:
-    """One stage being trained. See ``train_stage``."""
+    """One stage being trained, from its first step or, after ``restore``, from where its last checkpoint stands."""
 
     def __init__(
         self,
         model: nn.Module,
         stage: Stage,
-        items: Sequence[Any],
-        config: NetworkConfig,
-        settings: Settings,
-        augmentation: Augmentation,
+        items: list[Any],
+        context: StageContext,
         out: Path,
         validate: Validate,
-        resume: bool,
-        log: Log,
         team: Team,
     ) -> None:
-        self.model, self.stage, self.settings, self.config = model, stage, settings, config
+        self.model, self.stage, self.items, self.context = model, stage, items, context
         self.validate, self.team = validate, team
-        self.items = usable_items(stage, items, config)
-        weights = torch.ones(len(config.organs) + 1)
-        if stage.class_weights:
-            weights = class_weights(mean_class_voxels(items, config), settings.alpha_power)
-        self.device = next(model.parameters()).device
-        self.context = StageContext(config, settings, augmentation, weights.to(self.device))
+        self.config, self.settings = context.config, context.settings
+        self.device = context.alpha.device
+        self.journal: Journal | None = None
         ensure_folder(out)
         self.last, self.best = out / f"{stage.name}.last.safetensors", out / f"{stage.name}.best.safetensors"
         self.turns = []
         for turn in stage.turns:
-            if turn.active(settings):
-                optimizer = torch.optim.Adam(set_trained(model, turn.trained), lr=settings.learning_rate)
-                steps = Steps(optimizer, self.device, settings.precision)
-                self.turns.append((turn, steps, TurnRunner(model, turn, self.context, team)))
-        self.average = Average(model, stage.trained, settings.ema_decay)
+            if turn.active(self.settings):
+                optimizer = torch.optim.Adam(set_trained(model, turn.trained), lr=self.settings.learning_rate)
+                steps = Steps(optimizer, self.device, self.settings.precision)
+                self.turns.append((turn, steps, TurnRunner(model, turn, context, team)))
+        self.average = Average(model, stage.trained, self.settings.ema_decay)
         self.state = Run()
-        if resume and self.last.is_file():
-            self._restore()
-            if team.first:
-                log(f"{stage.name}: resumed at step {self.state.step}")
-        names = tuple(turn.name for turn, _, _ in self.turns)
-        self.journal = Journal(out, stage.name, names, self.state.step, settings.steps, log) if team.first else None
 
-    def run(self) -> Path:
-        state, settings = self.state, self.settings
+    def run(self, journal: Journal | None) -> Path:
+        """The steps that are left. ``journal``: of a team's first process, which also validates and saves."""
+        self.journal, state, settings = journal, self.state, self.settings
         while state.step < settings.steps:
             self._step()
             state.step += 1
             self.average.update(state.step)
-            if self.journal is None:
+            if journal is None:
                 continue
-            self.journal.tick()
+            journal.tick()
             if state.step % settings.validate_every == 0 or state.step == settings.steps:
-                self._validate(self.journal)
+                self._validate(journal)
             due = state.step % settings.checkpoint_every == 0 or state.step == settings.steps
-            if due or self.journal.trouble is not None:
+            if due or journal.trouble is not None:
                 self._save()
             if due:
-                self.journal.report(state.step)
-            if self.journal.trouble is not None:
-                raise self.journal.trouble
+                journal.report(state.step)
+            if journal.trouble is not None:
+                raise journal.trouble
         self.team.wait()
         return self.best
 
@@ -203,7 +200,7 @@ class Trainer:
         state = {"step": self.state.step, "best": self.state.best, "config": self.config.to_json(), "scaling": scaling}
         save_checkpoint(self.last, tensors, state)
 
-    def _restore(self) -> None:
+    def restore(self) -> None:
         tensors, state = load_checkpoint(self.last)
         parts = tuple(f"{part}." for part in self.stage.trained)  # the others are as they came
         model = {k: v for k, v in _only(tensors, "model.").items() if k.startswith(parts)}
