@@ -29,7 +29,7 @@ from focusnet.train.settings import Settings
 from focusnet.train.small import draw_whole
 from focusnet.train.stage import StageContext
 
-from .helpers_dataset import LABELS, TINY_TOML, write_dataset
+from .helpers_dataset import LABELS, TINY_TOML
 from .helpers_engine import head, random_bundle, random_network, small_config
 from .helpers_images import small_scan, write_image
 from .test_networks import gigaflops, millions
@@ -44,11 +44,6 @@ def config_of(arch: str, **changes: Any) -> NetworkConfig:
     width = 0.03 if arch == "deeplabv3plus" else 0.125
     rois = {"roi_sizes_zyx": ((4, 10, 14), (8, 16, 12)), "has_sos": True} if arch == "focusnetv1" else {}
     return small_config(arch=arch, **{"width": width, **small, **rois, **changes})
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("data"))
 
 
 @pytest.mark.parametrize(

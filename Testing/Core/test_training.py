@@ -27,20 +27,8 @@ from focusnet.train.settings import Settings
 from focusnet.train.stages import STAGES
 from focusnet.train.validation import Validator
 
-from .helpers_dataset import LABELS, TINY_TOML, write_dataset
+from .helpers_dataset import LABELS, write_dataset
 from .helpers_engine import small_config
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def config_file(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(TINY_TOML)
-    return path
 
 
 def tiny_config() -> NetworkConfig:

@@ -26,11 +26,6 @@ from .helpers_dataset import LABELS, TINY_TOML, write_dataset
 from .helpers_engine import small_config
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("data"))
-
-
 def scaler(monkeypatch: pytest.MonkeyPatch, **options: float) -> None:
     """From here on losses are scaled as ``options`` of torch's GradScaler say."""
     monkeypatch.setattr(torch.amp, "GradScaler", partial(torch.amp.GradScaler, **options))

@@ -29,18 +29,6 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and file siz
 STAGES = ("snet", "sol", "aae", "sos", "joint")
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture
-def config_file(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(TINY_TOML)
-    return path
-
-
 def command(dataset: Path, out: Path, config: Path, *more: str) -> list[str]:
     return [
         sys.executable, "-m", "focusnet", "train", "--dataset", str(dataset), "--out", str(out), "--config", str(config),
