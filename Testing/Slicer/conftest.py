@@ -1,5 +1,6 @@
-"""``world``: a scene with Slicer's logic. ``panel``: the real panel on stand-ins for Slicer's widgets (see stand_ins.py), opened, with
-a stand-in worker; ``open_panel`` for any other kind. ``process`` and ``log``: what a worker runs in and what it told."""
+"""``world``: a scene with Slicer's logic; ``case``: a result in it with its review. ``panel``: the real panel on stand-ins for Slicer's
+widgets (see stand_ins.py), opened, with a stand-in worker; ``open_panel`` for any other kind; ``reviewed``: one with scores.
+``process`` and ``log``: what a worker runs in and what it told."""
 
 from __future__ import annotations
 
@@ -50,30 +51,27 @@ def case(world: Any) -> Iterator[tuple[Any, Any]]:
 
 
 @pytest.fixture
-def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go during the test."""
+def temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where temporary files go during the test, which must leave none."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
+    yield folder
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture
-def open_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Opens panels with the arguments of ``panel_on_stand_ins``; each is closed when the test ends, and has left no temporary file."""
+def open_panel(tmp_path: Path, temporary_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Opens panels with the arguments of ``panel_on_stand_ins``; each is closed when the test ends."""
     pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
     pytest.importorskip("PySide6", reason="needs PySide6 (Python 3.12: pip install '.[slicer-test]')")
     if os.name != "posix":
         pytest.skip("the stand-in for the program PythonSlicer is a shell script")
     monkeypatch.setenv("QT_QPA_PLATFORM", os.environ.get("QT_QPA_PLATFORM", "offscreen"))
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     from .helpers_panel import panel_on_stand_ins
 
     with contextlib.ExitStack() as opened:
         yield lambda **options: opened.enter_context(panel_on_stand_ins(tmp_path, **options))
-    assert list(temporary.iterdir()) == []
 
 
 @pytest.fixture
