@@ -32,7 +32,7 @@ say("progress", step="Segmenting all organs", fraction=0.5, message=str(os.getpi
 mode = request["mode"]
 if mode == "wait":
     time.sleep(600)
-if mode == "refuse" or (mode == "refuse first" and "first" in request["model"]):
+if mode == "refuse":
     say("error", message="Model x is not there.", status=2)
     sys.exit(2)
 ct = read_image(Path(request["input"]))
