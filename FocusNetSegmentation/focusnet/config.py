@@ -94,7 +94,7 @@ class NetworkConfig:
         _require(len(self.organs) > 0, "organs", self.organs, "at least one organ")
         _require(len(set(self.organs)) == len(self.organs), "organs", self.organs, "each organ once")
         unknown = set(self.small_organs) - set(self.organs)
-        _require(not unknown, "small_organs", sorted(unknown), "a part of organs")
+        _require(not unknown, "small_organs", ", ".join(sorted(unknown)), f"names among {', '.join(self.organs)}")
         not_small = set(self.long_organs) - set(self.small_organs)
         _require(not not_small, "long_organs", sorted(not_small), "a part of small_organs")
         _require(0 <= self.sol_width <= 4, "sol_width", self.sol_width, "0 (as width) to 4")
@@ -128,6 +128,8 @@ class NetworkConfig:
         )
         _require(self.segment_slices >= 0, "segment_slices", self.segment_slices, "0 (as chunk_slices) or more")
         _require(0 <= self.island_fraction < 1, "island_fraction", self.island_fraction, "0 to below 1")
+        for key, sides in (("spacing_mm_zyx", self.spacing_mm_zyx), ("crop_size_yx", self.crop_size_yx)):
+            _require(min(sides) > 0, key, sides, "numbers above 0")
         multiple = self.in_plane_multiple
         _require(
             all(n % multiple == 0 for n in self.crop_size_yx),

@@ -204,7 +204,7 @@ def test_a_bad_case_is_one_line_that_names_it(tmp_path: Path, damage: Callable[[
         ('[splits]\ntrain = ["p1", "p2"]\nval = ["p2"]\n', "patient p2 is in the splits train and val"),
         (
             '[organs]\n1 = "Brainstem"\n[patients]\np1 = "A"\np2 = "A"\n[splits]\ntrain = ["p1"]\nval = ["p2", "p3"]\n',
-            "patient A is in the splits train and val",
+            "patient A (cases p1, p2) is in the splits train and val",
         ),
         (
             '[organs]\n1 = "Brainstem"\n[splits]\ntrain = ["p1"]\nval = ["p9"]\n',

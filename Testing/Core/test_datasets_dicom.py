@@ -172,6 +172,21 @@ def test_two_structure_sets_on_one_ct_are_not_chosen_between(pairs: tuple[Path, 
     assert len(open_dataset(folder).organs) == len(NAMES)
 
 
+def test_a_ct_without_a_structure_set_is_named_and_not_passed_over(
+    pairs: tuple[Path, Segmentation], tmp_path: Path
+) -> None:
+    folder = copy(pairs, tmp_path)
+    (folder / "A" / "RS.dcm").write_bytes(b"not DICOM")
+    assert any("A (a CT of 12 slices, but no RTSTRUCT drawn on it)" in note for note in open_dataset(folder).notes)
+    (folder / "dataset.toml").write_text('[splits]\ntrain = ["A"]\nval = ["B"]\n')
+    with pytest.raises(DatasetError, match="Case A: there is a CT of 12 slices, but no RTSTRUCT"):
+        open_dataset(folder)
+    (folder / "dataset.toml").unlink()
+    (folder / "B" / "RS.dcm").unlink()
+    with pytest.raises(DatasetError, match="holds no case: in A lies a CT of 12 slices"):
+        open_dataset(folder)
+
+
 def test_only_edges_that_truly_cross_are_crossing() -> None:
     square = np.array([[0, 0], [4, 0], [4, 4], [0, 4]], float)
     keyhole = np.array([[0, 0], [4, 0], [4, 4], [2, 4], [2, 3], [1, 3], [1, 2], [2, 2], [2, 3], [2, 4], [0, 4]], float)

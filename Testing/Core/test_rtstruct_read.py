@@ -160,7 +160,7 @@ def test_points_lines_and_contours_between_voxels_are_said_to_hold_nothing(
     larynx = next(r for r in found.results if r.organ.name == "Larynx")
     assert not larynx.found
     assert larynx.warnings == (
-        "1 contours are points or open lines and enclose nothing.",
+        "1 contours are points or open lines and enclose nothing; close them where they were drawn.",
         "No voxel centre lies inside its contours.",
     )
 

@@ -64,7 +64,7 @@ def shape_weights(bundle: ModelBundle) -> dict[str, torch.Tensor]:
 def test_a_bundle_of_another_width_is_refused(tmp_path: Path) -> None:
     bundle = old_bundle(tmp_path)
     wide = small_config(organs=OLD_ORGANS, small_organs=("Brainstem",), width=0.25, has_sos=True)
-    with pytest.raises(ModelError, match=r"leave width"):
+    with pytest.raises(ModelError, match=r"width 0\.125 \(here 0\.25\)\. Leave --width"):
         start_from(TrainingNet(wide, with_aae=False), bundle)
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
+from ..errors import DatasetError
 from ..volume import Geometry
 
 
@@ -18,6 +19,7 @@ class Case:
     ``hu``: int16 (z, y, x). ``labels``: uint8 (z, y, x), value k is ``organs[k - 1]`` of the data set, 0 anything else.
     ``contoured``: names of the organs that were contoured in this patient; **an organ not named is unknown, not absent**.
     ``center_mm_xyz``: centre of the body, where crops are placed. ``centroids_mm_xyz``: of each contoured organ that is present.
+    ``warnings``: the reader's sentences about contours that it could not use as they are.
     """
 
     name: str
@@ -27,11 +29,22 @@ class Case:
     contoured: frozenset[str]
     center_mm_xyz: tuple[float, float, float]
     centroids_mm_xyz: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def boxes_zyx(self) -> dict[int, tuple[slice, slice, slice]]:
         """The box of voxels around each label value that occurs."""
         return {value: box for value, box in enumerate(ndimage.find_objects(self.labels), start=1) if box is not None}
+
+
+def refuse_without_contour(case: Case, organs: tuple[str, ...]) -> None:
+    """Raise DatasetError if no organ has a voxel: nothing could be learned from such a case but that organs are absent."""
+    if case.centroids_mm_xyz:
+        return
+    found = f" Found: {' '.join(case.warnings)}" if case.warnings else ""
+    raise DatasetError(
+        f"Case {case.name} has no contour of {', '.join(organs)}.{found} Contour it, or exclude it in dataset.toml."
+    )
 
 
 def organ_centroids_mm(

@@ -16,6 +16,7 @@ from .contours import Contours
 from .dataset import Dataset
 from .masked import masked_slices
 from .outliers import Place, find_outliers
+from .table import NEVER_CONTOURED_REMEDY, SPLIT_REMEDY
 
 MIDLINE = ("Brainstem", "SpinalCord", "SpinalCanal", "Bone_Mandible", "OpticChiasm", "Pituitary", "Larynx")
 WRONG_SIDE_MM = 5.0  # past the middle: a paired organ's centroid lies well to its side
@@ -115,22 +116,7 @@ def _alone(contours: Contours, facts: CaseFacts) -> list[Problem]:
     for organ in sorted(facts.contoured - set(facts.place.volumes_ml)):
         text = f"{organ} is listed as contoured but has no voxel, which teaches that it is absent."
         problems.append(Problem("warning", facts.name, text, "Contour it, or take it off the list."))
-    problems += _offset(contours, facts.name)
     return [*problems, *_sides(facts)]
-
-
-def _offset(contours: Contours, name: str) -> list[Problem]:
-    """What the readers of images refuse, for a layout whose reader does not look at values (OpenKBP)."""
-    from ..io.checks import refuse_impossible
-    from ..volume import Volume
-
-    if contours.hu is None:
-        return []
-    try:
-        refuse_impossible(Volume(contours.hu, contours.geometry, name))
-    except FocusNetError as problem:
-        return [Problem("error", name, str(problem), "")]
-    return []
 
 
 def _sides(facts: CaseFacts) -> list[Problem]:
@@ -171,12 +157,14 @@ def _together(report: Report) -> list[Problem]:
     for split, what in (("train", "train"), ("val", "select")):
         if not report.splits.get(split):
             text = f"there is no case to {what} on (split {split})."
-            problems.append(Problem("error", "", text, "Add cases, or write [splits] in dataset.toml."))
+            problems.append(Problem("error", "", text, SPLIT_REMEDY))
     for organ in report.organs:
         train = sum(c.split == "train" and organ in c.place.volumes_ml for c in report.cases)
         if not train and any(c.split == "train" for c in report.cases):
-            remedy = "Leave it out with use = [...] in dataset.toml, or move a patient who has it to train."
-            problems.append(Problem("error", "", f"{organ} is contoured in no case of train.", remedy))
+            unread = sum(report.splits.values()) - len(report.cases)
+            of_those = f" (cases that could not be read: {unread})" if unread else ""
+            text = f"{organ} is contoured in no case of train{of_those}."
+            problems.append(Problem("error", "", text, NEVER_CONTOURED_REMEDY))
     for case, organ, sentence in find_outliers({c.name: c.place for c in report.cases}):
         remedy = "Look at it; exclude the case in dataset.toml if the contour is wrong."
         problems.append(Problem("warning", case, f"{organ} {sentence}.", remedy))
@@ -269,5 +257,9 @@ def as_text(report: Report) -> str:
     lines += ["", *map(str, ordered)] if ordered else []
     errors = sum(p.severity == "error" for p in ordered)
     verdict = "usable" if report.usable else "not usable as it is"
-    lines += ["", f"{errors} errors, {len(ordered) - errors} warnings: {verdict}."]
+    lines += ["", f"{_count(errors, 'error')}, {_count(len(ordered) - errors, 'warning')}: {verdict}."]
     return "\n".join(lines)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -47,9 +47,10 @@ def init(options: argparse.Namespace) -> int:
 
 def first_table(folder: Path) -> str:
     """The text of a ``dataset.toml`` that says what is done without one: names as they are recognised, the default split by patient."""
-    layout, cases = find_cases(folder, Table())
-    if not cases:
-        layout, cases = find_dicom_cases(folder, Table())
+    found = find_cases(folder, Table())
+    if not found.cases:
+        found = find_dicom_cases(folder, Table())
+    layout, cases = found.layout, found.cases
     if not cases:
         raise DatasetError(f"{folder} holds no case that is recognised (docs/datasets.md shows the layouts).")
     names: dict[str, int] = {}

@@ -75,6 +75,7 @@ class Contours:
             contoured=frozenset(contoured),
             center_mm_xyz=tuple(body_center_mm(self.hu, self.geometry)),
             centroids_mm_xyz=organ_centroids_mm(labels, self.geometry, organs, frozenset(contoured)),
+            warnings=self.warnings,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,12 @@ from ..io.checks import refuse_impossible
 from ..io.read import shifted
 from ..organs import ORGANS
 from .cache import Cache
-from .case import Case
+from .case import Case, refuse_without_contour
 from .contours import Contours, RawCase, upright_contours
 from .files import CaseFiles
+from .layouts import Found
 from .snapshot import Snapshot
-from .table import EVERYWHERE, FILE_NAME, Table, default_splits, refuse_shared
+from .table import EVERYWHERE, FILE_NAME, Table, default_splits, for_datasets, refuse_shared
 
 
 class Dataset(Protocol):
@@ -48,17 +49,21 @@ class Dataset(Protocol):
 class FolderDataset:
     """Cases found in folders, with what ``dataset.toml`` says about them."""
 
-    def __init__(
-        self, folder: Path, layout: str, files: Sequence[CaseFiles], table: Table, cache: Cache | None = None
-    ) -> None:
-        self.folder, self.layout, self.table = folder, layout, table
+    def __init__(self, folder: Path, found: Found, table: Table, cache: Cache | None = None) -> None:
+        self.folder, self.layout, self.table = folder, found.layout, table
         self._cache = cache
-        _check_names(folder, table, files)
+        files, self._left = found.cases, {n: what for n, what in found.left.items() if n not in table.exclude}
+        _check_names(folder, table, files, found.left)
         self._files = {f.name: f for f in sorted(files, key=lambda f: f.name) if f.name not in table.exclude}
         if not self._files:
             raise DatasetError(f"{folder}: every case is excluded by {FILE_NAME}; leave at least two in.")
         self._snapshot = Snapshot({name: f.paths() for name, f in self._files.items()})
         notes: list[str] = []
+        if self._left:
+            listed = "; ".join(f"{name} ({what})" for name, what in list(self._left.items())[:10])
+            notes.append(
+                f"Not read, because they are no whole case: {listed}. Add what is missing, or exclude them in {FILE_NAME}."
+            )
         self.organs = self._find_organs(notes)
         self._splits = self._find_splits(notes)
         self.notes: tuple[str, ...] = tuple(notes)
@@ -77,14 +82,12 @@ class FolderDataset:
 
     def case(self, split: str, name: str) -> Case:
         contours = self.read(split, name)
-        if contours.hu is not None and not contours.contoured:
-            raise DatasetError(
-                f"Case {name} of {self.folder} has no contour of {', '.join(self.organs)}; contour it, or exclude it in {FILE_NAME}."
-            )
         try:
-            return contours.as_case(self.organs)
+            case = contours.as_case(self.organs)
         except FocusNetError as problem:
             raise DatasetError(f"Case {name}: {problem}") from problem
+        refuse_without_contour(case, self.organs)
+        return case
 
     def read(self, split: str, name: str) -> Contours:
         if name not in self.patients(split):
@@ -124,7 +127,7 @@ class FolderDataset:
             try:
                 refuse_impossible(image)
             except FocusNetError as problem:
-                raise DatasetError(_for_datasets(str(problem), files.name)) from problem
+                raise DatasetError(for_datasets(str(problem), files.name)) from problem
             raw = replace(raw, image=image)
         voxels, warnings = self._organs_of(raw)
         present = {organ for organ, flat in voxels.items() if len(flat)}
@@ -196,7 +199,7 @@ class FolderDataset:
             splits: dict[str, set[str]] = {}
             for f in self._files.values():
                 splits.setdefault(f.split, set()).add(self._patient(f))
-            refuse_shared(splits, str(self.folder), "patient")
+            refuse_shared(splits, str(self.folder), "patient", by_patient)
         else:
             splits = {s: set(p) for s, p in default_splits(by_patient).items()}
             notes.append(
@@ -211,12 +214,17 @@ class FolderDataset:
         splits: dict[str, set[str]] = {}
         for split, names in self.table.splits.items():
             unknown = [n for n in names if n not in by_patient and n not in case_of and n not in excluded]
+            for name in unknown:
+                if name in self._left:
+                    raise DatasetError(
+                        f"Case {name}: there is {self._left[name]}. Add what is missing, or take it off splits.{split} in {FILE_NAME}."
+                    )
             if unknown:
                 raise DatasetError(
                     f"{self.table.path}: splits.{split} names {', '.join(unknown[:10])}, which is neither a patient nor a case of {self.folder}."
                 )
             splits[split] = {n if n in by_patient else case_of[n] for n in names if n not in excluded}
-        refuse_shared(splits, str(self.table.path), "patient")
+        refuse_shared(splits, str(self.table.path), "patient", by_patient)
         unused = sorted(set(by_patient) - set().union(*splits.values()))
         if unused:
             notes.append(
@@ -225,11 +233,16 @@ class FolderDataset:
         return {s: sorted(n for p in patients for n in by_patient[p]) for s, patients in splits.items()}
 
 
-def _check_names(folder: Path, table: Table, files: Sequence[CaseFiles]) -> None:
+def _check_names(folder: Path, table: Table, files: Sequence[CaseFiles], left: Iterable[str]) -> None:
     """Refuse two cases of one name, and names in the table that no case has: a typing error there would go unnoticed."""
     names = [f.name for f in files]
     twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
     if twice:
+        where = [f.split for f in files if f.name == twice[0]]
+        if len(set(where)) > 1:
+            raise DatasetError(
+                f"{folder}: a case {twice[0]} is in the splits {' and '.join(where)}. Keep every patient in one; if they are two patients, rename a folder."
+            )
         raise DatasetError(f"{folder}: two cases are called {twice[0]}; rename one of their folders.")
     for key, wanted in (
         ("exclude", table.exclude),
@@ -237,15 +250,9 @@ def _check_names(folder: Path, table: Table, files: Sequence[CaseFiles]) -> None
         ("contoured", tuple(table.contoured)),
         ("hu_offset", tuple(table.hu_offset)),
     ):
-        unknown = sorted(set(wanted) - set(names) - ({EVERYWHERE} if key in ("contoured", "hu_offset") else set()))
+        others = set(left) if key == "exclude" else set()
+        unknown = sorted(
+            set(wanted) - set(names) - others - ({EVERYWHERE} if key in ("contoured", "hu_offset") else set())
+        )
         if unknown:
             raise DatasetError(f"{table.path}: {key} names {', '.join(unknown[:10])}, which is no case of {folder}.")
-
-
-def _for_datasets(message: str, name: str) -> str:
-    """The reader's remedy is an option of 'focusnet segment'; a data set has its own place for it."""
-    for offset in ("-1024", "1024"):
-        message = message.replace(
-            f"read it with --hu-offset {offset}", f'write hu_offset = {{ "{name}" = {offset} }} in {FILE_NAME}'
-        )
-    return message

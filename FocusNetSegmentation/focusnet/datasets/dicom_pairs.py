@@ -16,7 +16,7 @@ from ..io.dicom import read_dicom_folder
 from ..io.rtstruct_read import check_frame_of_reference, read_structures, structure_names
 from .contours import RawCase
 from .files import CaseFiles
-from .layouts import SUFFIXES
+from .layouts import SUFFIXES, Found
 from .table import SPLIT_NAMES, Table
 
 TAGS = ["Modality", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "ReferencedFrameOfReferenceSequence"]  # fmt: skip
@@ -68,7 +68,7 @@ class _StructureSet:
     frame_of_reference: str
 
 
-def find_dicom_cases(folder: Path, table: Table) -> tuple[str, list[CaseFiles]]:
+def find_dicom_cases(folder: Path, table: Table) -> Found:
     """Every RTSTRUCT below ``folder`` as a case. Raises DatasetError if two of them belong to one CT: which one would be a guess."""
     series: dict[str, list[Path]] = {}
     series_of: dict[str, str] = {}
@@ -102,7 +102,19 @@ def find_dicom_cases(folder: Path, table: Table) -> tuple[str, list[CaseFiles]]:
             for c in cases
             if isinstance(c, DicomCase)
         ]
-    return TITLE, cases
+    left = {_first_folder(folder, series[uid][0]): series[uid] for uid in series if uid not in taken}
+    return Found(
+        TITLE if cases else "",
+        cases,
+        {n: f"a CT of {len(s)} slices, but no RTSTRUCT drawn on it" for n, s in left.items()},
+    )
+
+
+def _first_folder(folder: Path, path: Path) -> str:
+    """What a case in this place would be called: the first folder below the data set's (below its split)."""
+    parts = list(path.relative_to(folder).parts[:-1])
+    parts = parts[1:] if parts and parts[0].lower() in SPLIT_NAMES else parts
+    return parts[0] if parts else path.name
 
 
 def _headers(folder: Path, table: Table) -> Iterator[tuple[Path, pydicom.Dataset]]:

@@ -16,6 +16,7 @@ from ..io.seg_nrrd import read_segments, segment_names
 from ..volume import Geometry, Volume
 from .bit_masks import read_bit_mask, voxels_by_name
 from .contours import RawCase, voxels_by_value
+from .table import FILE_NAME
 
 GRID_TOLERANCE_MM = 0.1  # programs round positions; a tenth of a millimetre is below what training can notice
 
@@ -58,8 +59,8 @@ class LabelMapCase:
         return list(self._names().values())
 
     def read(self) -> RawCase:
-        image, labels = _image(self.image), _whole_numbers(self.labels)
-        same_grid(self.name, self.labels, labels.geometry, self.image, image.geometry)
+        image, labels = read_ct(self.image), read_label_map(self.labels)
+        same_grid(self.labels, labels.geometry, self.image, image.geometry)
         names = self._names()
         found = voxels_by_value(labels.array)
         return RawCase(image, image.geometry, {names.get(v, str(v)): flat for v, flat in found.items()})
@@ -93,9 +94,9 @@ class SegNrrdCase:
         return segment_names(self.labels)
 
     def read(self) -> RawCase:
-        image = _image(self.image)
+        image = read_ct(self.image)
         geometry, segments = read_segments(self.labels)
-        same_grid(self.name, self.labels, geometry, self.image, image.geometry)
+        same_grid(self.labels, geometry, self.image, image.geometry)
         return RawCase(image, image.geometry, segments)
 
 
@@ -116,11 +117,11 @@ class MaskFilesCase:
         return list(self.masks)
 
     def read(self) -> RawCase:
-        image = _image(self.image)
+        image = read_ct(self.image)
         voxels = {}
         for local, path in self.masks.items():
             geometry, flat = _mask(path)
-            same_grid(self.name, path, geometry, self.image, image.geometry)
+            same_grid(path, geometry, self.image, image.geometry)
             voxels[local] = flat
         return RawCase(image, image.geometry, voxels)
 
@@ -146,7 +147,7 @@ class BitMaskCase:
         return RawCase(None, geometry, voxels_by_name(array, self.bits, self.labels))
 
 
-def same_grid(case: str, path: Path, found: Geometry, image: Path, expected: Geometry) -> None:
+def same_grid(path: Path, found: Geometry, image: Path, expected: Geometry) -> None:
     """Raise DatasetError that says how two grids differ."""
     if found.same_grid_as(expected, GRID_TOLERANCE_MM):
         return
@@ -160,7 +161,7 @@ def same_grid(case: str, path: Path, found: Geometry, image: Path, expected: Geo
         shift = np.subtract(found.origin_mm_xyz, expected.origin_mm_xyz)
         how = f"shifted against the CT by {_x(shift)} mm"
     raise DatasetError(
-        f"{case}: {path.name} and {image.name} lie on different grids ({how}). Resample the contours to the CT, or export both again."
+        f"{path.name} and {image.name} lie on different grids ({how}). Resample the contours to the CT, or export both again."
     )
 
 
@@ -168,27 +169,40 @@ def _x(values: object) -> str:
     return " x ".join(f"{v:.4g}" for v in np.asarray(values).ravel())
 
 
-def _image(path: Path) -> Volume:
+def read_ct(path: Path) -> Volume:
     if not path.exists():
-        raise DatasetError(f"{path} is missing; the CT that the contours were drawn on is expected there.")
+        raise DatasetError(
+            f"{path} is missing; the CT that the contours were drawn on is expected there, in any format that is read. "
+            f"Copy it there, or exclude the case in {FILE_NAME}."
+        )
     return read_image(path)
 
 
-def _whole_numbers(path: Path) -> Volume:
+def read_label_map(path: Path) -> Volume:
+    """Whole numbers from 0. Raises DatasetError or InputError with the value that is none."""
     if not path.is_file():
-        raise DatasetError(f"{path} is missing.")
+        raise DatasetError(f"{path} is missing. Copy it there, or exclude the case in {FILE_NAME}.")
     volume = read_image(path)
-    if volume.array.dtype.kind == "f" or volume.array.min() < 0:
-        raise InputError(f"{path} is not a label map; whole numbers from 0 are expected.")
+    refuse_no_label_map(path, volume.array)
     return volume
+
+
+def refuse_no_label_map(path: Path, array: np.ndarray) -> None:
+    """Raise InputError with a value that is no whole number from 0."""
+    odd = array[array != np.rint(array)] if array.dtype.kind == "f" else array[array < 0]
+    if len(odd):
+        raise InputError(
+            f"{path} is not a label map: {len(odd)} voxels have values such as {odd[0]:.4g}; whole numbers from 0 are expected. "
+            "Export the contours again, and resample label maps with the nearest neighbour."
+        )
 
 
 def _mask(path: Path) -> tuple[Geometry, np.ndarray]:
     if path.name.lower().endswith(".seg.nrrd"):
         if not path.is_file():
-            raise DatasetError(f"{path} is missing.")
+            raise DatasetError(f"{path} is missing. Copy it there, or exclude the case in {FILE_NAME}.")
         geometry, segments = read_segments(path)
         parts = list(segments.values())
         return geometry, np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.int64)
-    volume = _whole_numbers(path)
+    volume = read_label_map(path)
     return volume.geometry, np.flatnonzero(volume.array)

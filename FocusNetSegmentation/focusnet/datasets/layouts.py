@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -28,20 +29,38 @@ STRUCTSEG_NAMES = dict(
     )
 )  # fmt: skip
 
-Found = tuple[str, list[CaseFiles]]
+RUN_RECORD = "training.json"  # a training's own folder: people put it beside the cases
+
+
+@dataclass(frozen=True)
+class Found:
+    """``layout``: for people, "" where nothing fits. ``left``: folder -> what lies in it, of those that look like a case and are none."""
+
+    layout: str = ""
+    cases: list[CaseFiles] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
 
 
 def find_cases(folder: Path, table: Table) -> Found:
-    """(layout for people, cases). Raises DatasetError that says what was looked for if nothing fits."""
+    """The layout that fits and its cases. Raises DatasetError for a folder that is a case in two ways."""
     bits = _bit_masks(folder)
     if bits is not None:
         return bits
     folders = case_folders(folder)
+    found = Found()
     for title, reader in LAYOUTS:
         cases = [case for split, path in folders if (case := reader(path, split, table, folder)) is not None]
         if cases:
-            return title, cases
-    return "", []
+            found = Found(title, cases)
+            break
+    names = {case.name for case in found.cases}
+    for _, path in folders:
+        images = [p.name for p in _images(path) if not _ignored(p, table, folder)]
+        if path.name not in names and images:
+            found.left[path.name] = (
+                f"{', '.join(images[:4])}, but no contours: a label map has label, seg or mask in its name"
+            )
+    return found
 
 
 def case_folders(folder: Path) -> list[tuple[str, Path]]:
@@ -58,7 +77,9 @@ def case_folders(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(
+        p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".") and not (p / RUN_RECORD).is_file()
+    )
 
 
 def _images(folder: Path) -> list[Path]:
@@ -143,7 +164,7 @@ def _is_label(path: Path) -> bool:
 def _several(folder: Path, what: str, files: list[Path]) -> str:
     return (
         f"{folder} holds {len(files)} {what} ({', '.join(p.name for p in files[:6])}); one is expected. "
-        'Name the others in dataset.toml, such as ignore = ["*/FILE"].'
+        f'Name the others in dataset.toml, such as ignore = ["*/{files[-1].name}"].'
     )
 
 
@@ -162,4 +183,4 @@ def _bit_masks(folder: Path) -> Found | None:
             for scan in names:
                 name, path = f"{annotator.name}/{scan}", annotator / f"{scan}.nrrd"
                 cases.append(BitMaskCase(name, patient_of(scan), SPLIT_NAMES[split], path, bits))
-    return "tcia-oars: one bit a structure, without CT (for shapes only)", cases
+    return Found("tcia-oars: one bit a structure, without CT (for shapes only)", cases)

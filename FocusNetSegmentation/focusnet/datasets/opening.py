@@ -29,15 +29,19 @@ def open_dataset(folder: Path | str, cache: str | Path | None = None) -> Dataset
     if _is_openkbp(folder):
         return OpenKBPDataset(folder)
     table = read_table(folder)
-    layout, cases = find_cases(folder, table)
-    if not cases:
+    found = find_cases(folder, table)
+    if not found.cases:
         from .dicom_pairs import find_dicom_cases
 
-        layout, cases = find_dicom_cases(folder, table)
-    if not cases:
+        dicom = find_dicom_cases(folder, table)
+        found = dicom if dicom.cases or dicom.left else found
+    if not found.cases:
+        if found.left:
+            name, what = next(iter(found.left.items()))
+            raise DatasetError(f"{folder} holds no case: in {name} lies {what}. Known are: {KNOWN}.")
         inside = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
         raise DatasetError(f"{folder} is no data set that is known; it holds {inside}. Known are: {KNOWN}.")
-    return FolderDataset(folder, layout, cases, table, default_cache(cache))
+    return FolderDataset(folder, found, table, default_cache(cache))
 
 
 def _is_openkbp(folder: Path) -> bool:

@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import DatasetError
+from ..errors import DatasetError, FocusNetError
+from ..io.checks import refuse_values
+from ..io.nrrd_nifti import as_hu
+from ..io.read import shifted
 from ..preprocess import body_center_mm, to_upright
-from ..volume import Geometry
-from .case import Case, organ_centroids_mm
+from ..volume import Geometry, Volume
+from .case import Case, organ_centroids_mm, refuse_without_contour
 from .contours import Contours, voxels_by_value
+from .files import refuse_no_label_map, same_grid
 from .snapshot import Snapshot
-from .table import FILE_NAME, Table, read_table, refuse_shared
+from .table import EVERYWHERE, FILE_NAME, Table, for_datasets, read_table, refuse_shared
 
 
 class OpenKBPDataset:
@@ -25,18 +29,15 @@ class OpenKBPDataset:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        index = _read_index(self.folder)
-        by_value = sorted(index["labels"].items(), key=lambda item: item[1])
-        if [value for _, value in by_value] != list(range(1, len(by_value) + 1)):
-            raise DatasetError(
-                f"{self.folder}: labels are {index['labels']}; values 1, 2, 3 ... without a gap are expected."
-            )
-        self.organs: tuple[str, ...] = tuple(name for name, _ in by_value)
+        index = read_openkbp_index(self.folder)
+        self._labels: tuple[str, ...] = tuple(sorted(index["labels"], key=index["labels"].__getitem__))
+        self.organs = self._labels
         self.contoured: dict[str, dict[str, list[str]]] = index["contoured"]
         refuse_shared(self.contoured, str(self.folder / "dataset.json"), "patient")
         self.layout = "OpenKBP: dataset.json, ct.nrrd and label.nrrd"
         self.notes: tuple[str, ...] = ()
-        self._exclude()
+        self._table = read_table(self.folder)
+        self._apply_table()
         self._snapshot = Snapshot(
             {
                 n: [self.folder / s / n / f for f in ("ct.nrrd", "label.nrrd")]
@@ -45,17 +46,24 @@ class OpenKBPDataset:
             }
         )
 
-    def _exclude(self) -> None:
-        """Leave out what ``dataset.toml`` excludes; everything else stands in dataset.json."""
-        table = read_table(self.folder)
-        names = {name for patients in self.contoured.values() for name in patients}
-        unknown = sorted(set(table.exclude) - names)
-        if unknown:
-            raise DatasetError(f"{table.path}: exclude names {', '.join(unknown)}, which dataset.json does not have.")
-        if table.path is not None and replace(table, path=None, exclude=()) != Table():
+    def _apply_table(self) -> None:
+        """What ``dataset.toml`` may say here: cases to exclude, organs to use, HU offsets. Everything else stands in dataset.json."""
+        table = self._table
+        if table.path is not None and replace(table, path=None, exclude=(), use=(), hu_offset={}) != Table():
             raise DatasetError(
-                f"{table.path}: beside a dataset.json only exclude is read; splits, organs and contours stand in dataset.json."
+                f"{table.path}: beside a dataset.json only exclude, use and hu_offset are read; splits, organs and contours stand in dataset.json."
             )
+        names = {name for patients in self.contoured.values() for name in patients}
+        for key, listed in (("exclude", table.exclude), ("hu_offset", table.hu_offset)):
+            unknown = sorted(set(listed) - names - ({EVERYWHERE} if key == "hu_offset" else set()))
+            if unknown:
+                raise DatasetError(f"{table.path}: {key} names {', '.join(unknown)}, which dataset.json does not have.")
+        missing = sorted(set(table.use) - set(self._labels))
+        if missing:
+            raise DatasetError(
+                f"{table.path}: use names {', '.join(missing)}; dataset.json has {', '.join(self._labels)}."
+            )
+        self.organs = table.use or self._labels
         if table.exclude:
             self.notes = (f"{len(table.exclude)} cases are excluded by {FILE_NAME}: {', '.join(table.exclude)}.",)
         self.contoured = {
@@ -78,71 +86,129 @@ class OpenKBPDataset:
 
     def read(self, split: str, name: str) -> Contours:
         """One patient's organs, each with its voxels."""
-        case = self.case(split, name)
+        case = self._case(split, name)
         found = voxels_by_value(case.labels)
         voxels = {
             o: found.get(k, np.zeros(0, np.int64)) for k, o in enumerate(self.organs, start=1) if o in case.contoured
         }
-        return Contours(name, case.hu, case.geometry, voxels, case.contoured, (), name)
+        return Contours(name, case.hu, case.geometry, voxels, case.contoured, case.warnings, name)
 
     def case(self, split: str, name: str) -> Case:
-        """Read one patient. Raises DatasetError if a file is missing, unreadable or changed, or the two grids differ."""
+        """Read one patient. Raises DatasetError if a file is missing, unreadable or changed, the two grids differ, or nothing is contoured."""
+        case = self._case(split, name)
+        refuse_without_contour(case, self.organs)
+        return case
+
+    def _case(self, split: str, name: str) -> Case:
         if name not in self.patients(split):
             raise DatasetError(f"{self.folder} has no case {name!r} in the split {split}.")
         self._snapshot.check(name)
-        folder = self.folder / split / name
-        ct, label = _read(folder / "ct.nrrd"), _read(folder / "label.nrrd")
-        geometry = _geometry(ct)
-        if not geometry.same_grid_as(_geometry(label)):
+        try:
+            case = self._read(self.folder / split / name, frozenset(self.contoured[split][name]))
+        except FocusNetError as problem:
+            raise DatasetError(for_datasets(f"Case {name}: {problem}", name)) from problem
+        self._snapshot.check(name)  # changed while it was read
+        return case
+
+    def _read(self, folder: Path, contoured: frozenset[str]) -> Case:
+        ct, label = folder / "ct.nrrd", folder / "label.nrrd"
+        (hu, geometry), (labels, grid) = _read(ct), _read(label)
+        refuse_no_label_map(label, labels)
+        same_grid(label, grid, ct, geometry)
+        offset = self._table.hu_offset.get(folder.name, self._table.hu_offset.get(EVERYWHERE))
+        if offset is not None:
+            hu = shifted(Volume(hu, geometry, ct.name), offset).array
+        refuse_values(Volume(hu, geometry, ct.name))
+        if labels.max() > len(self._labels):
             raise DatasetError(
-                f"{folder}: ct.nrrd and label.nrrd lie on different grids; resample the labels to the CT first."
+                f"{label} holds the label value {int(labels.max())}; dataset.json names the values 1 to {len(self._labels)}. "
+                f"Add its organ to labels there, or correct the label map, or exclude the case in {FILE_NAME}."
             )
-        hu, upright, _, _ = to_upright(sitk.GetArrayFromImage(ct), geometry)
-        labels, _, _, _ = to_upright(sitk.GetArrayFromImage(label), geometry)
-        if labels.max() > len(self.organs):
-            raise DatasetError(
-                f"{folder}/label.nrrd holds the value {labels.max()}; dataset.json names {len(self.organs)} labels."
-            )
-        contoured = frozenset(self.contoured[split][name])
-        unknown = contoured - set(self.organs)
+        unknown = contoured - set(self._labels)
         if unknown:
             raise DatasetError(
-                f"{self.folder}: {name} lists {', '.join(sorted(unknown))} as contoured; dataset.json has no such label."
+                f"dataset.json lists {', '.join(sorted(unknown))} as contoured; its labels are {', '.join(self._labels)}. Correct the name there."
             )
+        hu, upright, _, _ = to_upright(hu, geometry)
+        labels, _, _, _ = to_upright(self._used(labels), geometry)
         labels = np.ascontiguousarray(labels, dtype=np.uint8)
+        contoured &= set(self.organs)
         return Case(
-            name=name,
-            hu=np.ascontiguousarray(hu, dtype=np.int16),
+            name=folder.name,
+            hu=np.ascontiguousarray(np.rint(hu) if hu.dtype.kind == "f" else hu, dtype=np.int16),
             labels=labels,
             geometry=upright,
             contoured=contoured,
             center_mm_xyz=tuple(body_center_mm(hu, upright)),
             centroids_mm_xyz=organ_centroids_mm(labels, upright, self.organs, contoured),
+            warnings=self._unlisted(labels, contoured),
         )
 
+    def _unlisted(self, labels: np.ndarray, contoured: frozenset[str]) -> tuple[str, ...]:
+        values = [k for k in np.flatnonzero(np.bincount(labels.reshape(-1), minlength=1)) if k]
+        unlisted = [self.organs[k - 1] for k in values if self.organs[k - 1] not in contoured]
+        if not unlisted:
+            return ()
+        return (
+            f"{', '.join(unlisted)} has voxels, but dataset.json does not list it as contoured: it is left out. Add it there if it was contoured.",
+        )
 
-def _read_index(folder: Path) -> dict[str, Any]:
+    def _used(self, labels: np.ndarray) -> np.ndarray:
+        """The label map in the order of ``organs``; 0 for an organ that is not used."""
+        if self.organs == self._labels:
+            return labels
+        values = [self.organs.index(organ) + 1 if organ in self.organs else 0 for organ in self._labels]
+        used: np.ndarray = np.array([0, *values], np.uint8)[labels.astype(np.int64)]
+        return used
+
+
+def read_openkbp_index(folder: Path) -> dict[str, Any]:
+    """``dataset.json``, checked. Raises DatasetError with the entry that is wrong."""
     path = folder / "dataset.json"
     if not path.is_file():
         raise DatasetError(f"{folder} has no dataset.json; a folder in the OpenKBP layout is expected.")
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(index["labels"], dict) or not isinstance(index["contoured"], dict):
-            raise TypeError("labels and contoured must be tables")
-    except (ValueError, KeyError, TypeError) as problem:
-        raise DatasetError(f"{path}: {problem}; an object with 'labels' and 'contoured' is expected.") from problem
+        index = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as problem:
+        raise DatasetError(
+            f"{path} cannot be read as JSON: {problem}. An object with 'labels' and 'contoured' is expected (docs/datasets.md)."
+        ) from problem
+    labels, contoured = (index.get(key) if isinstance(index, dict) else None for key in ("labels", "contoured"))
+    if not isinstance(labels, dict) or not isinstance(contoured, dict):
+        raise DatasetError(
+            f"{path}: an object with the tables 'labels' and 'contoured' is expected (docs/datasets.md)."
+        )
+    values = list(labels.values())
+    if not values or any(type(v) is not int for v in values) or sorted(values) != list(range(1, len(values) + 1)):
+        raise DatasetError(f"{path}: labels are {labels}; values 1, 2, 3 ... without a gap are expected.")
+    for split, patients in contoured.items():
+        if not isinstance(patients, dict):
+            raise DatasetError(
+                f'{path}: contoured.{split} is {patients!r}; a table such as {{"pt_1": ["Brainstem"]}} is expected.'
+            )
+        for name, organs in patients.items():
+            if not isinstance(organs, list) or not all(isinstance(o, str) for o in organs):
+                raise DatasetError(
+                    f'{path}: contoured.{split}.{name} is {organs!r}; a list of organs such as ["Brainstem"] is expected.'
+                )
     return dict(index)
 
 
-def _read(path: Path) -> sitk.Image:
+def _read(path: Path) -> tuple[np.ndarray, Geometry]:
+    """Voxels as stored, int16 or uint8 where they are whole, and their grid."""
     if not path.is_file():
-        raise DatasetError(f"{path} is missing.")
+        raise DatasetError(f"{path} is missing. Copy it there, or exclude the case in {FILE_NAME}.")
     try:
-        return sitk.ReadImage(str(path))
+        image = sitk.ReadImage(str(path))
     except RuntimeError as problem:
-        raise DatasetError(f"{path} cannot be read as an image; the file may be damaged or cut short.") from problem
-
-
-def _geometry(image: sitk.Image) -> Geometry:
+        raise DatasetError(
+            f"{path} cannot be read as an image; the file may be damaged or cut short. Copy it again, or exclude the case in {FILE_NAME}."
+        ) from problem
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        raise DatasetError(
+            f"{path} has {image.GetDimension()} dimensions and {image.GetNumberOfComponentsPerPixel()} values per voxel; "
+            "a 3D image with one value per voxel is expected. Export it again."
+        )
     direction = np.asarray(image.GetDirection()).reshape(3, 3)
-    return Geometry(image.GetSize()[::-1], image.GetSpacing(), image.GetOrigin(), tuple(map(tuple, direction)))
+    geometry = Geometry(image.GetSize()[::-1], image.GetSpacing(), image.GetOrigin(), tuple(map(tuple, direction)))
+    return as_hu(sitk.GetArrayFromImage(image), path), geometry

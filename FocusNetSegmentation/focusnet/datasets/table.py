@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import DatasetError
 from ..organs import find_organ
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from ..toml_file import read_toml
 
 FILE_NAME = "dataset.toml"
 VAL_PART = 0.2
 EVERYWHERE = "everywhere"
+SPLIT_REMEDY = "Add cases, or write [splits] in dataset.toml (in the OpenKBP layout: under contoured in dataset.json)."
+NEVER_CONTOURED_REMEDY = "Leave it out with use = [...] in dataset.toml, or move a patient who has it to train."
+LISTS = {"use", "exclude", "ignore"}
+KNOWN = LISTS | {"organs", "splits", "patients", "contoured", "hu_offset"}
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}  # fmt: skip
 
 
@@ -55,19 +54,19 @@ def read_table(folder: Path) -> Table:
     path = folder / FILE_NAME
     if not path.is_file():
         return Table()
-    try:
-        read = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        raise DatasetError(f"{path} cannot be read ({problem}).") from problem
-    except tomllib.TOMLDecodeError as problem:
-        raise DatasetError(f"{path} is not valid TOML: {problem}.") from problem
-    known = {"organs", "use", "splits", "patients", "contoured", "exclude", "ignore", "hu_offset"}
-    if set(read) - known:
+    read = read_toml(path)
+    if set(read) - KNOWN:
         raise DatasetError(
-            f"{path} has {', '.join(sorted(set(read) - known))}; known are {', '.join(sorted(known))} (docs/datasets.md)."
+            f"{path} has {', '.join(sorted(set(read) - KNOWN))}; known are {', '.join(sorted(KNOWN))} (docs/datasets.md)."
         )
+    for name, table in read.items():
+        astray = sorted(LISTS & set(table)) if isinstance(table, dict) else []
+        if astray:
+            raise DatasetError(
+                f"{path}: {astray[0]} stands below [{name}] and is taken for one of its entries; move it to the top of the file, above every [table]."
+            )
     organs = {str(k): _organ(path, v) for k, v in _dict(path, read, "organs").items()}
-    table = Table(
+    return Table(
         path=path,
         organs=organs,
         use=_organs(path, "use", read.get("use", [])),
@@ -78,7 +77,6 @@ def read_table(folder: Path) -> Table:
         ignore=_names(path, "ignore", read.get("ignore", [])),
         hu_offset={str(k): _number(path, k, v) for k, v in _dict(path, read, "hu_offset").items()},
     )
-    return table
 
 
 def _dict(path: Path, read: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -126,14 +124,18 @@ def _splits(path: Path, read: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return splits
 
 
-def refuse_shared(splits: Mapping[str, Iterable[str]], where: str, what: str) -> None:
-    """Raise DatasetError if one patient is in two splits: a model would be judged on what it has seen."""
+def refuse_shared(
+    splits: Mapping[str, Iterable[str]], where: str, what: str, cases: Mapping[str, Sequence[str]] | None = None
+) -> None:
+    """Raise DatasetError if one patient is in two splits: a model would be judged on what it has seen. ``cases``: of each patient."""
     seen: dict[str, str] = {}
     for split, names in splits.items():
         for name in names:
             if seen.setdefault(name, split) != split:
+                several = (cases or {}).get(name, ())
+                whose = f" (cases {', '.join(several)})" if len(several) > 1 else ""
                 raise DatasetError(
-                    f"{where}: {what} {name} is in the splits {seen[name]} and {split}; keep every patient in one."
+                    f"{where}: {what} {name}{whose} is in the splits {seen[name]} and {split}; keep every patient in one."
                 )
 
 
@@ -146,3 +148,12 @@ def default_splits(patients: Iterable[str]) -> dict[str, list[str]]:
     if len(val) == len(drawn) and len(drawn) > 1:
         val.remove(max(drawn, key=lambda p: drawn[p]))
     return {"train": [p for p in drawn if p not in val], "val": val}
+
+
+def for_datasets(message: str, name: str) -> str:
+    """The reader's remedy is an option of 'focusnet segment'; a data set has its own place for it."""
+    for offset in ("-1024", "1024"):
+        message = message.replace(
+            f"read it with --hu-offset {offset}", f'write hu_offset = {{ "{name}" = {offset} }} in {FILE_NAME}'
+        )
+    return message

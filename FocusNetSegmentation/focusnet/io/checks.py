@@ -33,7 +33,7 @@ TOO_LOW_PART = 1.0  # of soft tissue: true HU at most 0.22, shifted at least 1.7
 def refuse_impossible(volume: Volume) -> None:
     """Raise InputError for a volume that cannot be a head-and-neck CT in HU, with the remedy where there is one."""
     refuse_grid(volume.geometry, volume.source or "The image")
-    _check_values(volume)
+    refuse_values(volume)
 
 
 def check_ct(volume: Volume) -> list[str]:
@@ -87,7 +87,8 @@ def refuse_grid(geometry: Geometry, name: str) -> None:
         raise InputError(f"{found}; at most {MAXIMUM_FIELD_MM:.0f} mm is expected of a CT. Correct the spacing.")
 
 
-def _check_values(volume: Volume) -> None:
+def refuse_values(volume: Volume) -> None:
+    """Raise InputError for values that are no CT in HU, whatever the size of the scan: crops can be trained on."""
     name = volume.source or "The image"
     values = _sample(volume.array)
     low, high = float(values.min()), float(values.max())

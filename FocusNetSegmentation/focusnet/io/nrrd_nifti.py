@@ -27,6 +27,7 @@ SIMULATED_KEY = "simulated"  # in the header of what focusnet simulate and focus
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 AGREEING_AXES = 0.985  # cosine of 10 degrees: beyond it, two orientations of one header cannot both be meant
 AGREEING_SCALES = 0.01
+FLOAT_TYPES = {"16": "f4", "64": "f8"}  # NIfTI data type codes
 AGREEING_MM = 1.0  # corners of the scan; below it, differences are rounding
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # a user sees one line of ours, not ITK's
@@ -81,9 +82,7 @@ def as_hu(array: np.ndarray, path: Path) -> np.ndarray:
         return array
     if np.issubdtype(array.dtype, np.floating):  # slice by slice: no second copy of the scan
         if not all(np.isfinite(part).all() for part in array):
-            raise InputError(
-                f"{path} holds voxels that are not numbers (NaN or infinite); a CT in HU is expected. Correct the image first."
-            )
+            raise InputError(_no_numbers(path))
         if not all(np.array_equal(part, np.rint(part)) for part in array):
             return array.astype(np.float32, copy=False)
     if array.size and (array.min() < -32768 or array.max() > 32767):
@@ -214,26 +213,45 @@ def _nifti_pixdim(path: Path) -> tuple[np.ndarray, bool]:
 
 
 def _check_length(path: Path, reader: sitk.ImageFileReader) -> None:
+    """Refuse a file that is too short, and voxels that are no numbers: ITK would make zeros of both, which is soft tissue."""
     bytes_per_voxel = int(reader.GetMetaData("bitpix")) / 8  # as stored: with a slope, ITK's own type is wider
-    needed = int(np.prod(reader.GetSize(), dtype=np.int64) * bytes_per_voxel + float(reader.GetMetaData("vox_offset")))
-    try:
-        found = _unpacked_length(path) if path.name.lower().endswith(".gz") else path.stat().st_size
-    except (EOFError, OSError, zlib.error) as problem:
-        raise InputError(
-            f"{path}: the voxels cannot be read ({problem}). The file may be damaged or cut short; copy it again."
-        ) from problem
+    offset = int(float(reader.GetMetaData("vox_offset")))
+    needed = offset + int(np.prod(reader.GetSize(), dtype=np.int64) * bytes_per_voxel)
+    kind = FLOAT_TYPES.get(reader.GetMetaData("datatype"))
+    if kind is None and not path.name.lower().endswith(".gz"):
+        found = path.stat().st_size
+    else:
+        found = 0
+        order = ">" if _nifti_pixdim(path)[1] else "<"
+        rest = b""
+        for block in _unpacked(path):
+            if kind is not None:
+                data = rest + block[max(0, offset - found) : max(0, needed - found)]
+                values = np.frombuffer(data, order + kind, len(data) // int(kind[1:]))
+                if not np.isfinite(values).all():
+                    raise InputError(_no_numbers(path))
+                rest = data[values.nbytes :]
+            found += len(block)
     if found < needed:
         raise InputError(
             f"{path} holds {found} bytes, its header promises {needed}; the file is cut short, copy it again."
         )
 
 
-def _unpacked_length(path: Path) -> int:
-    total = 0
-    with gzip.open(path) as handle:
-        while block := handle.read(1 << 22):
-            total += len(block)
-    return total
+def _unpacked(path: Path) -> Iterator[bytes]:
+    """The file's bytes, block by block. Raises InputError for a damaged .gz."""
+    try:
+        with (gzip.open if path.name.lower().endswith(".gz") else open)(path, "rb") as handle:
+            while block := handle.read(1 << 22):
+                yield block
+    except (EOFError, OSError, zlib.error) as problem:
+        raise InputError(
+            f"{path}: the voxels cannot be read ({problem}). The file may be damaged or cut short; copy it again."
+        ) from problem
+
+
+def _no_numbers(path: Path) -> str:
+    return f"{path} holds voxels that are not numbers (NaN or infinite). Give them a value first: that of air, -1000, in a CT, 0 in a label map."
 
 
 @contextmanager

@@ -51,6 +51,20 @@ def check_output(path: Path | str, overwrite: bool = False, suffixes: Sequence[s
         ) from problem
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse now a folder that could not be created or written later, without creating it. Raises OutputError."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder} is a file; a folder is expected. Choose another name.")
+        there = next((p for p in (folder, *folder.absolute().parents) if p.exists()), folder)
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as problem:
+        raise OutputError(
+            f"The folder {folder} cannot be written ({problem.strerror}); choose another, or ask for the right to write there."
+        ) from problem
+
+
 def ensure_folder(folder: Path) -> None:
     """Create an output folder. Raises OutputError if that is not possible."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,11 +81,13 @@ def check_frame_of_reference(path: Path | str, volume: Volume) -> None:
 
 def _open(path: Path) -> pydicom.Dataset:
     try:
-        data = pydicom.dcmread(path)
-        for (
-            _
-        ) in data.iterall():  # pydicom converts a value when it is first looked at: damage shows here and nowhere else
-            pass
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a user sees one line of ours, not pydicom's
+            data = pydicom.dcmread(path)
+            for (
+                _
+            ) in data.iterall():  # a value is converted when it is first looked at: damage shows here and nowhere else
+                pass
     except Exception as problem:
         raise InputError(
             f"{path} cannot be read as DICOM ({problem}); it is damaged, cut short, or not an RTSTRUCT file."
@@ -210,9 +213,13 @@ def _points(path: Path, name: str, contour: Any) -> np.ndarray:
 def _contour_warnings(counts: dict[str, int], voxels: int) -> tuple[str, ...]:
     sentences = []
     if counts["open"]:
-        sentences.append(f"{counts['open']} contours are points or open lines and enclose nothing.")
+        sentences.append(
+            f"{counts['open']} contours are points or open lines and enclose nothing; close them where they were drawn."
+        )
     if counts["outside"]:
-        sentences.append(f"{counts['outside']} contours lie above or below the scan and were left out.")
+        sentences.append(
+            f"{counts['outside']} contours lie above or below the scan and were left out; is it the CT that they were drawn on?"
+        )
     if counts["border"]:
         sentences.append(f"{counts['border']} contours leave the image and were cut at its border.")
     if counts["crossing"]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,10 @@ from ..config import NetworkConfig
 from ..datasets.case import Case
 from ..errors import DatasetError
 from ..organs import find_organ
+from ..toml_file import read_toml
 from .augment import Augmentation
+from .kinds import check_table
 from .settings import Settings
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 TABLES = ("network", "settings", "augmentation", "model", "stages", "run")
 STAGE_ORDER = ("snet", "sol", "aae", "sos", "joint")
@@ -31,39 +27,46 @@ def read_options(path: Path | None) -> dict[str, dict[str, Any]]:
     options: dict[str, dict[str, Any]] = {key: {} for key in TABLES}
     if path is None:
         return options
-    try:
-        read = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise DatasetError(f"{path} cannot be read: {problem.strerror}.") from problem
-    except tomllib.TOMLDecodeError as problem:
-        raise DatasetError(f"{path} is not valid TOML: {problem}.") from problem
+    read = read_toml(path)
     unknown = set(read) - set(options)
     if unknown:
         raise DatasetError(f"{path} has the tables {', '.join(sorted(unknown))}; known are {', '.join(options)}.")
     options.update(read)
-    _only_known(path, "network", options["network"], {f.name for f in fields(NetworkConfig)})
-    _only_known(path, "settings", options["settings"], {f.name for f in fields(Settings)})
-    _only_known(path, "augmentation", options["augmentation"], {f.name for f in fields(Augmentation)})
-    _only_known(path, "run", options["run"], {"stages"})
-    _only_known(path, "stages", options["stages"], set(STAGE_ORDER))
+    check_table(path, "network", options["network"], NetworkConfig)
+    check_table(path, "settings", options["settings"], Settings)
+    check_table(path, "augmentation", options["augmentation"], Augmentation)
+    check_table(path, "run", options["run"], RunTable)
+    for name in ("model", "stages"):
+        if not isinstance(options[name], dict):
+            raise DatasetError(f"{path}: {name} is {options[name]!r}; a table [{name}] is expected.")
+    refuse_unknown_stages(list(options["stages"]) or None)
+    refuse_unknown_stages(options["run"].get("stages"))
     for name, table in options["stages"].items():
-        _only_known(path, f"stages.{name}", table, {f.name for f in fields(Settings)})
+        check_table(path, f"stages.{name}", table, Settings)
     if "scale" in options["augmentation"]:
         options["augmentation"]["scale"] = tuple(options["augmentation"]["scale"])
     return options
 
 
-def _only_known(path: Path, table: str, values: dict[str, Any], known: set[str]) -> None:
-    unknown = set(values) - known
-    if unknown:
-        raise DatasetError(f"{path}: [{table}] has {', '.join(sorted(unknown))}; known are {', '.join(sorted(known))}.")
+@dataclass(frozen=True)
+class RunTable:
+    """The keys of [run]."""
+
+    stages: tuple[str, ...] = ()
+
+
+def refuse_unknown_stages(wanted: Sequence[str] | None) -> None:
+    """Raise DatasetError for a stage that does not exist, or for none at all."""
+    unknown = [name for name in wanted or () if name not in STAGE_ORDER]
+    if unknown or (wanted is not None and not wanted):
+        raise DatasetError(
+            f"Stage {', '.join(unknown) or '(none)'} is unknown; choose from {', '.join(STAGE_ORDER)}. They run in this order."
+        )
 
 
 def choose_stages(wanted: Sequence[str] | None, small_organs: Sequence[str], aae_mode: str) -> tuple[str, ...]:
     """The stages of a run in their order: those that were asked for, else all that the configuration has a use for."""
-    unknown = [name for name in wanted or () if name not in STAGE_ORDER]
-    if unknown:
-        raise DatasetError(f"Stage {', '.join(unknown)} is unknown; choose from {', '.join(STAGE_ORDER)}.")
+    refuse_unknown_stages(wanted)
     useful = [name for name in STAGE_ORDER if name == "snet" or small_organs]
     if aae_mode == "none" and "aae" in useful:
         useful.remove("aae")

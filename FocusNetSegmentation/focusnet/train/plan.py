@@ -11,6 +11,7 @@ import numpy as np
 from ..bundle import ModelBundle
 from ..config import NetworkConfig, preset, with_changes
 from ..datasets.case import Case
+from ..datasets.table import NEVER_CONTOURED_REMEDY
 from ..devices import Device, cpu_has_fp16
 from ..errors import DatasetError
 from ..organs import find_organ
@@ -70,7 +71,8 @@ def make_plan(
     given = {**(inherited_network(bundle) if bundle is not None else {}), **options["network"], **network}
     if tuple(given.get("organs", organs)) != organs:
         raise DatasetError(
-            f"Configuration organs are {given['organs']}; the data set's labels are {organs}, in this order."
+            f"Configuration organs are {given['organs']}; the data set's labels are {organs}, in this order. Leave organs out of [network], "
+            "or name them with use = [...] in dataset.toml."
         )
     given["organs"] = organs
     given, settings = apply_arch(given, options, settings, log)
@@ -87,6 +89,7 @@ def make_plan(
     base = stage_settings(options, "", settings)
     wanted = stages if stages is not None else options["run"].get("stages")
     names = choose_stages(wanted, config.small_organs, base.aae_mode)
+    _refuse_unseen(config.organs if {"snet", "joint"} & set(names) else config.small_organs, training)
     if {"aae", "sos", "joint"} & set(names):
         config = with_changes(config, has_sos=bool({"sos", "joint"} & set(names)))
         if config.arch == "focusnetv1":
@@ -97,13 +100,17 @@ def make_plan(
     return Plan(preset_name, config, chosen, Augmentation(**options["augmentation"]), options["model"])
 
 
+def _refuse_unseen(organs: Sequence[str], training: Sequence[Case]) -> None:
+    """Before anything is written: an organ that no training case shows cannot be learned."""
+    seen = {organ for case in training for organ in case.centroids_mm_xyz}
+    unseen = [organ for organ in organs if organ not in seen]
+    if unseen:
+        raise DatasetError(f"{', '.join(unseen)} is contoured in no case of train. {NEVER_CONTOURED_REMEDY}")
+
+
 def _fit_roi(config: NetworkConfig, training: Sequence[Case], given: bool, log: Log) -> NetworkConfig:
     """An ROI that holds the small organs, unless the configuration names one; then say where it cuts them."""
     sizes = [e.high_mm_xyz - e.low_mm_xyz for case in training for e in small_extents(case, config).values()]
-    if not sizes:
-        raise DatasetError(
-            f"No training case has a contour of {', '.join(config.small_organs)}; a small organ needs some."
-        )
     fitting = fitting_roi(np.array(sizes), config)
     if not given:
         if fitting != config.roi_size_zyx:

@@ -16,7 +16,8 @@ from ..io.output import atomic_path, ensure_folder
 RECORD = "training.json"
 # may differ in a resumed run: they say how long and how often, not what a step does
 FREE = {"steps", "checkpoint_every", "validate_every", "validate_cases", "pictures"}
-NOT_COMPARED = {"code", "started", "dataset", "device", "pid"}
+MOST_NAMED = 5
+NOT_COMPARED = {"cases", "val_cases", "code", "started", "dataset", "device", "pid"}
 
 
 def read_record(out: Path) -> dict[str, Any]:
@@ -54,17 +55,43 @@ def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
         if parts[0] == "settings" and (parts[1] not in old["settings"] or parts[1] not in new["settings"]):
             continue  # a stage that was not part of the run before, or is not now
         different.append(f"{key} was {before.get(key, 'absent')}, is {now.get(key, 'absent')}")
+    changed = _changed_cases(old.get("cases"), new.get("cases"))
+    if changed and all(text.startswith("data ") for text in different):
+        raise DatasetError(
+            f"The training cases are others than when {out} was started ({different[0]}): {changed}. "
+            "Put them back as they were and resume, or train into another folder; nothing already trained is lost."
+        )
     if different:
         raise DatasetError(
             f"{out} was started with other settings ({'; '.join(different)}); "
             "resume with the same, or train into another folder. Only steps and the validation and checkpoint intervals may change."
         )
+    warnings = []
+    changed = _changed_cases(old.get("val_cases"), new.get("val_cases"))
+    if changed:
+        warnings.append(f"The cases to select on are others than before ({changed}): earlier scores do not compare.")
     if old.get("code") != new["code"]:
-        return [
+        warnings.append(
             f"{out} was started by focusnet {_short(old.get('code'))}, this is {_short(new['code'])}: "
             "the next steps may differ from what that version would have done."
-        ]
-    return []
+        )
+    return warnings
+
+
+def _changed_cases(old: dict[str, str] | None, new: dict[str, str] | None) -> str:
+    """Which cases came, went or changed, in words; empty where none did or an older run did not write them down."""
+    if old is None or new is None:
+        return ""
+    parts = []
+    for what, names in (
+        ("removed", old.keys() - new.keys()),
+        ("added", new.keys() - old.keys()),
+        ("changed", {name for name in old.keys() & new.keys() if old[name] != new[name]}),
+    ):
+        if names:
+            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+            parts.append(f"{what} {', '.join(sorted(names)[:MOST_NAMED])}{more}")
+    return "; ".join(parts)
 
 
 def code_version(version: str) -> str:
@@ -80,9 +107,19 @@ def data_digest(cases: Sequence[Case]) -> str:
     """Changes when a training case is added, removed or redrawn."""
     value = 0
     for case in cases:
-        for part in (case.name.encode(), " ".join(sorted(case.contoured)).encode(), case.labels, case.hu):
-            value = zlib.crc32(part, value)  # type: ignore[arg-type]  # arrays are buffers
+        value = _digest(case, value)
     return f"{len(cases)} cases, {value:08x}"
+
+
+def case_digests(cases: Sequence[Case]) -> dict[str, str]:
+    """The same for each case, so that a resumed run can say which one it was."""
+    return {case.name: f"{_digest(case, 0):08x}" for case in cases}
+
+
+def _digest(case: Case, value: int) -> int:
+    for part in (case.name.encode(), " ".join(sorted(case.contoured)).encode(), case.labels, case.hu):
+        value = zlib.crc32(part, value)  # type: ignore[arg-type]  # arrays are buffers
+    return value
 
 
 def _short(code: object) -> str:

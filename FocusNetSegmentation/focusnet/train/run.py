@@ -14,16 +14,19 @@ from ..bundle import ModelBundle, load_bundle, save_bundle
 from ..datasets.opening import open_dataset
 from ..devices import Device, choose_device
 from ..errors import DatasetError, OutputError
+from ..io.output import check_folder
 from ..nets.focusnet import FocusNet
 from ..version import __version__
+from .cases import read_cases
 from .checkpoint import load_checkpoint
 from .journal import Log, silent, to_stderr
 from .loop import train_stage
 from .model import AAE_PREFIX, TrainingNet
-from .options import read_options
+from .options import read_options, refuse_unknown_stages
 from .parallel import Team, join_team, leave_team
 from .plan import Plan, make_plan, resolved, say_if_slow
-from .record import RECORD, check_same_run, code_version, data_digest, write_record
+from .record import RECORD, case_digests, check_same_run, code_version, data_digest, write_record
+from .settings import Settings
 from .stages import STAGES
 from .start import covered_stages, start_from
 from .statistics import volume_statistics
@@ -75,16 +78,19 @@ def _train(
     team: Team,
     device: Device,
 ) -> ModelBundle:
+    options = read_options(config_file)  # what can be refused at once is refused before minutes of reading
+    refuse_unknown_stages(stages)
+    check_folder(out)
+    bundle = load_bundle(init) if init is not None else None
     source = open_dataset(dataset)
     for note in source.notes:
         log(note)
-    training, validating = list(source.cases("train")), list(source.cases("val"))
-    bundle = load_bundle(init) if init is not None else None
+    training, validating = read_cases(source, log)
     plan = make_plan(
         source.organs,
         training,
         preset_name,
-        read_options(config_file),
+        options,
         stages,
         network,
         settings,
@@ -100,12 +106,15 @@ def _train(
         "augmentation": asdict(plan.augmentation),
         "init": bundle.digest if bundle is not None else "",
         "data": data_digest(training),
+        "cases": case_digests(training),
+        "val_cases": case_digests(validating),
         "code": code_version(__version__),
         "dataset": str(dataset),
         "processes": team.size,
         "device": str(device),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
+    _check_needed(plan, out, bundle)
     resume = _begin(out, plan, record, resume, team, log)
     seed = next(iter(plan.settings.values())).seed
     torch.manual_seed(seed)
@@ -116,15 +125,13 @@ def _train(
     model = model.to(device=device.torch_device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     history: dict[str, Any] = {}
     for name, chosen in plan.settings.items():
-        for needed in STAGES[name].needs:
-            if needed == "aae" and chosen.aae_mode == "none":
-                continue
-            _load_stage(model, out, needed, name, bundle)
+        for needed in _needs(name, chosen):
+            _load_stage(model, out, needed, bundle)
         validator = make_validator(STAGES[name].validates, validating, plan.config, chosen) if team.first else unused
         train_stage(
             model, STAGES[name], training, plan.config, chosen, plan.augmentation, out, validator, resume, log, team
         )
-        state = _load_stage(model, out, name, name, None)
+        state = _load_stage(model, out, name, None)
         history[name] = {"steps": chosen.steps, "best_step": state["step"], "validation": state["scores"]}
     metadata = {
         **plan.model,
@@ -171,13 +178,28 @@ def _begin(out: Path, plan: Plan, record: dict[str, Any], resume: bool, team: Te
     return resume and started
 
 
-def _load_stage(model: TrainingNet, out: Path, needed: str, stage: str, bundle: ModelBundle | None) -> dict[str, Any]:
+def _needs(stage: str, settings: Settings) -> list[str]:
+    """The stages whose weights a stage builds on."""
+    return [needed for needed in STAGES[stage].needs if needed != "aae" or settings.aae_mode != "none"]
+
+
+def _check_needed(plan: Plan, out: Path, bundle: ModelBundle | None) -> None:
+    """Refuse before the first step what would end a run between two stages."""
+    for number, (name, chosen) in enumerate(plan.settings.items()):
+        for needed in _needs(name, chosen):
+            here = needed in plan.stages[:number] or (out / f"{needed}.best.safetensors").is_file()
+            if not here and (bundle is None or needed not in covered_stages(bundle)):
+                raise DatasetError(
+                    f"Stage {name} needs {needed}.best.safetensors, which is not in {out}: add the stage {needed} to --stages, "
+                    "or start from a bundle that has it (--init)."
+                )
+
+
+def _load_stage(model: TrainingNet, out: Path, needed: str, bundle: ModelBundle | None) -> dict[str, Any]:
     """The parts that stage ``needed`` trained, at their best. ``bundle`` has brought them where that stage did not run."""
     path = out / f"{needed}.best.safetensors"
-    if not path.is_file():
-        if bundle is not None and needed in covered_stages(bundle):
-            return {}
-        raise DatasetError(f"Stage {stage} needs {path.name}, which is not in {path.parent}; run that stage first.")
+    if not path.is_file() and bundle is not None and needed in covered_stages(bundle):
+        return {}
     tensors, state = load_checkpoint(path)
     parts = tuple(f"model.{part}." for part in STAGES[needed].trained)
     found = {k[len("model.") :]: v for k, v in tensors.items() if k.startswith(parts)}

@@ -56,6 +56,9 @@ class Settings:
             if isinstance(value, list):
                 object.__setattr__(self, item.name, tuple(value))
         checks = (
+            ("learning_rate", self.learning_rate > 0, "a number above 0"),
+            ("ema_decay", 0 <= self.ema_decay < 1, "0 (off) to below 1"),
+            ("grad_clip", self.grad_clip >= 0, "0 (off) or more"),
             ("schedule", self.schedule in ("constant", "cosine"), "constant or cosine"),
             ("aae_mode", self.aae_mode in AAE_MODES, ", ".join(AAE_MODES)),
             ("heatmap_loss", self.heatmap_loss in HEATMAP_LOSSES, ", ".join(HEATMAP_LOSSES)),

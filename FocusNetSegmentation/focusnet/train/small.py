@@ -171,4 +171,6 @@ def fitting_roi(extents_mm_xyz: np.ndarray, config: NetworkConfig) -> tuple[int,
     sides = np.ceil((voxels - 0.5) / 8).astype(int) * 8
     limits = np.array([config.chunk_slices, *config.crop_size_yx]) // 8 * 8
     z, y, x = (int(n) for n in np.maximum(np.minimum(sides, limits), 8))
-    return (z, y, x)
+    return (
+        (z, y, x) if max(z, y, x) > 8 else (8, 16, 16)
+    )  # of 8 cubed, three halvings would leave one voxel to normalise over

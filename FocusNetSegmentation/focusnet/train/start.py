@@ -16,6 +16,11 @@ from ..errors import DatasetError, ModelError
 from .model import AAE_PREFIX, TrainingNet
 
 # what a bundle brings along; the organs are the data set's
+# what decides the sizes of weights
+SHAPING = (
+    "arch", "width", "stem_kernel_zyx", "down_samplings", "aspp", "aspp_growth", "aspp_rates", "skip_conv", "sol_width", "sos_arch",
+    "sos_inputs", "aae_width", "aae_output",
+)  # fmt: skip
 NOT_INHERITED = ("organs", "small_organs", "has_sos", "roi_sizes_zyx")
 
 
@@ -39,6 +44,8 @@ def start_from(model: TrainingNet, bundle: ModelBundle) -> list[str]:
         for key, target in model.state_dict().items():
             source = tensors.get(key)
             if key.startswith("snet.head."):
+                if tensors[key].shape[1:] != target.shape[1:]:
+                    raise ModelError(_other_network(bundle, config, f"{key} has another width"))
                 _copy_rows(target, tensors[key], ("", *config.organs), ("", *old_config.organs))
             elif key.startswith("solnet.head.") and source is not None:
                 _copy_rows(target, source, config.small_organs, old_config.small_organs)
@@ -46,12 +53,21 @@ def start_from(model: TrainingNet, bundle: ModelBundle) -> list[str]:
                 new_parts.add(_part(key))
             elif source.shape != target.shape:
                 raise ModelError(
-                    f"Bundle {bundle.name} does not fit this configuration: {key} is {tuple(source.shape)} there and "
-                    f"{tuple(target.shape)} here; leave width and network settings to the bundle."
+                    _other_network(bundle, config, f"{key} is {tuple(source.shape)}, not {tuple(target.shape)}")
                 )
             else:
                 target.copy_(source)
     return [*_new_organs(config, old_config), *(f"{part} is new" for part in sorted(new_parts))]
+
+
+def _other_network(bundle: ModelBundle, config: NetworkConfig, otherwise: str) -> str:
+    """Names the settings that differ; ``otherwise`` where they do not say why the weights do not fit."""
+    old, new = bundle.config.to_json(), config.to_json()
+    differing = [f"{k} {old[k]} (here {new[k]})" for k in sorted(SHAPING) if old[k] != new[k]]
+    return (
+        f"Bundle {bundle.name} does not fit this configuration: it has {', '.join(differing) or otherwise}. "
+        "Leave --width and these settings of [network] out: they are the bundle's."
+    )
 
 
 def covered_stages(bundle: ModelBundle) -> set[str]:
