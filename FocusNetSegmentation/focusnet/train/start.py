@@ -15,12 +15,12 @@ from ..config import NetworkConfig
 from ..errors import DatasetError, ModelError
 from .model import AAE_PREFIX, TrainingNet
 
-# what a bundle brings along; the organs are the data set's
 # what decides the sizes of weights
 SHAPING = (
     "arch", "width", "stem_kernel_zyx", "down_samplings", "aspp", "aspp_growth", "aspp_rates", "skip_conv", "sol_width", "sos_arch",
     "sos_inputs", "aae_width", "aae_output",
 )  # fmt: skip
+# what a bundle brings along but these; the organs are the data set's
 NOT_INHERITED = ("organs", "small_organs", "has_sos", "roi_sizes_zyx")
 
 
