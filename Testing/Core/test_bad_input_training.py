@@ -114,6 +114,7 @@ def test_an_organ_that_no_training_case_shows_is_named_with_a_remedy_that_works(
     assert train(folder, tmp_path / "out") == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("focusnet: Parotid_L is contoured in no case of train. Leave it out with use = [...]")
+    assert not (tmp_path / "out").exists()  # refused before anything is written
     (folder / "dataset.toml").write_text('use = ["Brainstem", "Parotid_R"]\n')
     training, _ = read_cases(open_dataset(folder), lambda _: None)
     assert all(case.labels.max() == 2 for case in training)
