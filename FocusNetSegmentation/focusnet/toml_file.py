@@ -14,8 +14,8 @@ else:
     import tomli as tomllib
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """The file's tables. Raises DatasetError for a file that cannot be read, is not UTF-8 or not TOML."""
+def read_toml(path: Path, guide: str) -> dict[str, Any]:
+    """The file's tables. Raises DatasetError for a file that cannot be read, is not UTF-8 or not TOML; ``guide``: the page with an example."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows mark UTF-8 at its beginning
     except OSError as problem:
@@ -24,5 +24,5 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise DatasetError(f"{path} is not UTF-8 text; save it as UTF-8 in your editor.") from problem
     except tomllib.TOMLDecodeError as problem:
         raise DatasetError(
-            f"{path} is not valid TOML: {problem}. Correct it there (docs/datasets.md has an example)."
+            f"{path} is not valid TOML: {problem}. Correct it there ({guide} has an example)."
         ) from problem

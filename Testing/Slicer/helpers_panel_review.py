@@ -18,6 +18,20 @@ SCORED = {
 }  # fmt: skip
 
 
+def show_planted_errors(panel: Any) -> None:
+    """The phantom's own organs with three errors planted: slices missing, sides exchanged, a blob far away."""
+    from FocusNetSegmentationLib.nodes import import_result
+    from FocusNetSegmentationLib.sample_data import add_volume
+
+    from ..Core.helpers_qa import far_blob, missing_slices, phantom_case, swapped
+
+    volume, reference = phantom_case()
+    wrong = far_blob(swapped(missing_slices(reference, "Parotid_R"), "Eye_L", "Eye_R"), "Brainstem")
+    panel.parameters.inputVolume = add_volume(panel.scene, volume.array, volume.geometry.affine_xyz, "Phantom")
+    panel.parameters.resultSegmentation = import_result(panel.scene, wrong, panel.parameters.inputVolume).node
+    panel.settle()
+
+
 def open_scored(panel: Any) -> None:
     from FocusNetSegmentationLib.review_scores import scores_from
 

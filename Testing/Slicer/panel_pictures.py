@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .helpers_panel import GPU, PROBE, SPACING_MM, PanelOnStandIns, panel_on_stand_ins
+from .helpers_panel_review import show_planted_errors
 
 NAME = "CT 1 3.0 Neck with contrast 20240301"
 NO_TORCH = {
@@ -59,16 +60,7 @@ def done(panel: PanelOnStandIns) -> None:
 
 def review(panel: PanelOnStandIns) -> None:
     """Three errors planted in the phantom's own organs, scored by ``focusnet qa``; one organ approved, the next one chosen."""
-    from FocusNetSegmentationLib.nodes import import_result
-    from FocusNetSegmentationLib.sample_data import add_volume
-
-    from ..Core.helpers_qa import far_blob, missing_slices, phantom_case, swapped
-
-    volume, reference = phantom_case()
-    wrong = far_blob(swapped(missing_slices(reference, "Parotid_R"), "Eye_L", "Eye_R"), "Brainstem")
-    panel.parameters.inputVolume = add_volume(panel.scene, volume.array, volume.geometry.affine_xyz, "Phantom")
-    panel.parameters.resultSegmentation = import_result(panel.scene, wrong, panel.parameters.inputVolume).node
-    panel.settle()
+    show_planted_errors(panel)
     panel.ui.inputsCollapsibleButton.collapsed = True
     panel.ui.reviewCollapsibleButton.collapsed = False
     panel.until(lambda: not panel.panel.review.scoring.is_running, 120)

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .helpers_panel_review import press, table
+from .helpers_panel_review import press, show_planted_errors, table
 
 
 def test_three_planted_errors_are_the_top_three_of_the_list_with_their_reasons(panel: Any) -> None:
     """Nothing here is a stand-in but Qt's widgets: the scores are ``focusnet qa``'s, in its own process, started by opening the section."""
-    from FocusNetSegmentationLib.nodes import import_result
-    from FocusNetSegmentationLib.sample_data import add_volume
-
-    from ..Core.helpers_qa import far_blob, missing_slices, phantom_case, swapped
-
-    volume, reference = phantom_case()
-    wrong = far_blob(swapped(missing_slices(reference, "Parotid_R"), "Eye_L", "Eye_R"), "Brainstem")
-    panel.parameters.inputVolume = add_volume(panel.scene, volume.array, volume.geometry.affine_xyz, "Phantom")
-    panel.parameters.resultSegmentation = import_result(panel.scene, wrong, panel.parameters.inputVolume).node
-    panel.settle()
+    show_planted_errors(panel)
     assert table(panel)[0][3] == "Not scored yet."
     panel.ui.reviewCollapsibleButton.collapsed = False
     assert panel.text("reviewStatusLabel") == "Scoring the organs..."

@@ -54,7 +54,7 @@ def read_table(folder: Path) -> Table:
     path = folder / FILE_NAME
     if not path.is_file():
         return Table()
-    read = read_toml(path)
+    read = read_toml(path, "docs/datasets.md")
     if set(read) - KNOWN:
         raise DatasetError(
             f"{path} has {', '.join(sorted(set(read) - KNOWN))}; known are {', '.join(sorted(KNOWN))} (docs/datasets.md)."

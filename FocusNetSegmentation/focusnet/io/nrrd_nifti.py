@@ -165,7 +165,7 @@ def _check_nifti(path: Path, reader: sitk.ImageFileReader, geometry: Geometry) -
     ITK takes spacing from pixdim (1 where that is 0 or NaN) and the directions from sform or qform, and says nothing where they
     disagree. It also fills a file that is too short with zeros.
     """
-    _check_length(path, reader)
+    _check_stored_voxels(path, reader)
     read = geometry.affine_xyz[:3, :3]
     notes = []
     for form in _nifti_codes(reader):
@@ -212,7 +212,7 @@ def _nifti_pixdim(path: Path) -> tuple[np.ndarray, bool]:
     return np.frombuffer(header, "<f4", 4, 76), int.from_bytes(header[:4], "little") != 348
 
 
-def _check_length(path: Path, reader: sitk.ImageFileReader) -> None:
+def _check_stored_voxels(path: Path, reader: sitk.ImageFileReader) -> None:
     """Refuse a file that is too short, and voxels that are no numbers: ITK would make zeros of both, which is soft tissue."""
     bytes_per_voxel = int(reader.GetMetaData("bitpix")) / 8  # as stored: with a slope, ITK's own type is wider
     offset = int(float(reader.GetMetaData("vox_offset")))

@@ -27,7 +27,7 @@ def read_options(path: Path | None) -> dict[str, dict[str, Any]]:
     options: dict[str, dict[str, Any]] = {key: {} for key in TABLES}
     if path is None:
         return options
-    read = read_toml(path)
+    read = read_toml(path, "docs/configs/quick.toml")
     unknown = set(read) - set(options)
     if unknown:
         raise DatasetError(f"{path} has the tables {', '.join(sorted(unknown))}; known are {', '.join(options)}.")
