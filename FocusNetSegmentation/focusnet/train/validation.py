@@ -3,7 +3,7 @@ scans' own grids."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,11 @@ from ..datasets.case import Case
 from ..engine import ChunkOutput
 from ..io.output import ensure_folder
 from ..nets.focusnet import FocusNet
-from ..nets.solnet import heatmap_peak
 from ..organs import find_organ
 from ..overlay import SmallOrgan, overlay, take_out
-from ..preprocess import AIR_HU, network_grid, normalise, resample_ct, resample_labels
+from ..preprocess import network_grid, normalise, resample_ct, resample_labels
 from ..segmentation import OrganResult, Segmentation
-from ..stream import Localizer, chunk_starts, stream_slabs
+from ..stream import Localizer, Slab, stream_slabs
 from ..volume import Geometry, Volume
 from .augment import NO_AUGMENTATION
 from .precision import autocast
@@ -90,22 +89,26 @@ class Validator:
         ensure_folder(path.parent)
         overview(Volume(hu, grid, source), segmentation, path, overwrite=True)
 
+    def _engine(self, model: FocusNet) -> _LiveEngine:
+        return _LiveEngine(
+            model, self.precision, localizes=self.of != "dice", segments_small=self.of in ("small", "all")
+        )
+
+    def _slabs(self, ct: np.ndarray, engine: _LiveEngine) -> Iterator[Slab]:
+        """As a scan is segmented, so that what is selected is what will be used: chunks of the same length and overlap."""
+        return stream_slabs(ct, engine, self.config, self.config.chunk_when_segmenting)
+
     def _with_snet(self, model: FocusNet, ct: np.ndarray) -> np.ndarray:
-        predicted = np.zeros(ct.shape, np.uint8)
-        for start, chunk in self._chunks(ct, model):
-            with autocast(chunk.device, self.precision):
-                _, out = model.snet(chunk)
-            part = out[0].argmax(dim=0).cpu().numpy().astype(np.uint8)
-            predicted[start : start + self.config.chunk_slices] = part[: ct.shape[0] - start]
-        return predicted
+        slabs = self._slabs(ct, self._engine(model))
+        return np.concatenate([slab.output.probabilities.argmax(axis=0).astype(np.uint8) for slab in slabs])
 
     def _with_sosnets(self, model: FocusNet, ct: np.ndarray) -> np.ndarray:
-        """As a scan is segmented, but every small organ is drawn however low the heat map's maximum: a young net is sure of none."""
-        engine = _LiveEngine(model, self.precision)
+        """Every small organ is drawn however low the heat map's maximum: a young net is sure of none."""
+        engine = self._engine(model)
         localizer = Localizer(self.config, (ct.shape[0], ct.shape[1], ct.shape[2]))
         small = np.array([self.config.organs.index(o) + 1 for o in self.config.small_organs])
         labels, large_only = np.zeros(ct.shape, np.uint8), np.zeros(ct.shape, np.uint8)
-        for slab in stream_slabs(ct, engine, self.config, self.config.chunk_slices):
+        for slab in self._slabs(ct, engine):
             probabilities = slab.output.probabilities
             place = slice(slab.start, slab.start + probabilities.shape[1])
             labels[place] = probabilities.argmax(axis=0)
@@ -125,53 +128,40 @@ class Validator:
 
     def _localization(self, model: FocusNet) -> dict[str, float]:
         """Mean distance (mm) from the heat-map maximum to the organ's centre; the score is its negative."""
-        assert model.solnet is not None
         errors: dict[str, list[float]] = {organ: [] for organ in self.config.small_organs}
+        engine = self._engine(model)
         for case, ct, _, grid in self.items:
-            best: dict[str, tuple[float, tuple[int, int, int]]] = {}
-            for start, chunk in self._chunks(ct, model):
-                with autocast(chunk.device, self.precision):
-                    heat = model.solnet(model.snet(chunk)[0])[0]
-                for i, organ in enumerate(self.config.small_organs):
-                    value, (z, y, x) = heatmap_peak(heat[i])
-                    if organ not in best or value > best[organ][0]:
-                        best[organ] = (value, (z + start, y, x))
+            localizer = Localizer(self.config, (ct.shape[0], ct.shape[1], ct.shape[2]))
+            for slab in self._slabs(ct, engine):
+                localizer.add(slab)
             for organ, point in case.centroids_mm_xyz.items():
-                if organ in best:
-                    found = grid.index_to_mm(np.array(best[organ][1]))
+                if organ in localizer.found:
+                    found = grid.index_to_mm(np.array(localizer.found[organ].peak_zyx))
                     errors[organ].append(float(np.linalg.norm(found - np.array(point))))
         means = {f"{organ}_mm": float(np.mean(values)) for organ, values in errors.items() if values}
         return {"score": -float(np.mean(list(means.values()))) if means else 0.0, **means}
 
-    def _chunks(self, ct: np.ndarray, model: FocusNet) -> list[tuple[int, torch.Tensor]]:
-        device = next(model.parameters()).device
-        size = self.config.chunk_slices
-        out = []
-        for start in chunk_starts(ct.shape[0], size, size):
-            part = ct[start : start + size]
-            if part.shape[0] < size:
-                air = normalise(np.full((size - part.shape[0], *part.shape[1:]), AIR_HU), self.config)
-                part = np.concatenate([part, air])
-            out.append((start, torch.from_numpy(part)[None, None].to(device)))
-        return out
-
 
 class _LiveEngine:
-    """The network as it stands, under the interface that scans are streamed through."""
+    """The network as it stands, under the interface that scans are streamed through. What a stage does not look at is not computed."""
 
     name = "training"
 
-    def __init__(self, model: FocusNet, precision: str) -> None:
+    def __init__(self, model: FocusNet, precision: str, localizes: bool = False, segments_small: bool = False) -> None:
         self.model, self.precision = model, precision
+        self.solnet = model.solnet if localizes else None
+        self.keeps_features = segments_small
         self.device = next(model.parameters()).device
 
     def run(self, ct: np.ndarray) -> ChunkOutput:
         tensor = torch.from_numpy(np.ascontiguousarray(ct))[None, None].to(self.device)
-        assert self.model.solnet is not None
+        heatmaps = None
         with autocast(self.device, self.precision):
             features, scores = self.model.snet(tensor)
-            heatmaps = self.model.solnet(features)[0].float().cpu().numpy()
-        return ChunkOutput(scores[0].float().softmax(dim=0).cpu().numpy(), heatmaps, features)
+            if self.solnet is not None:
+                heatmaps = self.solnet(features)[0].float().cpu().numpy()
+        probabilities = scores[0].float().softmax(dim=0).cpu().numpy()
+        return ChunkOutput(probabilities, heatmaps, features if self.keeps_features else None)
 
     def small_organ(self, organ: str, features: torch.Tensor, ct: torch.Tensor) -> np.ndarray:
         with autocast(self.device, self.precision):
