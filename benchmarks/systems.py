@@ -1,7 +1,8 @@
 """The systems that the paper compares, each with the same small budget on the same data: docs/systems.md's table.
 
     python benchmarks/systems.py DATA/openkbp RUNS [--steps 250] [--width 0.25] [--scans 8] [--only S-Net,AnatomyNet,...]
-    python benchmarks/systems.py DATA/openkbp RUNS --only multi-atlas --scans 2
+    python benchmarks/systems.py DATA/openkbp RUNS --only multi-atlas --scans 8
+    python benchmarks/systems.py DATA/openkbp RUNS --only han7-openkbp --scans 8     any bundle, as it is
     python benchmarks/systems.py DATA/openkbp RUNS --table
 
 Trains on the split train, scores the first scans of the split val on their own grids. RUNS keeps each system's run and its scores;
@@ -80,7 +81,7 @@ def main() -> None:
 def score(name: str, options: argparse.Namespace) -> None:
     """Train a system if that has not been done, segment the scans, keep the scores."""
     began = time.process_time()
-    bundle = None if name == ATLAS else train(name, options)
+    bundle = None if name == ATLAS else train(name, options) if name in SYSTEMS else load_bundle(name)
     trained = time.process_time() - began
     dataset = OpenKBPDataset(options.data)
     rows: list[OrganScores] = []
@@ -103,7 +104,9 @@ def score(name: str, options: argparse.Namespace) -> None:
         "scans": len(seconds),
         "training_cpu_s": trained,
     }
-    (options.runs / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+    if bundle is not None and name not in SYSTEMS:
+        found["parameters"] = sum(p.numel() for p in bundle.build().parameters())
+    (options.runs / f"{Path(name).name}.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
 def train(name: str, options: argparse.Namespace):
@@ -228,8 +231,8 @@ def full_size(name: str) -> tuple[str, str]:
 
 
 def print_table(runs: Path) -> None:
-    found = {name: runs / f"{name}.json" for name in (ATLAS, *SYSTEMS)}
-    results = {name: json.loads(path.read_text()) for name, path in found.items() if path.is_file()}
+    names = dict.fromkeys((ATLAS, *SYSTEMS, *sorted(path.stem for path in runs.glob("*.json"))))
+    results = {n: json.loads(path.read_text()) for n in names if (path := runs / f"{n}.json").is_file()}
     print(
         "| system | scans | DSC, five organs | DSC, three hard ones | HD95, mm | missed | million parameters | GFLOP | CPU s a scan |"
     )
@@ -238,7 +241,8 @@ def print_table(runs: Path) -> None:
         organs = result["organs"]
         five, small = (np.mean([organs[o]["dsc"] for o in names if o in organs]) for names in (FIVE, SMALL))
         distances = [o["hd95_average_mm"] for o in organs.values()]
-        parameters, gflop = full_size(name)
+        own = result.get("parameters")  # a bundle is of its own width
+        parameters, gflop = (f"{own / 1e6:.3f}", "not counted") if own else full_size(name)
         print(
             f"| {name} | {result['scans']} | {five:.3f} | {small:.3f} | {np.nanmean(distances):.1f} "
             f"| {sum(o['missed'] for o in organs.values())} | {parameters} | {gflop} | {result['cpu_s_per_scan']:.1f} |"
