@@ -110,7 +110,7 @@ def sample_at(
     mirrored: bool,
 ) -> Sample:
     """The crop that ``to_case`` (4x4, crop voxels to case voxels) describes."""
-    ct, labels = interpolate(case, to_case, shape, len(config.organs))
+    ct, labels = interpolate(case, to_case, shape)
     if augmentation.noise_hu > 0:
         ct = ct + rng.normal(0.0, rng.uniform(0, augmentation.noise_hu), ct.shape).astype(np.float32)
     if mirrored:
@@ -197,24 +197,23 @@ def crop_to_case(
     return reverse @ combined @ reverse
 
 
-def interpolate(
-    case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int], organ_count: int
-) -> tuple[np.ndarray, np.ndarray]:
+def interpolate(case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """CT linearly with air outside; each label linearly as a mask, the strongest wins. One pass for all channels."""
     low, high = _window(case, to_case_zyx, shape_zyx)
     part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    labels = torch.from_numpy(case.labels[part].astype(np.int64))
+    labels = case.labels[part]
+    present = np.unique(labels[labels > 0])  # a few of many organs
     hu = torch.from_numpy(case.hu[part].astype(np.float32)) - AIR_HU  # 0 outside is air
-    stack = torch.cat([hu[None], F.one_hot(labels, organ_count + 1)[..., 1:].permute(3, 0, 1, 2).float()])
+    stack = torch.stack([hu, *(torch.from_numpy((labels == value).astype(np.float32)) for value in present)])
     shift = np.eye(4)
     shift[:3, 3] = -np.array(low)
     grid = _sampling_grid(shift @ to_case_zyx, shape_zyx, stack.shape[1:])
     out = F.grid_sample(stack[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
-    organs = out[1:]
-    strength, best = organs.max(dim=0)
-    background = 1.0 - organs.sum(dim=0)
-    chosen = torch.where(strength > background, best + 1, torch.zeros_like(best))
-    return out[0].numpy() + AIR_HU, chosen.numpy()
+    best, strength = torch.zeros(shape_zyx, dtype=torch.int64), 1.0 - out[1:].sum(dim=0)  # the background
+    for value, organ in zip(present.tolist(), out[1:], strict=True):
+        stronger = organ > strength
+        best[stronger], strength = value, torch.maximum(strength, organ)
+    return out[0].numpy() + AIR_HU, best.numpy()
 
 
 def _window(case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int]) -> tuple[list[int], list[int]]:

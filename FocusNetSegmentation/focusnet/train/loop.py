@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from ..config import NetworkConfig
 from ..errors import DatasetError
 from ..io.output import ensure_folder
+from .ahead import DrawnAhead, worker_count
 from .augment import Augmentation
 from .average import Average
 from .checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
@@ -107,9 +109,13 @@ class Trainer:
 
     def run(self, journal: Journal | None) -> Path:
         """The steps that are left. ``journal``: of a team's first process, which also validates and saves."""
+        with closing(self._samples()) as samples:
+            return self._run(journal, samples)
+
+    def _run(self, journal: Journal | None, samples: DrawnAhead[tuple[str, Any]]) -> Path:
         self.journal, state, settings = journal, self.state, self.settings
         while state.step < settings.steps:
-            self._step()
+            self._step(samples)
             state.step += 1
             self.average.update(state.step)
             if journal is None:
@@ -127,11 +133,16 @@ class Trainer:
         self.team.wait()
         return self.best
 
-    def _step(self) -> None:
-        """Every turn once, on the same samples. In a team each process takes every ``team.size``-th sample."""
+    def _samples(self) -> DrawnAhead[tuple[str, Any]]:
+        """The batches that are left. In a team each process takes every ``team.size``-th."""
+        a_step = self.settings.accumulate * self.team.size
+        numbers = range(self.state.step * a_step + self.team.rank, self.settings.steps * a_step, self.team.size)
+        return DrawnAhead(self._draw, numbers, worker_count(self.settings.workers, self.device))
+
+    def _step(self, ahead: DrawnAhead[tuple[str, Any]]) -> None:
+        """Every turn once, on the same samples."""
         count = self.settings.accumulate
-        first = self.state.step * count * self.team.size + self.team.rank
-        samples = [self._draw(first + i * self.team.size) for i in range(count)]
+        samples = [(names, sample.to(self.device)) for names, sample in islice(ahead, count)]
         for turn, steps, runner in self.turns:
             parameters = set_trained(self.model, turn.trained)
             steps.begin(self.settings.learning_rate * rate_factor(self.state.step, self.settings))
@@ -152,7 +163,7 @@ class Trainer:
         count = len(self.items)
         items = [self.items[case_index(seed, stage.name, number * batch + i, count)] for i in range(batch)]
         joined = stage.join([stage.draw(item, self.context, rng) for item in items])
-        return ", ".join(item.name for item in items), joined.to(self.device)
+        return ", ".join(item.name for item in items), joined
 
     def _loss(self, runner: TurnRunner, sample: Any) -> Tensor:
         with autocast(self.device, self.settings.precision):

@@ -14,8 +14,8 @@ from ..errors import DatasetError
 from ..io.output import atomic_path, ensure_folder
 
 RECORD = "training.json"
-# may differ in a resumed run: they say how long and how often, not what a step does
-FREE = {"steps", "checkpoint_every", "validate_every", "validate_cases", "pictures"}
+# may differ in a resumed run: they say how long, how often and how fast, not what a step does
+FREE = {"steps", "checkpoint_every", "validate_every", "validate_cases", "pictures", "workers"}
 MOST_NAMED = 5
 NOT_COMPARED = {"cases", "val_cases", "code", "started", "dataset", "device", "pid"}
 

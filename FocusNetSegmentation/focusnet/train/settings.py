@@ -41,6 +41,9 @@ class Settings:
     batch: int = 1  # items a step takes at once
     accumulate: int = 1  # gradients of this many batches are averaged before a step
     crop_slices: int = 0  # 0: config.chunk_slices
+    workers: int = (
+        -1
+    )  # threads that draw crops ahead of the network; -1: 4 on a GPU, none on a CPU. No step depends on it
     grad_clip: float = 0.0  # 0: off (the paper)
     ema_decay: float = 0.0  # 0: off (the paper); else a running average of the weights is validated and shipped
     # keeping
@@ -64,6 +67,7 @@ class Settings:
             ("heatmap_loss", self.heatmap_loss in HEATMAP_LOSSES, ", ".join(HEATMAP_LOSSES)),
             ("precision", self.precision in PRECISIONS, ", ".join(PRECISIONS)),
             ("shape_parts", len(self.shape_parts) == 3, "three weights: code, first and second decoder feature"),
+            ("workers", self.workers >= -1, "-1 (by the device) or a number of threads"),
             ("roi_jitter_zyx", len(self.roi_jitter_zyx) == 3, "three numbers of voxels: z, y, x"),
             *((name, getattr(self, name) >= 1, "at least 1") for name in COUNTS),
         )

@@ -147,7 +147,7 @@ def draw_case_shapes(case: Case, context: StageContext, rng: np.random.Generator
             name = mirrored_name(organ) if mirrored else organ
             jitter = (rng.uniform(-1, 1, 3) * context.settings.roi_jitter_zyx * config.spacing_mm_zyx)[::-1]
             to_case = crop_to_case(case, config, size, linear_xyz, extent.center_mm_xyz + jitter)
-            _, labels = interpolate(case, to_case, size, len(config.organs))
+            _, labels = interpolate(case, to_case, size)
             if mirrored:
                 labels = swap_sides(labels, config.organs)
             mask = torch.from_numpy(labels == config.organs.index(name) + 1).float()
