@@ -54,6 +54,22 @@ def test_the_next_crop_is_drawn_while_the_network_computes_and_no_more_than_a_fe
     assert len(drawn) <= 4
 
 
+def test_a_run_that_ends_early_draws_nothing_more() -> None:
+    drawn = []
+
+    def draw(number: int) -> int:
+        time.sleep(0.1)
+        drawn.append(number)
+        return number
+
+    with closing(DrawnAhead(draw, range(1000), 1)) as ahead:
+        assert next(ahead) == 0
+        next(ahead)
+    count = len(drawn)
+    time.sleep(0.4)
+    assert len(drawn) == count
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_what_is_wrong_with_a_case_is_said_at_its_own_step(workers: int) -> None:
     def draw(number: int) -> int:

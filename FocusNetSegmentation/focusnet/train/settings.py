@@ -43,7 +43,7 @@ class Settings:
     crop_slices: int = 0  # 0: config.chunk_slices
     workers: int = (
         -1
-    )  # threads that draw crops ahead of the network; -1: 4 on a GPU, none on a CPU. No step depends on it
+    )  # threads that draw crops ahead of the network; -1: four on a GPU, none on a CPU. No step depends on it
     grad_clip: float = 0.0  # 0: off (the paper)
     ema_decay: float = 0.0  # 0: off (the paper); else a running average of the weights is validated and shipped
     # keeping
