@@ -58,6 +58,7 @@ def main() -> None:
     print_aucs(content["corrupted"])
     print_wolf(content["real"])
     if options.images:
+        options.images.mkdir(parents=True, exist_ok=True)
         from qa_plots import plot_aucs, plot_rocs
 
         plot_aucs(content["corrupted"], options.images / "qa-auc.png")

@@ -64,7 +64,7 @@ def main() -> None:
     }
     metadata = {
         "kind": "shape",
-        "version": "1",
+        "version": "2",
         "data": "tcia-oars: contours of 34 patients by two annotators (Nikolov et al. 2021), no CT",
         "licence": "Apache-2.0 (weights); contours CC BY 4.0, Nikolov et al., J Med Internet Res 23(7), 2021, e26151",
         "intended_use": "Research. Scores shapes for review; contours nothing. Not a medical device.",

@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--width", type=float, default=0.25)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
@@ -46,7 +46,7 @@ def main() -> None:
     train, calibrate = tcia_shapes(dataset, "train"), tcia_shapes(dataset, "calibrate")
     print(f"{len(train)} shapes to train on, {len(calibrate)} to choose the step", file=sys.stderr, flush=True)
     settings = Settings(
-        steps=options.steps, batch=options.batch, learning_rate=options.learning_rate, schedule="cosine", precision="bf16",
+        steps=options.steps, batch=options.batch, learning_rate=options.learning_rate, schedule="cosine", precision="auto",
         reconstruction_dice=1.0, ema_decay=0.98, checkpoint_every=20, validate_every=100, grad_clip=1.0,
     )  # fmt: skip
     torch.manual_seed(settings.seed)
