@@ -143,8 +143,8 @@ def test_what_leaves_the_image_is_cut_and_said(case: tuple[Volume, Segmentation]
     found = read_rtstruct(path, volume, organs=["Larynx"])
     assert found.mask("Larynx").sum() == 4 * 4
     words = " ".join(found.results[0].warnings)
-    assert "1 contours leave the image" in words
-    assert "1 contours lie above or below the scan" in words
+    assert "1 contour leaves the image" in words
+    assert "1 contour lies above or below the scan" in words
 
 
 def test_points_lines_and_contours_between_voxels_are_said_to_hold_nothing(
@@ -160,7 +160,7 @@ def test_points_lines_and_contours_between_voxels_are_said_to_hold_nothing(
     larynx = next(r for r in found.results if r.organ.name == "Larynx")
     assert not larynx.found
     assert larynx.warnings == (
-        "1 contours are points or open lines and enclose nothing; close them where they were drawn.",
+        "1 contour is a point or an open line and encloses nothing; close it where it was drawn.",
         "No voxel centre lies inside its contours.",
     )
 

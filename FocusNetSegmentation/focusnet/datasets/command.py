@@ -10,6 +10,7 @@ from ..errors import DatasetError, FocusNetError, OutputError
 from ..io.output import atomic_path, json_text
 from ..organs import find_organ
 from ..terminal import progress_to
+from ..wording import counted
 from .check import as_json, as_text, check_dataset
 from .dicom_pairs import find_dicom_cases
 from .layouts import find_cases
@@ -57,14 +58,16 @@ def first_table(folder: Path) -> str:
     for case in cases:
         for structure in case.structures() or _values(case):
             names[structure] = names.get(structure, 0) + 1
-    lines = [f"# {layout}; {len(cases)} cases. Reference: docs/datasets.md", "", "[organs]"]
+    lines = [f"# {layout}; {counted(len(cases), 'case')}. Reference: docs/datasets.md", "", "[organs]"]
     for name in sorted(names):
         known = find_organ(name)
         shown = json_text(name)
         if known is not None:
-            lines.append(f'{shown} = "{known.name}"  # in {names[name]} cases')
+            lines.append(f'{shown} = "{known.name}"  # in {counted(names[name], "case")}')
         else:
-            lines.append(f'# {shown} = "?"  # in {names[name]} cases: an organ\'s TG-263 name, or "" to leave it out')
+            lines.append(
+                f'# {shown} = "?"  # in {counted(names[name], "case")}: an organ\'s TG-263 name, or "" to leave it out'
+            )
     lines += [
         "",
         "# [contoured]",

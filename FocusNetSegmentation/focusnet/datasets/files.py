@@ -14,6 +14,7 @@ from ..io.nifti_out import names_path
 from ..io.nrrd_nifti import read_image
 from ..io.seg_nrrd import read_segments, segment_names
 from ..volume import Geometry, Volume
+from ..wording import counted
 from .bit_masks import read_bit_mask, voxels_by_name
 from .contours import RawCase, voxels_by_value
 from .table import FILE_NAME
@@ -191,8 +192,9 @@ def refuse_no_label_map(path: Path, array: np.ndarray) -> None:
     """Raise InputError with a value that is no whole number from 0."""
     odd = array[array != np.rint(array)] if array.dtype.kind == "f" else array[array < 0]
     if len(odd):
+        found = counted(len(odd), "voxel has a value", "voxels have values")
         raise InputError(
-            f"{path} is not a label map: {len(odd)} voxels have values such as {odd[0]:.4g}; whole numbers from 0 are expected. "
+            f"{path} is not a label map: {found} such as {odd[0]:.4g}; whole numbers from 0 are expected. "
             "Export the contours again, and resample label maps with the nearest neighbour."
         )
 

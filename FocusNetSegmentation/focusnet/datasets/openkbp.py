@@ -17,6 +17,7 @@ from ..io.nrrd_nifti import as_hu
 from ..io.read import shifted
 from ..preprocess import body_center_mm, to_upright
 from ..volume import Geometry, Volume
+from ..wording import counted
 from .case import Case, organ_centroids_mm, refuse_without_contour
 from .contours import Contours, voxels_by_value
 from .files import refuse_no_label_map, same_grid
@@ -65,7 +66,9 @@ class OpenKBPDataset:
             )
         self.organs = table.use or self._labels
         if table.exclude:
-            self.notes = (f"{len(table.exclude)} cases are excluded by {FILE_NAME}: {', '.join(table.exclude)}.",)
+            self.notes = (
+                f"{counted(len(table.exclude), 'case is', 'cases are')} excluded by {FILE_NAME}: {', '.join(table.exclude)}.",
+            )
         self.contoured = {
             split: {name: organs for name, organs in patients.items() if name not in table.exclude}
             for split, patients in self.contoured.items()

@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import InputError
 from ..preprocess import to_upright
 from ..volume import Geometry, Volume
+from ..wording import counted
 
 SAMPLES = 2_000_000  # voxels looked at: enough for a histogram, quick on any scan
 SPACING_MM = (0.2, 10.0)
@@ -74,9 +75,7 @@ def refuse_grid(geometry: Geometry, name: str) -> None:
     _, upright, _, _ = to_upright(np.broadcast_to(np.int8(0), shape), geometry)
     slices = upright.shape_zyx[0]
     if slices < MINIMUM_SLICES:
-        raise InputError(
-            f"{name} has {slices} slice{'s' if slices != 1 else ''}; a whole head-and-neck CT is expected."
-        )
+        raise InputError(f"{name} has {counted(slices, 'slice')}; a whole head-and-neck CT is expected.")
     field = [n * s for n, s in zip(upright.shape_zyx[1:], upright.spacing_mm_zyx[1:], strict=True)]
     found = f"{name}: the field of view is {field[1]:.0f} x {field[0]:.0f} mm"
     if min(field) < MINIMUM_FIELD_MM:

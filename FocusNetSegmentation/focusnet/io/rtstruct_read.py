@@ -15,12 +15,14 @@ from ..errors import InputError
 from ..organs import find_organ
 from ..segmentation import OrganResult, Segmentation
 from ..volume import Volume
+from ..wording import counted
 from .contours import centres_on, crosses_itself, fill_contours
 from .nifti_out import unknown_organ
 
 OFF_PLANE_VOXELS = 0.25  # a contour farther than this from every slice was drawn on another scan
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 BORDER_VOXELS = 0.5 + 1e-3  # a voxel ends half a voxel beyond its centre
+NOTHING_INSIDE = "No voxel centre lies inside its contours."
 
 
 @dataclass(frozen=True)
@@ -213,19 +215,22 @@ def _points(path: Path, name: str, contour: Any) -> np.ndarray:
 def _contour_warnings(counts: dict[str, int], voxels: int) -> tuple[str, ...]:
     sentences = []
     if counts["open"]:
-        sentences.append(
-            f"{counts['open']} contours are points or open lines and enclose nothing; close them where they were drawn."
-        )
+        one = "contour is a point or an open line and encloses nothing; close it where it was drawn."
+        many = "contours are points or open lines and enclose nothing; close them where they were drawn."
+        sentences.append(counted(counts["open"], one, many))
     if counts["outside"]:
-        sentences.append(
-            f"{counts['outside']} contours lie above or below the scan and were left out; is it the CT that they were drawn on?"
-        )
+        one = "contour lies above or below the scan and was left out; is it the CT that it was drawn on?"
+        many = "contours lie above or below the scan and were left out; is it the CT that they were drawn on?"
+        sentences.append(counted(counts["outside"], one, many))
     if counts["border"]:
-        sentences.append(f"{counts['border']} contours leave the image and were cut at its border.")
+        one = "contour leaves the image and was cut at its border."
+        sentences.append(counted(counts["border"], one, "contours leave the image and were cut at its border."))
     if counts["crossing"]:
-        sentences.append(f"{counts['crossing']} contours cross themselves; a loop that they draw twice is left out.")
+        one = "contour crosses itself; a loop that it draws twice is left out."
+        many = "contours cross themselves; a loop that they draw twice is left out."
+        sentences.append(counted(counts["crossing"], one, many))
     if not voxels:
-        sentences.append("No voxel centre lies inside its contours.")
+        sentences.append(NOTHING_INSIDE)
     return tuple(sentences)
 
 

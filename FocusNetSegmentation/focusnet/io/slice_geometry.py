@@ -10,6 +10,7 @@ import pydicom
 
 from ..errors import InputError
 from ..volume import Geometry
+from ..wording import counted
 
 ORIENTATION_TOLERANCE = 1e-3
 DUPLICATE_MM = 0.01
@@ -71,7 +72,7 @@ def _check_duplicates(folder: Path, along: np.ndarray, steps: np.ndarray) -> Non
     same = np.flatnonzero(steps < DUPLICATE_MM)
     if len(same):
         raise InputError(
-            f"{folder}: {len(same)} slices lie where another one lies (first at {along[same[0]]:.1f} mm); "
+            f"{folder}: {counted(len(same), 'slice lies', 'slices lie')} where another one lies (first at {along[same[0]]:.1f} mm); "
             "the folder holds duplicates or two scans in one series. Keep one slice per position."
         )
 
@@ -114,7 +115,7 @@ def _slice_spacing(folder: Path, along: np.ndarray, steps: np.ndarray) -> float:
         count = int(np.sum(np.round(multiples) - 1))
         places = ", ".join(f"{along[i]:.1f}" for i in odd[:5]) + (" ..." if len(odd) > 5 else "")
         raise InputError(
-            f"{folder}: {count} slices are missing (after {places} mm; slices are {usual:.2f} mm apart). Copy the whole series."
+            f"{folder}: {counted(count, 'slice is', 'slices are')} missing (after {places} mm; slices are {usual:.2f} mm apart). Copy the whole series."
         )
     raise InputError(
         f"{folder}: the slices are unevenly spaced, {steps.min():.2f} to {steps.max():.2f} mm apart; an even stack is expected. "

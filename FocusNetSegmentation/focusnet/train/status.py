@@ -6,13 +6,15 @@ import csv
 import time
 from pathlib import Path
 
+from ..wording import counted
 from .record import read_record
 
 
 def status_text(out: Path, now: float | None = None) -> str:
     """One line per stage: done, going on (with the time left at the last pace) or waiting. Raises DatasetError for another folder."""
     record = read_record(out)
-    lines = [f"{out}: preset {record['preset']}, {record['data'].split(',')[0]}, started {record['started']}"]
+    cases = int(record["data"].split()[0])
+    lines = [f"{out}: preset {record['preset']}, {counted(cases, 'training case')}, started {record['started']}"]
     newest = 0.0
     for stage, settings in record["settings"].items():
         rows, scores = _last_row(out / f"{stage}.csv"), _last_row(out / f"{stage}.validation.csv")
