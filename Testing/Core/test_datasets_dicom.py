@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from scipy import ndimage
 
+from focusnet.datasets.check import check_dataset
 from focusnet.datasets.opening import open_dataset
 from focusnet.errors import DatasetError
 from focusnet.io.contours import crosses_itself
@@ -122,7 +123,7 @@ def _move(data: pydicom.Dataset, by_mm: tuple[float, float, float]) -> None:
     [
         (lambda d: shutil.rmtree(d / "A" / "CT"), "is not in the folder"),
         (lambda d: _edit(d, lambda data: _move(data, (0, 0, 1.5))), "does not lie on a slice"),
-        (lambda d: (d / "A" / "CT" / sorted((d / "A" / "CT").iterdir())[4].name).unlink(), "1 slices are missing"),
+        (lambda d: (d / "A" / "CT" / sorted((d / "A" / "CT").iterdir())[4].name).unlink(), "1 slice is missing"),
     ],
 )
 def test_a_structure_set_that_does_not_fit_its_ct_names_the_case(
@@ -154,11 +155,12 @@ def test_contours_outside_the_scan_open_and_crossing_ones_are_warned_of(
     folder = copy(pairs, tmp_path)
     _edit(folder, change)
     dataset = open_dataset(folder)
-    warnings = " ".join(dataset.read(split_of(dataset, "A"), "A").warnings)
-    assert "Brainstem: 1 contours are points or open lines" in warnings
-    assert "Brainstem: 1 contours cross themselves" in warnings
-    assert "Eye_L" in warnings
-    assert "lie above or below the scan" in warnings
+    assert dataset.read(split_of(dataset, "A"), "A").warnings == (  # one line about each organ
+        "Brainstem: 1 contour is a point or an open line and encloses nothing; close it where it was drawn. "
+        "1 contour crosses itself; a loop that it draws twice is left out.",
+        "Eye_L: 3 contours lie above or below the scan and were left out; is it the CT that they were drawn on? "
+        "Nothing of Eye_L is left; it is taken for not contoured.",
+    )
     assert "Eye_L" not in dataset.read(split_of(dataset, "A"), "A").contoured
     assert not dataset.read(split_of(dataset, "B"), "B").warnings  # our own contours, with keyholes, cross nowhere
 
@@ -170,6 +172,55 @@ def test_two_structure_sets_on_one_ct_are_not_chosen_between(pairs: tuple[Path, 
         open_dataset(folder)
     (folder / "dataset.toml").write_text('ignore = ["A/RS_old.dcm"]\n')
     assert len(open_dataset(folder).organs) == len(NAMES)
+
+
+def test_every_ct_with_two_structure_sets_is_named_at_once(pairs: tuple[Path, Segmentation], tmp_path: Path) -> None:
+    folder = copy(pairs, tmp_path)
+    for case in ("A", "B"):
+        shutil.copy(folder / case / "RS.dcm", folder / case / "RS_old.dcm")
+    with pytest.raises(DatasetError, match=r"both drawn on one CT \(and so it is with B/RS_old\.dcm\)"):
+        open_dataset(folder)
+
+
+def test_links_to_another_disk_are_followed_and_a_link_to_nowhere_is_named(
+    pairs: tuple[Path, Segmentation], tmp_path: Path
+) -> None:
+    folder = copy(pairs, tmp_path)
+    (tmp_path / "disk").mkdir()
+    for path in (folder / "A", folder / "B" / "CT"):
+        moved = shutil.move(path, tmp_path / "disk" / path.name)
+        try:
+            path.symlink_to(moved, target_is_directory=True)
+        except OSError:
+            pytest.skip("this system does not let us make links")
+    (folder / "B" / "round").symlink_to(folder, target_is_directory=True)
+    dataset = open_dataset(folder)
+    for name in ("A", "B"):
+        assert dataset.case(split_of(dataset, name), name).contoured == set(NAMES)
+    shutil.move(tmp_path / "disk" / "A", tmp_path / "gone")
+    shutil.copytree(tmp_path / "gone", folder / "C")
+    dataset = open_dataset(folder)
+    assert any("A (a link to " in note and "where nothing is)" in note for note in dataset.notes)
+
+
+def test_a_structure_set_that_is_cut_short_hides_no_other_problem(
+    pairs: tuple[Path, Segmentation], tmp_path: Path
+) -> None:
+    folder = copy(pairs, tmp_path)
+    whole = (folder / "A" / "RS.dcm").read_bytes()
+    (folder / "A" / "RS.dcm").write_bytes(whole[: len(whole) // 2])
+    (folder / "B" / "CT" / sorted((folder / "B" / "CT").iterdir())[4].name).unlink()
+    problems = {p.case: p.text for p in check_dataset(open_dataset(folder)).problems if p.case}
+    assert "it seems cut short" in problems["A"]
+    assert "1 slice is missing" in problems["B"]
+
+
+def test_two_structures_of_one_name_are_counted(pairs: tuple[Path, Segmentation], tmp_path: Path) -> None:
+    folder = copy(pairs, tmp_path)
+    _edit(folder, lambda data: setattr(data.StructureSetROISequence[1], "ROIName", "Brainstem"))
+    dataset = open_dataset(folder)
+    with pytest.raises(DatasetError, match="2 structures share the name 'Brainstem'"):
+        dataset.read(split_of(dataset, "A"), "A")
 
 
 def test_a_ct_without_a_structure_set_is_named_and_not_passed_over(

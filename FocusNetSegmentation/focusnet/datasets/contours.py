@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,13 +17,13 @@ from .case import Case, organ_centroids_mm
 class RawCase:
     """As the files have it: local names, stored axes. ``voxels``: sorted flat indices into the (z, y, x) array of ``geometry``.
 
-    ``image`` is None where a data set holds contours without their CT. ``warnings``: sentences of the reader.
+    ``image`` is None where a data set holds contours without their CT. ``said``: local name -> sentences of the reader about it.
     """
 
     image: Volume | None
     geometry: Geometry
     voxels: dict[str, np.ndarray]
-    warnings: tuple[str, ...] = ()
+    said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,12 @@ class Contours:
 
 
 def upright_contours(
-    name: str, patient: str, raw: RawCase, voxels: Mapping[str, np.ndarray], contoured: frozenset[str]
+    name: str,
+    patient: str,
+    raw: RawCase,
+    voxels: Mapping[str, np.ndarray],
+    contoured: frozenset[str],
+    warnings: tuple[str, ...] = (),
 ) -> Contours:
     """The same voxels in the same places of the patient, axes turned to head, back and left (nothing is interpolated)."""
     shape = raw.geometry.shape_zyx
@@ -91,7 +96,7 @@ def upright_contours(
     else:
         _, upright, axes, flips = to_upright(np.broadcast_to(np.int8(0), shape), raw.geometry)
     turned = {organ: _turned(flat, shape, upright.shape_zyx, axes, flips) for organ, flat in voxels.items()}
-    return Contours(name, hu, upright, turned, contoured, raw.warnings, patient)
+    return Contours(name, hu, upright, turned, contoured, warnings, patient)
 
 
 def _turned(

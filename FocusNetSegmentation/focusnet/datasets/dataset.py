@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,9 @@ import numpy as np
 from ..errors import DatasetError, FocusNetError, OutputError
 from ..io.checks import refuse_impossible
 from ..io.read import shifted
+from ..io.rtstruct_read import NOTHING_INSIDE
 from ..organs import ORGANS
+from ..wording import counted
 from .cache import Cache
 from .case import Case, refuse_without_contour
 from .contours import Contours, RawCase, upright_contours
@@ -62,7 +64,7 @@ class FolderDataset:
         if self._left:
             listed = "; ".join(f"{name} ({what})" for name, what in list(self._left.items())[:10])
             notes.append(
-                f"Not read, because they are no whole case: {listed}. Add what is missing, or exclude them in {FILE_NAME}."
+                f"Not read, being no whole case: {listed}. Add what is missing, or name it under exclude in {FILE_NAME}."
             )
         self.organs = self._find_organs(notes)
         self._splits = self._find_splits(notes)
@@ -135,19 +137,20 @@ class FolderDataset:
         contoured = set(listed) if listed is not None else present | set(self.table.contoured.get(EVERYWHERE, ()))
         contoured &= set(self.organs)
         kept = {o: voxels.get(o, np.zeros(0, np.int64)) for o in self.organs if o in contoured}
-        raw = replace(raw, warnings=(*raw.warnings, *warnings))
-        return upright_contours(files.name, self._patient(files), raw, kept, frozenset(contoured))
+        return upright_contours(files.name, self._patient(files), raw, kept, frozenset(contoured), tuple(warnings))
 
     def _organs_of(self, raw: RawCase) -> tuple[dict[str, np.ndarray], list[str]]:
+        """Voxels of the organs that are recognised, and one sentence or line about each whose contours were odd."""
+        nameless = {
+            local: flat for local, flat in raw.voxels.items() if self.table.organ(local) is None and local.isdigit()
+        }
+        if nameless:
+            raise DatasetError(_outside_the_table(nameless))
         voxels: dict[str, np.ndarray] = {}
         names: dict[str, str] = {}
         warnings = []
         for local, flat in raw.voxels.items():
             organ = self.table.organ(local)
-            if organ is None and local.isdigit():
-                raise DatasetError(
-                    f'the label value {local} ({len(flat)} voxels) is outside the table; name it under [organs] in {FILE_NAME}, or give it "".'
-                )
             if not organ:
                 continue
             if organ in voxels:
@@ -155,35 +158,42 @@ class FolderDataset:
                     f'{names[organ]!r} and {local!r} are both {organ}; rename one, or leave it out with "{local}" = "" in {FILE_NAME}.'
                 )
             voxels[organ], names[organ] = flat, local
-            if not len(flat):
-                warnings.append(f"The contour of {organ} is empty; it is taken for not contoured.")
+            said = raw.said.get(local, ())
+            if said or not len(flat):
+                warnings.append(_about(organ, local, said, empty=not len(flat)))
         return voxels, warnings
 
     def _find_organs(self, notes: list[str]) -> tuple[str, ...]:
         local: dict[str, int] = {}
+        unreadable = ""  # the first; reading each of them says what is wrong with it, so that one hides no other
         for name, files in self._files.items():
             try:
                 for structure in files.structures():
                     local[structure] = local.get(structure, 0) + 1
             except FocusNetError as problem:
-                raise DatasetError(f"Case {name}: {problem} Or exclude the case in {FILE_NAME}.") from problem
+                unreadable = unreadable or f"Case {name}: {problem} Or exclude the case in {FILE_NAME}."
         known = {self.table.organ(structure) for structure in local}
         unknown = sorted(s for s in local if self.table.organ(s) is None)
         found = {o for o in (*known, *self.table.organs.values()) if o}
         if unknown:
             listed = ", ".join(f"{s} ({local[s]})" for s in unknown[:40])
-            notes.append(
-                f"{len(unknown)} structure names are no organ that is known here and are left out: {listed}. "
-                f"To use one, map it under [organs] in {FILE_NAME}."
+            names = counted(
+                len(unknown),
+                "structure name is no organ that is known here and is",
+                "structure names are no organs that are known here and are",
             )
+            notes.append(f"{names} left out: {listed}. To use one, map it under [organs] in {FILE_NAME}.")
         missing = [o for o in self.table.use if o not in found]
+        if unreadable and (missing or not found):
+            raise DatasetError(unreadable)
         if missing:
             raise DatasetError(f"{self.table.path}: use names {', '.join(missing)}, which no case has.")
         if not found:
             what = f"it holds {', '.join(unknown[:20])}" if unknown else "its label maps have values without names"
-            raise DatasetError(
-                f"{self.folder}: no organ is recognised; {what}. 'focusnet datasets init' writes a {FILE_NAME} to fill in."
-            )
+            remedy = f"'focusnet datasets init' writes a {FILE_NAME} to fill in."
+            if self.table.path is not None:
+                remedy = f"Name them under [organs] in {self.table.path} (docs/datasets.md has an example)."
+            raise DatasetError(f"{self.folder}: no organ is recognised; {what}. {remedy}")
         return self.table.use or tuple(o.name for o in ORGANS if o.name in found)
 
     def _patient(self, files: CaseFiles) -> str:
@@ -202,9 +212,11 @@ class FolderDataset:
             refuse_shared(splits, str(self.folder), "patient", by_patient)
         else:
             splits = {s: set(p) for s, p in default_splits(by_patient).items()}
+            own = all(names == [patient] for patient, names in by_patient.items())
+            alone = " Every case is taken for a patient of its own; [patients] names those that are not." if own else ""
             notes.append(
-                f"No split is given, so one was made by a hash of the patient's name: {len(splits['train'])} patients to train on, "
-                f"{len(splits['val'])} to select on. Write [splits] in {FILE_NAME} for your own."
+                f"No split is given, so one was made by a hash of the patient's name: {counted(len(splits['train']), 'patient')} to train on, "
+                f"{len(splits['val'])} to select on. Write [splits] in {FILE_NAME} for your own.{alone}"
             )
         return {s: sorted(n for p in patients for n in by_patient[p]) for s, patients in splits.items()}
 
@@ -221,16 +233,42 @@ class FolderDataset:
                     )
             if unknown:
                 raise DatasetError(
-                    f"{self.table.path}: splits.{split} names {', '.join(unknown[:10])}, which is neither a patient nor a case of {self.folder}."
+                    f"{self.table.path}: splits.{split} names {', '.join(unknown[:10])}, which is neither a patient nor a case of {self.folder}; "
+                    f"there are {_some(by_patient)}."
                 )
             splits[split] = {n if n in by_patient else case_of[n] for n in names if n not in excluded}
         refuse_shared(splits, str(self.table.path), "patient", by_patient)
         unused = sorted(set(by_patient) - set().union(*splits.values()))
         if unused:
             notes.append(
-                f"{len(unused)} patients are in no split of {FILE_NAME} and are not used: {', '.join(unused[:20])}."
+                f"{counted(len(unused), 'patient is', 'patients are')} in no split of {FILE_NAME} and not used: {', '.join(unused[:20])}."
             )
         return {s: sorted(n for p in patients for n in by_patient[p]) for s, patients in splits.items()}
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few, to show what names look like here."""
+    ordered = sorted(set(names))
+    return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
+
+
+def _about(organ: str, local: str, said: Sequence[str], empty: bool) -> str:
+    """One line about one organ: what its reader said, and what becomes of a contour without a voxel."""
+    if not said:
+        return f"The contour of {organ} is empty; it is taken for not contoured."
+    if empty:
+        reasons = [sentence for sentence in said if sentence != NOTHING_INSIDE] or [NOTHING_INSIDE]
+        said = [*reasons, f"Nothing of {organ} is left; it is taken for not contoured."]
+    return f"{local}: {' '.join(said)}"
+
+
+def _outside_the_table(nameless: Mapping[str, np.ndarray]) -> str:
+    listed = ", ".join(f"{value} ({counted(len(flat), 'voxel')})" for value, flat in list(nameless.items())[:20])
+    one = len(nameless) == 1
+    return (
+        f"the label value{'' if one else 's'} {listed} {'is' if one else 'are'} outside the table; "
+        f'name {"it" if one else "them"} under [organs] in {FILE_NAME}, or give {"it" if one else "them"} "".'
+    )
 
 
 def _check_names(folder: Path, table: Table, files: Sequence[CaseFiles], left: Iterable[str]) -> None:
@@ -255,4 +293,6 @@ def _check_names(folder: Path, table: Table, files: Sequence[CaseFiles], left: I
             set(wanted) - set(names) - others - ({EVERYWHERE} if key in ("contoured", "hu_offset") else set())
         )
         if unknown:
-            raise DatasetError(f"{table.path}: {key} names {', '.join(unknown[:10])}, which is no case of {folder}.")
+            raise DatasetError(
+                f"{table.path}: {key} names {', '.join(unknown[:10])}, which is no case of {folder}; there are {_some(names)}."
+            )

@@ -12,11 +12,12 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from ..errors import DatasetError
-from ..io.dicom import read_dicom_folder
+from ..io.dicom import files_below, read_dicom_folder
 from ..io.rtstruct_read import check_frame_of_reference, read_structures, structure_names
+from ..wording import counted
 from .contours import RawCase
 from .files import CaseFiles
-from .layouts import SUFFIXES, Found
+from .layouts import SUFFIXES, Found, dead_links
 from .table import SPLIT_NAMES, Table
 
 TAGS = ["Modality", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "ReferencedFrameOfReferenceSequence"]  # fmt: skip
@@ -53,9 +54,9 @@ class DicomCase:
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise DatasetError(
-                f"{self.structure_set}: {len(names)} structures share the name {twice[0]!r}; rename one."
+                f"{self.structure_set}: {names.count(twice[0])} structures share the name {twice[0]!r}; rename one."
             )
-        said = tuple(f"{s.name}: {warning}" for s in structures for warning in s.warnings)
+        said = {s.name: s.warnings for s in structures if s.warnings}
         return RawCase(volume, volume.geometry, {s.name: s.voxels for s in structures}, said)
 
 
@@ -74,7 +75,7 @@ def find_dicom_cases(folder: Path, table: Table) -> Found:
     series_of: dict[str, str] = {}
     frames: dict[str, set[str]] = {}
     sets: list[_StructureSet] = []
-    for path, header in _headers(folder, table):
+    for path, header in _read_headers(folder, table):
         uid = str(header.get("SeriesInstanceUID", ""))
         if header.get("Modality") == "CT":
             series.setdefault(uid, []).append(path)
@@ -84,17 +85,17 @@ def find_dicom_cases(folder: Path, table: Table) -> Found:
             sets.append(_structure_set(path, header))
     cases: list[CaseFiles] = []
     taken: dict[str, Path] = {}
+    second: list[tuple[Path, Path]] = []
     for found in sets:
         uid = _series(found, series, series_of, frames)
         if uid in series and uid in taken:
-            raise DatasetError(
-                f"{taken[uid]} and {found.path} are both drawn on one CT; name the one to leave out in dataset.toml, such as "
-                f'ignore = ["{found.path.relative_to(folder).as_posix()}"].'
-            )
-        taken[uid] = found.path
+            second.append((taken[uid], found.path))
+        taken.setdefault(uid, found.path)
         slices = tuple(series.get(uid, ()))
         name, split = _name(folder, found, slices)
         cases.append(DicomCase(name, found.patient or name, split, found.path, uid, slices))
+    if second:
+        raise DatasetError(_drawn_twice(folder, second))
     names = [case.name for case in cases]
     if len(set(names)) < len(names):  # several patients in one folder: the file tells them apart
         cases = [
@@ -103,10 +104,18 @@ def find_dicom_cases(folder: Path, table: Table) -> Found:
             if isinstance(c, DicomCase)
         ]
     left = {_first_folder(folder, series[uid][0]): series[uid] for uid in series if uid not in taken}
-    return Found(
-        TITLE if cases else "",
-        cases,
-        {n: f"a CT of {len(s)} slices, but no RTSTRUCT drawn on it" for n, s in left.items()},
+    alone = {n: f"a CT of {counted(len(s), 'slice')}, but no RTSTRUCT drawn on it" for n, s in left.items()}
+    return Found(TITLE if cases else "", cases, {**alone, **dead_links([folder])})
+
+
+def _drawn_twice(folder: Path, pairs: list[tuple[Path, Path]]) -> str:
+    """Every CT with several structure sets at once: a folder of fifty has them in many cases."""
+    first, other = pairs[0]
+    names = [second.relative_to(folder).as_posix() for _, second in pairs]
+    more = f" (and so it is with {', '.join(names[1:10])}{' ...' if len(names) > 10 else ''})" if len(names) > 1 else ""
+    return (
+        f"{first} and {other} are both drawn on one CT{more}; name the ones to leave out in dataset.toml, such as "
+        f'ignore = ["{names[0]}"].'
     )
 
 
@@ -117,11 +126,20 @@ def _first_folder(folder: Path, path: Path) -> str:
     return parts[0] if parts else path.name
 
 
+def _read_headers(folder: Path, table: Table) -> list[tuple[Path, pydicom.Dataset]]:
+    try:
+        return list(_headers(folder, table))
+    except OSError as problem:
+        raise DatasetError(
+            f"The folder {problem.filename or folder} cannot be read ({problem.strerror}); check its permissions."
+        ) from problem
+
+
 def _headers(folder: Path, table: Table) -> Iterator[tuple[Path, pydicom.Dataset]]:
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or not path.is_file() or path.name.lower().endswith((*SUFFIXES, ".toml", ".json")):
+        if hidden or path.name.lower().endswith((*SUFFIXES, ".toml", ".json")):
             continue
         if any(fnmatch(relative.as_posix(), pattern) for pattern in table.ignore):
             continue

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -60,7 +61,19 @@ def find_cases(folder: Path, table: Table) -> Found:
             found.left[path.name] = (
                 f"{', '.join(images[:4])}, but no contours: a label map has label, seg or mask in its name"
             )
+    found.left.update(dead_links({folder, *(path.parent for _, path in folders)}))
     return found
+
+
+def dead_links(folders: Iterable[Path]) -> dict[str, str]:
+    """Links to nowhere where cases are looked for: a disk that is not mounted must not make a data set smaller without a word."""
+    links = (
+        path
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if path.is_symlink() and not path.exists() and path.name[0] != "."
+    )
+    return {link.name: f"a link to {os.readlink(link)}, where nothing is" for link in links}
 
 
 def case_folders(folder: Path) -> list[tuple[str, Path]]:

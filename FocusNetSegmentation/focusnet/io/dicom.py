@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -119,8 +120,28 @@ def _headers_by_series(folder: Path) -> dict[str, list[tuple[Path, pydicom.Datas
     return groups
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, sorted by folder, in linked folders too: people link scans that lie on another disk. No folder twice.
+
+    Raises OSError for a folder that may not be read: a patient in it must not be passed over.
+    """
+
+    def refuse(problem: OSError) -> None:
+        raise problem
+
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        yield from (path for name in sorted(names) if (path := Path(place, name)).is_file())
+
+
 def _below(folder: Path) -> list[Path]:
-    paths = list(islice(folder.rglob("*"), MAXIMUM_FILES + 1))
+    paths = list(islice(files_below(folder), MAXIMUM_FILES + 1))
     if len(paths) > MAXIMUM_FILES:
         raise InputError(f"{folder} holds more than {MAXIMUM_FILES} files; give the folder of one scan.")
     return paths
