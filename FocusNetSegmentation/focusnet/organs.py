@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from .organ_table import PAIRS, SINGLES, Row
 
@@ -104,6 +105,14 @@ def find_organ(name: str) -> Organ | None:
     A paired organ without a side ("Parotid") is unknown: which one would be a guess.
     """
     return _BY_KEY.get(_key(name))
+
+
+def nearest_organ(name: str) -> Organ | None:
+    """The organ that a misspelt name most likely means, to be asked about and never to be taken; None if nothing is near."""
+    key = _key(name)
+    same_side = [known for known in _BY_KEY if known.partition("|")[2] == key.partition("|")[2]]
+    near = get_close_matches(key, same_side, n=1, cutoff=0.8)
+    return _BY_KEY[near[0]] if near else None
 
 
 def organ_set(name: str) -> tuple[Organ, ...]:

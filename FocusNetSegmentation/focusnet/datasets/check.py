@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..errors import FocusNetError, OutputError
-from ..organs import find_organ
 from ..progress import Progress, ProgressCallback, silent
+from ..wording import counted
 from .contours import Contours
 from .dataset import Dataset
+from .in_air import organs_in_air
 from .masked import masked_slices
 from .outliers import Place, find_outliers
-from .table import NEVER_CONTOURED_REMEDY, SPLIT_REMEDY
-
-MIDLINE = ("Brainstem", "SpinalCord", "SpinalCanal", "Bone_Mandible", "OpticChiasm", "Pituitary", "Larynx")
-WRONG_SIDE_MM = 5.0  # past the middle: a paired organ's centroid lies well to its side
+from .sides import on_the_wrong_side, turned
+from .table import SPLIT_REMEDY, never_contoured
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """One case in numbers. ``digest``: of the CT's voxels, "" without a CT. ``masked_slices``: see ``masked``."""
+    """One case in numbers. ``digest``: of the CT's voxels, "" without a CT. ``masked_slices``: see ``masked``; ``in_air``: likewise."""
 
     name: str
     split: str
@@ -48,6 +47,7 @@ class CaseFacts:
     contoured: frozenset[str]
     place: Place
     masked_slices: int = 0
+    in_air: tuple[str, ...] = ()
 
 
 @dataclass
@@ -105,6 +105,7 @@ def _facts(contours: Contours, split: str) -> CaseFacts:
         contoured=contours.contoured,
         place=Place({o: contours.volume_ml(o) for o in there}, {o: contours.centroid_mm(o) for o in there}),
         masked_slices=masked_slices(contours),
+        in_air=organs_in_air(contours),
     )
 
 
@@ -116,34 +117,18 @@ def _alone(contours: Contours, facts: CaseFacts) -> list[Problem]:
     for organ in sorted(facts.contoured - set(facts.place.volumes_ml)):
         text = f"{organ} is listed as contoured but has no voxel, which teaches that it is absent."
         problems.append(Problem("warning", facts.name, text, "Contour it, or take it off the list."))
+    if facts.in_air:
+        text = f"{', '.join(facts.in_air)} {'lies' if len(facts.in_air) == 1 else 'lie'} mostly in air."
+        remedy = "Look at it; the contours may be shifted or turned against the scan."
+        problems.append(Problem("warning", facts.name, text, remedy))
     return [*problems, *_sides(facts)]
 
 
 def _sides(facts: CaseFacts) -> list[Problem]:
-    """Left organs lie at greater x (LPS) than their right twins; a lone one is compared with the organs of the midline."""
     centroids = facts.place.centroids_mm
-    middle = [centroids[o][0] for o in MIDLINE if o in centroids]
-    swapped, lone, pairs = [], [], 0
-    for organ, centre in centroids.items():
-        known = find_organ(organ)
-        if known is None or not known.side:
-            continue
-        sign = 1.0 if known.side == "left" else -1.0
-        if known.mirrored_name in centroids:
-            pairs += sign > 0
-            if sign > 0 and centre[0] < centroids[known.mirrored_name][0]:
-                swapped.append(f"{organ} and {known.mirrored_name}")
-        elif middle and sign * (centre[0] - float(np.median(middle))) < -WRONG_SIDE_MM:
-            lone.append(organ)
-    problems = []
-    if swapped:
-        whole = (
-            " Every pair of the case is swapped: the scan itself may be mirrored." if len(swapped) == pairs > 1 else ""
-        )
-        text = f"left and right are swapped: {', '.join(swapped)}.{whole}"
-        remedy = "Swap the names, or correct the image's header, or exclude the case in dataset.toml."
-        problems.append(Problem("error", facts.name, text, remedy))
-    for organ in lone:
+    said = turned(centroids)
+    problems = [Problem("error", facts.name, said, "")] if said else []
+    for organ in on_the_wrong_side(centroids):
         text = f"{organ} lies on the other side of the patient's middle."
         problems.append(Problem("warning", facts.name, text, "Look at it; it may be named for the wrong side."))
     return problems
@@ -158,21 +143,32 @@ def _together(report: Report) -> list[Problem]:
         if not report.splits.get(split):
             text = f"there is no case to {what} on (split {split})."
             problems.append(Problem("error", "", text, SPLIT_REMEDY))
-    for organ in report.organs:
-        train = sum(c.split == "train" and organ in c.place.volumes_ml for c in report.cases)
-        if not train and any(c.split == "train" for c in report.cases):
-            unread = sum(report.splits.values()) - len(report.cases)
-            of_those = f" (cases that could not be read: {unread})" if unread else ""
-            text = f"{organ} is contoured in no case of train{of_those}."
-            problems.append(Problem("error", "", text, NEVER_CONTOURED_REMEDY))
+    problems += _unseen(report)
     for case, organ, sentence in find_outliers({c.name: c.place for c in report.cases}):
         remedy = "Look at it; exclude the case in dataset.toml if the contour is wrong."
         problems.append(Problem("warning", case, f"{organ} {sentence}.", remedy))
     masked = [c for c in report.cases if c.masked_slices]
     if masked:
         names = ", ".join(f"{c.name} ({c.masked_slices})" for c in masked)
-        text = f"{len(masked)} case{'s' if len(masked) > 1 else ''} with slices that hold hardly any tissue but contoured organs (so many): {names}."
+        text = f"{counted(len(masked), 'case')} with slices that hold hardly any tissue but contoured organs (so many): {names}."
         remedy = "There the picture shows the contour, and scores are flattered; exclude them in dataset.toml if you can spare them."
+        problems.append(Problem("warning", "", text, remedy))
+    return problems
+
+
+def _unseen(report: Report) -> list[Problem]:
+    """Organs that cannot be learned, and those that are learned blindly: one line each, however many organs."""
+    seen = {s: {o for c in report.cases if c.split == s for o in c.place.volumes_ml} for s in ("train", "val")}
+    problems = []
+    never = [o for o in report.organs if o not in seen["train"]]
+    if never and seen["train"]:
+        unread = sum(report.splits.values()) - len(report.cases)
+        because = f" (cases that could not be read: {unread})" if unread else ""
+        problems.append(Problem("error", "", never_contoured(never, report.organs, because), ""))
+    blind = [o for o in report.organs if o in seen["train"] and o not in seen["val"]]
+    if blind and seen["val"]:
+        text = f"{', '.join(blind)} {'is' if len(blind) == 1 else 'are'} contoured in no case of val: trained, but neither selected by nor judged."
+        remedy = f"Move a patient who has {'it' if len(blind) == 1 else 'them'} to val if you can."
         problems.append(Problem("warning", "", text, remedy))
     return problems
 
@@ -242,24 +238,21 @@ def as_text(report: Report) -> str:
         spread = f"{volumes.min():9.2f} {np.median(volumes):9.2f} {volumes.max():9.2f}" if len(volumes) else ""
         lines.append(f"{organ:<{width}} " + " ".join(f"{n:>6}" for n in counts) + f"  {spread}")
     if report.cases:
-        lines.append("")
-        for title, values in (
-            ("spacing mm", np.array([c.spacing_mm_xyz for c in report.cases])),
-            ("voxels", np.array([c.size_xyz for c in report.cases])),
-        ):
-            parts = [
-                f"{axis} {v.min():g} to {v.max():g} (median {np.median(v):g})"
-                for axis, v in zip("xyz", np.round(values.T, 3), strict=True)
-            ]
-            lines.append(f"{title}: {', '.join(parts)}")
+        lines += ["", *_grids(report.cases)]
     lines += ["", *(f"note: {note}" for note in report.notes)] if report.notes else []
     ordered = sorted(report.problems, key=lambda p: (p.severity, p.case))
     lines += ["", *map(str, ordered)] if ordered else []
     errors = sum(p.severity == "error" for p in ordered)
     verdict = "usable" if report.usable else "not usable as it is"
-    lines += ["", f"{_count(errors, 'error')}, {_count(len(ordered) - errors, 'warning')}: {verdict}."]
+    lines += ["", f"{counted(errors, 'error')}, {counted(len(ordered) - errors, 'warning')}: {verdict}."]
     return "\n".join(lines)
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _grids(cases: list[CaseFacts]) -> list[str]:
+    """Spacings and sizes as a table that fits a terminal of 80 columns: an axis a column, smallest to largest and median."""
+    spacings, sizes = np.array([c.spacing_mm_xyz for c in cases]), np.array([c.size_xyz for c in cases])
+    lines = [f"{'min to max (median)':<20} " + " ".join(f"{axis:<19}" for axis in "xyz").rstrip()]
+    for title, values, digits in (("spacing mm", spacings, 2), ("voxels", sizes, 0)):
+        cells = [f"{v.min():.{digits}f} to {v.max():.{digits}f} ({np.median(v):.{digits}f})" for v in values.T]
+        lines.append(f"{title:<20} " + " ".join(f"{cell:<19}" for cell in cells).rstrip())
+    return lines

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DatasetError
-from ..organs import find_organ
+from ..organs import find_organ, nearest_organ
 from ..toml_file import read_toml
 
 FILE_NAME = "dataset.toml"
 VAL_PART = 0.2
 EVERYWHERE = "everywhere"
 SPLIT_REMEDY = "Add cases, or write [splits] in dataset.toml (in the OpenKBP layout: under contoured in dataset.json)."
-NEVER_CONTOURED_REMEDY = "Leave it out with use = [...] in dataset.toml, or move a patient who has it to train."
 LISTS = {"use", "exclude", "ignore"}
 KNOWN = LISTS | {"organs", "splits", "patients", "contoured", "hu_offset"}
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}  # fmt: skip
@@ -65,7 +64,7 @@ def read_table(folder: Path) -> Table:
             raise DatasetError(
                 f"{path}: {astray[0]} stands below [{name}] and is taken for one of its entries; move it to the top of the file, above every [table]."
             )
-    organs = {str(k): _organ(path, v) for k, v in _dict(path, read, "organs").items()}
+    organs = {str(k): _organ(path, v, f"organs.{k} names ") for k, v in _dict(path, read, "organs").items()}
     return Table(
         path=path,
         organs=organs,
@@ -96,13 +95,15 @@ def _organs(path: Path, key: str, value: Any) -> tuple[str, ...]:
     return tuple(_organ(path, name, f"{key} names ") for name in _names(path, key, value))
 
 
-def _organ(path: Path, name: Any, where: str = "") -> str:
+def _organ(path: Path, name: Any, where: str) -> str:
     if name == "":
         return ""
     known = find_organ(str(name))
     if known is None:
+        near = nearest_organ(str(name))
+        hint = f" Is {near.name} meant?" if near is not None else ""
         raise DatasetError(
-            f"{path}: {where}{name!r}, which is no organ that is known here. Use its TG-263 name with its side, such as Parotid_L "
+            f"{path}: {where}{name!r}, which is no organ that is known here.{hint} Use its TG-263 name with its side, such as Parotid_L "
             '(docs/datasets.md lists them), or "" to leave a structure out.'
         )
     return known.name
@@ -148,6 +149,16 @@ def default_splits(patients: Iterable[str]) -> dict[str, list[str]]:
     if len(val) == len(drawn) and len(drawn) > 1:
         val.remove(max(drawn, key=lambda p: drawn[p]))
     return {"train": [p for p in drawn if p not in val], "val": val}
+
+
+def never_contoured(unseen: Sequence[str], organs: Iterable[str], because: str = "") -> str:
+    """What is said of organs that no training case shows, in one line with the list to write."""
+    rest = ", ".join(f'"{organ}"' for organ in organs if organ not in unseen)
+    verb, them = ("is", "it") if len(unseen) == 1 else ("are", "them")
+    return (
+        f"{', '.join(unseen)} {verb} contoured in no case of train{because}. "
+        f"Leave {them} out with use = [{rest or '...'}] in {FILE_NAME}, or move a patient who has {them} to train."
+    )
 
 
 def for_datasets(message: str, name: str) -> str:

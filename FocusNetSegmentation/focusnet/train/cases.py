@@ -10,6 +10,7 @@ import numpy as np
 
 from ..datasets.case import Case
 from ..datasets.dataset import Dataset
+from ..datasets.sides import turned
 from ..datasets.table import SPLIT_REMEDY
 from ..errors import DatasetError, FocusNetError
 from .journal import Log
@@ -25,6 +26,8 @@ def read_cases(source: Dataset, log: Log) -> tuple[list[Case], list[Case]]:
     all_of_them = f"focusnet datasets check {shlex.quote(str(source.folder))}"
     try:
         training, validating = list(source.cases("train")), list(source.cases("val"))
+        for case in (*training, *validating):
+            _refuse_turned(case)
     except FocusNetError as problem:
         raise DatasetError(f"{problem} Every problem of the data set: {all_of_them}") from problem
     _refuse_shared_scans(training, validating)
@@ -34,6 +37,13 @@ def read_cases(source: Dataset, log: Log) -> tuple[list[Case], list[Case]]:
     if len(said) > MOST_WARNINGS:
         log(f"warning: {len(said) - MOST_WARNINGS} more such warnings: {all_of_them}")
     return training, validating
+
+
+def _refuse_turned(case: Case) -> None:
+    """One such case teaches that left is right; the network cannot tell that it is the exception."""
+    said = turned(case.centroids_mm_xyz)
+    if said:
+        raise DatasetError(f"Case {case.name}: {said}")
 
 
 def _refuse_shared_scans(training: Sequence[Case], validating: Sequence[Case]) -> None:

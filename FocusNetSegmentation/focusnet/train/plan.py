@@ -11,7 +11,7 @@ import numpy as np
 from ..bundle import ModelBundle
 from ..config import NetworkConfig, preset, with_changes
 from ..datasets.case import Case
-from ..datasets.table import NEVER_CONTOURED_REMEDY
+from ..datasets.table import never_contoured
 from ..devices import Device, cpu_has_fp16
 from ..errors import DatasetError
 from ..organs import find_organ
@@ -89,7 +89,7 @@ def make_plan(
     base = stage_settings(options, "", settings)
     wanted = stages if stages is not None else options["run"].get("stages")
     names = choose_stages(wanted, config.small_organs, base.aae_mode)
-    _refuse_unseen(config.organs if {"snet", "joint"} & set(names) else config.small_organs, training)
+    _refuse_unseen(config.organs if {"snet", "joint"} & set(names) else config.small_organs, organs, training)
     if {"aae", "sos", "joint"} & set(names):
         config = with_changes(config, has_sos=bool({"sos", "joint"} & set(names)))
         if config.arch == "focusnetv1":
@@ -100,12 +100,12 @@ def make_plan(
     return Plan(preset_name, config, chosen, Augmentation(**options["augmentation"]), options["model"])
 
 
-def _refuse_unseen(organs: Sequence[str], training: Sequence[Case]) -> None:
-    """Before anything is written: an organ that no training case shows cannot be learned."""
+def _refuse_unseen(needed: Sequence[str], organs: Sequence[str], training: Sequence[Case]) -> None:
+    """Before anything is written: an organ that no training case shows cannot be learned. ``organs``: all of the data set."""
     seen = {organ for case in training for organ in case.centroids_mm_xyz}
-    unseen = [organ for organ in organs if organ not in seen]
+    unseen = [organ for organ in needed if organ not in seen]
     if unseen:
-        raise DatasetError(f"{', '.join(unseen)} is contoured in no case of train. {NEVER_CONTOURED_REMEDY}")
+        raise DatasetError(never_contoured(unseen, [organ for organ in organs if organ in seen]))
 
 
 def _fit_roi(config: NetworkConfig, training: Sequence[Case], given: bool, log: Log) -> NetworkConfig:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..config import NetworkConfig
 from ..datasets.case import Case
-from ..datasets.table import NEVER_CONTOURED_REMEDY
+from ..datasets.table import never_contoured
 from ..errors import DatasetError
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -48,5 +48,5 @@ def mean_class_voxels(cases: Sequence[Case], config: NetworkConfig) -> Tensor:
         counts[seen] += 1
     if not counts.all():
         missing = [organ for organ, n in zip(config.organs, counts[1:], strict=True) if n == 0]
-        raise DatasetError(f"{', '.join(missing)} is contoured in no case of train. {NEVER_CONTOURED_REMEDY}")
+        raise DatasetError(never_contoured(missing, config.organs))
     return torch.tensor(sums / counts, dtype=torch.float32)
