@@ -30,8 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()  # a table that goes to a file on a full disk fails here, not after the last line of ours
     except FocusNetError as problem:
         return _fail(options, str(problem), 2)
-    except (Cancelled, KeyboardInterrupt):
-        return _fail(options, "Cancelled; nothing was written.", 1)
+    except (Cancelled, KeyboardInterrupt) as stop:  # a command that keeps its work says so itself
+        return _fail(options, str(stop) or "Cancelled; nothing was written.", 1)
     except BrokenPipeError:
         _let_go(sys.stdout)
         return 1

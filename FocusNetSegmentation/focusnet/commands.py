@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .bundle import ModelBundle, available_bundles, install_bundle, load_bundle
-from .errors import FocusNetError, InputError, OutputError
+from .errors import Cancelled, FocusNetError, InputError, OutputError
 from .io import read_volume
 from .io.checks import check_ct
 from .io.nifti_out import names_path
@@ -201,23 +201,33 @@ def train(options: argparse.Namespace) -> int:
         raise InputError("focusnet train needs --dataset and --out (or --status DIR alone).")
     from .train.run import train_bundle
 
-    bundle = train_bundle(
-        options.dataset,
-        options.out,
-        options.preset,
-        options.config,
-        options.stages,
-        resume=options.resume,
-        network=_given(options, "arch", "width", "small_organs"),
-        settings=_given(options, "steps", "precision"),
-        device=options.device,
-        init=options.init,
-    )
+    try:
+        bundle = train_bundle(
+            options.dataset,
+            options.out,
+            options.preset,
+            options.config,
+            options.stages,
+            resume=options.resume,
+            network=_given(options, "arch", "width", "small_organs"),
+            settings=_given(options, "steps", "precision"),
+            device=options.device,
+            init=options.init,
+        )
+    except KeyboardInterrupt as stop:
+        raise Cancelled(_stopped(options.out)) from stop
     if os.environ.get("RANK", "0") == "0":  # one of several processes under torchrun speaks
         print(
             f"Wrote the bundle {bundle.folder}. Try it: focusnet segment SCAN -o OUT.seg.nrrd --model {bundle.folder}"
         )
     return 0
+
+
+def _stopped(out: Path) -> str:
+    """What is left of a training that was interrupted."""
+    if any(out.glob("*.last.safetensors")):
+        return f"Stopped. {out} keeps the last checkpoint: the same command with --resume goes on from there."
+    return f"Stopped before the first checkpoint; there is nothing in {out} to go on from."
 
 
 def _given(options: argparse.Namespace, *names: str) -> dict[str, object]:

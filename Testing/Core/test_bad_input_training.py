@@ -113,11 +113,53 @@ def test_an_organ_that_no_training_case_shows_is_named_with_a_remedy_that_works(
     (folder / "dataset.json").write_text(text)
     assert train(folder, tmp_path / "out") == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert said.startswith("focusnet: Parotid_L is contoured in no case of train. Leave it out with use = [...]")
+    assert said.startswith(
+        'focusnet: Parotid_L is contoured in no case of train. Leave it out with use = ["Brainstem", "Parotid_R"] in dataset.toml'
+    )
     assert not (tmp_path / "out").exists()  # refused before anything is written
     (folder / "dataset.toml").write_text('use = ["Brainstem", "Parotid_R"]\n')
     training, _ = read_cases(open_dataset(folder), lambda _: None)
     assert all(case.labels.max() == 2 for case in training)
+
+
+def test_a_case_whose_sides_are_swapped_is_refused_before_the_first_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def swap(number: int, hu: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return hu, np.array([0, 1, 3, 2], np.uint8)[labels] if number == 1 else labels
+
+    folder = write_pairs(tmp_path / "data", edit=swap)
+    (folder / "dataset.toml").write_text(PAIRS_TOML)
+    assert train(folder, tmp_path / "out") == 2
+    assert (
+        "focusnet: Case p2: left and right are swapped: Parotid_L and Parotid_R. Swap the names"
+        in capsys.readouterr().err
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_training_says_what_it_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C after hours must not end with "nothing was written"."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("focusnet.train.run.train_bundle", interrupt)
+    command = ["train", "--dataset", str(tmp_path), "--out", str(tmp_path)]
+    assert main(command) == 1
+    assert (
+        capsys.readouterr().err
+        == f"focusnet: Stopped before the first checkpoint; there is nothing in {tmp_path} to go on from.\n"
+    )
+    (tmp_path / "snet.last.safetensors").write_bytes(b"")
+    assert main(command) == 1
+    said = capsys.readouterr().err
+    assert (
+        said
+        == f"focusnet: Stopped. {tmp_path} keeps the last checkpoint: the same command with --resume goes on from there.\n"
+    )
 
 
 def test_the_readers_warnings_are_said_in_training_too(tmp_path: Path) -> None:
