@@ -156,3 +156,32 @@ def test_a_linked_case_is_read_and_a_link_to_nowhere_is_named(tmp_path: Path) ->
     with pytest.raises(DatasetError, match=r"Case p1: there is a link to .*, where nothing is\. Add what is missing"):
         check(folder)
     assert "note: Not read, being no whole case: p1 (a link to" in check(folder, PAIRS_TOML.split("[splits]")[0])
+
+
+def test_images_that_do_not_lie_in_a_folder_per_case_are_told_where_to_go(tmp_path: Path) -> None:
+    one = write_pairs(tmp_path / "pairs") / "p1"
+    with pytest.raises(DatasetError, match=r"holds ct\.mha, label\.mha\. If it is one case, give the folder above it"):
+        open_dataset(one)
+    for folder, file in (("imagesTr", "ct.mha"), ("labelsTr", "label.mha")):
+        (tmp_path / "nnunet" / folder).mkdir(parents=True)
+        (one / file).rename(tmp_path / "nnunet" / folder / "p1_0000.mha")
+    with pytest.raises(
+        DatasetError, match=r"as for nnU-Net .* put every case's image and label map into a folder of its own"
+    ):
+        open_dataset(tmp_path / "nnunet")
+
+
+def test_a_split_that_is_written_twice_loses_no_patient_silently(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path)
+    with pytest.raises(DatasetError, match="val and validation are one split; write one list of all its patients"):
+        check(folder, PAIRS_TOML.replace('["p1", "p2"]', '["p1"]') + 'validation = ["p2"]\n')
+
+
+def test_a_file_that_is_empty_or_no_image_is_said_in_our_words(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path)
+    (folder / "p1" / "label.mha").write_bytes(b"")
+    (folder / "p2" / "ct.mha").write_bytes(b"<html>not found</html>")
+    said = check(folder)
+    assert "label.mha cannot be read as an image: it is empty (0 bytes). Copy it again." in said
+    assert "ct.mha cannot be read as an image: it does not begin as a .mha file does. It may be damaged" in said
+    assert "ImageIO" not in said

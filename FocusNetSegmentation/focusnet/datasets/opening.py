@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import DatasetError
 from .cache import default_cache
 from .dataset import Dataset, FolderDataset
-from .layouts import find_cases
+from .layouts import SUFFIXES, find_cases
 from .openkbp import OpenKBPDataset
 from .table import read_table
 
@@ -36,12 +36,26 @@ def open_dataset(folder: Path | str, cache: str | Path | None = None) -> Dataset
         dicom = find_dicom_cases(folder, table)
         found = dicom if dicom.cases or dicom.left else found
     if not found.cases:
+        if found.left and (folder / "imagesTr").is_dir():
+            raise DatasetError(
+                f"{folder} is laid out as for nnU-Net (imagesTr, labelsTr), which is not read; put every case's image and label map "
+                "into a folder of its own, as pt_1/ct.nii.gz and pt_1/label.nii.gz (docs/datasets.md)."
+            )
         if found.left:
             name, what = next(iter(found.left.items()))
             raise DatasetError(f"{folder} holds no case: in {name} lies {what}. Known are: {KNOWN}.")
         inside = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
-        raise DatasetError(f"{folder} is no data set that is known; it holds {inside}. Known are: {KNOWN}.")
+        raise DatasetError(
+            f"{folder} is no data set that is known; it holds {inside}. {_rearrange(folder)}Known are: {KNOWN}."
+        )
     return FolderDataset(folder, found, table, default_cache(cache))
+
+
+def _rearrange(folder: Path) -> str:
+    """What to do where the images lie in the folder itself."""
+    if not any(path.name.lower().endswith(SUFFIXES) for path in folder.iterdir()):
+        return ""
+    return "If it is one case, give the folder above it; if it holds several, put every case's image and label map into a folder of its own. "
 
 
 def _is_openkbp(folder: Path) -> bool:

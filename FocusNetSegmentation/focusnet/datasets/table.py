@@ -120,6 +120,9 @@ def _splits(path: Path, read: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     for name, patients in read.items():
         if name not in SPLIT_NAMES:
             raise DatasetError(f"{path}: the split {name!r} is unknown; train, val and test are expected.")
+        if SPLIT_NAMES[name] in splits:
+            alike = [other for other in read if SPLIT_NAMES.get(other) == SPLIT_NAMES[name]]
+            raise DatasetError(f"{path}: {' and '.join(alike)} are one split; write one list of all its patients.")
         splits[SPLIT_NAMES[name]] = _names(path, f"splits.{name}", patients)
     refuse_shared({split: set(names) for split, names in splits.items()}, str(path), "patient")
     return splits

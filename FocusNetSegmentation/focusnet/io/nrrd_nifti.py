@@ -289,6 +289,11 @@ def _unreadable(path: Path, problem: Exception) -> str:
         )
     if _is_nifti2(path):
         return f"{path} is a NIfTI-2 file; NIfTI-1 is expected. Save it as .nii.gz of version 1, or as .nrrd."
+    if path.is_file() and path.stat().st_size == 0:
+        return f"{path} cannot be read as an image: it is empty (0 bytes). Copy it again."
+    if "determine ImageIO reader" in str(problem):  # ITK's way to say that it does not begin as such a file does
+        ending = next(s for s in sorted(IMAGE_SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s))
+        return f"{path} cannot be read as an image: it does not begin as a {ending} file does. It may be damaged or of another format; copy it again."
     return f"{path} cannot be read as an image: {_reason(problem)}. It may be damaged, cut short or of another format."
 
 
