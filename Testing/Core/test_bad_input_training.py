@@ -138,6 +138,18 @@ def test_a_case_whose_sides_are_swapped_is_refused_before_the_first_step(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_that_was_stopped_before_its_first_validation_may_be_resumed_with_fewer_steps(
+    dataset: Path, tmp_path: Path
+) -> None:
+    """It is judged as it stands and becomes a bundle; there was no checkpoint to start the bundle from."""
+    out = tmp_path / "out"
+    assert train(dataset, out, "--stages", "snet", "--steps", "2") == 0
+    (out / "snet.best.safetensors").unlink()  # as after Ctrl-C at step 2 of 400
+    shutil.rmtree(out / "bundle")
+    assert train(dataset, out, "--stages", "snet", "--steps", "1", "--resume") == 0
+    assert (out / "bundle" / "bundle.json").is_file()
+
+
 def test_an_interrupted_training_says_what_it_keeps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

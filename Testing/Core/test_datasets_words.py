@@ -87,7 +87,7 @@ def test_a_misspelt_organ_is_asked_about_and_never_taken(tmp_path: Path) -> None
     with pytest.raises(DatasetError, match=r"organs\.1 names 'Brainstemm', which is no organ .* Is Brainstem meant\?"):
         check(folder, PAIRS_TOML.replace("Brainstem", "Brainstemm"))
     assert nearest_organ("Parotis L").name == "Parotid_L"  # type: ignore[union-attr]
-    assert nearest_organ("Optic nerv") is None  # which side would be a guess
+    assert nearest_organ("Optic nerve") is None  # which side would be a guess
     assert nearest_organ("PTV") is None
 
 

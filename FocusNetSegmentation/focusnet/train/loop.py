@@ -130,6 +130,10 @@ class Trainer:
                 journal.report(state.step)
             if journal.trouble is not None:
                 raise journal.trouble
+        if journal is not None and state.step and not self.best.is_file():
+            state.best = -math.inf  # resumed with no more steps than were made: what is there is the best
+            self._validate(journal)
+            self._save()
         self.team.wait()
         return self.best
 
