@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import textwrap
+import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -20,12 +24,17 @@ from focusnet.train.loop import ALONE, train_stage
 from focusnet.train.model import TrainingNet
 from focusnet.train.parallel import Team
 from focusnet.train.settings import Settings
+from focusnet.train.stage import Turn
 from focusnet.train.stages import STAGES
 
 from .helpers_dataset import LABELS, TINY_TOML, write_dataset
 from .helpers_engine import small_config
+from .helpers_toy import STAGE, Line, squares, train_line
 
 LEARNING_RATE = 1e-3
+without_distributed = pytest.mark.skipif(
+    not torch.distributed.is_available(), reason="this torch has no distributed package"
+)
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -79,7 +88,7 @@ def start_two(arguments: list[str], cwd: Path | None = None) -> None:
             process.kill()
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no distributed package")
+@without_distributed
 def test_two_processes_are_one_that_accumulates_two_gradients(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "data")
     for stage in ("snet", "sos"):
@@ -102,6 +111,75 @@ def test_two_processes_are_one_that_accumulates_two_gradients(tmp_path: Path) ->
         moments = [k for k in one if k.endswith(".exp_avg")]
         a, b = (torch.cat([t[k].flatten() for k in moments]) for t in (one, two))
         assert torch.nn.functional.cosine_similarity(a, b, dim=0) > 0.9999
+
+
+def train_lines(out: Path, accumulate: int, team: Team = ALONE) -> None:
+    """Two steps, and two more as a resumed run; whoever validates takes its time."""
+
+    def validate(_: Any) -> dict[str, float]:
+        time.sleep(1.0)
+        return {"score": 0.0}
+
+    for steps in (2, 4):
+        train_line(out, steps, steps == 4, validate, team, accumulate=accumulate, batch=2)
+    assert load_checkpoint(out / "line.last.safetensors")[1]["step"] == 4, "written before any process goes on"
+
+
+def train_with_statistics(out: Path, team: Team) -> None:
+    """Writes the batch statistics that each step of this process began with."""
+    seen = []
+
+    def watched(model: Any, sample: Any, context: Any) -> torch.Tensor:
+        seen.append(model.line[0].running_mean.tolist())
+        return squares(model, sample, context)
+
+    stage = replace(STAGE, turns=(Turn("line", ("line",), watched),))
+    model = Line()
+    model.line = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 1))  # type: ignore[assignment]
+    train_line(out / "statistics", 4, team=team, stage=stage, model=model, batch=2)
+    (out / f"seen-{team.rank}.json").write_text(json.dumps(seen))
+
+
+LINES = """
+    import torch, sys
+    from pathlib import Path
+    from focusnet.train.parallel import join_team, leave_team
+    from Testing.Core.test_training_parallel import train_lines, train_with_statistics
+    team, _ = join_team(torch.device("cpu"))
+    train_lines(Path(sys.argv[1]) / "lines", 2, team)
+    train_with_statistics(Path(sys.argv[1]), team)
+    leave_team(team)
+"""
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes left that trained a straight line."""
+    out = tmp_path_factory.mktemp("two")
+    start_two(["-c", textwrap.dedent(LINES), str(out)])
+    return out
+
+
+@without_distributed
+def test_two_processes_that_accumulate_and_resume_take_the_very_steps_of_one(two: Path, tmp_path: Path) -> None:
+    """A network without batch statistics: each moment is the mean over the same eight crops, however they were shared out."""
+    train_lines(tmp_path, 4)
+    (one, state), (both, other) = (load_checkpoint(f / "line.last.safetensors") for f in (tmp_path, two / "lines"))
+    assert state == other
+    assert one.keys() == both.keys()
+    for key, value in one.items():
+        assert torch.allclose(value, both[key], rtol=1e-4, atol=1e-6), key
+    assert sorted(p.name for p in (two / "lines").iterdir()) == sorted(p.name for p in tmp_path.iterdir())
+    rows = (two / "lines" / "line.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["2", "4"], "only the first process writes"
+
+
+@without_distributed
+def test_every_step_begins_with_the_same_batch_statistics_in_all_processes(two: Path) -> None:
+    """Frozen parts run on them: an autoencoder with statistics of its own in each process would judge shapes differently."""
+    first, second = (json.loads((two / f"seen-{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    assert len({tuple(mean) for mean in first}) == 4, "they change from step to step"
 
 
 @pytest.mark.slow
