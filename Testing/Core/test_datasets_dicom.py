@@ -105,10 +105,45 @@ def test_pairs_are_matched_by_uids_and_not_by_folders(pairs: tuple[Path, Segment
             assert dataset.case(split, name).contoured == set(NAMES)
 
 
-def _edit(folder: Path, change: Callable[[pydicom.Dataset], object]) -> None:
-    data = pydicom.dcmread(folder / "A" / "RS.dcm")
+def _edit(folder: Path, change: Callable[[pydicom.Dataset], object], case: str = "A") -> None:
+    data = pydicom.dcmread(folder / case / "RS.dcm")
     change(data)
-    data.save_as(folder / "A" / "RS.dcm")
+    data.save_as(folder / case / "RS.dcm")
+
+
+def _other_frame(data: pydicom.Dataset) -> None:
+    for roi in data.StructureSetROISequence:
+        roi.ReferencedFrameOfReferenceUID = "1.2.3"
+
+
+def _referenced(data: pydicom.Dataset) -> pydicom.Dataset:
+    return data.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
+
+
+def _other_series(data: pydicom.Dataset) -> None:
+    _referenced(data).SeriesInstanceUID = "1.2.3"
+
+
+def _other_slices(data: pydicom.Dataset) -> None:
+    _other_series(data)
+    for number, image in enumerate(_referenced(data).ContourImageSequence):
+        image.ReferencedSOPInstanceUID = f"1.2.3.{number}"
+
+
+def _frame_alone(data: pydicom.Dataset) -> None:
+    del data.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence
+
+
+@pytest.mark.parametrize("change", [_other_series, _frame_alone], ids=["by its slices", "by its frame of reference"])
+def test_a_structure_set_that_does_not_name_its_series_still_finds_it(
+    change: Callable[[pydicom.Dataset], object], pairs: tuple[Path, Segmentation], tmp_path: Path
+) -> None:
+    """Beside the CT of another patient, in whatever order they are found."""
+    for name, owner in (("A", 0), ("B", 1)):
+        folder = copy(pairs, tmp_path / name)
+        _edit(folder, change, name)
+        dataset = open_dataset(folder)
+        assert np.array_equal(dataset.read(split_of(dataset, name), name).hu, scan_1_1_3(owner).array)
 
 
 def _move(data: pydicom.Dataset, by_mm: tuple[float, float, float]) -> None:
@@ -122,6 +157,8 @@ def _move(data: pydicom.Dataset, by_mm: tuple[float, float, float]) -> None:
     ("damage", "said"),
     [
         (lambda d: shutil.rmtree(d / "A" / "CT"), "is not in the folder"),
+        (lambda d: _edit(d, _other_slices), "(series 1.2.3) is not in the folder"),
+        (lambda d: _edit(d, _other_frame), "was drawn in another frame of reference"),
         (lambda d: _edit(d, lambda data: _move(data, (0, 0, 1.5))), "does not lie on a slice"),
         (lambda d: (d / "A" / "CT" / sorted((d / "A" / "CT").iterdir())[4].name).unlink(), "1 slice is missing"),
     ],

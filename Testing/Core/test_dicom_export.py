@@ -90,6 +90,25 @@ def test_a_scan_stored_along_other_axes_is_exported(write: Any, orientation: str
     assert pydicom.dcmread(tmp_path / "o.dcm").FrameOfReferenceUID == volume.dicom_uids["frame_of_reference"]
 
 
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_contour_lies_where_dicoms_own_formula_puts_its_pixel(orientation: str, tmp_path: Path) -> None:
+    """PS3.3 C.7.6.2.1.1, from the header of the slice that the contour names: none of our own geometry."""
+    volume, organs = small_case(tmp_path, stored(orientation))
+    labels = np.zeros_like(organs.labels)
+    labels[7, 11, 23] = organs.results[0].label
+    write_rtstruct(replace(organs, labels=labels, results=organs.results[:1]), volume, tmp_path / "rs.dcm")
+    (contour,) = pydicom.dcmread(tmp_path / "rs.dcm").ROIContourSequence[0].ContourSequence
+    files: list[str] = volume.dicom_uids["files"]  # type: ignore[assignment]
+    headers = {header.SOPInstanceUID: header for header in map(pydicom.dcmread, files)}
+    header = headers[contour.ContourImageSequence[0].ReferencedSOPInstanceUID]
+    along_row, down_column = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
+    between_rows, between_columns = (float(mm) for mm in header.PixelSpacing)
+    expected = np.array(header.ImagePositionPatient, float)
+    expected += 23 * between_columns * along_row + 11 * between_rows * down_column
+    points = np.array(contour.ContourData, float).reshape(-1, 3)
+    np.testing.assert_allclose(points.mean(axis=0), expected, atol=0.02)
+
+
 @pytest.mark.skipif(program("plastimatch") is None, reason="plastimatch is not installed")
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_plastimatch_finds_the_organ_of_a_scan_stored_along_other_axes(orientation: str, tmp_path: Path) -> None:

@@ -135,6 +135,35 @@ def test_holes_drawn_as_inner_contours_stay_holes_and_a_contour_given_twice_does
     assert mask[7].sum() == 3 * 3
 
 
+def test_holes_drawn_in_the_way_of_dicom_2020_stay_holes(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
+    volume, _ = case
+
+    def draw(data: pydicom.Dataset) -> None:
+        add_structure(data, volume, "Larynx", (5, 3.5, 12.5, 3.5), (5, 6.5, 8.5, 6.5))
+        for contour in data.ROIContourSequence[-1].ContourSequence:
+            contour.ContourGeometricType = "CLOSEDPLANAR_XOR"
+
+    found = read_rtstruct(changed(case, tmp_path, draw), volume, organs=["Larynx"])
+    assert found.mask("Larynx")[5].sum() == 9 * 9 - 2 * 2
+    assert not found.results[0].warnings
+
+
+def test_contours_of_neighbouring_planes_that_fall_on_one_slice_are_joined(
+    case: tuple[Volume, Segmentation], tmp_path: Path
+) -> None:
+    """As drawn on thinner slices: each plane keeps its hole, and what both hold does not vanish."""
+    volume, _ = case
+
+    def draw(data: pydicom.Dataset) -> None:
+        add_structure(
+            data, volume, "Larynx", (5, 3.5, 12.5, 3.5), (5, 6.5, 8.5, 6.5), (5.2, 3.5, 12.5, 3.5), (5.2, 6.5, 9.5, 6.5)
+        )
+
+    mask = read_rtstruct(changed(case, tmp_path, draw), volume, organs=["Larynx"]).mask("Larynx")
+    assert mask[5].sum() == 9 * 9 - 2 * 2
+    assert mask.sum() == mask[5].sum()
+
+
 def test_what_leaves_the_image_is_cut_and_said(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
     volume, _ = case
     path = changed(
