@@ -1,4 +1,4 @@
-"""A network of five numbers with a stage of its own: what the loop does with it can be compared exactly, and takes no time."""
+"""A network of three numbers with a stage of its own: what the loop does with it can be compared exactly, and takes no time."""
 
 from __future__ import annotations
 

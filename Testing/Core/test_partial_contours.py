@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from focusnet.train.stages import STAGES, snet_loss
 from focusnet.train.statistics import mean_class_voxels, volume_statistics
 from focusnet.train.validation import Validator, make_validator
 
-from .helpers_dataset import LABELS
+from .helpers_dataset import LABELS, write_dataset
 from .helpers_engine import random_network, small_config
 
 PAIR = ("Parotid_R", "Parotid_L")
@@ -77,6 +78,18 @@ def test_a_score_leaves_out_what_was_not_contoured(cases: list[Case]) -> None:
         }
         shapes = make_validator("reconstruction", [case], config(), Settings()).shapes
         assert {shape.organ for shape in shapes} == {"Brainstem", "Parotid_R"}
+
+
+def test_voxels_of_an_organ_that_dataset_json_does_not_list_are_as_if_nobody_had_drawn_them(tmp_path: Path) -> None:
+    """Kept, they would cost -log of the smallest probability each, which no step can lower."""
+    folder = write_dataset(tmp_path, 1, 1)
+    whole = OpenKBPDataset(folder).case("train", "pt_1")
+    index = json.loads((folder / "dataset.json").read_text())
+    index["contoured"]["train"]["pt_1"].remove("Parotid_L")
+    (folder / "dataset.json").write_text(json.dumps(index))
+    case = OpenKBPDataset(folder).case("train", "pt_1")
+    assert np.array_equal(case.labels, np.where(whole.labels == LABELS["Parotid_L"], 0, whole.labels))
+    assert "Parotid_L has voxels" in case.warnings[0]
 
 
 def test_a_dice_loss_leaves_out_voxels_of_an_organ_that_is_not_listed() -> None:

@@ -136,6 +136,8 @@ class OpenKBPDataset:
         labels, _, _, _ = to_upright(self._used(labels), geometry)
         labels = np.ascontiguousarray(labels, dtype=np.uint8)
         contoured &= set(self.organs)
+        unlisted = self._unlisted(labels, contoured)
+        labels[np.isin(labels, unlisted)] = 0
         return Case(
             name=folder.name,
             hu=np.ascontiguousarray(np.rint(hu) if hu.dtype.kind == "f" else hu, dtype=np.int16),
@@ -144,16 +146,20 @@ class OpenKBPDataset:
             contoured=contoured,
             center_mm_xyz=tuple(body_center_mm(hu, upright)),
             centroids_mm_xyz=organ_centroids_mm(labels, upright, self.organs, contoured),
-            warnings=self._unlisted(labels, contoured),
+            warnings=self._left_out(unlisted),
         )
 
-    def _unlisted(self, labels: np.ndarray, contoured: frozenset[str]) -> tuple[str, ...]:
-        values = [k for k in np.flatnonzero(np.bincount(labels.reshape(-1), minlength=1)) if k]
-        unlisted = [self.organs[k - 1] for k in values if self.organs[k - 1] not in contoured]
+    def _unlisted(self, labels: np.ndarray, contoured: frozenset[str]) -> list[int]:
+        """Label values of organs that have voxels, although nobody says that they were contoured."""
+        values = [int(k) for k in np.flatnonzero(np.bincount(labels.reshape(-1), minlength=1)) if k]
+        return [k for k in values if self.organs[k - 1] not in contoured]
+
+    def _left_out(self, unlisted: list[int]) -> tuple[str, ...]:
         if not unlisted:
             return ()
+        names = ", ".join(self.organs[k - 1] for k in unlisted)
         return (
-            f"{', '.join(unlisted)} has voxels, but dataset.json does not list it as contoured: it is left out. Add it there if it was contoured.",
+            f"{names} has voxels, but dataset.json does not list it as contoured: it is left out. Add it there if it was contoured.",
         )
 
     def _used(self, labels: np.ndarray) -> np.ndarray:
