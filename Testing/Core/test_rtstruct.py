@@ -15,7 +15,7 @@ import SimpleITK as sitk
 
 from focusnet.errors import InputError, OutputError
 from focusnet.io import read_volume, rtstruct
-from focusnet.io.contours import fill_contours, slice_contours
+from focusnet.io.contours import centres_on, fill_contours, slice_contours
 from focusnet.io.rtstruct import write_rtstruct
 from focusnet.io.rtstruct_read import read_rtstruct
 from focusnet.metrics import dice
@@ -57,6 +57,16 @@ def test_outlines_give_the_mask_back_with_holes_parts_and_single_voxels(rows: li
 def test_outlines_of_random_masks_give_them_back(seed: int) -> None:
     mask = np.random.default_rng(seed).random((25, 30)) < 0.6
     assert np.array_equal(fill_contours(slice_contours(mask), mask.shape), mask)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "rows", [["###", "#.#", "###"], ["#####", "#.#.#", "#####"], ["#####", "##.##", "#...#", "#####"]]
+)
+def test_no_outline_runs_through_a_voxel_centre_not_even_on_its_way_to_a_hole(rows: list[str]) -> None:
+    """There it would depend on the program that reads it whether the voxel is inside."""
+    mask = np.array([[c == "#" for c in row] for row in rows])
+    (outline,) = slice_contours(mask)
+    assert len(centres_on(outline)) == 0
 
 
 def test_22_organs_come_back_voxel_for_voxel_with_names_colours_and_uids(

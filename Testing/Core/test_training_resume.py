@@ -36,6 +36,34 @@ def test_the_steps_after_a_resume_are_those_of_the_run_that_was_never_stopped(
     assert_same(whole, train_line(tmp_path / "parts", 8, resume=True, **more))
 
 
+class StruckError(Exception):
+    """What ends a run in the middle of things."""
+
+
+@pytest.mark.parametrize("last", [3, 5, 6])
+def test_a_run_that_ends_between_two_checkpoints_takes_their_steps_again_and_logs_each_once(
+    last: int, tmp_path: Path
+) -> None:
+    calls = []
+
+    def strike(_: Any) -> dict[str, float]:
+        calls.append(1)
+        if len(calls) == last:
+            raise StruckError
+        return {"score": 0.0}
+
+    more = {"validate_every": 1, "checkpoint_every": 2}
+    whole = train_line(tmp_path / "whole", 8, **more)
+    with pytest.raises(StruckError):
+        train_line(tmp_path / "parts", 8, validate=strike, **more)
+    assert_same(whole, train_line(tmp_path / "parts", 8, resume=True, **more))
+    for log in ("line.csv", "line.validation.csv"):
+        steps = [
+            [row.split(",")[0] for row in (tmp_path / n / log).read_text().splitlines()] for n in ("whole", "parts")
+        ]
+        assert steps[0] == steps[1]
+
+
 def test_a_resumed_run_replaces_the_best_network_only_by_a_better_one(tmp_path: Path) -> None:
     scores = iter([0.9, 0.5, 0.4, 0.95])
 
