@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -218,7 +219,7 @@ def train(options: argparse.Namespace) -> int:
         raise Cancelled(_stopped(options.out)) from stop
     if os.environ.get("RANK", "0") == "0":  # one of several processes under torchrun speaks
         print(
-            f"Wrote the bundle {bundle.folder}. Try it: focusnet segment SCAN -o OUT.seg.nrrd --model {bundle.folder}"
+            f"Wrote the bundle {bundle.folder}. Try it: focusnet segment SCAN -o OUT.seg.nrrd --model {shlex.quote(str(bundle.folder))}"
         )
     return 0
 

@@ -185,3 +185,9 @@ def test_a_file_that_is_empty_or_no_image_is_said_in_our_words(tmp_path: Path) -
     assert "label.mha cannot be read as an image: it is empty (0 bytes). Copy it again." in said
     assert "ct.mha cannot be read as an image: it does not begin as a .mha file does. It may be damaged" in said
     assert "ImageIO" not in said
+
+
+def test_a_command_to_copy_works_for_a_folder_with_spaces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_pairs(tmp_path / "my cases", 2)
+    assert main(["datasets", "init", str(folder)]) == 0
+    assert capsys.readouterr().out.endswith(f"focusnet datasets check '{folder}'\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def init(options: argparse.Namespace) -> int:
     text = first_table(folder)
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
-    print(f"Wrote {path}. Fill in the lines that start with '#', then run: focusnet datasets check {folder}")
+    print(
+        f"Wrote {path}. Fill in the lines that start with '#', then run: focusnet datasets check {shlex.quote(str(folder))}"
+    )
     return 0
 
 
