@@ -95,6 +95,9 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     )
     made.add_argument("--schedule", default="constant", help="or cosine, for short budgets (default: %(default)s)")
     made.add_argument(
+        "--shape-lambda", type=float, default=5.0, help="eq. 7's lambda_1 (default, and the paper: %(default)s)"
+    )
+    made.add_argument(
         "--shape-relative", action="store_true", help="eq. 5 relative to the true shape's size (docs/training.md)"
     )
     made.add_argument("--reconstruction-dice", type=float, default=0.0, help="weight of a Dice term beside eq. 4's L2")
@@ -138,6 +141,7 @@ def trained(options: argparse.Namespace, row: Row, seed: int) -> ModelBundle:
             "schedule": options.schedule,
             "grad_clip": 5.0,
             "batch": options.batch,
+            "shape_lambda": options.shape_lambda,
             "shape_relative": options.shape_relative,
             "heatmap_loss": options.heatmap_loss,
             "reconstruction_dice": options.reconstruction_dice,
