@@ -12,7 +12,7 @@ from ..organs import find_organ
 MIDLINE = ("Brainstem", "SpinalCord", "SpinalCanal", "Bone_Mandible", "OpticChiasm", "Pituitary", "Larynx")
 HEAD = ("Brainstem", "Brain", "OpticChiasm", "Pituitary", "Eye_L", "Eye_R", "Parotid_L", "Parotid_R", "Bone_Mandible")
 NECK = ("SpinalCord", "Larynx", "Esophagus", "Lung_L", "Lung_R")
-UPSIDE_DOWN_MM = 5.0  # OpenKBP's 203 cases have every organ of the head at least 19 mm above every one of the neck
+UPSIDE_DOWN_MM = 5.0  # in OpenKBP's 200 cases with organs of both, the head's mean lies 26 mm or more above the neck's
 WRONG_SIDE_MM = 5.0  # past the middle: a paired organ's centroid lies well to its side
 UPSIDE_DOWN_REMEDY = "Turn the label map, or correct the image's header, or exclude the case in dataset.toml."
 SWAPPED_REMEDY = "Swap the names, or correct the image's header, or exclude the case in dataset.toml."
