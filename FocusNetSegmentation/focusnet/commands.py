@@ -83,7 +83,12 @@ def batch(options: argparse.Namespace) -> int:
     rows: list[dict[str, object]] = []
     for number, (name, path) in enumerate(scans, start=1):
         print(f"[{number}/{len(scans)}] {name}", file=sys.stderr, flush=True)
-        rows.append(_batch_one(name, path, bundle, options))
+        try:
+            rows.append(_batch_one(name, path, bundle, options))
+        except (Cancelled, KeyboardInterrupt) as stop:
+            raise Cancelled(
+                f"Stopped at {name}, scan {number} of {len(scans)}; what was done before is kept in {options.output}; the same command goes on from there."
+            ) from stop
         with (
             atomic_path(options.output / "summary.csv") as partial,
             partial.open("w", newline="", encoding="utf-8") as handle,

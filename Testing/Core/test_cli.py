@@ -221,6 +221,33 @@ def test_batch_writes_scores_that_the_page_of_many_cases_reads(tmp_path: Path) -
     assert case.scored_by, "the scores were found beside the report"
 
 
+def test_a_batch_that_is_stopped_says_what_is_kept_and_goes_on_from_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        write_image(ct(), tmp_path / "in" / f"{name}.nrrd")
+    from focusnet import commands
+
+    read = commands.read_scan
+
+    def stopped_at_b(path: Path, options: object) -> Volume:
+        if path.name == "b.nrrd":
+            raise KeyboardInterrupt
+        return read(path, options)
+
+    command = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", "random", "--device", "cpu"]
+    monkeypatch.setattr(commands, "read_scan", stopped_at_b)
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert "Stopped at b, scan 2 of 2; what was done before is kept in" in error
+    assert "nothing was written" not in error
+    monkeypatch.setattr(commands, "read_scan", read)
+    assert main(command) == 0
+    with (tmp_path / "out" / "summary.csv").open(newline="") as handle:
+        assert [(row["scan"], row["status"]) for row in csv.DictReader(handle)] == [("a", "kept"), ("b", "done")]
+
+
 def test_batch_reports_a_bad_scan_goes_on_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()

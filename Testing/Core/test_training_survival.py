@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -226,7 +227,7 @@ def test_a_resume_with_nothing_to_resume_starts(dataset: Path, tmp_path: Path, c
 def test_status_reads_files_only(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = status_text(finished)
     assert "snet   done    step 6 of 6, loss" in text
-    assert "validation score" in text
+    assert re.search(r"snet .*, validation: mean Dice 0\.\d{4} at step 6", text)
     assert f"bundle {finished / 'bundle'}" in text
     assert main(["train", "--status", str(finished)]) == 0
     assert "step 6 of 6" in capsys.readouterr().out
@@ -237,6 +238,11 @@ def test_status_reads_files_only(finished: Path, tmp_path: Path, capsys: pytest.
     text = status_text(half)
     assert " 60 %   step 60 of 100, loss 0.4000, 3.0 s/step, 2 min left in this stage" in text
     assert "sol    waiting, 100 steps" in text
+    (half / "sol.csv").write_text("step,loss,seconds_per_step\n120,0.5,3.0\n")
+    (half / "sol.validation.csv").write_text("step,score,Brainstem_mm\n100,-14.62,14.62\n")
+    text = status_text(half)
+    assert "sol    done    step 120 of 120" in text  # it had more before it was resumed with fewer
+    assert "validation: 14.6 mm from the organs' centres at step 100" in text
     assert main(["train", "--status", str(tmp_path)]) == 2
     assert "is no training run" in capsys.readouterr().err
 

@@ -25,11 +25,11 @@ def status_text(out: Path, now: float | None = None) -> str:
         newest = max(newest, (out / f"{stage}.csv").stat().st_mtime)
         step, left = int(rows["step"]), (steps - int(rows["step"])) * float(rows["seconds_per_step"])
         state = "done   " if step >= steps else f"{100 * step // steps:3d} %  "
-        text = f"  {stage:<6} {state} step {step} of {steps}, loss {float(rows['loss']):.4f}"
+        text = f"  {stage:<6} {state} step {step} of {max(step, steps)}, loss {float(rows['loss']):.4f}"
         if step < steps:
             text += f", {rows['seconds_per_step']} s/step, {left / 60:.0f} min left in this stage"
         if scores:
-            text += f", validation score {float(scores['score']):.4f} at step {scores['step']}"
+            text += f", {_in_words(stage, float(scores['score']))} at step {scores['step']}"
         lines.append(text)
     if (out / "bundle" / "bundle.json").is_file():
         lines.append(f"  bundle {out / 'bundle'}")
@@ -37,6 +37,13 @@ def status_text(out: Path, now: float | None = None) -> str:
         ago = (time.time() if now is None else now) - newest
         lines.append(f"  last written {ago / 60:.0f} min ago" if ago >= 120 else f"  last written {ago:.0f} s ago")
     return "\n".join(lines)
+
+
+def _in_words(stage: str, score: float) -> str:
+    """The score by which a stage is selected (``Stage.validates``); SOL-Net's is a distance with a minus, so that higher is better."""
+    if stage == "sol":
+        return f"validation: {-score:.1f} mm from the organs' centres"
+    return f"validation: mean Dice {score:.4f}"
 
 
 def _last_row(path: Path) -> dict[str, str]:
