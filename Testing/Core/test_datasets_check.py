@@ -171,6 +171,20 @@ def test_the_cache_gives_the_same_case_notices_new_content_and_rebuilds_a_damage
     assert open_dataset(folder, kept).case(split, name).contoured == {"Brainstem"}
 
 
+def test_the_cache_remembers_that_an_organ_is_absent_and_not_unknown(tmp_path: Path) -> None:
+    folder = write_pddca(tmp_path / "data")
+    for case in folder.iterdir():
+        (case / "structures" / "Chiasm.nrrd").unlink()
+    (folder / "dataset.toml").write_text(
+        '[contoured]\neverywhere = ["OpticChiasm"]\n[organs]\n"Chiasm" = "OpticChiasm"\n'
+    )
+    for _ in ("read", "from the cache"):
+        dataset = open_dataset(folder, tmp_path / "cache")
+        case = dataset.case("train", dataset.patients("train")[0])
+        assert "OpticChiasm" in case.contoured
+        assert "OpticChiasm" not in case.centroids_mm_xyz
+
+
 def test_a_cached_case_is_really_taken_from_the_cache(tmp_path: Path) -> None:
     folder = write_pairs(tmp_path / "data", 2)
     case = open_dataset_with_table(folder).read("train", "p1")

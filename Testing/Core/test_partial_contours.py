@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from focusnet.datasets.case import Case
+from focusnet.datasets.case import Case, organ_centroids_mm
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.train.augment import NO_AUGMENTATION, Augmentation, draw_sample, join_crops
 from focusnet.train.losses import dice_loss
 from focusnet.train.model import TrainingNet
 from focusnet.train.settings import Settings
-from focusnet.train.small import draw_case_shapes, draw_whole
+from focusnet.train.small import draw_case_shapes, draw_whole, small_extents
 from focusnet.train.stage import StageContext, has_small_organ
 from focusnet.train.stages import STAGES, snet_loss
 from focusnet.train.statistics import mean_class_voxels, volume_statistics
@@ -113,9 +113,22 @@ def test_each_crop_of_a_batch_keeps_its_own_unknown_organs(cases: list[Case]) ->
 
 def test_an_organ_that_is_not_listed_gives_no_centre_no_roi_and_no_shape(cases: list[Case]) -> None:
     case = not_listed(cases[2], "Parotid_L")
+    assert organ_centroids_mm(case.labels, case.geometry, tuple(LABELS), case.contoured) == case.centroids_mm_xyz
     sample = draw_whole(case, context(), np.random.default_rng(0))
     assert set(sample.centers_zyx) == set(sample.rois) == {"Brainstem", "Parotid_R"}
     assert draw_case_shapes(case, context(), np.random.default_rng(0)).organs == ("Brainstem", "Parotid_R")
+
+
+def test_an_organ_that_coarse_voxels_lose_is_not_taught_as_an_empty_shape(cases: list[Case]) -> None:
+    """One voxel of a gland, whose centre falls between the voxels of the ROI."""
+    labels = np.where(cases[0].labels == LABELS["Parotid_L"], 0, cases[0].labels).astype(np.uint8)
+    labels[12, 16, 24] = LABELS["Parotid_L"]
+    centroids = organ_centroids_mm(labels, cases[0].geometry, tuple(LABELS), cases[0].contoured)
+    case = replace(cases[0], labels=labels, centroids_mm_xyz=centroids)
+    assert "Parotid_L" in small_extents(case, config())
+    sample = draw_case_shapes(case, context(roi_jitter_zyx=(0, 0, 0)), np.random.default_rng(0))
+    assert sample.organs == ("Brainstem", "Parotid_R")
+    assert all(bool(mask.any()) for mask in sample.masks)
 
 
 def test_under_mirroring_a_lone_parotid_is_the_other_one_in_everything_that_is_taught(cases: list[Case]) -> None:

@@ -29,7 +29,7 @@ from focusnet.train.stages import STAGES
 
 from .helpers_dataset import LABELS, TINY_TOML, write_dataset
 from .helpers_engine import small_config
-from .helpers_toy import STAGE, Line, squares, train_line
+from .helpers_toy import STAGE, Line, Places, squares, train_line
 
 LEARNING_RATE = 1e-3
 without_distributed = pytest.mark.skipif(
@@ -140,14 +140,25 @@ def train_with_statistics(out: Path, team: Team) -> None:
     (out / f"seen-{team.rank}.json").write_text(json.dumps(seen))
 
 
+def train_with_gaps(out: Path, accumulate: int, team: Team = ALONE) -> Path:
+    """One of the seven points teaches nothing, as a crop does that holds no small organ: whoever draws it has no gradient."""
+
+    def loss(model: Any, sample: Any, context: Any) -> torch.Tensor:
+        return squares(model, sample, context) if float(sample.at[0, 0]) else torch.zeros(())
+
+    certain = replace(STAGE, turns=(Turn("line", ("line",), loss),), draw=lambda p, *_: Places(torch.tensor([p.place])))
+    return train_line(out / "gaps", 4, team=team, stage=certain, accumulate=accumulate)
+
+
 LINES = """
     import torch, sys
     from pathlib import Path
     from focusnet.train.parallel import join_team, leave_team
-    from Testing.Core.test_training_parallel import train_lines, train_with_statistics
+    from Testing.Core.test_training_parallel import train_lines, train_with_gaps, train_with_statistics
     team, _ = join_team(torch.device("cpu"))
     train_lines(Path(sys.argv[1]) / "lines", 2, team)
     train_with_statistics(Path(sys.argv[1]), team)
+    train_with_gaps(Path(sys.argv[1]), 1, team)
     leave_team(team)
 """
 
@@ -172,6 +183,13 @@ def test_two_processes_that_accumulate_and_resume_take_the_very_steps_of_one(two
     assert sorted(p.name for p in (two / "lines").iterdir()) == sorted(p.name for p in tmp_path.iterdir())
     rows = (two / "lines" / "line.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == ["2", "4"], "only the first process writes"
+
+
+@without_distributed
+def test_a_process_whose_crop_teaches_nothing_does_not_keep_the_others_waiting(two: Path, tmp_path: Path) -> None:
+    one, _ = load_checkpoint(train_with_gaps(tmp_path, 2))
+    both, _ = load_checkpoint(two / "gaps" / "line.last.safetensors")
+    assert all(torch.allclose(value, both[key], rtol=1e-4, atol=1e-6) for key, value in one.items())
 
 
 @without_distributed
