@@ -13,6 +13,7 @@ from focusnet.datasets.check import as_text, check_dataset
 from focusnet.datasets.in_air import organs_in_air
 from focusnet.datasets.opening import open_dataset
 from focusnet.datasets.sides import upside_down
+from focusnet.datasets.skipped import skipped_slices
 from focusnet.errors import DatasetError
 from focusnet.organs import ORGANS, nearest_organ
 
@@ -129,6 +130,39 @@ def test_a_label_map_that_is_shifted_or_upside_down_under_a_right_header_is_foun
         in said
     )
     assert "p3" not in said
+
+
+def test_an_organ_that_was_drawn_on_every_other_slice_is_found(tmp_path: Path) -> None:
+    drawn: list[int] = []
+
+    def edit(number: int, hu: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if number == 0:
+            slices = np.flatnonzero((labels == 2).any(axis=(1, 2)))
+            for z in slices[1:-1:2]:
+                labels[z][labels[z] == 2] = 0
+            drawn.extend([len(slices[1:-1:2]), len(slices)])
+        return hu, labels
+
+    said = check(write_pairs(tmp_path, edit=edit))
+    assert drawn[0] > 1
+    assert (
+        f"warning: p1: slices without a voxel between the first and the last of an organ: Parotid_L ({drawn[0]} of {drawn[1]}). Look at it;"
+        in said
+    )
+    assert said.count("slices without a voxel") == 1
+
+
+@pytest.mark.slow
+def test_of_the_real_contours_few_skip_slices(real_data: Path) -> None:
+    dataset = open_dataset(real_data / "openkbp")
+    cases = [(s, n) for s in dataset.splits() for n in dataset.patients(s)]
+    found = {n: set(organs) for s, n in cases if (organs := skipped_slices(dataset.read(s, n)))}
+    assert found == {
+        "pt_151": {"SpinalCord"},
+        "pt_203": {"SpinalCord"},
+        "pt_206": {"SpinalCord"},
+        "pt_78": {"Esophagus"},
+    }
 
 
 def test_places_that_prove_nothing_are_not_called_upside_down() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from .in_air import organs_in_air
 from .masked import masked_slices
 from .outliers import Place, find_outliers
 from .sides import on_the_wrong_side, turned
+from .skipped import skipped_slices
 from .table import SPLIT_REMEDY, never_contoured
 
 
@@ -36,7 +37,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """One case in numbers. ``digest``: of the CT's voxels, "" without a CT. ``masked_slices``: see ``masked``; ``in_air``: likewise."""
+    """One case in numbers. ``digest``: of the CT's voxels, "" without a CT. ``masked_slices``: see ``masked``; ``in_air``, ``skipped``: likewise."""
 
     name: str
     split: str
@@ -48,6 +49,7 @@ class CaseFacts:
     place: Place
     masked_slices: int = 0
     in_air: tuple[str, ...] = ()
+    skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass
@@ -106,6 +108,7 @@ def _facts(contours: Contours, split: str) -> CaseFacts:
         place=Place({o: contours.volume_ml(o) for o in there}, {o: contours.centroid_mm(o) for o in there}),
         masked_slices=masked_slices(contours),
         in_air=organs_in_air(contours),
+        skipped=skipped_slices(contours),
     )
 
 
@@ -120,6 +123,11 @@ def _alone(contours: Contours, facts: CaseFacts) -> list[Problem]:
     if facts.in_air:
         text = f"{', '.join(facts.in_air)} {'lies' if len(facts.in_air) == 1 else 'lie'} mostly in air."
         remedy = "Look at it; the contours may be shifted or turned against the scan."
+        problems.append(Problem("warning", facts.name, text, remedy))
+    if facts.skipped:
+        listed = ", ".join(f"{organ} ({count} of {span})" for organ, (count, span) in sorted(facts.skipped.items()))
+        text = f"slices without a voxel between the first and the last of an organ: {listed}."
+        remedy = "Look at it; slices that were skipped in drawing teach that nothing is there: fill them in."
         problems.append(Problem("warning", facts.name, text, remedy))
     return [*problems, *_sides(facts)]
 

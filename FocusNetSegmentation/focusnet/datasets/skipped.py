@@ -1,0 +1,20 @@
+"""Slices that were skipped when an organ was drawn, and left to a planning system to fill in: read as they are, they teach a hole."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .contours import Contours
+
+
+def skipped_slices(contours: Contours) -> dict[str, tuple[int, int]]:
+    """Organ -> (slices without a voxel between its first and its last, slices from first to last), where there are any."""
+    a_slice = contours.geometry.shape_zyx[1] * contours.geometry.shape_zyx[2]
+    found = {}
+    for organ, flat in contours.voxels.items():
+        if len(flat):
+            drawn = np.unique(flat // a_slice)
+            span = int(drawn[-1] - drawn[0]) + 1
+            if len(drawn) < span:
+                found[organ] = (span - len(drawn), span)
+    return found
