@@ -41,9 +41,8 @@ class Settings:
     batch: int = 1  # items a step takes at once
     accumulate: int = 1  # gradients of this many batches are averaged before a step
     crop_slices: int = 0  # 0: config.chunk_slices
-    workers: int = (
-        -1
-    )  # threads that draw crops ahead of the network; -1: four on a GPU, none on a CPU. No step depends on it
+    # threads that draw crops ahead of the network; -1: four on a GPU, none on a CPU. No step depends on it
+    workers: int = -1
     grad_clip: float = 0.0  # 0: off (the paper)
     ema_decay: float = 0.0  # 0: off (the paper); else a running average of the weights is validated and shipped
     # keeping
