@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "FocusNetSegmentation"))
 
-from focusnet.organs import find_organ  # noqa: E402
+from focusnet.image.organs import find_organ  # noqa: E402
 from focusnet.phantom import phantom  # noqa: E402
 
 SIZE, SCALE = 128, 8  # drawn large and made small: smooth edges

@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentati
 from focusnet.bundle import ModelBundle, load_bundle
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Volume
 from focusnet.metrics import dice
 from focusnet.pipeline import segment
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Volume
 
 CONFIGS = Path(__file__).resolve().parents[1] / "docs" / "configs" / "table6"
 FULL = "focusnetv2"

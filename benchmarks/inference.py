@@ -53,8 +53,8 @@ def make_bundle(folder: Path, width: float) -> None:
 
     from focusnet.bundle import save_bundle
     from focusnet.config import NetworkConfig
+    from focusnet.image.organs import organ_set
     from focusnet.nets.focusnet import FocusNet
-    from focusnet.organs import organ_set
 
     torch.manual_seed(0)
     organs = tuple(organ.name for organ in organ_set("paper22"))
@@ -98,7 +98,7 @@ def measure(way: str, folder: Path, shape: tuple[int, ...]) -> dict[str, float]:
 
 def make_scan(shape: tuple[int, ...]):
     """An elliptic cylinder of noisy soft tissue."""
-    from focusnet.volume import Geometry, Volume
+    from focusnet.image.volume import Geometry, Volume
 
     rng = np.random.default_rng(0)
     _, rows, columns = shape

@@ -21,12 +21,12 @@ from focusnet.bundle import load_bundle
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.evaluate import OrganScores, evaluate, summarise
+from focusnet.image.organs import find_organ
+from focusnet.image.orientation import to_upright
+from focusnet.image.segmentation import OrganResult, Segmentation
+from focusnet.image.volume import Geometry, Volume
 from focusnet.metrics import dice
-from focusnet.organs import find_organ
 from focusnet.pipeline import segment
-from focusnet.preprocess import to_upright
-from focusnet.segmentation import OrganResult, Segmentation
-from focusnet.volume import Geometry, Volume
 
 FIVE = ("Brainstem", "SpinalCord", "Parotid_R", "Parotid_L", "Bone_Mandible")
 STORED_OTHERWISE = 3  # scans that are also segmented flipped and reordered

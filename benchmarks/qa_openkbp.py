@@ -22,12 +22,12 @@ from openkbp_scores import reference
 
 from focusnet.bundle import ModelBundle, load_bundle
 from focusnet.datasets.openkbp import OpenKBPDataset
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Volume
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.metrics import dice
 from focusnet.pipeline import segment
 from focusnet.qa import review
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Volume
 
 SAMPLES = 500
 BAD_DSC = 0.6  # what a reviewer would want to see first

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
 
+from focusnet.image.orientation import to_upright
 from focusnet.io import read_volume
-from focusnet.preprocess import to_upright
 
 WINDOW_HU = (-160.0, 240.0)
 FIELD_MM = 245.0  # side of each slice: all at one scale

@@ -67,10 +67,10 @@ def main() -> None:
 
 def write_organs(path: Path, shape: tuple[int, ...]) -> None:
     """The paper's 22 organs as ellipsoids."""
+    from focusnet.image.organs import organ_set
+    from focusnet.image.segmentation import OrganResult, Segmentation
+    from focusnet.image.volume import Geometry
     from focusnet.io.seg_nrrd import write_seg_nrrd
-    from focusnet.organs import organ_set
-    from focusnet.segmentation import OrganResult, Segmentation
-    from focusnet.volume import Geometry
 
     labels, results = np.zeros(shape, np.uint8), []
     z, y, x = (grid / n for grid, n in zip(np.ogrid[: shape[0], : shape[1], : shape[2]], shape, strict=True))

@@ -31,8 +31,8 @@ from focusnet.bundle import load_bundle
 from focusnet.config import NetworkConfig
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.evaluate import OrganScores, evaluate, summarise
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Volume
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Volume
 
 SMALL = ("Brainstem", "Esophagus", "Larynx")  # the hard ones of this data set stand for the paper's small organs
 CHUNK_ZYX = (40, 240, 240)

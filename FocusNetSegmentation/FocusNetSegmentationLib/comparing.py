@@ -16,8 +16,8 @@ import slicer
 
 from focusnet.errors import InputError
 from focusnet.evaluate import OrganScores, read_segmentation, score_organ
-from focusnet.organs import find_organ
-from focusnet.segmentation import Segmentation
+from focusnet.image.organs import find_organ
+from focusnet.image.segmentation import Segmentation
 
 from .exporting import dicom_volume
 from .labelmaps import LABELMAP, empty_image, get_tag, mask_on, oriented_image

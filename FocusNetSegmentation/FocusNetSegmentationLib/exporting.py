@@ -12,9 +12,9 @@ import slicer
 import vtk
 
 from focusnet.errors import InputError
-from focusnet.organs import find_organ
-from focusnet.segmentation import OrganResult, Segmentation
-from focusnet.volume import Geometry, Volume
+from focusnet.image.organs import find_organ
+from focusnet.image.segmentation import OrganResult, Segmentation
+from focusnet.image.volume import Geometry, Volume
 
 from .labelmaps import empty_image, get_tag, mask_on
 from .nodes import ORGAN_TAG, PROVENANCE, RESULT_TAG, RUN_TAG, mark_edited

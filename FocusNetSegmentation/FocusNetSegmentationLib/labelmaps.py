@@ -11,7 +11,7 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from focusnet.errors import InputError
-from focusnet.volume import Geometry
+from focusnet.image.volume import Geometry
 
 from .volumes import from_vtk, to_vtk
 

@@ -16,9 +16,9 @@ import numpy as np
 import slicer
 
 from focusnet.errors import InputError
-from focusnet.organs import Organ, find_organ
-from focusnet.segmentation import OrganResult, Segmentation
-from focusnet.volume import Geometry
+from focusnet.image.organs import Organ, find_organ
+from focusnet.image.segmentation import OrganResult, Segmentation
+from focusnet.image.volume import Geometry
 
 from .fingerprints import Fingerprints
 from .labelmaps import LABELMAP, get_tag, image_matrix, make_room, oriented_image, same_voxels
@@ -364,7 +364,7 @@ def _text(value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    from focusnet.io.output import json_text
+    from focusnet.files.atomic_write import json_text
 
     return json_text(value)
 

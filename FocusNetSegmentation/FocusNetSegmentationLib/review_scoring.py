@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from focusnet.errors import FocusNetError, InputError
-from focusnet.segmentation import Segmentation
+from focusnet.image.segmentation import Segmentation
 
 from .background import BackgroundCommand, focusnet_arguments
 from .fingerprints import Fingerprint

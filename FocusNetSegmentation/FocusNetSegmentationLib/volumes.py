@@ -15,7 +15,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from focusnet.errors import FocusNetError, InputError, OutputError
-from focusnet.volume import Geometry, Volume
+from focusnet.image.volume import Geometry, Volume
 
 LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 OTHER_MODALITIES = ("MR", "PT", "NM", "US", "XA", "CR", "DX", "MG", "RTDOSE", "RF", "OT", "SC")

@@ -12,22 +12,22 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .bundle import ModelBundle, load_bundle
+    from .image.organs import Organ, find_organ
+    from .image.segmentation import OrganResult, Segmentation
+    from .image.volume import Geometry, Volume
     from .io import read_volume
-    from .organs import Organ, find_organ
     from .pipeline import segment
     from .progress import Progress
-    from .segmentation import OrganResult, Segmentation
-    from .volume import Geometry, Volume
 
 _PLACES = {
-    "Geometry": ".volume",
+    "Geometry": ".image.volume",
     "ModelBundle": ".bundle",
-    "Organ": ".organs",
-    "OrganResult": ".segmentation",
+    "Organ": ".image.organs",
+    "OrganResult": ".image.segmentation",
     "Progress": ".progress",
-    "Segmentation": ".segmentation",
-    "Volume": ".volume",
-    "find_organ": ".organs",
+    "Segmentation": ".image.segmentation",
+    "Volume": ".image.volume",
+    "find_organ": ".image.organs",
     "load_bundle": ".bundle",
     "read_volume": ".io",
     "segment": ".pipeline",

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import DatasetError, InputError
-from .organs import Organ, find_organ
-from .preprocess import from_upright, resample_ct, to_upright
+from .image.organs import Organ, find_organ
+from .image.orientation import from_upright, to_upright
+from .image.resample import resample_ct
+from .image.segmentation import OrganResult, Segmentation
+from .image.volume import Geometry, Volume
 from .progress import Progress, ProgressCallback, silent
-from .segmentation import OrganResult, Segmentation
 from .version import __version__
-from .volume import Geometry, Volume
 
 if TYPE_CHECKING:
     from .datasets.case import Case

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config import NetworkConfig
-from .disk import plain_errors, reason, stored_bytes, sync
 from .errors import FocusNetError, ModelError, OutputError
-from .organs import Organ, find_organ
+from .files.disk import plain_errors, reason, stored_bytes, sync
+from .image.organs import Organ, find_organ
 
 if TYPE_CHECKING:
     from torch import Tensor

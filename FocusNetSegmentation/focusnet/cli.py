@@ -16,8 +16,8 @@ from .arguments import OneLineParser
 from .arguments_review import add_evaluate, add_export, add_qa, add_report
 from .arguments_scan import add_atlas, add_batch, add_demo, add_phantom, add_segment
 from .arguments_training import add_datasets, add_models, add_simulate, add_train
-from .disk import is_full
 from .errors import Cancelled, FocusNetError
+from .files.disk import is_full
 from .progress import json_line
 from .version import __version__
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from .bundle import ModelBundle, available_bundles, install_bundle, load_bundle
 from .errors import Cancelled, FocusNetError, InputError, OutputError
+from .files.atomic_write import atomic_path, check_output, ensure_folder
+from .image.segmentation import Segmentation
+from .image.volume import Volume
 from .io import read_volume
 from .io.checks import check_ct
 from .io.nifti_out import names_path
-from .io.output import atomic_path, check_output, ensure_folder
 from .io.report import write_report
 from .progress import json_line
-from .segmentation import Segmentation
 from .terminal import progress_to, tell_warning
-from .volume import Volume
 
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".dcm")
 LARGEST_SPACING_MM = 10.0  # of a simulated scan: coarser voxels hold no head

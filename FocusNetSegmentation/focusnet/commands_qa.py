@@ -9,8 +9,9 @@ import sys
 from .bundle import ModelBundle, load_bundle
 from .errors import InputError, ModelError
 from .evaluate import read_segmentation
+from .files.atomic_write import check_output
+from .image.segmentation import Segmentation
 from .io import read_volume
-from .io.output import check_output
 from .io.seg_nrrd import write_seg_nrrd
 from .progress import json_line
 from .qa import review, text_table, write_review
@@ -18,7 +19,6 @@ from .qa.ghost import ghosts, refuse_without_ghosts
 from .qa.record import DISCLAIMER, LOOK_AT
 from .qa.review import check_same_grid
 from .qa.shape_prior import DEFAULT, ShapePrior, load_shape_prior
-from .segmentation import Segmentation
 from .terminal import progress_to, tell_warning
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InputError
-from .volume import Volume
+from .image.volume import Volume
 
 # options that only the page of one case takes, beside --ct
 ONE_CASE = ("qa", "model_copy", "ghost", "series", "hu_offset")

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from .errors import InputError
-from .grids import put_on_grid
+from .files.atomic_write import atomic_path, check_output
+from .image.organs import find_organ
+from .image.regrid import put_on_grid
+from .image.segmentation import Segmentation
+from .image.volume import Volume
 from .io.nifti_out import names_path, read_label_map
-from .io.output import atomic_path, check_output
 from .io.seg_nrrd import read_seg_nrrd
 from .metrics import dice, surface_distances, volume_ml
-from .organs import find_organ
-from .segmentation import Segmentation
-from .volume import Volume
 
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
 

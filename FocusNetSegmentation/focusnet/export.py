@@ -7,12 +7,12 @@ from pathlib import Path
 
 from .errors import InputError
 from .evaluate import read_segmentation
-from .grids import put_on_grid
-from .io.output import check_output
+from .files.atomic_write import check_output
+from .image.regrid import put_on_grid
+from .image.segmentation import Segmentation
+from .image.volume import Volume
 from .io.segment_tags import OrganReview, read_reviews, with_run
 from .qa.audit import audit
-from .segmentation import Segmentation
-from .volume import Volume
 
 DICOM_KINDS = {"rtstruct": "RTSTRUCT", "seg": "DICOM SEG"}
 

@@ -11,11 +11,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from .organs import organ_set
+from .image.organs import organ_set
+from .image.segmentation import OrganResult, Segmentation
+from .image.volume import Geometry, Volume
 from .phantom_anatomy import AIR, Patient, paint_patient
 from .phantom_shapes import Canvas
-from .segmentation import OrganResult, Segmentation
-from .volume import Geometry, Volume
 
 NAME = "synthetic phantom"
 FIELD_MM = ((-150.0, 150.0), (-125.0, 155.0), (-225.0, 129.0))  # x, y, z: vertex to shoulders, a couch behind
@@ -67,9 +67,9 @@ def write_phantom(
     """
     import SimpleITK as sitk
 
+    from .files.atomic_write import atomic_path, check_output, ensure_folder
     from .io.itk_out import write_checked
     from .io.nrrd_nifti import SIMULATED_KEY
-    from .io.output import atomic_path, check_output, ensure_folder
     from .io.seg_nrrd import write_seg_nrrd
     from .phantom_dicom import check_series_folder, write_dicom_series
 

@@ -16,7 +16,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import DSfloat
 
 from .errors import OutputError
-from .volume import Volume
+from .image.volume import Volume
 
 RESCALE_INTERCEPT = -1024
 PATIENT_NAME = "Phantom^Synthetic"

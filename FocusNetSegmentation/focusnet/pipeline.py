@@ -16,17 +16,17 @@ from .devices import Device, choose_device
 from .engine import Engine, make_engine
 from .errors import FocusNetError, InputError
 from .heat_shape import ball_radius_mm
+from .image.organs import Organ, find_organ
+from .image.segmentation import OrganResult, Segmentation
+from .image.volume import Geometry, Volume
 from .islands import remove_islands
-from .organs import Organ, find_organ
 from .overlay import SmallOrgan, overlay, take_out
 from .preprocess import Record, preprocess
 from .progress import Progress, ProgressCallback, silent
 from .restore import StreamingArgmax, restore, roi_on_target, working_grid
 from .seeds import Seeds, check_seeds, seed_voxels
-from .segmentation import OrganResult, Segmentation
 from .stream import Found, Localizer, stream_slabs
 from .version import __version__
-from .volume import Geometry, Volume
 
 SMALLEST_CHUNK = 8  # slices: below this an out-of-memory retry is pointless
 DISCLAIMER = "Research software, not a medical device. Every contour must be checked by a qualified person."

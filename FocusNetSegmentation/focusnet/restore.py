@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .preprocess import Record, from_upright, is_oblique, resample_labels
-from .volume import Geometry
+from .image.orientation import from_upright, is_oblique
+from .image.resample import resample_labels
+from .image.volume import Geometry
+from .preprocess import Record
 
 EDGE_VOXELS = 0.5  # a voxel reaches half its size beyond its centre: scan voxels up to there are inside the crop
 

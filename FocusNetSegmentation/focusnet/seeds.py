@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import InputError
-from .organs import find_organ
+from .image.organs import find_organ
 
 if TYPE_CHECKING:
     from .bundle import ModelBundle

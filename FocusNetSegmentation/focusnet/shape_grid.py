@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from .config import NetworkConfig
-from .volume import Geometry
+from .image.volume import Geometry
 
 Point = tuple[float, float, float]
 

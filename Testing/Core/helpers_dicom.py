@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Volume
 from focusnet.io import read_volume
 from focusnet.io.dicom import read_dicom_folder
 from focusnet.phantom_dicom import write_dicom_series
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Volume
 
 from .helpers_outputs import scan_and_organs, segmentation
 

@@ -9,8 +9,8 @@ import torch
 
 from focusnet.bundle import ModelBundle, save_bundle
 from focusnet.config import NetworkConfig
+from focusnet.image.volume import Geometry, Volume
 from focusnet.nets.focusnet import FocusNet
-from focusnet.volume import Geometry, Volume
 
 ORGANS = ("Brainstem", "SpinalCord", "Parotid_R", "Parotid_L", "Larynx")
 

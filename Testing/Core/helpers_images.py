@@ -12,9 +12,9 @@ import pydicom
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
+from focusnet.image.volume import Volume
 from focusnet.phantom import phantom
 from focusnet.phantom_dicom import write_dicom_series
-from focusnet.volume import Volume
 
 Edit = Callable[[pydicom.Dataset, int], object]
 

@@ -11,10 +11,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from focusnet.datasets.layouts import STRUCTSEG_NAMES
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Geometry, Volume
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.phantom import phantom
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Geometry, Volume
 
 SPACING_MM = (5.0, 5.0, 6.0)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from focusnet.organs import Organ, find_organ
-from focusnet.segmentation import OrganResult, Segmentation
-from focusnet.volume import Geometry, Volume
+from focusnet.image.organs import Organ, find_organ
+from focusnet.image.segmentation import OrganResult, Segmentation
+from focusnet.image.volume import Geometry, Volume
 
 NAMES = ("Brainstem", "SpinalCord", "Parotid_R", "Parotid_L", "Larynx")
 MISSING = "Larynx"  # looked for and not found

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from focusnet.image.segmentation import Segmentation
 from focusnet.qa.audit import audit
 from focusnet.reports.case_page import CaseReport
-from focusnet.segmentation import Segmentation
 
 from .helpers_outputs import scan_and_organs
 

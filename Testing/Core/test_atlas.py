@@ -12,9 +12,9 @@ import SimpleITK as sitk
 from focusnet.atlas import OUTSIDE, Warped, describe, registration_grid, segment_by_atlases, vote, wanted_labels
 from focusnet.cli import main
 from focusnet.datasets.opening import open_dataset
+from focusnet.image.volume import Geometry, Volume
 from focusnet.io.seg_nrrd import read_seg_nrrd
 from focusnet.metrics import dice
-from focusnet.volume import Geometry, Volume
 
 from .helpers_dataset import LABELS, write_dataset
 from .helpers_engine import reoriented

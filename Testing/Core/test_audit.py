@@ -11,9 +11,9 @@ import pytest
 import SimpleITK as sitk
 
 from focusnet.errors import InputError, OutputError
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Geometry
 from focusnet.qa.audit import active_seconds, added_path_mm, audit, text_table, write_audit
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Geometry
 
 from .helpers_outputs import GRIDS, scan_and_organs, segmentation, stored_as
 

@@ -12,9 +12,9 @@ import pytest
 import SimpleITK as sitk
 
 from focusnet.cli import main
+from focusnet.image.segmentation import Segmentation
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.io.segment_tags import fingerprint
-from focusnet.segmentation import Segmentation
 
 from .helpers_outputs import scan_and_organs
 from .test_export_command import approval, reviewed

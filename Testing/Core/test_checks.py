@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from focusnet.errors import InputError
+from focusnet.image.volume import Geometry, Volume
 from focusnet.io import read_volume
 from focusnet.io.checks import check_ct
-from focusnet.volume import Geometry, Volume
 
 from .helpers_images import small_scan
 

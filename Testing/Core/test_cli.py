@@ -16,8 +16,8 @@ import pytest
 
 from focusnet.cli import main
 from focusnet.errors import OutputError
+from focusnet.image.volume import Volume
 from focusnet.io.seg_nrrd import read_seg_nrrd
-from focusnet.volume import Volume
 
 from .helpers_engine import head, random_bundle, small_config
 from .helpers_images import write_dicom, write_image

@@ -13,9 +13,9 @@ from focusnet.datasets.dataset import Dataset
 from focusnet.datasets.opening import open_dataset
 from focusnet.datasets.table import default_splits
 from focusnet.errors import DatasetError
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Geometry
 from focusnet.io.seg_nrrd import write_seg_nrrd
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Geometry
 
 from .helpers_dataset import write_dataset
 from .helpers_layouts import PAIRS_TOML, patient, write, write_han_seg, write_pairs, write_pddca, write_structseg

@@ -15,12 +15,12 @@ from scipy import ndimage
 from focusnet.datasets.check import check_dataset
 from focusnet.datasets.opening import open_dataset
 from focusnet.errors import DatasetError
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Geometry, Volume
 from focusnet.io.contours import crosses_itself
 from focusnet.io.dicom import read_dicom_folder
 from focusnet.io.rtstruct import write_rtstruct
 from focusnet.phantom_dicom import write_dicom_series
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Geometry, Volume
 
 from .helpers_layouts import patient
 from .helpers_outputs import segmentation

@@ -15,7 +15,7 @@ from focusnet.datasets.opening import open_dataset
 from focusnet.datasets.sides import upside_down
 from focusnet.datasets.skipped import skipped_slices
 from focusnet.errors import DatasetError
-from focusnet.organs import ORGANS, nearest_organ
+from focusnet.image.organs import ORGANS, nearest_organ
 
 from .helpers_layouts import PAIRS_TOML, write_pairs
 

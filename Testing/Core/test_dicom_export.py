@@ -14,12 +14,12 @@ import pytest
 import SimpleITK as sitk
 
 from focusnet.errors import InputError, OutputError
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Volume
 from focusnet.io import dicom_verify, rtstruct
 from focusnet.io.contours import fill_contours, slice_contours
 from focusnet.io.rtstruct import write_rtstruct
 from focusnet.io.rtstruct_read import read_rtstruct
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Volume
 
 from .helpers_dicom import dicom_errors, program, small_case
 

@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from focusnet import disk
 from focusnet.bundle import load_bundle, save_bundle
 from focusnet.datasets.cache import Cache
 from focusnet.datasets.check import check_dataset
 from focusnet.datasets.contours import Contours
 from focusnet.datasets.opening import open_dataset
 from focusnet.errors import OutputError
+from focusnet.files import disk
+from focusnet.image.volume import Geometry
 from focusnet.simulate.dataset import write_marked
 from focusnet.train.checkpoint import save_checkpoint
 from focusnet.train.record import read_record, write_record
-from focusnet.volume import Geometry
 
 from .helpers_disk import files_end_at, on_linux, small_disk
 from .helpers_engine import random_network, small_config

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from focusnet.errors import InputError
-from focusnet.grids import put_on_grid
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Geometry
+from focusnet.image.regrid import put_on_grid
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Geometry
 
 from .helpers_outputs import GRIDS, UPRIGHT, scan_and_organs, segmentation, stored_as
 

@@ -12,12 +12,12 @@ from scipy import ndimage
 
 from focusnet.errors import InputError, OutputError
 from focusnet.evaluate import evaluate, evaluate_files, summarise
+from focusnet.image.organs import find_organ
+from focusnet.image.segmentation import OrganResult, Segmentation
+from focusnet.image.volume import Geometry
 from focusnet.io.nifti_out import write_nifti
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.metrics import added_voxels, dice, surface_distances, volume_ml
-from focusnet.organs import find_organ
-from focusnet.segmentation import OrganResult, Segmentation
-from focusnet.volume import Geometry
 
 SPACING = (3.0, 1.0, 1.0)
 EMPTY = np.zeros((10, 20, 20), bool)

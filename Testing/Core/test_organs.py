@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pydicom.sr.codedict import codes
 
+from focusnet.image.organs import ORGAN_SETS, ORGANS, Organ, _key, find_organ, organ_set
 from focusnet.io.terminology import terminology_entry
-from focusnet.organs import ORGAN_SETS, ORGANS, Organ, _key, find_organ, organ_set
 
 STRUCTSEG = [  # StructSeg 2019, task 1: the paper's 22 organs by their public names
     *("optical chiasma", "pituitary", "brain stem", "spinal cord"),

@@ -16,8 +16,8 @@ import pytest
 import SimpleITK as sitk
 
 from focusnet.errors import InputError, OutputError
+from focusnet.files.atomic_write import atomic_path, check_output
 from focusnet.io.nifti_out import names_path, read_label_map, write_nifti
-from focusnet.io.output import atomic_path, check_output
 from focusnet.io.report import write_report
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.picture import overview
@@ -136,7 +136,7 @@ def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
 def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path: Path) -> None:
     path = tmp_path / "organs.seg.nrrd"
     code = (
-        "import sys, time\nfrom focusnet.io.output import atomic_path\n"
+        "import sys, time\nfrom focusnet.files.atomic_write import atomic_path\n"
         "with atomic_path(sys.argv[1]) as p:\n p.write_text('half')\n print('writing', flush=True)\n time.sleep(60)\n"
     )
     process = run_python(code, path)

@@ -11,12 +11,12 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from focusnet.errors import OutputError
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Volume
 from focusnet.io import read_volume
 from focusnet.io.checks import check_ct
 from focusnet.io.seg_nrrd import read_seg_nrrd
 from focusnet.phantom import phantom, write_phantom
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Volume
 
 COARSE = (2.0, 2.0, 3.0)
 VOLUMES_ML = {  # rough adult sizes

@@ -16,11 +16,11 @@ from matplotlib.text import Text
 from scipy import ndimage
 
 from focusnet.errors import InputError
-from focusnet.organs import ORGANS
+from focusnet.image.organs import ORGANS
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Geometry, Volume
 from focusnet.phantom import phantom
 from focusnet.picture import FOOTER, choose_slices, draw, overview
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Geometry, Volume
 
 from .helpers_outputs import GRIDS, MISSING, NAMES, organ, scan_and_organs, segmentation
 

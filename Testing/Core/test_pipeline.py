@@ -13,8 +13,9 @@ from focusnet.bundle import ModelBundle, save_bundle
 from focusnet.devices import choose_device
 from focusnet.engine import TorchEngine
 from focusnet.errors import Cancelled, FocusNetError, InputError
+from focusnet.image.orientation import from_upright, to_upright
 from focusnet.pipeline import segment
-from focusnet.preprocess import from_upright, preprocess, to_upright
+from focusnet.preprocess import preprocess
 from focusnet.progress import Progress
 
 from .helpers_engine import head, random_bundle, random_network, reoriented, small_config

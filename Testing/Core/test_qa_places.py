@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from focusnet.image.segmentation import Segmentation
 from focusnet.qa import Score, review
 from focusnet.qa.record import LOOK_AT, PROBABLY_FINE
 from focusnet.qa.statistics import Spread, load_statistics
-from focusnet.segmentation import Segmentation
 
 from .helpers_outputs import scan_and_organs
 from .helpers_qa import label_of, phantom_case, with_labels

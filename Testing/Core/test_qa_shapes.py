@@ -15,14 +15,14 @@ from focusnet.datasets.bit_masks import patient_of
 from focusnet.datasets.shapes import SMALL, Jitter, OrganShape, organ_shapes, tcia_shapes
 from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars
 from focusnet.errors import InputError, ModelError
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Geometry
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.metrics import dice
 from focusnet.phantom import write_phantom
 from focusnet.qa import ShapePrior, load_shape_prior, review
 from focusnet.qa.ghost import ghost, ghosts
-from focusnet.segmentation import Segmentation
 from focusnet.shape_grid import ShapeBox, cut, paste
-from focusnet.volume import Geometry
 
 from .helpers_outputs import scan_and_organs, segmentation, stored_as
 from .helpers_qa import label_of, phantom_case, with_labels

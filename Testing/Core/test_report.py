@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from focusnet.image.segmentation import Segmentation
 from focusnet.io.report import SCHEMA_VERSION, report, write_report
-from focusnet.segmentation import Segmentation
 
 from .helpers_outputs import MISSING, PROVENANCE, scan_and_organs
 

@@ -9,9 +9,11 @@ import pytest
 from scipy import ndimage
 
 from focusnet.errors import InputError
-from focusnet.preprocess import from_upright, network_grid, preprocess, resample_labels, to_upright
+from focusnet.image.orientation import from_upright, to_upright
+from focusnet.image.resample import resample_labels
+from focusnet.image.volume import Geometry, Volume
+from focusnet.preprocess import network_grid, preprocess
 from focusnet.restore import StreamingArgmax, axis_maps, interpolate_axis, restore, roi_on_target, working_grid
-from focusnet.volume import Geometry, Volume
 
 from .helpers_engine import head, reoriented, small_config
 

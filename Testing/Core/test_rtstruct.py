@@ -14,6 +14,8 @@ import pytest
 import SimpleITK as sitk
 
 from focusnet.errors import InputError, OutputError
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Volume
 from focusnet.io import read_volume, rtstruct
 from focusnet.io.contours import centres_on, fill_contours, slice_contours
 from focusnet.io.rtstruct import write_rtstruct
@@ -21,8 +23,6 @@ from focusnet.io.rtstruct_read import read_rtstruct
 from focusnet.metrics import dice
 from focusnet.phantom import phantom
 from focusnet.phantom_dicom import write_dicom_series
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Volume
 
 from .helpers_dicom import HEAD_DICOM, dicom_errors, head_dicom_case, program, small_case
 

@@ -12,9 +12,9 @@ from focusnet.bundle import ModelBundle
 from focusnet.cli import main
 from focusnet.engine import TorchEngine
 from focusnet.errors import InputError
+from focusnet.image.segmentation import OrganResult, Segmentation
+from focusnet.image.volume import Volume
 from focusnet.pipeline import segment
-from focusnet.segmentation import OrganResult, Segmentation
-from focusnet.volume import Volume
 
 from .helpers_engine import head, random_bundle, reoriented, small_config
 

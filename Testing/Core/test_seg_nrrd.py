@@ -13,9 +13,9 @@ import SimpleITK as sitk
 import slicerio
 
 from focusnet.errors import InputError
+from focusnet.image.segmentation import OrganResult, Segmentation
+from focusnet.image.volume import Geometry
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
-from focusnet.segmentation import OrganResult, Segmentation
-from focusnet.volume import Geometry
 
 from .helpers_outputs import GRIDS, PROVENANCE, UPRIGHT, organ, scan_and_organs
 

@@ -9,10 +9,10 @@ import pytest
 
 from focusnet.bundle import ModelBundle, load_bundle
 from focusnet.datasets.openkbp import OpenKBPDataset
+from focusnet.image.orientation import to_upright
+from focusnet.image.volume import Volume
 from focusnet.metrics import dice
 from focusnet.pipeline import segment
-from focusnet.preprocess import to_upright
-from focusnet.volume import Volume
 
 from .helpers_engine import reoriented
 

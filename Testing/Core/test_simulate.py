@@ -14,11 +14,11 @@ from focusnet.datasets.bit_masks import BitMaskFolder, LabelMap, patient_of
 from focusnet.datasets.opening import open_dataset
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError, FocusNetError, InputError
+from focusnet.image.volume import Geometry, Volume
 from focusnet.io import read_volume
 from focusnet.simulate.ct import simulate_ct
 from focusnet.simulate.dataset import Recipe, split_cases
 from focusnet.simulate.labels import grid_around, label_values, merged_labels, thin_masks
-from focusnet.volume import Geometry, Volume
 
 from .helpers_labels import ALL, GRID_ZYX, SPACING_XYZ, write_bit_masks
 

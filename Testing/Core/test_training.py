@@ -15,8 +15,9 @@ from focusnet.bundle import load_bundle
 from focusnet.config import NetworkConfig
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError, OutputError
+from focusnet.image.resample import resample_ct, resample_labels
 from focusnet.nets.focusnet import FocusNet
-from focusnet.preprocess import network_grid, normalise, resample_ct, resample_labels
+from focusnet.preprocess import network_grid, normalise
 from focusnet.train import stages
 from focusnet.train.augment import NO_AUGMENTATION, Augmentation, draw_sample, mirrored_name, swap_sides
 from focusnet.train.checkpoint import load_checkpoint, save_checkpoint

@@ -11,8 +11,9 @@ from focusnet.config import NetworkConfig
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.devices import choose_device
 from focusnet.engine import TorchEngine
+from focusnet.image.resample import resample_ct, resample_labels
 from focusnet.metrics import dice
-from focusnet.preprocess import network_grid, normalise, resample_ct, resample_labels
+from focusnet.preprocess import network_grid, normalise
 from focusnet.stream import Localizer, stream_slabs
 from focusnet.train.validation import Validator
 

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 from focusnet.io.nrrd_nifti import read_image
 from focusnet.io.seg_nrrd import write_seg_nrrd
-from focusnet.organs import find_organ
-from focusnet.segmentation import OrganResult, Segmentation
+from focusnet.image.organs import find_organ
+from focusnet.image.segmentation import OrganResult, Segmentation
 def say(event, **values): print(json.dumps({"event": event, **values}), file=sys.stderr, flush=True)
 request = json.loads(sys.argv[1])
 say("progress", step="Segmenting all organs", fraction=0.5, message=str(os.getpid()))

@@ -14,8 +14,8 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from focusnet.segmentation import Segmentation
-from focusnet.volume import Volume
+from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Volume
 from FocusNetSegmentationLib.labelmaps import voxels
 from FocusNetSegmentationLib.nodes import import_result, organ_segments
 from FocusNetSegmentationLib.volumes import LPS_RAS, to_vtk, transform_matrix

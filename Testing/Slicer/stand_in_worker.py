@@ -66,10 +66,10 @@ def write_results(folder: Path, spacing_mm: float) -> None:
     """Write "good" and "missing" on the phantom's grid: the shipped model's organs, each a slab of the body, wherever it lies."""
     import numpy as np
 
+    from focusnet.image.organs import ORGANS
+    from focusnet.image.segmentation import OrganResult, Segmentation
     from focusnet.io.seg_nrrd import write_seg_nrrd
-    from focusnet.organs import ORGANS
     from focusnet.phantom import phantom
-    from focusnet.segmentation import OrganResult, Segmentation
 
     bundle = Path(__file__).resolve().parents[2] / "FocusNetSegmentation/Resources/Models/han7-openkbp/bundle.json"
     names = [organ["name"] for organ in json.loads(bundle.read_text(encoding="utf-8"))["organs"]]

@@ -17,9 +17,9 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: p
 import vtk  # noqa: E402
 
 from focusnet.errors import InputError, OutputError  # noqa: E402
+from focusnet.image.volume import Geometry  # noqa: E402
 from focusnet.io import read_volume  # noqa: E402
 from focusnet.phantom import phantom  # noqa: E402
-from focusnet.volume import Geometry  # noqa: E402
 from FocusNetSegmentationLib.volumes import (  # noqa: E402
     hardened_copy,
     has_non_linear_transform,

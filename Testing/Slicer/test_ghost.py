@@ -15,9 +15,9 @@ import vtk  # noqa: E402
 from vtk.util.numpy_support import vtk_to_numpy  # noqa: E402
 
 from focusnet.errors import InputError  # noqa: E402
+from focusnet.image.segmentation import Segmentation  # noqa: E402
+from focusnet.image.volume import Geometry  # noqa: E402
 from focusnet.io.seg_nrrd import write_seg_nrrd  # noqa: E402
-from focusnet.segmentation import Segmentation  # noqa: E402
-from focusnet.volume import Geometry  # noqa: E402
 from FocusNetSegmentationLib.exporting import segmentation_on  # noqa: E402
 from FocusNetSegmentationLib.ghost import (  # noqa: E402
     add_ghosts,

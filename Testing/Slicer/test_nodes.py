@@ -14,9 +14,9 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.errors import InputError  # noqa: E402
-from focusnet.organs import ORGANS  # noqa: E402
-from focusnet.segmentation import Segmentation  # noqa: E402
-from focusnet.volume import Volume  # noqa: E402
+from focusnet.image.organs import ORGANS  # noqa: E402
+from focusnet.image.segmentation import Segmentation  # noqa: E402
+from focusnet.image.volume import Volume  # noqa: E402
 from FocusNetSegmentationLib import nodes  # noqa: E402
 from FocusNetSegmentationLib.labelmaps import get_tag  # noqa: E402
 from FocusNetSegmentationLib.nodes import (  # noqa: E402

@@ -12,7 +12,7 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.errors import InputError  # noqa: E402
-from focusnet.organs import find_organ  # noqa: E402
+from focusnet.image.organs import find_organ  # noqa: E402
 from FocusNetSegmentationLib import review_views  # noqa: E402
 from FocusNetSegmentationLib.inference import SegmentationRun  # noqa: E402
 from FocusNetSegmentationLib.nodes import SEED_ROLE, organ_segments, remove_orphans  # noqa: E402

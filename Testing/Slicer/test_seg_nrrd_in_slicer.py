@@ -12,9 +12,9 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.errors import InputError  # noqa: E402
+from focusnet.image.organs import ORGANS  # noqa: E402
+from focusnet.image.segmentation import Segmentation  # noqa: E402
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd  # noqa: E402
-from focusnet.organs import ORGANS  # noqa: E402
-from focusnet.segmentation import Segmentation  # noqa: E402
 
 from ..Core.helpers_outputs import (  # noqa: E402
     GRIDS,

@@ -14,9 +14,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import DatasetError, InputError
-from ..organs import find_organ
-from ..preprocess import to_upright
-from ..volume import Geometry
+from ..image.organs import find_organ
+from ..image.orientation import to_upright
+from ..image.volume import Geometry
 
 BITS = 32  # of a voxel
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..disk import plain_errors
 from ..errors import DatasetError, OutputError
-from ..io.output import atomic_path, ensure_folder
-from ..volume import Geometry
+from ..files.atomic_write import atomic_path, ensure_folder
+from ..files.disk import plain_errors
+from ..image.volume import Geometry
 from .contours import Contours
 
 READER_VERSION = 1  # raise it whenever a reader's result changes: old entries are then never found again

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import DatasetError
-from ..volume import Geometry
+from ..image.volume import Geometry
 
 
 @dataclass(frozen=True)

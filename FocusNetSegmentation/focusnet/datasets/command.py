@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from ..errors import DatasetError, FocusNetError, OutputError
-from ..io.output import atomic_path, json_text
-from ..organs import find_organ
+from ..files.atomic_write import atomic_path, json_text
+from ..image.organs import find_organ
 from ..terminal import progress_to
 from ..wording import counted
 from .check import as_json, as_text, check_dataset

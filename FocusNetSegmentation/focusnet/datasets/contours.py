@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import DatasetError
-from ..preprocess import body_center_mm, to_upright
-from ..volume import Geometry, Volume
+from ..image.body import body_center_mm
+from ..image.orientation import to_upright
+from ..image.volume import Geometry, Volume
 from .case import Case, organ_centroids_mm
 
 

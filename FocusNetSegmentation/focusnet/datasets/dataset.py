@@ -11,10 +11,10 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import DatasetError, FocusNetError, OutputError
+from ..image.organs import ORGANS
 from ..io.checks import refuse_impossible
 from ..io.read import shifted
 from ..io.rtstruct_read import NOTHING_INSIDE
-from ..organs import ORGANS
 from ..wording import counted
 from .cache import Cache
 from .case import Case, refuse_without_contour

@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import DatasetError, InputError
+from ..image.volume import Geometry, Volume
 from ..io.nifti_out import names_path
 from ..io.nrrd_nifti import read_image
 from ..io.seg_nrrd import read_segments, segment_names
-from ..volume import Geometry, Volume
 from ..wording import counted
 from .bit_masks import read_bit_mask, voxels_by_name
 from .contours import RawCase, voxels_by_value

@@ -12,11 +12,12 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import DatasetError, FocusNetError
+from ..image.body import body_center_mm
+from ..image.orientation import to_upright
+from ..image.volume import Geometry, Volume
 from ..io.checks import refuse_values
 from ..io.nrrd_nifti import as_hu
 from ..io.read import shifted
-from ..preprocess import body_center_mm, to_upright
-from ..volume import Geometry, Volume
 from ..wording import counted
 from .case import Case, organ_centroids_mm, refuse_without_contour
 from .contours import Contours, voxels_by_value

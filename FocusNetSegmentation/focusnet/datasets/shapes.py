@@ -9,9 +9,9 @@ import numpy as np
 from scipy import ndimage
 
 from ..config import NetworkConfig
-from ..segmentation import Segmentation
+from ..image.segmentation import Segmentation
+from ..image.volume import Geometry
 from ..shape_grid import ShapeBox, cut
-from ..volume import Geometry
 from .bit_masks import patient_of
 from .tcia_oars import ANNOTATORS, TciaOars
 

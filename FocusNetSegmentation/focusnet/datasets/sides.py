@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..organs import find_organ
+from ..image.organs import find_organ
 
 MIDLINE = ("Brainstem", "SpinalCord", "SpinalCanal", "Bone_Mandible", "OpticChiasm", "Pituitary", "Larynx")
 HEAD = ("Brainstem", "Brain", "OpticChiasm", "Pituitary", "Eye_L", "Eye_R", "Parotid_L", "Parotid_R", "Bone_Mandible")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DatasetError
-from ..organs import find_organ, nearest_organ
-from ..toml_file import read_toml
+from ..files.toml_file import read_toml
+from ..image.organs import find_organ, nearest_organ
 
 FILE_NAME = "dataset.toml"
 VAL_PART = 0.2

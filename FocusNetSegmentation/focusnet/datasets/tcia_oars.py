@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DatasetError
-from ..organs import find_organ
-from ..segmentation import OrganResult, Segmentation
+from ..image.organs import find_organ
+from ..image.segmentation import OrganResult, Segmentation
 from .bit_masks import BitMaskFolder, patient_of
 
 ANNOTATORS = ("oncologist", "radiographer")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InputError
-from ..preprocess import to_upright
-from ..volume import Geometry, Volume
+from ..image.orientation import to_upright
+from ..image.volume import Geometry, Volume
 from ..wording import counted
 
 SAMPLES = 2_000_000  # voxels looked at: enough for a histogram, quick on any scan

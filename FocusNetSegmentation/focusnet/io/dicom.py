@@ -16,8 +16,8 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from ..errors import InputError
-from ..preprocess import AIR_HU
-from ..volume import Volume
+from ..image.resample import AIR_HU
+from ..image.volume import Volume
 from .checks import refuse_grid
 from .slice_geometry import series_geometry
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, OutputError
-from ..segmentation import OrganResult, Segmentation
-from ..volume import Volume
-from .output import atomic_path, check_output
+from ..files.atomic_write import atomic_path, check_output
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Volume
 
 
 def check_export(

@@ -12,9 +12,9 @@ import pydicom
 from pydicom.uid import generate_uid
 
 from ..errors import InputError
-from ..segmentation import OrganResult, Segmentation
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Volume
 from ..version import __version__
-from ..volume import Volume
 from .dicom_out import save_checked
 from .dicom_verify import check_states, prepare_export, read_dicom_seg, source_headers, text, verify_dicom_seg
 from .terminology import ANATOMICAL_STRUCTURE, SIDES

@@ -16,9 +16,9 @@ import pydicom
 from pydicom.uid import UID, generate_uid
 
 from ..errors import InputError
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Volume
 from ..metrics import dice
-from ..segmentation import OrganResult, Segmentation
-from ..volume import Volume
 from .dicom_out import check_export, check_source
 from .rtstruct_read import OFF_PLANE_VOXELS, read_structures
 from .slice_geometry import TILT_MM

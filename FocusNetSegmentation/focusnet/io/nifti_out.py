@@ -10,11 +10,11 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..organs import Organ, find_organ
-from ..segmentation import OrganResult, Segmentation
-from ..volume import Geometry
+from ..files.atomic_write import atomic_path, check_output, json_text
+from ..image.organs import Organ, find_organ
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Geometry
 from .itk_out import write_checked
-from .output import atomic_path, check_output, json_text
 
 SUFFIXES = (".nii.gz", ".nii")
 READABLE = (*SUFFIXES, ".nrrd", ".nhdr", ".mha", ".mhd")

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from ..errors import InputError
-from ..volume import Geometry, Volume
+from ..image.volume import Geometry, Volume
 from .checks import refuse_grid
 
 IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..volume import Volume
+from ..image.volume import Volume
 from .checks import refuse_impossible
 from .dicom import read_dicom_folder
 from .nrrd_nifti import IMAGE_SUFFIXES, read_image

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..segmentation import OrganResult, Segmentation
-from .output import atomic_path, check_output, json_text
+from ..files.atomic_write import atomic_path, check_output, json_text
+from ..image.segmentation import OrganResult, Segmentation
 
 SCHEMA_VERSION = 1
 DISCLAIMER = "Research software, not a medical device. Every contour must be checked by a qualified person."

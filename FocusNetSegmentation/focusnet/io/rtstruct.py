@@ -16,9 +16,9 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from ..errors import InputError
-from ..segmentation import OrganResult, Segmentation
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Volume
 from ..version import __version__
-from ..volume import Volume
 from .contours import slice_contours
 from .dicom_out import save_checked
 from .dicom_verify import NO_FRAME_OF_REFERENCE, check_states, prepare_export, slice_offsets_mm, text, verify_rtstruct

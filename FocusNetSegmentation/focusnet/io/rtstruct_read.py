@@ -12,9 +12,9 @@ import numpy as np
 import pydicom
 
 from ..errors import InputError
-from ..organs import find_organ
-from ..segmentation import OrganResult, Segmentation
-from ..volume import Volume
+from ..image.organs import find_organ
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Volume
 from ..wording import counted
 from .contours import centres_on, crosses_itself, fill_contours
 from .nifti_out import unknown_organ

@@ -16,11 +16,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..errors import InputError
-from ..organs import Organ, find_organ
-from ..segmentation import OrganResult, Segmentation
-from ..volume import Geometry
+from ..files.atomic_write import atomic_path, check_output, json_text
+from ..image.organs import Organ, find_organ
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Geometry
 from .nifti_out import unknown_organ
-from .output import atomic_path, check_output, json_text
 from .terminology import terminology_entry
 
 SUFFIXES = (".seg.nrrd",)

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import InputError
-from ..segmentation import Segmentation
+from ..image.segmentation import Segmentation
 from .seg_nrrd import RESULT_TAG, SUFFIXES, organ_of_segment
 
 REVIEW_TAG, SECONDS_TAG, RUN_TAG = "FocusNet.Review", "FocusNet.ActiveSeconds", "FocusNet.Run"

@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 
 from ..errors import InputError
-from ..volume import Geometry
+from ..image.volume import Geometry
 from ..wording import counted
 
 ORIENTATION_TOLERANCE = 1e-3

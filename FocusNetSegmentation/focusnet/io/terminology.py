@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..organs import Organ
+from ..image.organs import Organ
 
 CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
 ANATOMICAL_STRUCTURE = ("SCT", "123037004", "Anatomical Structure")

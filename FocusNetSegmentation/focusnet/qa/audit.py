@@ -18,10 +18,10 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import InputError
-from ..io.output import atomic_path, check_output, json_text
+from ..files.atomic_write import atomic_path, check_output, json_text
+from ..image.segmentation import Segmentation
+from ..image.volume import Geometry
 from ..metrics import added_voxels, dice, surface_distances, volume_ml
-from ..segmentation import Segmentation
-from ..volume import Geometry
 
 FORMAT_VERSION = 1
 IDLE_S = 30.0  # a pause longer than this counts as this long: the person was reading, or away

@@ -10,9 +10,9 @@ from typing import Any
 
 from ..errors import InputError
 from ..evaluate import pairs, read_segmentation
-from ..io.output import atomic_path, check_output, json_text
+from ..files.atomic_write import atomic_path, check_output, json_text
+from ..image.volume import Volume
 from ..io.segment_tags import active_s, read_reviews, with_run
-from ..volume import Volume
 from .audit import FORMAT_VERSION, Audit, as_dict, audit, text_table
 
 SUFFIXES = (".json", ".csv")

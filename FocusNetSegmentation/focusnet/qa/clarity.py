@@ -6,7 +6,7 @@ import numpy as np
 
 from ..bundle import ModelBundle
 from ..heat_shape import ball_radius_mm
-from ..segmentation import OrganResult
+from ..image.segmentation import OrganResult
 from .record import HIGHEST, Score
 
 SECOND = 0.8  # of the peak: a second place that looks almost as likely; set by hand

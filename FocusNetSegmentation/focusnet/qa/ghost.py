@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import InputError
-from ..preprocess import from_upright, to_upright
-from ..segmentation import OrganResult, Segmentation
+from ..image.orientation import from_upright, to_upright
+from ..image.segmentation import OrganResult, Segmentation
 from .measure import measure_all
 from .shape_prior import ShapePrior
 

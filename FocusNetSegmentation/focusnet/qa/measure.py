@@ -8,8 +8,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from ..segmentation import Segmentation
-from ..volume import Geometry
+from ..image.segmentation import Segmentation
+from ..image.volume import Geometry
 from .record import Point
 
 Box = tuple[slice, slice, slice]

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..bundle import ModelBundle
-from ..segmentation import OrganResult
-from ..volume import Geometry
+from ..image.segmentation import OrganResult
+from ..image.volume import Geometry
 from .measure import Measured
 from .record import HIGHEST, Score
 from .statistics import MINIMUM, Statistics

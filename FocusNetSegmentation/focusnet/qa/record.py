@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..io.output import atomic_path, check_output, json_text
-from ..organs import Organ
+from ..files.atomic_write import atomic_path, check_output, json_text
+from ..image.organs import Organ
 
 SCHEMA_VERSION = 1
 LOOK_AT = "look at"

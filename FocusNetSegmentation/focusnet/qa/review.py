@@ -8,11 +8,11 @@ import numpy as np
 
 from ..bundle import ModelBundle
 from ..errors import InputError
-from ..organs import Organ
-from ..preprocess import to_upright
+from ..image.organs import Organ
+from ..image.orientation import to_upright
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Geometry, Volume
 from ..progress import Progress, ProgressCallback, silent
-from ..segmentation import OrganResult, Segmentation
-from ..volume import Geometry, Volume
 from .clarity import second_peak_score, spread_score
 from .measure import Measured, measure_all
 from .places import (

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..bundle import ModelBundle, load_bundle
+from ..image.volume import Geometry
 from ..metrics import dice, surface_distances
 from ..shape_grid import ShapeBox, cut, paste
-from ..volume import Geometry
 from .measure import Measured
 from .record import HIGHEST, Score
 

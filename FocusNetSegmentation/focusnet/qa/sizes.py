@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..volume import Geometry
+from ..image.volume import Geometry
 from .measure import Measured
 from .record import HIGHEST, Point, Score
 from .statistics import Spread, Statistics

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Geometry, Volume
 from ..io.report import DISCLAIMER
 from ..io.segment_tags import OrganReview
 from ..qa.audit import Audit, OrganEdit
-from ..segmentation import OrganResult, Segmentation
 from ..version import __version__
-from ..volume import Geometry, Volume
 from .pictures import Case, css_color, organ_pictures, overview_pictures, upright_case
 from .render import write_page
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..io.output import check_output
+from ..files.atomic_write import check_output
 from ..io.report import DISCLAIMER
 from ..version import __version__
 from .cohort import Cohort, CohortCase, model_name, read_cohort

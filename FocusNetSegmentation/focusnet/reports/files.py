@@ -9,9 +9,9 @@ from typing import Any
 
 from ..errors import InputError
 from ..evaluate import read_segmentation
-from ..grids import put_on_grid
+from ..files.atomic_write import check_output
+from ..image.regrid import put_on_grid
 from ..io import read_volume
-from ..io.output import check_output
 from ..io.segment_tags import active_s, read_reviews, with_run
 from ..qa.audit import audit
 from .case_page import CaseReport, model_notes, write_case_page

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ..image.orientation import to_upright
+from ..image.segmentation import Segmentation
+from ..image.volume import Geometry, Volume
 from ..picture import WINDOW_HU, place_text
-from ..preprocess import to_upright
-from ..segmentation import Segmentation
-from ..volume import Geometry, Volume
 
 SIDE = 300  # units of a panel's coordinates, whatever it shows
 PIXELS = 420

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..organs import ORGANS, find_organ
+from ..image.organs import ORGANS, find_organ
 from .cohort import Cohort, CohortCase
 from .pictures import css_color
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ..io.output import atomic_path, check_output
+from ..files.atomic_write import atomic_path, check_output
 
 SUFFIXES = (".html", ".htm")
 TEMPLATES = Path(__file__).parent / "templates"

@@ -7,12 +7,12 @@ from typing import Any
 
 from ..bundle import ModelBundle, load_bundle
 from ..errors import InputError, ModelError
+from ..image.segmentation import Segmentation
+from ..image.volume import Volume
 from ..qa import Review, review
 from ..qa.ghost import ghosts
 from ..qa.record import as_dict
 from ..qa.shape_prior import ShapePrior, load_shape_prior
-from ..segmentation import Segmentation
-from ..volume import Volume
 
 
 def scored(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..volume import Geometry, Volume
+from ..image.volume import Geometry, Volume
 from .frame import canvas_over
 from .head import Scene, paint_head, smooth_field
 from .organs import paint_organs

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ..image.volume import Geometry
 from ..phantom_anatomy import Patient, outline, paint_face, paint_neck, paint_spine
 from ..phantom_shapes import Canvas, column, ellipsoid
-from ..volume import Geometry
 from .tissue import Tissues
 
 COARSE_MM = 2.5  # grid of the distance maps: skull and skin are several mm thick

@@ -7,8 +7,8 @@ from scipy import ndimage
 
 from ..datasets.bit_masks import LabelMap
 from ..errors import InputError
-from ..organs import organ_set
-from ..volume import Geometry
+from ..image.organs import organ_set
+from ..image.volume import Geometry
 from .ct import thin_grid
 
 HEAD_MM = 256.0  # side of the square around the head

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from ..config import NetworkConfig
 from ..datasets.case import Case
-from ..preprocess import AIR_HU, normalise
+from ..image.resample import AIR_HU
+from ..preprocess import normalise
 from ..roi import Roi
 
 

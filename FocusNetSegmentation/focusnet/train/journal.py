@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..disk import append_whole, reason
 from ..errors import OutputError
-from ..io.output import atomic_path
+from ..files.atomic_write import atomic_path
+from ..files.disk import append_whole, reason
 from .board import open_board
 
 Log = Callable[[str], None]

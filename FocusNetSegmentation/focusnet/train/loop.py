@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..config import NetworkConfig
 from ..errors import DatasetError
-from ..io.output import ensure_folder
+from ..files.atomic_write import ensure_folder
 from .ahead import DrawnAhead, worker_count
 from .augment import Augmentation
 from .average import Average

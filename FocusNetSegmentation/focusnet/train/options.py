@@ -10,8 +10,8 @@ from typing import Any
 from ..config import NetworkConfig
 from ..datasets.case import Case
 from ..errors import DatasetError
-from ..organs import find_organ
-from ..toml_file import read_toml
+from ..files.toml_file import read_toml
+from ..image.organs import find_organ
 from .augment import Augmentation
 from .kinds import check_table
 from .settings import Settings

@@ -14,7 +14,7 @@ from ..datasets.case import Case
 from ..datasets.table import never_contoured
 from ..devices import Device, cpu_has_fp16
 from ..errors import DatasetError
-from ..organs import find_organ
+from ..image.organs import find_organ
 from .arch import apply_arch, with_own_rois
 from .augment import Augmentation
 from .journal import Log

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..datasets.case import Case
 from ..errors import DatasetError
-from ..io.output import atomic_path, ensure_folder
+from ..files.atomic_write import atomic_path, ensure_folder
 
 RECORD = "training.json"
 # may differ in a resumed run: they say how long, how often and how fast, not what a step does

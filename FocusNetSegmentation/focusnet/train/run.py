@@ -14,7 +14,7 @@ from ..bundle import ModelBundle, load_bundle, save_bundle
 from ..datasets.opening import open_dataset
 from ..devices import Device, choose_device
 from ..errors import DatasetError, OutputError
-from ..io.output import check_folder
+from ..files.atomic_write import check_folder
 from ..nets.focusnet import FocusNet
 from ..version import __version__
 from .cases import read_cases

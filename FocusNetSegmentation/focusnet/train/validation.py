@@ -13,14 +13,15 @@ import torch
 from ..config import NetworkConfig
 from ..datasets.case import Case
 from ..engine import ChunkOutput
-from ..io.output import ensure_folder
+from ..files.atomic_write import ensure_folder
+from ..image.organs import find_organ
+from ..image.resample import resample_ct, resample_labels
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Geometry, Volume
 from ..nets.focusnet import FocusNet
-from ..organs import find_organ
 from ..overlay import SmallOrgan, overlay, take_out
-from ..preprocess import network_grid, normalise, resample_ct, resample_labels
-from ..segmentation import OrganResult, Segmentation
+from ..preprocess import network_grid, normalise
 from ..stream import Localizer, Slab, stream_slabs
-from ..volume import Geometry, Volume
 from .augment import NO_AUGMENTATION
 from .precision import autocast
 from .settings import Settings

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .errors import InputError
+from ..errors import InputError
 from .segmentation import Segmentation
 from .volume import Geometry
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..disk import reason, sync
 from ..errors import FocusNetError, OutputError
+from .disk import reason, sync
 
 LONGEST_PREFIX = 40  # characters of the name that a temporary file repeats: file systems allow 255 bytes in all
 

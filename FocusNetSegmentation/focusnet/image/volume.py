@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .errors import InputError
+from ..errors import InputError
 
 DIRECTION_TOLERANCE = 1e-3  # |D.T @ D - 1|: DICOM direction cosines are stored with six digits or fewer
 

@@ -1,0 +1,1 @@
+"""Scans and label maps in memory: volumes, segmentations, organs, orientation, resampling."""
