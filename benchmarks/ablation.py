@@ -21,12 +21,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
 
-from focusnet.bundle import ModelBundle, load_bundle
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
 from focusnet.metrics import dice
+from focusnet.nets.bundle import ModelBundle, load_bundle
 from focusnet.pipeline import segment
 
 CONFIGS = Path(__file__).resolve().parents[1] / "docs" / "configs" / "table6"

@@ -51,9 +51,9 @@ def main() -> None:
 def make_bundle(folder: Path, width: float) -> None:
     import torch
 
-    from focusnet.bundle import save_bundle
-    from focusnet.config import NetworkConfig
     from focusnet.image.organs import organ_set
+    from focusnet.nets.bundle import save_bundle
+    from focusnet.nets.config import NetworkConfig
     from focusnet.nets.focusnet import FocusNet
 
     torch.manual_seed(0)
@@ -74,7 +74,7 @@ def run_child(way: str, folder: str, options: argparse.Namespace) -> dict[str, f
 
 def measure(way: str, folder: Path, shape: tuple[int, ...]) -> dict[str, float]:
     """Load everything, then count what one scan costs: CPU seconds of all threads, wall seconds, peak memory above what was there."""
-    from focusnet.bundle import load_bundle
+    from focusnet.nets.bundle import load_bundle
 
     bundle = load_bundle(folder / "full")
     scan = make_scan(shape)
@@ -115,8 +115,8 @@ def paper_style(scan, bundle) -> np.ndarray:
     import SimpleITK as sitk
     import torch
 
+    from focusnet.nets.roi import roi_around
     from focusnet.preprocess import normalise
-    from focusnet.roi import roi_around
     from focusnet.stream import chunk_starts
 
     config, network = bundle.config, bundle.build()

@@ -17,7 +17,6 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
 
-from focusnet.bundle import load_bundle
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.evaluate import OrganScores, evaluate, summarise
@@ -26,6 +25,7 @@ from focusnet.image.orientation import to_upright
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry, Volume
 from focusnet.metrics import dice
+from focusnet.nets.bundle import load_bundle
 from focusnet.pipeline import segment
 
 FIVE = ("Brainstem", "SpinalCord", "Parotid_R", "Parotid_L", "Bone_Mandible")

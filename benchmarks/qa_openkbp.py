@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentati
 
 from openkbp_scores import reference
 
-from focusnet.bundle import ModelBundle, load_bundle
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.metrics import dice
+from focusnet.nets.bundle import ModelBundle, load_bundle
 from focusnet.pipeline import segment
 from focusnet.qa import review
 

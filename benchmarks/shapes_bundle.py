@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentati
 
 from shapes_train import shape_config
 
-from focusnet.bundle import save_bundle
-from focusnet.config import NetworkConfig
 from focusnet.datasets.shapes import NO_JITTER, Jitter, tcia_shapes
 from focusnet.datasets.tcia_oars import TciaOars
 from focusnet.metrics import dice, surface_distances
+from focusnet.nets.bundle import save_bundle
+from focusnet.nets.config import NetworkConfig
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
 from focusnet.qa.shape_prior import LatentSpace, bare
 from focusnet.train.checkpoint import load_checkpoint

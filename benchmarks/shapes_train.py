@@ -20,9 +20,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
 
-from focusnet.config import NetworkConfig, preset
 from focusnet.datasets.shapes import SMALL, Jitter, OrganShape, tcia_shapes
 from focusnet.datasets.tcia_oars import TciaOars
+from focusnet.nets.config import NetworkConfig, preset
 from focusnet.train.augment import NO_AUGMENTATION
 from focusnet.train.loop import train_stage
 from focusnet.train.settings import Settings

@@ -27,12 +27,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from openkbp_scores import FIVE, reference
 
-from focusnet.bundle import load_bundle
-from focusnet.config import NetworkConfig
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.evaluate import OrganScores, evaluate, summarise
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
+from focusnet.nets.bundle import load_bundle
+from focusnet.nets.config import NetworkConfig
 
 SMALL = ("Brainstem", "Esophagus", "Larynx")  # the hard ones of this data set stand for the paper's small organs
 CHUNK_ZYX = (40, 240, 240)

@@ -13,9 +13,9 @@ import json
 import numpy as np
 from ablation import BY_NAME, at_places, case_scores, mean_dsc, parser, run_folder, scores, spread, write_table
 
-from focusnet.bundle import ModelBundle, load_bundle
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
+from focusnet.nets.bundle import ModelBundle, load_bundle
 
 DISTANCES_MM = (0.0, 1.0, 3.0, 5.0, 7.0, 9.0)
 PAPER = ["paper", "0.773", "0.768", "0.771", "0.770", "0.769", "0.751", "0.735"]

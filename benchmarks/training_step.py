@@ -18,8 +18,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
 
-from focusnet.config import preset
 from focusnet.datasets.openkbp import OpenKBPDataset
+from focusnet.nets.config import preset
 from focusnet.nets.snet import SNet
 from focusnet.train.augment import Augmentation, draw_sample
 

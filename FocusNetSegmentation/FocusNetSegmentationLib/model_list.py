@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import focusnet
-from focusnet.bundle import MANIFEST, MODELS_VARIABLE, available_bundles, user_models_folder
 from focusnet.errors import ModelError
+from focusnet.nets.bundle import MANIFEST, MODELS_VARIABLE, available_bundles, user_models_folder
 
 SHIPPED = Path(__file__).resolve().parents[1] / "Resources" / "Models"
 PACKAGED = Path(focusnet.__file__).resolve().parent / "models"  # where they lie if focusnet was installed by pip
@@ -23,7 +23,7 @@ PACKAGED = Path(focusnet.__file__).resolve().parent / "models"  # where they lie
 @dataclass(frozen=True)
 class ModelEntry:
     """A bundle's folder and what its bundle.json says. ``problem``: why it cannot be used, "" if nothing speaks against it. ``digest``: as of
-    ``focusnet.bundle.ModelBundle``."""
+    ``focusnet.nets.bundle.ModelBundle``."""
 
     folder: Path
     manifest: dict[str, Any] = field(default_factory=dict)

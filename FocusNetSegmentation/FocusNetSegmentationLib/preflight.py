@@ -232,7 +232,7 @@ def disk_item(folder: Path) -> Item:
 
 
 def models_item() -> Item:
-    from focusnet.bundle import available_bundles
+    from focusnet.nets.bundle import available_bundles
 
     try:
         names = [folder.name for folder in available_bundles()]

@@ -17,8 +17,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from focusnet.bundle import MODELS_VARIABLE, user_models_folder
 from focusnet.errors import DatasetError, ModelError
+from focusnet.nets.bundle import MODELS_VARIABLE, user_models_folder
 
 from .process_tree import is_alive, kill_tree, run_is_alive
 from .worker_protocol import explain_end, find_python, worker_environment

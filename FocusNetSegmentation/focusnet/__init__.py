@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .bundle import ModelBundle, load_bundle
     from .image.organs import Organ, find_organ
     from .image.segmentation import OrganResult, Segmentation
     from .image.volume import Geometry, Volume
     from .io import read_volume
+    from .nets.bundle import ModelBundle, load_bundle
     from .pipeline import segment
     from .progress import Progress
 
 _PLACES = {
     "Geometry": ".image.volume",
-    "ModelBundle": ".bundle",
+    "ModelBundle": ".nets.bundle",
     "Organ": ".image.organs",
     "OrganResult": ".image.segmentation",
     "Progress": ".progress",
     "Segmentation": ".image.segmentation",
     "Volume": ".image.volume",
     "find_organ": ".image.organs",
-    "load_bundle": ".bundle",
+    "load_bundle": ".nets.bundle",
     "read_volume": ".io",
     "segment": ".pipeline",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .arguments import Commands, add_actions, add_command, add_device, add_json_progress, add_overwrite, names
-from .config import ARCHS
+from .nets.config import ARCHS
 
 
 def add_train(commands: Commands) -> None:

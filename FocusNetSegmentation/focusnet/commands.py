@@ -10,7 +10,6 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from .bundle import ModelBundle, available_bundles, install_bundle, load_bundle
 from .errors import Cancelled, FocusNetError, InputError, OutputError
 from .files.atomic_write import atomic_path, check_output, ensure_folder
 from .image.segmentation import Segmentation
@@ -19,6 +18,7 @@ from .io import read_volume
 from .io.checks import check_ct
 from .io.nifti_out import names_path
 from .io.report import write_report
+from .nets.bundle import ModelBundle, available_bundles, install_bundle, load_bundle
 from .progress import json_line
 from .terminal import progress_to, tell_warning
 

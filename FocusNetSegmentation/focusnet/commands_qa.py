@@ -6,13 +6,13 @@ import argparse
 import importlib.util
 import sys
 
-from .bundle import ModelBundle, load_bundle
 from .errors import InputError, ModelError
 from .evaluate import read_segmentation
 from .files.atomic_write import check_output
 from .image.segmentation import Segmentation
 from .io import read_volume
 from .io.seg_nrrd import write_seg_nrrd
+from .nets.bundle import ModelBundle, load_bundle
 from .progress import json_line
 from .qa import review, text_table, write_review
 from .qa.ghost import ghosts, refuse_without_ghosts

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .bundle import ModelBundle
 from .devices import Device
 from .errors import InputError
+from .nets.bundle import ModelBundle
 from .nets.focusnet import FocusNet
 
 

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from .bundle import ModelBundle
-from .config import NetworkConfig
 from .devices import Device, choose_device
 from .engine import Engine, make_engine
 from .errors import FocusNetError, InputError
@@ -20,6 +18,8 @@ from .image.organs import Organ, find_organ
 from .image.segmentation import OrganResult, Segmentation
 from .image.volume import Geometry, Volume
 from .islands import remove_islands
+from .nets.bundle import ModelBundle
+from .nets.config import NetworkConfig
 from .overlay import SmallOrgan, overlay, take_out
 from .preprocess import Record, preprocess
 from .progress import Progress, ProgressCallback, silent

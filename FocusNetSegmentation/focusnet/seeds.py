@@ -12,7 +12,7 @@ from .errors import InputError
 from .image.organs import find_organ
 
 if TYPE_CHECKING:
-    from .bundle import ModelBundle
+    from .nets.bundle import ModelBundle
     from .preprocess import Record
 
 Seeds = Mapping[str, Sequence[float]]  # TG-263 name or synonym -> (x, y, z) in LPS mm of the scan's own space

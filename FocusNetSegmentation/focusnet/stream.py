@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .config import NetworkConfig
 from .engine import ChunkOutput, Engine
 from .heat_shape import HeatShape
-from .roi import Roi, roi_around
+from .nets.config import NetworkConfig
+from .nets.roi import Roi, roi_around
 
 
 @dataclass(frozen=True)

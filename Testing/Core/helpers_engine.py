@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from focusnet.bundle import ModelBundle, save_bundle
-from focusnet.config import NetworkConfig
 from focusnet.image.volume import Geometry, Volume
+from focusnet.nets.bundle import ModelBundle, save_bundle
+from focusnet.nets.config import NetworkConfig
 from focusnet.nets.focusnet import FocusNet
 
 ORGANS = ("Brainstem", "SpinalCord", "Parotid_R", "Parotid_L", "Larynx")

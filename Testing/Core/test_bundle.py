@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from focusnet import bundle as bundle_module
-from focusnet.bundle import MANIFEST, WEIGHTS, ModelBundle, available_bundles, install_bundle, load_bundle, sha256
 from focusnet.errors import ModelError
+from focusnet.nets import bundle as bundle_module
+from focusnet.nets.bundle import MANIFEST, WEIGHTS, ModelBundle, available_bundles, install_bundle, load_bundle, sha256
 
 from .helpers_engine import random_bundle, random_network, small_config
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from focusnet.bundle import load_bundle, save_bundle
 from focusnet.datasets.cache import Cache
 from focusnet.datasets.check import check_dataset
 from focusnet.datasets.contours import Contours
@@ -21,6 +20,7 @@ from focusnet.datasets.opening import open_dataset
 from focusnet.errors import OutputError
 from focusnet.files import disk
 from focusnet.image.volume import Geometry
+from focusnet.nets.bundle import load_bundle, save_bundle
 from focusnet.simulate.dataset import write_marked
 from focusnet.train.checkpoint import save_checkpoint
 from focusnet.train.record import read_record, write_record

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from focusnet.bundle import load_bundle
 from focusnet.cli import main
 from focusnet.errors import OutputError
+from focusnet.nets.bundle import load_bundle
 from focusnet.train.checkpoint import load_checkpoint
 from focusnet.train.journal import Journal, append_csv, forget_after
 
@@ -103,7 +103,7 @@ def test_a_bundle_that_does_not_fit_is_written_by_resuming(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("focusnet.bundle._write_weights", no_room)
+        broken.setattr("focusnet.nets.bundle._write_weights", no_room)
         assert train(dataset, tmp_path / "run") == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith(

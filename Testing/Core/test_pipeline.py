@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from focusnet import pipeline
-from focusnet.bundle import ModelBundle, save_bundle
 from focusnet.devices import choose_device
 from focusnet.engine import TorchEngine
 from focusnet.errors import Cancelled, FocusNetError, InputError
 from focusnet.image.orientation import from_upright, to_upright
+from focusnet.nets.bundle import ModelBundle, save_bundle
 from focusnet.pipeline import segment
 from focusnet.preprocess import preprocess
 from focusnet.progress import Progress

@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.bundle import load_bundle
 from focusnet.cli import main
-from focusnet.config import preset
 from focusnet.datasets.bit_masks import patient_of
 from focusnet.datasets.shapes import SMALL, Jitter, OrganShape, organ_shapes, tcia_shapes
 from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars
@@ -19,10 +17,12 @@ from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.metrics import dice
+from focusnet.nets.bundle import load_bundle
+from focusnet.nets.config import preset
+from focusnet.nets.shape_box import ShapeBox, cut, paste
 from focusnet.phantom import write_phantom
 from focusnet.qa import ShapePrior, load_shape_prior, review
 from focusnet.qa.ghost import ghost, ghosts
-from focusnet.shape_grid import ShapeBox, cut, paste
 
 from .helpers_outputs import scan_and_organs, segmentation, stored_as
 from .helpers_qa import label_of, phantom_case, with_labels

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.bundle import ModelBundle, load_bundle
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.image.orientation import to_upright
 from focusnet.image.volume import Volume
 from focusnet.metrics import dice
+from focusnet.nets.bundle import ModelBundle, load_bundle
 from focusnet.pipeline import segment
 
 from .helpers_engine import reoriented

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from focusnet.config import NetworkConfig
 from focusnet.engine import ChunkOutput
-from focusnet.roi import roi_around
+from focusnet.nets.config import NetworkConfig
+from focusnet.nets.roi import roi_around
 from focusnet.stream import Localizer, chunk_starts, stream_slabs
 
 from .helpers_engine import small_config

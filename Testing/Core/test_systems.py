@@ -11,13 +11,13 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from focusnet.bundle import MANIFEST, load_bundle
 from focusnet.cli import main
-from focusnet.config import ARCHS, NetworkConfig
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
 from focusnet.nets.backbones import BACKBONES, make_backbone
+from focusnet.nets.bundle import MANIFEST, load_bundle
+from focusnet.nets.config import ARCHS, NetworkConfig
 from focusnet.nets.focusnet import FocusNet
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
 from focusnet.pipeline import segment

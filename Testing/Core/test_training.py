@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from focusnet.bundle import load_bundle
-from focusnet.config import NetworkConfig
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError, OutputError
 from focusnet.image.resample import resample_ct, resample_labels
+from focusnet.nets.bundle import load_bundle
+from focusnet.nets.config import NetworkConfig
 from focusnet.nets.focusnet import FocusNet
 from focusnet.preprocess import network_grid, normalise
 from focusnet.train import stages

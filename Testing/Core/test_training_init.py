@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from focusnet.bundle import AAE_WEIGHTS, ModelBundle, load_bundle, save_bundle
 from focusnet.errors import DatasetError, ModelError
+from focusnet.nets.bundle import AAE_WEIGHTS, ModelBundle, load_bundle, save_bundle
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
 from focusnet.train.model import TrainingNet
 from focusnet.train.run import train_bundle

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import torch
 
-from focusnet.bundle import load_bundle
 from focusnet.datasets.openkbp import OpenKBPDataset
+from focusnet.nets.bundle import load_bundle
 from focusnet.train.augment import Augmentation
 from focusnet.train.checkpoint import load_checkpoint
 from focusnet.train.loop import ALONE, train_stage

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from focusnet.config import NetworkConfig
 from focusnet.errors import DatasetError
+from focusnet.nets.config import NetworkConfig
 from focusnet.train.augment import NO_AUGMENTATION
 from focusnet.train.checkpoint import load_checkpoint
 from focusnet.train.loop import train_stage

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from focusnet.bundle import load_bundle
 from focusnet.cli import main
 from focusnet.errors import DatasetError, OutputError
+from focusnet.nets.bundle import load_bundle
 from focusnet.train.checkpoint import load_checkpoint
 from focusnet.train.journal import append_csv, forget_after
 from focusnet.train.record import read_record, write_record

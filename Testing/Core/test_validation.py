@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.config import NetworkConfig
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.devices import choose_device
 from focusnet.engine import TorchEngine
 from focusnet.image.resample import resample_ct, resample_labels
 from focusnet.metrics import dice
+from focusnet.nets.config import NetworkConfig
 from focusnet.preprocess import network_grid, normalise
 from focusnet.stream import Localizer, stream_slabs
 from focusnet.train.validation import Validator

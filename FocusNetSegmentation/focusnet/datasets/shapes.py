@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..config import NetworkConfig
 from ..image.segmentation import Segmentation
 from ..image.volume import Geometry
-from ..shape_grid import ShapeBox, cut
+from ..nets.config import NetworkConfig
+from ..nets.shape_box import ShapeBox, cut
 from .bit_masks import patient_of
 from .tcia_oars import ANNOTATORS, TciaOars
 

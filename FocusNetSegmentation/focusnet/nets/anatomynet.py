@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import NetworkConfig
 from .blocks import SqueezeExcitation
+from .config import NetworkConfig
 
 CHANNELS = (28, 30, 32, 34)  # of the encoder's levels, all at half resolution
 LAST_CHANNELS = 14  # of the block at full resolution

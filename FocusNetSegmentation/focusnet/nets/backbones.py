@@ -3,8 +3,8 @@ tells the features' channel count as ``feature_channels``; training, bundles and
 
 from __future__ import annotations
 
-from ..config import NetworkConfig
 from .anatomynet import AnatomyNet
+from .config import NetworkConfig
 from .deeplab import DeepLabV3Plus
 from .snet import SNet
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import NetworkConfig
+from .config import NetworkConfig
 
 BLOCKS = (3, 4, 6, 3)  # ResNet-50
 EXPANSION = 4  # of a bottleneck

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ..config import NetworkConfig
-from ..roi import Roi, roi_around
 from .backbones import make_backbone
+from .config import NetworkConfig
+from .roi import Roi, roi_around
 from .solnet import SOLNet, heatmap_peak
 from .sosnet import SOSNet
 

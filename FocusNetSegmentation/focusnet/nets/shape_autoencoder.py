@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import NetworkConfig
 from ..errors import DatasetError
+from .config import NetworkConfig
 
 LATENT = 512
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import NetworkConfig
 from .blocks import DenseASPP, SEResBlock, same_padding
+from .config import NetworkConfig
 
 LEVEL_CHANNELS = (32, 48, 64, 96, 128)  # Table 10 names the first three; d3 and d4 of Table 6 go on by the same steps
 

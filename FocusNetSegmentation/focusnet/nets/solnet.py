@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..config import NetworkConfig
 from .blocks import SEResBlock
+from .config import NetworkConfig
 
 
 class SOLNet(nn.Module):

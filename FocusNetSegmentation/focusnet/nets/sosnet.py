@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import NetworkConfig
 from .blocks import SEResBlock
+from .config import NetworkConfig
 
 
 class SOSNet(nn.Module):

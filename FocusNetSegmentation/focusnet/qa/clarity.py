@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..bundle import ModelBundle
 from ..heat_shape import ball_radius_mm
 from ..image.segmentation import OrganResult
+from ..nets.bundle import ModelBundle
 from .record import HIGHEST, Score
 
 SECOND = 0.8  # of the peak: a second place that looks almost as likely; set by hand

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..bundle import ModelBundle
 from ..image.segmentation import OrganResult
 from ..image.volume import Geometry
+from ..nets.bundle import ModelBundle
 from .measure import Measured
 from .record import HIGHEST, Score
 from .statistics import MINIMUM, Statistics

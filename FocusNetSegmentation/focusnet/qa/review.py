@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..bundle import ModelBundle
 from ..errors import InputError
 from ..image.organs import Organ
 from ..image.orientation import to_upright
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
+from ..nets.bundle import ModelBundle
 from ..progress import Progress, ProgressCallback, silent
 from .clarity import second_peak_score, spread_score
 from .measure import Measured, measure_all

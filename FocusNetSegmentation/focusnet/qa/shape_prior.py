@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..bundle import ModelBundle, load_bundle
 from ..image.volume import Geometry
 from ..metrics import dice, surface_distances
-from ..shape_grid import ShapeBox, cut, paste
+from ..nets.bundle import ModelBundle, load_bundle
+from ..nets.shape_box import ShapeBox, cut, paste
 from .measure import Measured
 from .record import HIGHEST, Score
 

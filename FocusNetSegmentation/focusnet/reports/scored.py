@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
-from ..bundle import ModelBundle, load_bundle
 from ..errors import InputError, ModelError
 from ..image.segmentation import Segmentation
 from ..image.volume import Volume
+from ..nets.bundle import ModelBundle, load_bundle
 from ..qa import Review, review
 from ..qa.ghost import ghosts
 from ..qa.record import as_dict

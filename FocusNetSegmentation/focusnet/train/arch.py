@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..config import ARCHS, NetworkConfig, with_changes
 from ..datasets.case import Case
 from ..errors import DatasetError
+from ..nets.config import ARCHS, NetworkConfig, with_changes
 from .journal import Log
 from .small import small_extents
 

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..config import NetworkConfig
 from ..errors import DatasetError
 from ..files.atomic_write import ensure_folder
+from ..nets.config import NetworkConfig
 from .ahead import DrawnAhead, worker_count
 from .augment import Augmentation
 from .average import Average

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..config import NetworkConfig
+from ..nets.config import NetworkConfig
 from ..nets.focusnet import FocusNet
 from ..nets.shape_autoencoder import ShapeAutoencoder
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..config import NetworkConfig
 from ..datasets.case import Case
 from ..errors import DatasetError
 from ..files.toml_file import read_toml
 from ..image.organs import find_organ
+from ..nets.config import NetworkConfig
 from .augment import Augmentation
 from .kinds import check_table
 from .settings import Settings

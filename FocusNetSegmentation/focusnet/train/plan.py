@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle import ModelBundle
-from ..config import NetworkConfig, preset, with_changes
 from ..datasets.case import Case
 from ..datasets.table import never_contoured
 from ..devices import Device, cpu_has_fp16
 from ..errors import DatasetError
 from ..image.organs import find_organ
+from ..nets.bundle import ModelBundle
+from ..nets.config import NetworkConfig, preset, with_changes
 from .arch import apply_arch, with_own_rois
 from .augment import Augmentation
 from .journal import Log

@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
-from ..bundle import ModelBundle, load_bundle, save_bundle
 from ..datasets.opening import open_dataset
 from ..devices import Device, choose_device
 from ..errors import DatasetError, OutputError
 from ..files.atomic_write import check_folder
+from ..nets.bundle import ModelBundle, load_bundle, save_bundle
 from ..nets.focusnet import FocusNet
 from ..version import __version__
 from .cases import read_cases

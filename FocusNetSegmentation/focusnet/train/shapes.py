@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..config import NetworkConfig
 from ..errors import DatasetError
+from ..nets.config import NetworkConfig
 from ..nets.shape_autoencoder import ShapeAutoencoder
 from .losses import binary_dice_loss
 from .settings import Settings

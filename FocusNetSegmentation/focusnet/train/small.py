@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ..config import NetworkConfig
 from ..datasets.case import Case
-from ..roi import Roi, roi_around
+from ..nets.config import NetworkConfig
+from ..nets.roi import Roi, roi_around
 from .augment import (
     NO_AUGMENTATION,
     Sample,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ..config import NetworkConfig
 from ..datasets.case import Case
+from ..nets.config import NetworkConfig
 from .augment import Augmentation, Sample, draw_sample, join_crops
 from .settings import Settings
 

@@ -10,9 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..bundle import AAE_WEIGHTS, ModelBundle
-from ..config import NetworkConfig
 from ..errors import DatasetError, ModelError
+from ..nets.bundle import AAE_WEIGHTS, ModelBundle
+from ..nets.config import NetworkConfig
 from .model import AAE_PREFIX, TrainingNet
 
 # what decides the sizes of weights

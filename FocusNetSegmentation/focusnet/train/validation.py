@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..config import NetworkConfig
 from ..datasets.case import Case
 from ..engine import ChunkOutput
 from ..files.atomic_write import ensure_folder
@@ -18,6 +17,7 @@ from ..image.organs import find_organ
 from ..image.resample import resample_ct, resample_labels
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
+from ..nets.config import NetworkConfig
 from ..nets.focusnet import FocusNet
 from ..overlay import SmallOrgan, overlay, take_out
 from ..preprocess import network_grid, normalise

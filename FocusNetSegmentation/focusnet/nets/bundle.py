@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ..errors import FocusNetError, ModelError, OutputError
+from ..files.disk import plain_errors, reason, stored_bytes, sync
+from ..image.organs import Organ, find_organ
 from .config import NetworkConfig
-from .errors import FocusNetError, ModelError, OutputError
-from .files.disk import plain_errors, reason, stored_bytes, sync
-from .image.organs import Organ, find_organ
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .nets.focusnet import FocusNet
-    from .nets.shape_autoencoder import ShapeAutoencoder
+    from .focusnet import FocusNet
+    from .shape_autoencoder import ShapeAutoencoder
 
 FORMAT_VERSION = 1
 SEGMENTATION, SHAPE = "segmentation", "shape"
@@ -75,13 +75,13 @@ class ModelBundle:
 
     def build(self) -> FocusNet:
         """The network with its weights, in eval mode on the CPU. Raises ModelError if tensors do not fit the configuration."""
-        from .nets.focusnet import FocusNet
+        from .focusnet import FocusNet
 
         return self._build(FocusNet)
 
     def build_autoencoder(self) -> ShapeAutoencoder:
         """The same for a bundle of kind "shape"."""
-        from .nets.shape_autoencoder import ShapeAutoencoder
+        from .shape_autoencoder import ShapeAutoencoder
 
         return self._build(ShapeAutoencoder)
 
@@ -232,7 +232,7 @@ def user_models_folder() -> Path:
 
 def model_folders() -> list[Path]:
     """Folders that are searched for bundles by name, first match wins: the user's, then what ships."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     return [user_models_folder(), here / "models", here.parent / "Resources" / "Models"]
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ..image.volume import Geometry
 from .config import NetworkConfig
-from .image.volume import Geometry
 
 Point = tuple[float, float, float]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from .errors import DatasetError
+from ..errors import DatasetError
 
 AUTHORS: dict[str, Any] = {
     "stem_kernel_zyx": (1, 3, 3),
