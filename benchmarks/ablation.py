@@ -25,9 +25,9 @@ from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
+from focusnet.inference.segment import segment
 from focusnet.metrics import dice
 from focusnet.nets.bundle import ModelBundle, load_bundle
-from focusnet.pipeline import segment
 
 CONFIGS = Path(__file__).resolve().parents[1] / "docs" / "configs" / "table6"
 FULL = "focusnetv2"

@@ -39,7 +39,7 @@ def main() -> None:
     if options.child:
         print(json.dumps(measure(options.child, Path(options.folder), shape)))
         return
-    from focusnet.devices import cpu_has_bf16
+    from focusnet.inference.devices import cpu_has_bf16
 
     print(f"{platform.processor() or platform.machine()}, bf16 in hardware: {cpu_has_bf16()}, AMX: {has_amx()}")
     with tempfile.TemporaryDirectory() as folder:
@@ -79,7 +79,7 @@ def measure(way: str, folder: Path, shape: tuple[int, ...]) -> dict[str, float]:
     bundle = load_bundle(folder / "full")
     scan = make_scan(shape)
     ways: dict[str, Callable[[], object]] = {}
-    from focusnet.pipeline import segment
+    from focusnet.inference.segment import segment
 
     ways["lean"] = lambda: segment(scan, bundle, device="cpu")
     ways["lean-fp32"] = lambda: segment(scan, bundle, device="cpu", precision="fp32")
@@ -115,9 +115,9 @@ def paper_style(scan, bundle) -> np.ndarray:
     import SimpleITK as sitk
     import torch
 
+    from focusnet.inference.chunks import chunk_starts
+    from focusnet.inference.preprocess import normalise
     from focusnet.nets.roi import roi_around
-    from focusnet.preprocess import normalise
-    from focusnet.stream import chunk_starts
 
     config, network = bundle.config, bundle.build()
     image = sitk.GetImageFromArray(scan.array.astype(np.float32))

@@ -24,9 +24,9 @@ from focusnet.image.organs import find_organ
 from focusnet.image.orientation import to_upright
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry, Volume
+from focusnet.inference.segment import segment
 from focusnet.metrics import dice
 from focusnet.nets.bundle import load_bundle
-from focusnet.pipeline import segment
 
 FIVE = ("Brainstem", "SpinalCord", "Parotid_R", "Parotid_L", "Bone_Mandible")
 STORED_OTHERWISE = 3  # scans that are also segmented flipped and reordered

@@ -23,10 +23,10 @@ from openkbp_scores import reference
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
+from focusnet.inference.segment import segment
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.metrics import dice
 from focusnet.nets.bundle import ModelBundle, load_bundle
-from focusnet.pipeline import segment
 from focusnet.qa import review
 
 SAMPLES = 500

@@ -193,7 +193,7 @@ noise_hu = 20.0
 
 
 def by_network(volume: Volume, bundle) -> Segmentation:
-    from focusnet.pipeline import segment
+    from focusnet.inference.segment import segment
 
     return segment(volume, bundle, device="cpu")
 

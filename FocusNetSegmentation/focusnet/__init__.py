@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from .image.organs import Organ, find_organ
     from .image.segmentation import OrganResult, Segmentation
     from .image.volume import Geometry, Volume
+    from .inference.segment import segment
     from .io import read_volume
     from .nets.bundle import ModelBundle, load_bundle
-    from .pipeline import segment
     from .progress import Progress
 
 _PLACES = {
@@ -30,7 +30,7 @@ _PLACES = {
     "find_organ": ".image.organs",
     "load_bundle": ".nets.bundle",
     "read_volume": ".io",
-    "segment": ".pipeline",
+    "segment": ".inference.segment",
 }
 
 __all__ = [

@@ -297,10 +297,10 @@ def table(result: Segmentation) -> str:
 
 def _check_engine(options: argparse.Namespace) -> ModelBundle:
     """Model, device, precision and organs are checked before a scan is read: the quickest refusals come first."""
-    from .devices import choose_device
-    from .engine import check_backend
-    from .pipeline import choose_organs
-    from .seeds import check_seeds, parse_seeds
+    from .inference.backends import check_backend
+    from .inference.devices import choose_device
+    from .inference.seed_points import check_seeds, parse_seeds
+    from .inference.segment import choose_organs
 
     bundle = load_bundle(options.model)
     choose_device(options.device, options.precision)
@@ -318,8 +318,8 @@ def read_scan(path: Path, options: argparse.Namespace) -> Volume:
 
 
 def _run(volume: Volume, bundle: ModelBundle, options: argparse.Namespace) -> Segmentation:
-    from .pipeline import segment as run_segment
-    from .seeds import parse_seeds
+    from .inference.seed_points import parse_seeds
+    from .inference.segment import segment as run_segment
 
     with progress_to(sys.stderr, options.json_progress) as callback:
         return run_segment(

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.devices import choose_device, cpu_has_bf16
-from focusnet.engine import OpenVinoEngine, TorchEngine, make_engine
 from focusnet.errors import InputError
-from focusnet.pipeline import segment
-from focusnet.preprocess import preprocess
+from focusnet.inference.backends import OpenVinoEngine, TorchEngine, make_engine
+from focusnet.inference.devices import choose_device, cpu_has_bf16
+from focusnet.inference.preprocess import preprocess
+from focusnet.inference.segment import segment
 
 from .helpers_engine import head, random_bundle, small_config
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from focusnet.heat_shape import HeatShape, ball_radius_mm
+from focusnet.inference.heatmap_shape import HeatShape, ball_radius_mm
+from focusnet.inference.segment import segment
 from focusnet.io.report import report
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.nets.solnet import gaussian_heatmap
-from focusnet.pipeline import segment
 from focusnet.qa.clarity import second_peak_score, spread_score
 
 from .helpers_engine import head, random_bundle, small_config

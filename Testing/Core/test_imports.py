@@ -59,6 +59,6 @@ def test_help_does_not_wait_for_torch() -> None:
 
 def test_inference_never_imports_training() -> None:
     done = run(
-        "import sys, focusnet.pipeline, focusnet.nets.bundle\nsys.exit(any(m.startswith('focusnet.train') for m in sys.modules))"
+        "import sys, focusnet.inference.segment, focusnet.nets.bundle\nsys.exit(any(m.startswith('focusnet.train') for m in sys.modules))"
     )
     assert done.returncode == 0, done.stderr

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet import pipeline
 from focusnet.errors import DatasetError
-from focusnet.islands import remove_islands
+from focusnet.inference import segment as pipeline
+from focusnet.inference.islands import remove_islands
 
 from .helpers_engine import head, random_bundle, small_config
 

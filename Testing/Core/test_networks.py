@@ -8,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from focusnet.errors import DatasetError
+from focusnet.inference.overlay import SmallOrgan, overlay
 from focusnet.nets.backbones import make_backbone
 from focusnet.nets.config import NetworkConfig, preset
 from focusnet.nets.focusnet import FocusNet
@@ -16,7 +17,6 @@ from focusnet.nets.shape_autoencoder import ShapeAutoencoder
 from focusnet.nets.snet import SNet
 from focusnet.nets.solnet import gaussian_heatmap, heatmap_peak
 from focusnet.nets.sosnet import SOSNet
-from focusnet.overlay import SmallOrgan, overlay
 
 from .helpers_engine import random_network, small_config
 

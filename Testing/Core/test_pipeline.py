@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from focusnet import pipeline
-from focusnet.devices import choose_device
-from focusnet.engine import TorchEngine
 from focusnet.errors import Cancelled, FocusNetError, InputError
 from focusnet.image.orientation import from_upright, to_upright
+from focusnet.inference import segment as pipeline
+from focusnet.inference.backends import TorchEngine
+from focusnet.inference.devices import choose_device
+from focusnet.inference.preprocess import preprocess
+from focusnet.inference.segment import segment
 from focusnet.nets.bundle import ModelBundle, save_bundle
-from focusnet.pipeline import segment
-from focusnet.preprocess import preprocess
 from focusnet.progress import Progress
 
 from .helpers_engine import head, random_bundle, random_network, reoriented, small_config

@@ -12,8 +12,15 @@ from focusnet.errors import InputError
 from focusnet.image.orientation import from_upright, to_upright
 from focusnet.image.resample import resample_labels
 from focusnet.image.volume import Geometry, Volume
-from focusnet.preprocess import network_grid, preprocess
-from focusnet.restore import StreamingArgmax, axis_maps, interpolate_axis, restore, roi_on_target, working_grid
+from focusnet.inference.preprocess import network_grid, preprocess
+from focusnet.inference.restore import (
+    StreamingArgmax,
+    axis_maps,
+    interpolate_axis,
+    restore,
+    roi_on_target,
+    working_grid,
+)
 
 from .helpers_engine import head, reoriented, small_config
 

@@ -9,12 +9,12 @@ import pytest
 import SimpleITK as sitk
 
 from focusnet.cli import main
-from focusnet.engine import TorchEngine
 from focusnet.errors import InputError
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Volume
+from focusnet.inference.backends import TorchEngine
+from focusnet.inference.segment import segment
 from focusnet.nets.bundle import ModelBundle
-from focusnet.pipeline import segment
 
 from .helpers_engine import head, random_bundle, reoriented, small_config
 

@@ -10,9 +10,9 @@ import pytest
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.image.orientation import to_upright
 from focusnet.image.volume import Volume
+from focusnet.inference.segment import segment
 from focusnet.metrics import dice
 from focusnet.nets.bundle import ModelBundle, load_bundle
-from focusnet.pipeline import segment
 
 from .helpers_engine import reoriented
 

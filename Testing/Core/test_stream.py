@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from focusnet.engine import ChunkOutput
+from focusnet.inference.backends import ChunkOutput
+from focusnet.inference.chunks import Localizer, chunk_starts, stream_slabs
 from focusnet.nets.config import NetworkConfig
 from focusnet.nets.roi import roi_around
-from focusnet.stream import Localizer, chunk_starts, stream_slabs
 
 from .helpers_engine import small_config
 

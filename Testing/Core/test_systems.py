@@ -15,12 +15,12 @@ from focusnet.cli import main
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
+from focusnet.inference.segment import segment
 from focusnet.nets.backbones import BACKBONES, make_backbone
 from focusnet.nets.bundle import MANIFEST, load_bundle
 from focusnet.nets.config import ARCHS, NetworkConfig
 from focusnet.nets.focusnet import FocusNet
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
-from focusnet.pipeline import segment
 from focusnet.train.adversarial import sos_loss
 from focusnet.train.arch import with_own_rois
 from focusnet.train.augment import NO_AUGMENTATION, join_crops

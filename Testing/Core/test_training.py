@@ -14,10 +14,10 @@ import torch
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError, OutputError
 from focusnet.image.resample import resample_ct, resample_labels
+from focusnet.inference.preprocess import network_grid, normalise
 from focusnet.nets.bundle import load_bundle
 from focusnet.nets.config import NetworkConfig
 from focusnet.nets.focusnet import FocusNet
-from focusnet.preprocess import network_grid, normalise
 from focusnet.train import stages
 from focusnet.train.augment import NO_AUGMENTATION, Augmentation, draw_sample, mirrored_name, swap_sides
 from focusnet.train.checkpoint import load_checkpoint, save_checkpoint

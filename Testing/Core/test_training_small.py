@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
+from focusnet.inference.segment import segment
 from focusnet.nets.solnet import gaussian_heatmap
-from focusnet.pipeline import segment
 from focusnet.train.adversarial import aae_loss, organ_loss, shape_loss, sos_loss
 from focusnet.train.augment import NO_AUGMENTATION, Augmentation, Crops, Sample, join_crops
 from focusnet.train.loop import train_stage

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from focusnet.datasets.openkbp import OpenKBPDataset
-from focusnet.devices import choose_device
-from focusnet.engine import TorchEngine
 from focusnet.image.resample import resample_ct, resample_labels
+from focusnet.inference.backends import TorchEngine
+from focusnet.inference.chunks import Localizer, stream_slabs
+from focusnet.inference.devices import choose_device
+from focusnet.inference.preprocess import network_grid, normalise
 from focusnet.metrics import dice
 from focusnet.nets.config import NetworkConfig
-from focusnet.preprocess import network_grid, normalise
-from focusnet.stream import Localizer, stream_slabs
 from focusnet.train.validation import Validator
 
 from .helpers_dataset import LABELS

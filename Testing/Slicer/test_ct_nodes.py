@@ -187,7 +187,7 @@ def test_a_frame_of_a_sequence_is_named(world: World) -> None:
 def test_without_scipy_and_simpleitk_the_check_is_left_to_the_worker(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in [n for n in sys.modules if n.startswith(("focusnet.io", "focusnet.preprocess"))]:
+    for name in [n for n in sys.modules if n.startswith(("focusnet.io", "focusnet.inference.preprocess"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setitem(sys.modules, "SimpleITK", None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..heat_shape import ball_radius_mm
 from ..image.segmentation import OrganResult
+from ..inference.heatmap_shape import ball_radius_mm
 from ..nets.bundle import ModelBundle
 from .record import HIGHEST, Score
 

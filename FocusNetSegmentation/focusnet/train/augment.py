@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from ..datasets.case import Case
 from ..image.resample import AIR_HU
+from ..inference.preprocess import normalise
 from ..nets.config import NetworkConfig
 from ..nets.roi import Roi
-from ..preprocess import normalise
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..datasets.case import Case
 from ..datasets.table import never_contoured
-from ..devices import Device, cpu_has_fp16
 from ..errors import DatasetError
 from ..image.organs import find_organ
+from ..inference.devices import Device, cpu_has_fp16
 from ..nets.bundle import ModelBundle
 from ..nets.config import NetworkConfig, preset, with_changes
 from .arch import apply_arch, with_own_rois

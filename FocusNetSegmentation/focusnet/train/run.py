@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from ..datasets.opening import open_dataset
-from ..devices import Device, choose_device
 from ..errors import DatasetError, OutputError
 from ..files.atomic_write import check_folder
+from ..inference.devices import Device, choose_device
 from ..nets.bundle import ModelBundle, load_bundle, save_bundle
 from ..nets.focusnet import FocusNet
 from ..version import __version__

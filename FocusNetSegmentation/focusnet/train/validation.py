@@ -11,17 +11,17 @@ import numpy as np
 import torch
 
 from ..datasets.case import Case
-from ..engine import ChunkOutput
 from ..files.atomic_write import ensure_folder
 from ..image.organs import find_organ
 from ..image.resample import resample_ct, resample_labels
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
+from ..inference.backends import ChunkOutput
+from ..inference.chunks import Localizer, Slab, stream_slabs
+from ..inference.overlay import SmallOrgan, overlay, take_out
+from ..inference.preprocess import network_grid, normalise
 from ..nets.config import NetworkConfig
 from ..nets.focusnet import FocusNet
-from ..overlay import SmallOrgan, overlay, take_out
-from ..preprocess import network_grid, normalise
-from ..stream import Localizer, Slab, stream_slabs
 from .augment import NO_AUGMENTATION
 from .precision import autocast
 from .settings import Settings

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .image.orientation import from_upright, is_oblique
-from .image.resample import resample_labels
-from .image.volume import Geometry
+from ..image.orientation import from_upright, is_oblique
+from ..image.resample import resample_labels
+from ..image.volume import Geometry
 from .preprocess import Record
 
 EDGE_VOXELS = 0.5  # a voxel reaches half its size beyond its centre: scan voxels up to there are inside the crop

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..errors import InputError
+from ..nets.bundle import ModelBundle
+from ..nets.focusnet import FocusNet
 from .devices import Device
-from .errors import InputError
-from .nets.bundle import ModelBundle
-from .nets.focusnet import FocusNet
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import InputError
-from .image.organs import find_organ
+from ..errors import InputError
+from ..image.organs import find_organ
 
 if TYPE_CHECKING:
-    from .nets.bundle import ModelBundle
+    from ..nets.bundle import ModelBundle
     from .preprocess import Record
 
 Seeds = Mapping[str, Sequence[float]]  # TG-263 name or synonym -> (x, y, z) in LPS mm of the scan's own space

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .nets.config import NetworkConfig
+from ..nets.config import NetworkConfig
 
 LEVELS = np.linspace(0.02, 0.98, 49)
 CANDIDATES = 3  # per slab: its maximum, and what is left away from it

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .engine import ChunkOutput, Engine
-from .heat_shape import HeatShape
-from .nets.config import NetworkConfig
-from .nets.roi import Roi, roi_around
+from ..nets.config import NetworkConfig
+from ..nets.roi import Roi, roi_around
+from .backends import ChunkOutput, Engine
+from .heatmap_shape import HeatShape
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .image.body import body_center_mm
-from .image.orientation import is_oblique, to_upright
-from .image.resample import resample_ct
-from .image.volume import Geometry, Volume
-from .nets.config import NetworkConfig
+from ..image.body import body_center_mm
+from ..image.orientation import is_oblique, to_upright
+from ..image.resample import resample_ct
+from ..image.volume import Geometry, Volume
+from ..nets.config import NetworkConfig
 
 
 @dataclass(frozen=True)

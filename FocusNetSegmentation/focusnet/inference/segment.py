@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..errors import FocusNetError, InputError
+from ..image.organs import Organ, find_organ
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Geometry, Volume
+from ..nets.bundle import ModelBundle
+from ..nets.config import NetworkConfig
+from ..progress import Progress, ProgressCallback, silent
+from ..version import __version__
+from .backends import Engine, make_engine
+from .chunks import Found, Localizer, stream_slabs
 from .devices import Device, choose_device
-from .engine import Engine, make_engine
-from .errors import FocusNetError, InputError
-from .heat_shape import ball_radius_mm
-from .image.organs import Organ, find_organ
-from .image.segmentation import OrganResult, Segmentation
-from .image.volume import Geometry, Volume
+from .heatmap_shape import ball_radius_mm
 from .islands import remove_islands
-from .nets.bundle import ModelBundle
-from .nets.config import NetworkConfig
 from .overlay import SmallOrgan, overlay, take_out
 from .preprocess import Record, preprocess
-from .progress import Progress, ProgressCallback, silent
 from .restore import StreamingArgmax, restore, roi_on_target, working_grid
-from .seeds import Seeds, check_seeds, seed_voxels
-from .stream import Found, Localizer, stream_slabs
-from .version import __version__
+from .seed_points import Seeds, check_seeds, seed_voxels
 
 SMALLEST_CHUNK = 8  # slices: below this an out-of-memory retry is pointless
 DISCLAIMER = "Research software, not a medical device. Every contour must be checked by a qualified person."
