@@ -66,7 +66,7 @@ def export(
         return _labelmap_node(segmentation, volume_node, segmentation_node), notes
     path = Path(str(path))
     if kind == "nifti":
-        from focusnet.io.nifti_out import names_path, write_nifti
+        from focusnet.io.label_map import names_path, write_nifti
 
         write_nifti(segmentation, path, overwrite=True)
         notes.append(f"The organs' names are beside it in {names_path(path).name}.")
@@ -80,7 +80,7 @@ def export(
 def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segmentation, list[str]]:
     """Every segment of the node on ``geometry`` (LPS mm), whatever grid, layer and linear transform it has. Where segments overlap the
     later one wins, which the returned sentences tell. Raises InputError."""
-    from focusnet.io.nifti_out import unknown_organ
+    from focusnet.io.label_map import unknown_organ
 
     source = segmentation_node.GetSegmentation()
     count = source.GetNumberOfSegments()
@@ -115,7 +115,7 @@ def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segment
 
 def dicom_volume(volume_node: Any, folder: Path | str | None = None) -> Volume:
     """The CT with the UIDs of its DICOM files, from Slicer's DICOM database or ``folder``. Raises InputError if neither has them."""
-    from focusnet.io.dicom import read_dicom_folder
+    from focusnet.io.dicom_series import read_dicom_folder
 
     uids = (volume_node.GetAttribute("DICOM.instanceUIDs") or "").split()
     database = getattr(slicer, "dicomDatabase", None)
@@ -142,7 +142,7 @@ def _export_dicom(
     segmentation, notes = segmentation_on(volume.geometry, segmentation_node)
     changed = {r.organ.name for r in segmentation.results} & set(edited) | _drawn_by_hand(segmentation_node)
     if kind == "rtstruct":
-        from focusnet.io.rtstruct import write_rtstruct
+        from focusnet.io.rtstruct_write import write_rtstruct
 
         states, reviewers = _review(segmentation, segmentation_node)
         left_out = write_rtstruct(

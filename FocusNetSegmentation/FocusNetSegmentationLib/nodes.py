@@ -233,7 +233,7 @@ def _nodes(scene: Any, kind: str) -> list[Any]:
 def _segmentation(
     result: Path | str | Segmentation | np.ndarray, volume_node: Any, organs: Sequence[str] | None
 ) -> Segmentation:
-    from focusnet.io.nifti_out import unknown_organ
+    from focusnet.io.label_map import unknown_organ
     from focusnet.io.seg_nrrd import read_seg_nrrd
 
     if isinstance(result, np.ndarray):

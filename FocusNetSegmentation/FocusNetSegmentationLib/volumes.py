@@ -156,8 +156,8 @@ def _bytes(volume_node: Any) -> int:
 def _check_values(volume_node: Any, geometry: Geometry, hu_offset: float) -> list[str]:
     """The engine's own checks; without SciPy or SimpleITK they are left to the worker, which has both."""
     try:
-        from focusnet.io.checks import check_ct
-        from focusnet.io.nrrd_nifti import as_hu
+        from focusnet.io.ct_checks import check_ct
+        from focusnet.io.image_read import as_hu
         from focusnet.io.read import shifted
     except ImportError:
         return ["Its values are checked when it is segmented, because not all packages are installed yet."]

@@ -7,7 +7,7 @@ import sys
 
 from .commands import check_kind, check_outputs, read_scan, tell_result, write_result
 from .errors import InputError
-from .io.report import write_report
+from .io.json_report import write_report
 from .terminal import progress_to, tell_warning
 
 

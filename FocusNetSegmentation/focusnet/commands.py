@@ -15,9 +15,9 @@ from .files.atomic_write import atomic_path, check_output, ensure_folder
 from .image.segmentation import Segmentation
 from .image.volume import Volume
 from .io import read_volume
-from .io.checks import check_ct
-from .io.nifti_out import names_path
-from .io.report import write_report
+from .io.ct_checks import check_ct
+from .io.json_report import write_report
+from .io.label_map import names_path
 from .nets.bundle import ModelBundle, available_bundles, install_bundle, load_bundle
 from .progress import json_line
 from .terminal import progress_to, tell_warning
@@ -358,7 +358,7 @@ def check_outputs(output: Path, report: Path | None, picture: Path | None, overw
 
 def write_result(result: Segmentation, volume: Volume, output: Path, dicom: str | None, overwrite: bool) -> None:
     if dicom == "rtstruct":
-        from .io.rtstruct import write_rtstruct
+        from .io.rtstruct_write import write_rtstruct
 
         write_rtstruct(result, volume, output, overwrite=overwrite)
     elif dicom == "seg":
@@ -370,6 +370,6 @@ def write_result(result: Segmentation, volume: Volume, output: Path, dicom: str 
 
         write_seg_nrrd(result, output, overwrite=overwrite)
     else:
-        from .io.nifti_out import write_nifti
+        from .io.label_map import write_nifti
 
         write_nifti(result, output, overwrite=overwrite)

@@ -15,7 +15,7 @@ from .image.organs import find_organ
 from .image.regrid import put_on_grid
 from .image.segmentation import Segmentation
 from .image.volume import Volume
-from .io.nifti_out import names_path, read_label_map
+from .io.label_map import names_path, read_label_map
 from .io.seg_nrrd import read_seg_nrrd
 from .metrics import dice, surface_distances, volume_ml
 

@@ -19,8 +19,8 @@ DICOM_KINDS = {"rtstruct": "RTSTRUCT", "seg": "DICOM SEG"}
 
 def read_ct(path: Path, series: str | None = None, hu_offset: float | None = None) -> Volume:
     """A scan whose grid and UIDs are wanted: its values are not looked at, so that a missing rescale intercept does not matter."""
-    from .io.dicom import read_dicom_folder
-    from .io.nrrd_nifti import read_image
+    from .io.dicom_series import read_dicom_folder
+    from .io.image_read import read_image
     from .io.read import shifted
 
     path = Path(path)
@@ -76,7 +76,7 @@ def _write_image(segmentation: Segmentation, out: Path, overwrite: bool) -> None
 
         write_seg_nrrd(segmentation, out, overwrite=overwrite)
     else:
-        from .io.nifti_out import write_nifti
+        from .io.label_map import write_nifti
 
         write_nifti(segmentation, out, overwrite=overwrite)
 
@@ -109,7 +109,7 @@ def _write_dicom(
     states = {name: review.state for name, review in reviews.items()} or dict.fromkeys(changed & names, "edited")
     by_hand = {name for name, review in reviews.items() if review.by_hand}
     if dicom == "rtstruct":
-        from .io.rtstruct import write_rtstruct
+        from .io.rtstruct_write import write_rtstruct
 
         who = reviewer or ", ".join(dict.fromkeys(r.approved_by for r in reviews.values() if r.approved_by))
         left_out = write_rtstruct(

@@ -68,8 +68,8 @@ def write_phantom(
     import SimpleITK as sitk
 
     from .files.atomic_write import atomic_path, check_output, ensure_folder
-    from .io.itk_out import write_checked
-    from .io.nrrd_nifti import SIMULATED_KEY
+    from .io.image_read import SIMULATED_KEY
+    from .io.itk_write import write_checked
     from .io.seg_nrrd import write_seg_nrrd
     from .phantom_dicom import check_series_folder, write_dicom_series
 

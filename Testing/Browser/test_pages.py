@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from focusnet.io.report import report
+from focusnet.io.json_report import report
 from focusnet.qa.audit import as_dict
 from focusnet.reports.case_page import write_case_page
 from focusnet.reports.cohort_page import report_folder

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from focusnet.cli import main
 from focusnet.datasets.opening import open_dataset
 from focusnet.errors import DatasetError, InputError
-from focusnet.io.nrrd_nifti import read_image
+from focusnet.io.image_read import read_image
 
 from .helpers_dataset import write_dataset
 from .helpers_layouts import PAIRS_TOML, patient, write, write_pairs

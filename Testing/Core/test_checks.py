@@ -12,7 +12,7 @@ import pytest
 from focusnet.errors import InputError
 from focusnet.image.volume import Geometry, Volume
 from focusnet.io import read_volume
-from focusnet.io.checks import check_ct
+from focusnet.io.ct_checks import check_ct
 
 from .helpers_images import small_scan
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from focusnet.cli import main
-from focusnet.io.report import report
+from focusnet.io.json_report import report
 from focusnet.qa.audit import as_dict, audit
 from focusnet.reports.cohort import read_cohort
 from focusnet.reports.cohort_page import cohort_content

@@ -17,9 +17,9 @@ from focusnet.datasets.opening import open_dataset
 from focusnet.errors import DatasetError
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry, Volume
-from focusnet.io.contours import crosses_itself
-from focusnet.io.dicom import read_dicom_folder
-from focusnet.io.rtstruct import write_rtstruct
+from focusnet.io.contour_lines import crosses_itself
+from focusnet.io.dicom_series import read_dicom_folder
+from focusnet.io.rtstruct_write import write_rtstruct
 from focusnet.phantom_dicom import write_dicom_series
 
 from .helpers_layouts import patient

@@ -16,10 +16,11 @@ import SimpleITK as sitk
 from focusnet.errors import InputError, OutputError
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
-from focusnet.io import dicom_verify, rtstruct
-from focusnet.io.contours import fill_contours, slice_contours
-from focusnet.io.rtstruct import write_rtstruct
+from focusnet.io import dicom_verify
+from focusnet.io import rtstruct_write as rtstruct
+from focusnet.io.contour_lines import fill_contours, slice_contours
 from focusnet.io.rtstruct_read import read_rtstruct
+from focusnet.io.rtstruct_write import write_rtstruct
 
 from .helpers_dicom import dicom_errors, program, small_case
 

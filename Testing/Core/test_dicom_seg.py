@@ -19,7 +19,7 @@ from focusnet.errors import InputError, OutputError
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Volume
 from focusnet.io.dicom_seg import read_dicom_seg, write_dicom_seg
-from focusnet.io.rtstruct import write_rtstruct
+from focusnet.io.rtstruct_write import write_rtstruct
 
 from .helpers_dicom import HEAD_DICOM, dicom_errors, head_dicom_case, program, small_case
 from .helpers_engine import random_bundle

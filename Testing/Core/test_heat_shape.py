@@ -11,7 +11,7 @@ import torch
 
 from focusnet.inference.heatmap_shape import HeatShape, ball_radius_mm
 from focusnet.inference.segment import segment
-from focusnet.io.report import report
+from focusnet.io.json_report import report
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.nets.solnet import gaussian_heatmap
 from focusnet.qa.clarity import second_peak_score, spread_score

@@ -15,7 +15,7 @@ from focusnet.evaluate import evaluate, evaluate_files, summarise
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry
-from focusnet.io.nifti_out import write_nifti
+from focusnet.io.label_map import write_nifti
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.metrics import added_voxels, dice, surface_distances, volume_ml
 

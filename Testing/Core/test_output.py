@@ -17,8 +17,8 @@ import SimpleITK as sitk
 
 from focusnet.errors import InputError, OutputError
 from focusnet.files.atomic_write import atomic_path, check_output
-from focusnet.io.nifti_out import names_path, read_label_map, write_nifti
-from focusnet.io.report import write_report
+from focusnet.io.json_report import write_report
+from focusnet.io.label_map import names_path, read_label_map, write_nifti
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.picture import overview
 

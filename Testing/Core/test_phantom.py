@@ -14,7 +14,7 @@ from focusnet.errors import OutputError
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
 from focusnet.io import read_volume
-from focusnet.io.checks import check_ct
+from focusnet.io.ct_checks import check_ct
 from focusnet.io.seg_nrrd import read_seg_nrrd
 from focusnet.phantom import phantom, write_phantom
 

@@ -13,7 +13,7 @@ from focusnet.cli import main
 from focusnet.errors import InputError
 from focusnet.image.segmentation import OrganResult
 from focusnet.image.volume import Volume
-from focusnet.io.nifti_out import unknown_organ
+from focusnet.io.label_map import unknown_organ
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.phantom import write_phantom
 from focusnet.qa import Review, as_dict, review, text_table

@@ -17,8 +17,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLo
 from scipy.spatial.transform import Rotation
 
 from focusnet.errors import InputError
-from focusnet.io import dicom, list_series, read_volume
-from focusnet.io.checks import check_ct
+from focusnet.io import dicom_series as dicom
+from focusnet.io import list_series, read_volume
+from focusnet.io.ct_checks import check_ct
 
 from .helpers_images import Edit, add_series, compress_jpeg_lossless, edit_dicom, small_scan, write_dicom
 

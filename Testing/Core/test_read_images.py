@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from focusnet.errors import InputError
 from focusnet.io import read_volume
-from focusnet.io.checks import check_ct
+from focusnet.io.ct_checks import check_ct
 
 from .helpers_engine import reoriented
 from .helpers_images import small_scan, write_image, write_meta, write_nrrd

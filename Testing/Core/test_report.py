@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from focusnet.image.segmentation import Segmentation
-from focusnet.io.report import SCHEMA_VERSION, report, write_report
+from focusnet.io.json_report import SCHEMA_VERSION, report, write_report
 
 from .helpers_outputs import MISSING, PROVENANCE, scan_and_organs
 

@@ -14,8 +14,8 @@ from pydicom.dataset import Dataset
 from focusnet.errors import InputError
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
-from focusnet.io.rtstruct import write_rtstruct
 from focusnet.io.rtstruct_read import read_rtstruct, read_structures
+from focusnet.io.rtstruct_write import write_rtstruct
 
 from .helpers_dicom import small_case
 

@@ -22,7 +22,7 @@ DOUBLE = """
 import json, os, sys, time
 from pathlib import Path
 import numpy as np
-from focusnet.io.nrrd_nifti import read_image
+from focusnet.io.image_read import read_image
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import OrganResult, Segmentation

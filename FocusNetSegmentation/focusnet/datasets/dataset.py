@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import DatasetError, FocusNetError, OutputError
 from ..image.organs import ORGANS
-from ..io.checks import refuse_impossible
+from ..io.ct_checks import refuse_impossible
 from ..io.read import shifted
 from ..io.rtstruct_read import NOTHING_INSIDE
 from ..wording import counted

@@ -12,7 +12,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from ..errors import DatasetError
-from ..io.dicom import files_below, read_dicom_folder
+from ..io.dicom_series import files_below, read_dicom_folder
 from ..io.rtstruct_read import check_frame_of_reference, read_structures, structure_names
 from ..wording import counted
 from .contours import RawCase

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..errors import DatasetError, InputError
 from ..image.volume import Geometry, Volume
-from ..io.nifti_out import names_path
-from ..io.nrrd_nifti import read_image
+from ..io.image_read import read_image
+from ..io.label_map import names_path
 from ..io.seg_nrrd import read_segments, segment_names
 from ..wording import counted
 from .bit_masks import read_bit_mask, voxels_by_name

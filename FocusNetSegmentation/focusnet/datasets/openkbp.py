@@ -15,8 +15,8 @@ from ..errors import DatasetError, FocusNetError
 from ..image.body import body_center_mm
 from ..image.orientation import to_upright
 from ..image.volume import Geometry, Volume
-from ..io.checks import refuse_values
-from ..io.nrrd_nifti import as_hu
+from ..io.ct_checks import refuse_values
+from ..io.image_read import as_hu
 from ..io.read import shifted
 from ..wording import counted
 from .case import Case, organ_centroids_mm, refuse_without_contour

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .dicom import SeriesInfo, list_series
+from .dicom_series import SeriesInfo, list_series
 from .read import read_volume
 
 __all__ = ["SeriesInfo", "list_series", "read_volume"]

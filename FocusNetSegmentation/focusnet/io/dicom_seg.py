@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Volume
 from ..version import __version__
-from .dicom_out import save_checked
+from .dicom_objects import save_checked
 from .dicom_verify import check_states, prepare_export, read_dicom_seg, source_headers, text, verify_dicom_seg
 from .terminology import ANATOMICAL_STRUCTURE, SIDES
 

@@ -19,7 +19,7 @@ from ..errors import InputError
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Volume
 from ..metrics import dice
-from .dicom_out import check_export, check_source
+from .dicom_objects import check_export, check_source
 from .rtstruct_read import OFF_PLANE_VOXELS, read_structures
 from .slice_geometry import TILT_MM
 

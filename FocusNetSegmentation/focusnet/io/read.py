@@ -9,9 +9,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..image.volume import Volume
-from .checks import refuse_impossible
-from .dicom import read_dicom_folder
-from .nrrd_nifti import IMAGE_SUFFIXES, read_image
+from .ct_checks import refuse_impossible
+from .dicom_series import read_dicom_folder
+from .image_read import IMAGE_SUFFIXES, read_image
 
 MAXIMUM_OFFSET = 10_000  # HU run from -1024 to some 30000 in metal: an offset beyond this is a typing error
 

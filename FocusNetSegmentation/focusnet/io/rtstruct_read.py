@@ -16,8 +16,8 @@ from ..image.organs import find_organ
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Volume
 from ..wording import counted
-from .contours import centres_on, crosses_itself, fill_contours
-from .nifti_out import unknown_organ
+from .contour_lines import centres_on, crosses_itself, fill_contours
+from .label_map import unknown_organ
 
 OFF_PLANE_VOXELS = 0.25  # a contour farther than this from every slice was drawn on another scan
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")

@@ -20,7 +20,7 @@ from ..files.atomic_write import atomic_path, check_output, json_text
 from ..image.organs import Organ, find_organ
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry
-from .nifti_out import unknown_organ
+from .label_map import unknown_organ
 from .terminology import terminology_entry
 
 SUFFIXES = (".seg.nrrd",)

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import InputError
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
-from ..io.report import DISCLAIMER
+from ..io.json_report import DISCLAIMER
 from ..io.segment_tags import OrganReview
 from ..qa.audit import Audit, OrganEdit
 from ..version import __version__

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..files.atomic_write import check_output
-from ..io.report import DISCLAIMER
+from ..io.json_report import DISCLAIMER
 from ..version import __version__
 from .cohort import Cohort, CohortCase, model_name, read_cohort
 from .plots import by_table_order, color_of, drift_plot, rows_plot

@@ -14,8 +14,8 @@ from ..datasets.bit_masks import BitMaskFolder, patient_of
 from ..errors import DatasetError, OutputError
 from ..files.atomic_write import atomic_path, ensure_folder, json_text
 from ..image.volume import Geometry
-from ..io.itk_out import write_checked
-from ..io.nrrd_nifti import SIMULATED_KEY
+from ..io.image_read import SIMULATED_KEY
+from ..io.itk_write import write_checked
 from ..version import __version__
 from .ct import NOTE, simulate_ct
 from .labels import grid_around, label_values, merged_labels, thin_masks

@@ -19,8 +19,8 @@ from ..errors import InputError
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Volume
 from ..version import __version__
-from .contours import slice_contours
-from .dicom_out import save_checked
+from .contour_lines import slice_contours
+from .dicom_objects import save_checked
 from .dicom_verify import NO_FRAME_OF_REFERENCE, check_states, prepare_export, slice_offsets_mm, text, verify_rtstruct
 from .terminology import SIDES
 

@@ -14,7 +14,7 @@ from ..files.atomic_write import atomic_path, check_output, json_text
 from ..image.organs import Organ, find_organ
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry
-from .itk_out import write_checked
+from .itk_write import write_checked
 
 SUFFIXES = (".nii.gz", ".nii")
 READABLE = (*SUFFIXES, ".nrrd", ".nhdr", ".mha", ".mhd")

@@ -18,7 +18,7 @@ from pydicom.errors import InvalidDicomError
 from ..errors import InputError
 from ..image.resample import AIR_HU
 from ..image.volume import Volume
-from .checks import refuse_grid
+from .ct_checks import refuse_grid
 from .slice_geometry import series_geometry
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"

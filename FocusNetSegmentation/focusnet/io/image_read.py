@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from ..errors import InputError
 from ..image.volume import Geometry, Volume
-from .checks import refuse_grid
+from .ct_checks import refuse_grid
 
 IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
 PATIENT_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
