@@ -15,7 +15,7 @@ import numpy as np
 import slicer
 
 from focusnet.errors import InputError
-from focusnet.evaluate import OrganScores, read_segmentation, score_organ
+from focusnet.evaluation.evaluate import OrganScores, read_segmentation, score_organ
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
 

@@ -7,7 +7,7 @@ import importlib.util
 import sys
 
 from .errors import InputError, ModelError
-from .evaluate import read_segmentation
+from .evaluation.evaluate import read_segmentation
 from .files.atomic_write import check_output
 from .image.segmentation import Segmentation
 from .io import read_volume

@@ -33,7 +33,7 @@ def evaluate(options: argparse.Namespace) -> int:
         return 0
     if options.editor:
         raise InputError("--editor goes with --audit; leave it out.")
-    from .evaluate import evaluate_files
+    from .evaluation.evaluate import evaluate_files
 
     named = _named(options, "organs", "tolerance_mm", "overwrite")
     print(evaluate_files(options.predicted, options.reference, out=options.output, ct=ct, **named))

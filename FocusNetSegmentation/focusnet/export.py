@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import InputError
-from .evaluate import read_segmentation
+from .evaluation.evaluate import read_segmentation
 from .files.atomic_write import check_output
 from .image.regrid import put_on_grid
 from .image.segmentation import Segmentation

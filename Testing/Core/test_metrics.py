@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from focusnet.errors import InputError, OutputError
-from focusnet.evaluate import evaluate, evaluate_files, summarise
+from focusnet.evaluation.evaluate import evaluate, evaluate_files, summarise
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry

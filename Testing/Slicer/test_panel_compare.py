@@ -64,7 +64,7 @@ def add_body(panel: Any, name: str) -> None:
 
 
 def test_the_table_has_the_numbers_of_focusnet_evaluate(compared: Any, tmp_path: Path) -> None:
-    from focusnet.evaluate import evaluate_files
+    from focusnet.evaluation.evaluate import evaluate_files
 
     press(compared)
     assert len(table(compared)) == 7

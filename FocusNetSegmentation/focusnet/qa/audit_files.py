@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..evaluate import pairs, read_segmentation
+from ..evaluation.evaluate import pairs, read_segmentation
 from ..files.atomic_write import atomic_path, check_output, json_text
 from ..image.volume import Volume
 from ..io.segment_tags import active_s, read_reviews, with_run

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..evaluate import read_segmentation
+from ..evaluation.evaluate import read_segmentation
 from ..files.atomic_write import check_output
 from ..image.regrid import put_on_grid
 from ..io import read_volume

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import InputError
-from .files.atomic_write import atomic_path, check_output
-from .image.organs import find_organ
-from .image.regrid import put_on_grid
-from .image.segmentation import Segmentation
-from .image.volume import Volume
-from .io.label_map import names_path, read_label_map
-from .io.seg_nrrd import read_seg_nrrd
-from .metrics import dice, surface_distances, volume_ml
+from ..errors import InputError
+from ..files.atomic_write import atomic_path, check_output
+from ..image.organs import find_organ
+from ..image.regrid import put_on_grid
+from ..image.segmentation import Segmentation
+from ..image.volume import Volume
+from ..io.label_map import names_path, read_label_map
+from ..io.seg_nrrd import read_seg_nrrd
+from ..metrics import dice, surface_distances, volume_ml
 
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
 
@@ -136,7 +136,7 @@ def read_segmentation(path: Path, organs: Sequence[str] | None = None, ct: Volum
 
 
 def _read_structure_set(path: Path, organs: Sequence[str] | None, ct: Volume | None) -> Segmentation:
-    from .io.rtstruct_read import read_rtstruct
+    from ..io.rtstruct_read import read_rtstruct
 
     if not path.is_file():
         raise InputError(f"{path} does not exist; an RTSTRUCT file is expected.")

@@ -1,0 +1,1 @@
+"""Score contours against a reference, organ by organ."""
