@@ -25,12 +25,12 @@ from focusnet.datasets.shapes import SMALL
 from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry
-from focusnet.qa import review
+from focusnet.qa import ranking as review
 from focusnet.qa.measure import Measured, measure, measure_all
-from focusnet.qa.places import asymmetry_score, position_score, touch_score
+from focusnet.qa.reference_statistics import load_statistics
 from focusnet.qa.shape_prior import ShapePrior, bare, load_shape_prior
-from focusnet.qa.sizes import extent_score, gaps_score, holes_score, parts_score, volume_score
-from focusnet.qa.statistics import load_statistics
+from focusnet.qa.size_scores import extent_score, gaps_score, holes_score, parts_score, volume_score
+from focusnet.qa.spatial_relations import asymmetry_score, position_score, touch_score
 
 MARGIN_MM = 24.0
 SHAPE = ("shape_dsc", "shape_surface", "shape_latent")

@@ -28,10 +28,10 @@ from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.datasets.tcia_oars import TciaOars
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
+from focusnet.qa.hu_scores import outside_fraction
 from focusnet.qa.measure import Measured, measure_all
-from focusnet.qa.places import TOUCHES, gap_mm, position_score
-from focusnet.qa.statistics import FORMAT_VERSION, MINIMUM, Spread, load_statistics
-from focusnet.qa.tissue import outside_fraction
+from focusnet.qa.reference_statistics import FORMAT_VERSION, MINIMUM, Spread, load_statistics
+from focusnet.qa.spatial_relations import TOUCHES, gap_mm, position_score
 
 FOLDS = 5
 

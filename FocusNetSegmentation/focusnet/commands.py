@@ -48,7 +48,7 @@ def _write_beside(result: Segmentation, volume: Volume, bundle: ModelBundle, opt
     if options.report is not None:
         _write_report(result, volume, bundle, options.report, options.overwrite)
     if options.picture is not None:
-        from .picture import overview
+        from .reports.overview import overview
 
         overview(volume, result, options.picture, options.overwrite)
 
@@ -68,7 +68,7 @@ def _write_report(result: Segmentation, volume: Volume, bundle: ModelBundle, pat
         write_report(result, path, overwrite)
         return
     from .reports.case_page import CaseReport, write_case_page
-    from .reports.scored import scored
+    from .reports.case_scores import scored
 
     scores, ghosts = scored(result, volume, bundle)
     write_case_page(CaseReport(volume, result, scores, ghost=ghosts), path, overwrite)
@@ -124,7 +124,7 @@ def _batch_one(name: str, path: Path, bundle: ModelBundle, options: argparse.Nam
 def _write_scores(result: Segmentation, volume: Volume, bundle: ModelBundle, path: Path) -> None:
     """What ``focusnet qa -o`` writes."""
     from .qa import write_review
-    from .reports.scored import reviewed
+    from .reports.case_scores import reviewed
 
     write_review(reviewed(result, volume, bundle)[0], path, overwrite=True)
 
@@ -165,7 +165,7 @@ def _holds_dicom(folder: Path) -> bool:
 
 def demo(options: argparse.Namespace) -> int:
     from .phantom import write_phantom
-    from .picture import overview
+    from .reports.overview import overview
 
     out: Path = options.output
     outputs = (out / "organs.seg.nrrd", out / "report.json", out / "overview.png")

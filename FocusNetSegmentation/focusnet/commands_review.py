@@ -58,7 +58,7 @@ def report(options: argparse.Namespace) -> int:
     else:
         if options.ct is None:
             raise InputError(f"The page of {source.name} shows pictures of its CT; give it with --ct.")
-        from .reports.files import report_file
+        from .reports.case_report import report_file
 
         named = _named(options, *ONE_CASE, "title", "overwrite")
         notes = report_file(source, options.ct, options.output, **named)

@@ -17,8 +17,8 @@ from focusnet.cli import main
 from focusnet.errors import InputError, OutputError
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.reports.case_page import CaseReport, case_content, scan_id, write_case_page
-from focusnet.reports.pictures import SIDE, organ_pictures, upright_case
 from focusnet.reports.render import render
+from focusnet.reports.slice_pictures import SIDE, organ_pictures, upright_case
 
 from .helpers_images import write_image
 from .helpers_outputs import GRIDS, scan_and_organs, segmentation, stored_as

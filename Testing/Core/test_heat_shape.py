@@ -14,7 +14,7 @@ from focusnet.inference.segment import segment
 from focusnet.io.json_report import report
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.nets.solnet import gaussian_heatmap
-from focusnet.qa.clarity import second_peak_score, spread_score
+from focusnet.qa.localization_scores import second_peak_score, spread_score
 
 from .helpers_engine import head, random_bundle, small_config
 

@@ -20,7 +20,7 @@ from focusnet.files.atomic_write import atomic_path, check_output
 from focusnet.io.json_report import write_report
 from focusnet.io.label_map import names_path, read_label_map, write_nifti
 from focusnet.io.seg_nrrd import write_seg_nrrd
-from focusnet.picture import overview
+from focusnet.reports.overview import overview
 
 from .helpers_outputs import scan_and_organs
 

@@ -20,7 +20,7 @@ from focusnet.image.organs import ORGANS
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry, Volume
 from focusnet.phantom import phantom
-from focusnet.picture import FOOTER, choose_slices, draw, overview
+from focusnet.reports.overview import FOOTER, choose_slices, draw, overview
 
 from .helpers_outputs import GRIDS, MISSING, NAMES, organ, scan_and_organs, segmentation
 
@@ -160,7 +160,7 @@ def test_another_scans_contours_are_refused(tmp_path: Path) -> None:
 
 def test_drawing_needs_no_window_and_leaves_pyplot_alone(tmp_path: Path) -> None:
     code = (
-        "import sys\nfrom Testing.Core.helpers_outputs import scan_and_organs\nfrom focusnet.picture import overview\n"
+        "import sys\nfrom Testing.Core.helpers_outputs import scan_and_organs\nfrom focusnet.reports.overview import overview\n"
         "overview(*scan_and_organs(), sys.argv[1])\nsys.exit('matplotlib.pyplot' in sys.modules)\n"
     )
     environment = {"PYTHONPATH": ":".join(p for p in sys.path if p), "PATH": "", "HOME": str(tmp_path)}

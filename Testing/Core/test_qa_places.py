@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from focusnet.image.segmentation import Segmentation
-from focusnet.qa import Score, review
-from focusnet.qa.record import LOOK_AT, PROBABLY_FINE
-from focusnet.qa.statistics import Spread, load_statistics
+from focusnet.qa import Score
+from focusnet.qa import ranking as review
+from focusnet.qa.organ_scores import LOOK_AT, PROBABLY_FINE
+from focusnet.qa.reference_statistics import Spread, load_statistics
 
 from .helpers_outputs import scan_and_organs
 from .helpers_qa import label_of, phantom_case, with_labels

@@ -21,8 +21,9 @@ from focusnet.nets.bundle import load_bundle
 from focusnet.nets.config import preset
 from focusnet.nets.shape_box import ShapeBox, cut, paste
 from focusnet.phantom import write_phantom
-from focusnet.qa import ShapePrior, load_shape_prior, review
-from focusnet.qa.ghost import ghost, ghosts
+from focusnet.qa import ShapePrior, load_shape_prior
+from focusnet.qa import ranking as review
+from focusnet.qa.shape_prior_outline import ghost, ghosts
 
 from .helpers_outputs import scan_and_organs, segmentation, stored_as
 from .helpers_qa import label_of, phantom_case, with_labels

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .record import OrganReview, Review, Score, as_dict, text_table, write_review
-from .review import review
+from .organ_scores import OrganReview, Review, Score, as_dict, text_table, write_review
+from .ranking import review
 from .shape_prior import ShapePrior, load_shape_prior
 
 __all__ = [

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from ..image.segmentation import Segmentation
 from ..image.volume import Geometry
-from .record import Point
+from .organ_scores import Point
 
 Box = tuple[slice, slice, slice]
 PARTS_LOOKED_AT = 6  # the largest ones: a cloud of specks is told from its first few

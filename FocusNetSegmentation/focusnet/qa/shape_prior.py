@@ -18,7 +18,7 @@ from ..metrics import dice, surface_distances
 from ..nets.bundle import ModelBundle, load_bundle
 from ..nets.shape_box import ShapeBox, cut, paste
 from .measure import Measured
-from .record import HIGHEST, Score
+from .organ_scores import HIGHEST, Score
 
 if TYPE_CHECKING:
     from ..nets.shape_autoencoder import ShapeAutoencoder

@@ -18,8 +18,8 @@ from ..io.json_report import DISCLAIMER
 from ..io.segment_tags import OrganReview
 from ..qa.audit import Audit, OrganEdit
 from ..version import __version__
-from .pictures import Case, css_color, organ_pictures, overview_pictures, upright_case
 from .render import write_page
+from .slice_pictures import Case, css_color, organ_pictures, overview_pictures, upright_case
 
 LOOK_AT = "look at"
 SCAN_ID_LENGTH = 12

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..image.organs import ORGANS, find_organ
 from .cohort import Cohort, CohortCase
-from .pictures import css_color
+from .slice_pictures import css_color
 
 INK, RULE, WARN, ACCENT = "#010203", "#010204", "#010205", "#010206"  # stand-ins, replaced by the page's colours
 COLORS = {INK: "var(--ink)", RULE: "var(--rule)", WARN: "var(--warn-rule)", ACCENT: "var(--accent)"}

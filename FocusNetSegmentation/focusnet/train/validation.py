@@ -75,7 +75,7 @@ class Validator:
         """Draw the first case as the last validation contoured it. Nothing where there were no contours (SOL-Net)."""
         if self._shown is None:
             return
-        from ..picture import overview
+        from ..reports.overview import overview
 
         case, ct, _, grid = self.items[0]
         hu = np.rint(ct * self.config.hu_scale - self.config.hu_offset).astype(np.int16)

@@ -12,8 +12,8 @@ from ..image.segmentation import OrganResult
 from ..image.volume import Geometry
 from ..nets.bundle import ModelBundle
 from .measure import Measured
-from .record import HIGHEST, Score
-from .statistics import MINIMUM, Statistics
+from .organ_scores import HIGHEST, Score
+from .reference_statistics import MINIMUM, Statistics
 
 PARTNERS = 5  # an organ's place is judged from the five others that it usually keeps the most constant offset to
 TOUCHES = {

@@ -1,6 +1,6 @@
 """Slices of the CT with outlines on top, as data for an SVG: the CT a small JPEG, the outlines lines that stay sharp in print.
 
-Radiological view, as in ``focusnet.picture``: the patient's right on the left, nose up (axial) or left (sagittal), head up, whatever the
+Radiological view, as in ``focusnet.reports.overview``: the patient's right on the left, nose up (axial) or left (sagittal), head up, whatever the
 axis order of the file was. Each panel is a square of the same number of millimetres on the page.
 """
 
@@ -17,7 +17,7 @@ from scipy import ndimage
 from ..image.orientation import to_upright
 from ..image.segmentation import Segmentation
 from ..image.volume import Geometry, Volume
-from ..picture import WINDOW_HU, place_text
+from .overview import WINDOW_HU, place_text
 
 SIDE = 300  # units of a panel's coordinates, whatever it shows
 PIXELS = 420
@@ -110,7 +110,7 @@ def organ_pictures(case: Case, organ: str, mark_mm_xyz: Sequence[float] | None =
 
 def overview_pictures(case: Case) -> tuple[PlanePicture, ...]:
     """Three slices that show most organs, each as a contour of its own colour."""
-    from ..picture import choose_slices
+    from .overview import choose_slices
 
     values = [value[0] for value in case.values.values() if value[0]]
     at = choose_slices(case.labels, values)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ..image.volume import Geometry
+from .hu_scores import outside_fraction, tissue_range
 from .measure import Measured
-from .record import HIGHEST, Point, Score
-from .statistics import Spread, Statistics
-from .tissue import outside_fraction, tissue_range
+from .organ_scores import HIGHEST, Point, Score
+from .reference_statistics import Spread, Statistics
 
 # Limits of organs without statistics, set by hand: wide enough for any organ of the head and neck.
 EXTRA_FRACTION, GAP_MM, HOLE_FRACTION, OUTSIDE_FRACTION = 0.02, 6.0, 0.02, 0.25

@@ -7,7 +7,7 @@ import numpy as np
 from ..image.segmentation import OrganResult
 from ..inference.heatmap_shape import ball_radius_mm
 from ..nets.bundle import ModelBundle
-from .record import HIGHEST, Score
+from .organ_scores import HIGHEST, Score
 
 SECOND = 0.8  # of the peak: a second place that looks almost as likely; set by hand
 SPREAD = 2.0  # times the radius of the Gaussian that SOL-Net learns; set by hand

@@ -9,10 +9,11 @@ from ..errors import InputError, ModelError
 from ..image.segmentation import Segmentation
 from ..image.volume import Volume
 from ..nets.bundle import ModelBundle, load_bundle
-from ..qa import Review, review
-from ..qa.ghost import ghosts
-from ..qa.record import as_dict
+from ..qa import Review
+from ..qa import ranking as review
+from ..qa.organ_scores import as_dict
 from ..qa.shape_prior import ShapePrior, load_shape_prior
+from ..qa.shape_prior_outline import ghosts
 
 
 def scored(

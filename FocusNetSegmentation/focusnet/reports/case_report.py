@@ -15,8 +15,8 @@ from ..io import read_volume
 from ..io.segment_tags import active_s, read_reviews, with_run
 from ..qa.audit import audit
 from .case_page import CaseReport, model_notes, write_case_page
+from .case_scores import scored
 from .render import SUFFIXES
-from .scored import scored
 
 
 def report_file(

@@ -21,12 +21,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from scipy import ndimage
 
-from .errors import InputError
-from .files.atomic_write import atomic_path, check_output
-from .image.body import BODY_GRID_MM, BODY_HU
-from .image.orientation import is_oblique, to_upright
-from .image.segmentation import OrganResult, Segmentation
-from .image.volume import Geometry, Volume
+from ..errors import InputError
+from ..files.atomic_write import atomic_path, check_output
+from ..image.body import BODY_GRID_MM, BODY_HU
+from ..image.orientation import is_oblique, to_upright
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Geometry, Volume
 
 WINDOW_HU = (-160.0, 240.0)  # the usual soft-tissue window: width 400, level 40
 SYNTHETIC_FOOTER = "Synthetic phantom, not a patient. Research software, not a medical device."

@@ -13,9 +13,13 @@ from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
 from ..nets.bundle import ModelBundle
 from ..progress import Progress, ProgressCallback, silent
-from .clarity import second_peak_score, spread_score
+from .localization_scores import second_peak_score, spread_score
 from .measure import Measured, measure_all
-from .places import (
+from .organ_scores import LOOK_AT, NOT_JUDGED, PROBABLY_FINE, OrganReview, Review, Score, ranked
+from .reference_statistics import Statistics, load_statistics
+from .shape_prior import ShapePrior
+from .size_scores import edges_score, extent_score, gaps_score, holes_score, hu_score, parts_score, volume_score
+from .spatial_relations import (
     asymmetry_score,
     chiasm_score,
     localization_score,
@@ -24,10 +28,6 @@ from .places import (
     sides_score,
     touch_score,
 )
-from .record import LOOK_AT, NOT_JUDGED, PROBABLY_FINE, OrganReview, Review, Score, ranked
-from .shape_prior import ShapePrior
-from .sizes import edges_score, extent_score, gaps_score, holes_score, hu_score, parts_score, volume_score
-from .statistics import Statistics, load_statistics
 
 LOCATION_THRESHOLD = 0.6  # of a segmentation whose model is not at hand
 
