@@ -234,7 +234,7 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
 
     def _reference(self, volumeNode: Any) -> Any:
         """The phantom's reference contours as a result in the scene."""
-        from focusnet.phantom import phantom
+        from focusnet.phantom.write import phantom
         from FocusNetSegmentationLib.nodes import import_result
 
         return import_result(slicer.mrmlScene, phantom(spacing_mm_xyz=(3.0, 3.0, 3.0))[1], volumeNode)

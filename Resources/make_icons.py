@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "FocusNetSegmentation"))
 
 from focusnet.image.organs import find_organ  # noqa: E402
-from focusnet.phantom import phantom  # noqa: E402
+from focusnet.phantom.write import phantom  # noqa: E402
 
 SIZE, SCALE = 128, 8  # drawn large and made small: smooth edges
 NIGHT, BODY, BONE, FRAME = (24, 33, 48), (94, 108, 128), (150, 163, 180), (240, 244, 248)

@@ -199,7 +199,7 @@ def by_network(volume: Volume, bundle) -> Segmentation:
 
 
 def by_atlas(volume: Volume, dataset: OpenKBPDataset, options: argparse.Namespace) -> Segmentation:
-    from focusnet.atlas import segment_by_atlases
+    from focusnet.baselines.atlas import segment_by_atlases
 
     return segment_by_atlases(volume, dataset, count=options.atlases)
 

@@ -20,7 +20,7 @@ ICON = Path(__file__).resolve().parents[1] / "Resources" / "Icons" / f"{NAME}.pn
 def load_phantom(scene: Any = None, seed: int = 0, spacing_mm_xyz: tuple[float, float, float] = SPACING_MM_XYZ) -> Any:
     """Make the phantom's CT and add it to ``scene`` (Slicer's own if none is given). Returns the volume node. Raises ImportError where
     SciPy is missing. Synthetic: nothing about a model's quality can be learned from it."""
-    from focusnet.phantom import phantom
+    from focusnet.phantom.write import phantom
 
     scene = scene if scene is not None else slicer.mrmlScene
     volume, _ = phantom(seed, spacing_mm_xyz)

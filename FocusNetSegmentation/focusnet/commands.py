@@ -164,7 +164,7 @@ def _holds_dicom(folder: Path) -> bool:
 
 
 def demo(options: argparse.Namespace) -> int:
-    from .phantom import write_phantom
+    from .phantom.write import write_phantom
     from .reports.overview import overview
 
     out: Path = options.output
@@ -259,7 +259,7 @@ def models(options: argparse.Namespace) -> int:
 
 
 def phantom(options: argparse.Namespace) -> int:
-    from .phantom import write_phantom
+    from .phantom.write import write_phantom
 
     for path in write_phantom(options.output, seed=options.seed, dicom=options.dicom, overwrite=options.overwrite):
         print(path)

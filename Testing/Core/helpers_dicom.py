@@ -16,7 +16,7 @@ from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
 from focusnet.io import read_volume
 from focusnet.io.dicom_series import read_dicom_folder
-from focusnet.phantom_dicom import write_dicom_series
+from focusnet.phantom.dicom import write_dicom_series
 
 from .helpers_outputs import scan_and_organs, segmentation
 

@@ -13,8 +13,8 @@ import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
 from focusnet.image.volume import Volume
-from focusnet.phantom import phantom
-from focusnet.phantom_dicom import write_dicom_series
+from focusnet.phantom.dicom import write_dicom_series
+from focusnet.phantom.write import phantom
 
 Edit = Callable[[pydicom.Dataset, int], object]
 

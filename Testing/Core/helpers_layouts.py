@@ -14,7 +14,7 @@ from focusnet.datasets.layouts import STRUCTSEG_NAMES
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry, Volume
 from focusnet.io.seg_nrrd import write_seg_nrrd
-from focusnet.phantom import phantom
+from focusnet.phantom.write import phantom
 
 SPACING_MM = (5.0, 5.0, 6.0)
 

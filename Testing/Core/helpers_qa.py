@@ -9,7 +9,7 @@ import numpy as np
 
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
-from focusnet.phantom import phantom
+from focusnet.phantom.write import phantom
 from focusnet.qa.reference_statistics import Statistics, load_statistics
 
 # The phantom is not anatomical: its organs are held to what real ones measure in everything but size, place and HU.

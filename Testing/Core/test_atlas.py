@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from focusnet.atlas import OUTSIDE, Warped, describe, registration_grid, segment_by_atlases, vote, wanted_labels
+from focusnet.baselines.atlas import (
+    OUTSIDE,
+    Warped,
+    describe,
+    registration_grid,
+    segment_by_atlases,
+    vote,
+    wanted_labels,
+)
 from focusnet.cli import main
 from focusnet.datasets.opening import open_dataset
 from focusnet.image.volume import Geometry, Volume

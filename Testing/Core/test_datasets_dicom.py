@@ -20,7 +20,7 @@ from focusnet.image.volume import Geometry, Volume
 from focusnet.io.contour_lines import crosses_itself
 from focusnet.io.dicom_series import read_dicom_folder
 from focusnet.io.rtstruct_write import write_rtstruct
-from focusnet.phantom_dicom import write_dicom_series
+from focusnet.phantom.dicom import write_dicom_series
 
 from .helpers_layouts import patient
 from .helpers_outputs import segmentation

@@ -162,7 +162,7 @@ def test_what_cannot_be_exported_is_one_line_and_leaves_no_file(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from focusnet.phantom_dicom import write_dicom_series
+    from focusnet.phantom.dicom import write_dicom_series
 
     from .helpers_images import write_image
 

@@ -16,7 +16,7 @@ from focusnet.image.volume import Volume
 from focusnet.io import read_volume
 from focusnet.io.ct_checks import check_ct
 from focusnet.io.seg_nrrd import read_seg_nrrd
-from focusnet.phantom import phantom, write_phantom
+from focusnet.phantom.write import phantom, write_phantom
 
 COARSE = (2.0, 2.0, 3.0)
 VOLUMES_ML = {  # rough adult sizes

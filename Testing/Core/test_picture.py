@@ -19,7 +19,7 @@ from focusnet.errors import InputError
 from focusnet.image.organs import ORGANS
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry, Volume
-from focusnet.phantom import phantom
+from focusnet.phantom.write import phantom
 from focusnet.reports.overview import FOOTER, choose_slices, draw, overview
 
 from .helpers_outputs import GRIDS, MISSING, NAMES, organ, scan_and_organs, segmentation

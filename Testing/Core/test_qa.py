@@ -15,7 +15,7 @@ from focusnet.image.segmentation import OrganResult
 from focusnet.image.volume import Volume
 from focusnet.io.label_map import unknown_organ
 from focusnet.io.seg_nrrd import write_seg_nrrd
-from focusnet.phantom import write_phantom
+from focusnet.phantom.write import write_phantom
 from focusnet.qa import Review, as_dict, text_table
 from focusnet.qa import ranking as review
 from focusnet.qa.organ_scores import LOOK_AT, NOT_JUDGED, PROBABLY_FINE

@@ -20,7 +20,7 @@ from focusnet.metrics import dice
 from focusnet.nets.bundle import load_bundle
 from focusnet.nets.config import preset
 from focusnet.nets.shape_box import ShapeBox, cut, paste
-from focusnet.phantom import write_phantom
+from focusnet.phantom.write import write_phantom
 from focusnet.qa import ShapePrior, load_shape_prior
 from focusnet.qa import ranking as review
 from focusnet.qa.shape_prior_outline import ghost, ghosts

@@ -22,8 +22,8 @@ from focusnet.io.contour_lines import centres_on, fill_contours, slice_contours
 from focusnet.io.rtstruct_read import read_rtstruct
 from focusnet.io.rtstruct_write import write_rtstruct
 from focusnet.metrics import dice
-from focusnet.phantom import phantom
-from focusnet.phantom_dicom import write_dicom_series
+from focusnet.phantom.dicom import write_dicom_series
+from focusnet.phantom.write import phantom
 
 from .helpers_dicom import HEAD_DICOM, dicom_errors, head_dicom_case, program, small_case
 

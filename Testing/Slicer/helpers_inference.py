@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from focusnet.phantom import phantom
+from focusnet.phantom.write import phantom
 from FocusNetSegmentationLib.inference import Callbacks, SegmentationRun, process
 from FocusNetSegmentationLib.worker import SubprocessProcess
 from FocusNetSegmentationLib.worker_protocol import WorkerRequest

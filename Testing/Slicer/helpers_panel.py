@@ -166,7 +166,7 @@ class PanelOnStandIns:
 @functools.cache
 def phantom_ct(spacing_mm: float) -> tuple[Any, Any]:
     """HU (z, y, x) and 4x4 index-to-LPS matrix."""
-    from focusnet.phantom import phantom
+    from focusnet.phantom.write import phantom
 
     volume, _ = phantom(0, (spacing_mm,) * 3)
     return volume.array, volume.geometry.affine_xyz

@@ -69,7 +69,7 @@ def write_results(folder: Path, spacing_mm: float) -> None:
     from focusnet.image.organs import ORGANS
     from focusnet.image.segmentation import OrganResult, Segmentation
     from focusnet.io.seg_nrrd import write_seg_nrrd
-    from focusnet.phantom import phantom
+    from focusnet.phantom.write import phantom
 
     bundle = Path(__file__).resolve().parents[2] / "FocusNetSegmentation/Resources/Models/han7-openkbp/bundle.json"
     names = [organ["name"] for organ in json.loads(bundle.read_text(encoding="utf-8"))["organs"]]

@@ -19,7 +19,7 @@ import vtk  # noqa: E402
 from focusnet.errors import InputError, OutputError  # noqa: E402
 from focusnet.image.volume import Geometry  # noqa: E402
 from focusnet.io import read_volume  # noqa: E402
-from focusnet.phantom import phantom  # noqa: E402
+from focusnet.phantom.write import phantom  # noqa: E402
 from FocusNetSegmentationLib.volumes import (  # noqa: E402
     hardened_copy,
     has_non_linear_transform,

@@ -9,7 +9,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
-from focusnet.phantom import phantom  # noqa: E402
+from focusnet.phantom.write import phantom  # noqa: E402
 from FocusNetSegmentationLib.inference import process  # noqa: E402
 from FocusNetSegmentationLib.worker import SubprocessProcess, WorkerBusyError  # noqa: E402
 

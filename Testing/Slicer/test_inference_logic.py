@@ -10,7 +10,7 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.errors import InputError  # noqa: E402
-from focusnet.phantom import phantom  # noqa: E402
+from focusnet.phantom.write import phantom  # noqa: E402
 from FocusNetSegmentationLib.inference import BatchItem, SegmentationError, process, process_scene  # noqa: E402
 from FocusNetSegmentationLib.nodes import edited_segments, organ_segments, provenance_of  # noqa: E402
 from FocusNetSegmentationLib.volumes import world_geometry  # noqa: E402

@@ -11,7 +11,7 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
-from focusnet.phantom import phantom  # noqa: E402
+from focusnet.phantom.write import phantom  # noqa: E402
 from FocusNetSegmentationLib.inference import Callbacks, process  # noqa: E402
 from FocusNetSegmentationLib.nodes import organ_segments, provenance_of  # noqa: E402
 from FocusNetSegmentationLib.process_tree import run_is_alive  # noqa: E402

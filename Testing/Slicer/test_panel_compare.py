@@ -117,7 +117,7 @@ def test_a_reference_of_surfaces_alone_is_given_voxels_and_stays_as_it_is(compar
 
 
 def test_a_reference_on_another_grid_is_resampled_and_that_is_said(compared: Any) -> None:
-    from focusnet.phantom import phantom
+    from focusnet.phantom.write import phantom
     from FocusNetSegmentationLib.comparing import add_reference
 
     _, fine = phantom(0, (4.0, 4.0, 4.0))

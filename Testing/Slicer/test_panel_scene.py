@@ -80,8 +80,8 @@ def test_every_format_is_exported(index: int, done: Any, tmp_path: Path) -> None
 
 def dicom_files(folder: Path) -> Path:
     """The scene's CT as DICOM files."""
-    from focusnet.phantom import phantom
-    from focusnet.phantom_dicom import write_dicom_series
+    from focusnet.phantom.dicom import write_dicom_series
+    from focusnet.phantom.write import phantom
 
     write_dicom_series(phantom(0, (6.0, 6.0, 6.0))[0], folder, seed=0)
     return folder

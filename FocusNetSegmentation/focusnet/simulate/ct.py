@@ -9,7 +9,7 @@ import numpy as np
 from ..image.volume import Geometry, Volume
 from .frame import canvas_over
 from .head import Scene, paint_head, smooth_field
-from .organs import paint_organs
+from .organ_shapes import paint_organs
 from .scanner import METAL_HU, add_streaks, blur, noise, thick_slices
 from .tissue import Tissues
 

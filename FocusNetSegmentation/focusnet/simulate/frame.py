@@ -8,8 +8,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..image.volume import Geometry
-from ..phantom_anatomy import AIR, cord_y
-from ..phantom_shapes import Canvas, Point, Window
+from ..phantom.anatomy import AIR, cord_y
+from ..phantom.shapes import Canvas, Point, Window
 
 REQUIRED = ("Brain", "Eye_L", "Eye_R", "Bone_Mandible")  # without these there is no telling where the face is
 WARP_REACH_MM = 30.0  # the neck may lie this far from the phantom's: brushes look that much further

@@ -10,8 +10,8 @@ import numpy as np
 from scipy import ndimage
 
 from ..image.volume import Geometry
-from ..phantom_anatomy import Patient, outline, paint_face, paint_neck, paint_spine
-from ..phantom_shapes import Canvas, column, ellipsoid
+from ..phantom.anatomy import Patient, outline, paint_face, paint_neck, paint_spine
+from ..phantom.shapes import Canvas, column, ellipsoid
 from .tissue import Tissues
 
 COARSE_MM = 2.5  # grid of the distance maps: skull and skin are several mm thick

@@ -15,8 +15,8 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import DSfloat
 
-from .errors import OutputError
-from .image.volume import Volume
+from ..errors import OutputError
+from ..image.volume import Volume
 
 RESCALE_INTERCEPT = -1024
 PATIENT_NAME = "Phantom^Synthetic"

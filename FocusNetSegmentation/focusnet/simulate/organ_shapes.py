@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ..phantom_anatomy import AIR
-from ..phantom_shapes import Point, ellipsoid, tube
+from ..phantom.anatomy import AIR
+from ..phantom.shapes import Point, ellipsoid, tube
 from .head import Scene
 
 BORDER_NOISE = (

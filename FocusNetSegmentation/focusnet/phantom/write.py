@@ -11,11 +11,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from .image.organs import organ_set
-from .image.segmentation import OrganResult, Segmentation
-from .image.volume import Geometry, Volume
-from .phantom_anatomy import AIR, Patient, paint_patient
-from .phantom_shapes import Canvas
+from ..image.organs import organ_set
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Geometry, Volume
+from .anatomy import AIR, Patient, paint_patient
+from .shapes import Canvas
 
 NAME = "synthetic phantom"
 FIELD_MM = ((-150.0, 150.0), (-125.0, 155.0), (-225.0, 129.0))  # x, y, z: vertex to shoulders, a couch behind
@@ -67,11 +67,11 @@ def write_phantom(
     """
     import SimpleITK as sitk
 
-    from .files.atomic_write import atomic_path, check_output, ensure_folder
-    from .io.image_read import SIMULATED_KEY
-    from .io.itk_write import write_checked
-    from .io.seg_nrrd import write_seg_nrrd
-    from .phantom_dicom import check_series_folder, write_dicom_series
+    from ..files.atomic_write import atomic_path, check_output, ensure_folder
+    from ..io.image_read import SIMULATED_KEY
+    from ..io.itk_write import write_checked
+    from ..io.seg_nrrd import write_seg_nrrd
+    from .dicom import check_series_folder, write_dicom_series
 
     folder = Path(folder)
     ensure_folder(folder)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .phantom_shapes import Canvas, Point, Shape, column, ellipsoid, tube
+from .shapes import Canvas, Point, Shape, column, ellipsoid, tube
 
 AIR = -1000.0
 SIDES = ((1, "_L"), (-1, "_R"))  # the patient's left is +x

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import DatasetError, InputError
-from .image.organs import Organ, find_organ
-from .image.orientation import from_upright, to_upright
-from .image.resample import resample_ct
-from .image.segmentation import OrganResult, Segmentation
-from .image.volume import Geometry, Volume
-from .progress import Progress, ProgressCallback, silent
-from .version import __version__
+from ..errors import DatasetError, InputError
+from ..image.organs import Organ, find_organ
+from ..image.orientation import from_upright, to_upright
+from ..image.resample import resample_ct
+from ..image.segmentation import OrganResult, Segmentation
+from ..image.volume import Geometry, Volume
+from ..progress import Progress, ProgressCallback, silent
+from ..version import __version__
 
 if TYPE_CHECKING:
-    from .datasets.case import Case
-    from .datasets.dataset import Dataset
+    from ..datasets.case import Case
+    from ..datasets.dataset import Dataset
 
 OUTSIDE = 255  # in warped labels: beyond the atlas's own field of view
 REGISTRATION_MM = 3.0  # a finer scan is brought to this before registration: SyN's time grows with the voxels

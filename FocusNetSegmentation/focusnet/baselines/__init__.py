@@ -1,0 +1,1 @@
+"""Methods that FocusNet is compared with."""

@@ -1,0 +1,1 @@
+"""A synthetic head-and-neck CT with its reference contours."""
