@@ -21,7 +21,7 @@ from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
 
-from focusnet.datasets.shapes import SMALL
+from focusnet.datasets.organ_boxes import SMALL
 from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentati
 
 from shapes_train import shape_config
 
-from focusnet.datasets.shapes import NO_JITTER, Jitter, tcia_shapes
+from focusnet.datasets.organ_boxes import NO_JITTER, Jitter, tcia_shapes
 from focusnet.datasets.tcia_oars import TciaOars
 from focusnet.metrics import dice, surface_distances
 from focusnet.nets.bundle import save_bundle

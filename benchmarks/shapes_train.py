@@ -20,7 +20,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
 
-from focusnet.datasets.shapes import SMALL, Jitter, OrganShape, tcia_shapes
+from focusnet.datasets.organ_boxes import SMALL, Jitter, OrganShape, tcia_shapes
 from focusnet.datasets.tcia_oars import TciaOars
 from focusnet.nets.config import NetworkConfig, preset
 from focusnet.train.augment import NO_AUGMENTATION

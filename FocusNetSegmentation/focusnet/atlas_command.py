@@ -14,7 +14,7 @@ from .terminal import progress_to, tell_warning
 def atlas(options: argparse.Namespace) -> int:
     """Everything that can be refused is refused before the first registration."""
     from .baselines.atlas import import_ants, segment_by_atlases, shuffled, wanted_labels
-    from .datasets.opening import open_dataset
+    from .datasets.open_dataset import open_dataset
 
     check_kind(options.output, None)
     check_outputs(options.output, options.report, None, options.overwrite)

@@ -19,7 +19,7 @@ from focusnet.baselines.atlas import (
     wanted_labels,
 )
 from focusnet.cli import main
-from focusnet.datasets.opening import open_dataset
+from focusnet.datasets.open_dataset import open_dataset
 from focusnet.image.volume import Geometry, Volume
 from focusnet.io.seg_nrrd import read_seg_nrrd
 from focusnet.metrics import dice

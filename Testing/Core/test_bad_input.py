@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from focusnet.cli import main
-from focusnet.datasets.opening import open_dataset
+from focusnet.datasets.open_dataset import open_dataset
 from focusnet.errors import DatasetError, InputError
 from focusnet.io.image_read import read_image
 

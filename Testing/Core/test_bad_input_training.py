@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from focusnet.cli import main
-from focusnet.datasets.opening import open_dataset
+from focusnet.datasets.open_dataset import open_dataset
 from focusnet.errors import ModelError
 from focusnet.train.cases import read_cases
 from focusnet.train.options import read_options

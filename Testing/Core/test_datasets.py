@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.datasets.dataset import Dataset
-from focusnet.datasets.opening import open_dataset
-from focusnet.datasets.table import default_splits
+from focusnet.datasets.dataset_toml import default_splits
+from focusnet.datasets.file_dataset import Dataset
+from focusnet.datasets.open_dataset import open_dataset
 from focusnet.errors import DatasetError
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry

@@ -13,7 +13,7 @@ import pytest
 from focusnet.cli import main
 from focusnet.datasets.cache import Cache
 from focusnet.datasets.check import Report, check_dataset
-from focusnet.datasets.opening import open_dataset
+from focusnet.datasets.open_dataset import open_dataset
 from focusnet.datasets.outliers import Place, find_outliers
 from focusnet.errors import DatasetError
 
@@ -209,7 +209,7 @@ def open_dataset_with_table(folder: Path):
 
 READ_ALL = """
 import sys
-from focusnet.datasets.opening import open_dataset
+from focusnet.datasets.open_dataset import open_dataset
 for _ in range(3):
     dataset = open_dataset(sys.argv[1], sys.argv[2])
     print(sum(int(c.labels.sum()) + int(c.hu.astype(int).sum()) for s in dataset.splits() for c in dataset.cases(s)))

@@ -13,7 +13,7 @@ import pytest
 from scipy import ndimage
 
 from focusnet.datasets.check import check_dataset
-from focusnet.datasets.opening import open_dataset
+from focusnet.datasets.open_dataset import open_dataset
 from focusnet.errors import DatasetError
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry, Volume

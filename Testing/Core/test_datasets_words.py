@@ -10,10 +10,10 @@ import pytest
 
 from focusnet.cli import main
 from focusnet.datasets.check import as_text, check_dataset
+from focusnet.datasets.gap_slices import skipped_slices
 from focusnet.datasets.in_air import organs_in_air
-from focusnet.datasets.opening import open_dataset
+from focusnet.datasets.open_dataset import open_dataset
 from focusnet.datasets.sides import upside_down
-from focusnet.datasets.skipped import skipped_slices
 from focusnet.errors import DatasetError
 from focusnet.image.organs import ORGANS, nearest_organ
 

@@ -15,8 +15,8 @@ import torch
 
 from focusnet.datasets.cache import Cache
 from focusnet.datasets.check import check_dataset
-from focusnet.datasets.contours import Contours
-from focusnet.datasets.opening import open_dataset
+from focusnet.datasets.open_dataset import open_dataset
+from focusnet.datasets.raw_contours import Contours
 from focusnet.errors import OutputError
 from focusnet.files import disk
 from focusnet.image.volume import Geometry

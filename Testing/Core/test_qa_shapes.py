@@ -10,7 +10,7 @@ import pytest
 
 from focusnet.cli import main
 from focusnet.datasets.bit_masks import patient_of
-from focusnet.datasets.shapes import SMALL, Jitter, OrganShape, organ_shapes, tcia_shapes
+from focusnet.datasets.organ_boxes import SMALL, Jitter, OrganShape, organ_shapes, tcia_shapes
 from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars
 from focusnet.errors import InputError, ModelError
 from focusnet.image.segmentation import Segmentation

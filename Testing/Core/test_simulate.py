@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from focusnet.cli import main
 from focusnet.datasets.bit_masks import BitMaskFolder, LabelMap, patient_of
-from focusnet.datasets.opening import open_dataset
+from focusnet.datasets.open_dataset import open_dataset
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError, FocusNetError, InputError
 from focusnet.image.volume import Geometry, Volume

@@ -26,7 +26,7 @@ from ..version import __version__
 
 if TYPE_CHECKING:
     from ..datasets.case import Case
-    from ..datasets.dataset import Dataset
+    from ..datasets.file_dataset import Dataset
 
 OUTSIDE = 255  # in warped labels: beyond the atlas's own field of view
 REGISTRATION_MM = 3.0  # a finer scan is brought to this before registration: SyN's time grows with the voxels

@@ -14,7 +14,7 @@ from ..errors import DatasetError, OutputError
 from ..files.atomic_write import atomic_path, ensure_folder
 from ..files.disk import plain_errors
 from ..image.volume import Geometry
-from .contours import Contours
+from .raw_contours import Contours
 
 READER_VERSION = 1  # raise it whenever a reader's result changes: old entries are then never found again
 VARIABLE = "FOCUSNET_CACHE"

@@ -12,14 +12,14 @@ import numpy as np
 from ..errors import FocusNetError, OutputError
 from ..progress import Progress, ProgressCallback, silent
 from ..wording import counted
-from .contours import Contours
-from .dataset import Dataset
+from .dataset_toml import SPLIT_REMEDY, never_contoured
+from .erased_slices import masked_slices
+from .file_dataset import Dataset
+from .gap_slices import skipped_slices
 from .in_air import organs_in_air
-from .masked import masked_slices
 from .outliers import Place, find_outliers
+from .raw_contours import Contours
 from .sides import on_the_wrong_side, turned
-from .skipped import skipped_slices
-from .table import SPLIT_REMEDY, never_contoured
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from ..image.organs import find_organ
 from ..terminal import progress_to
 from ..wording import counted
 from .check import as_json, as_text, check_dataset
+from .dataset_toml import FILE_NAME, Table, default_splits
 from .dicom_pairs import find_dicom_cases
 from .layouts import find_cases
-from .opening import open_dataset
-from .table import FILE_NAME, Table, default_splits
+from .open_dataset import open_dataset
 
 
 def datasets(options: argparse.Namespace) -> int:

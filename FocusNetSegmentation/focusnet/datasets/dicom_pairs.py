@@ -15,10 +15,10 @@ from ..errors import DatasetError
 from ..io.dicom_series import files_below, read_dicom_folder
 from ..io.rtstruct_read import check_frame_of_reference, read_structures, structure_names
 from ..wording import counted
-from .contours import RawCase
-from .files import CaseFiles
+from .case_files import CaseFiles
+from .dataset_toml import SPLIT_NAMES, Table
 from .layouts import SUFFIXES, Found, dead_links
-from .table import SPLIT_NAMES, Table
+from .raw_contours import RawCase
 
 TAGS = ["Modality", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "ReferencedFrameOfReferenceSequence"]  # fmt: skip
 TITLE = "DICOM: CT series and the RTSTRUCT that names them"

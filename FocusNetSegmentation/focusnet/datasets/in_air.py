@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .contours import Contours
+from .raw_contours import Contours
 
 AIR_HU = -500.0  # between lung and fat
 MOST = 0.5  # of OpenKBP's 1077 contours one has more, a bit of oesophagus; a larynx has up to 0.46

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ..errors import DatasetError
 from .bit_masks import patient_of, read_index
-from .files import BitMaskCase, CaseFiles, LabelMapCase, MaskFilesCase, SegNrrdCase
-from .table import SPLIT_NAMES, Table
+from .case_files import BitMaskCase, CaseFiles, LabelMapCase, MaskFilesCase, SegNrrdCase
+from .dataset_toml import SPLIT_NAMES, Table
 
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".nii")
 MASK_FOLDERS = ("structures", "segmentations")  # PDDCA's, TotalSegmentator's

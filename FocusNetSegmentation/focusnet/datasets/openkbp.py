@@ -20,10 +20,10 @@ from ..io.image_read import as_hu
 from ..io.read import shifted
 from ..wording import counted
 from .case import Case, organ_centroids_mm, refuse_without_contour
-from .contours import Contours, voxels_by_value
-from .files import refuse_no_label_map, same_grid
+from .case_files import refuse_no_label_map, same_grid
+from .dataset_toml import EVERYWHERE, FILE_NAME, Table, for_datasets, read_table, refuse_shared
+from .raw_contours import Contours, voxels_by_value
 from .snapshot import Snapshot
-from .table import EVERYWHERE, FILE_NAME, Table, for_datasets, read_table, refuse_shared
 
 
 class OpenKBPDataset:

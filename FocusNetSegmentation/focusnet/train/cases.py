@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..datasets.case import Case
-from ..datasets.dataset import Dataset
+from ..datasets.dataset_toml import SPLIT_REMEDY
+from ..datasets.file_dataset import Dataset
 from ..datasets.sides import turned
-from ..datasets.table import SPLIT_REMEDY
 from ..errors import DatasetError, FocusNetError
 from .journal import Log
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets.case import Case
-from ..datasets.table import never_contoured
+from ..datasets.dataset_toml import never_contoured
 from ..errors import DatasetError
 from ..image.organs import find_organ
 from ..inference.devices import Device, cpu_has_fp16

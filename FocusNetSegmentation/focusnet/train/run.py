@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..datasets.opening import open_dataset
+from ..datasets.open_dataset import open_dataset
 from ..errors import DatasetError, OutputError
 from ..files.atomic_write import check_folder
 from ..inference.devices import Device, choose_device

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..datasets.case import Case
-from ..datasets.table import never_contoured
+from ..datasets.dataset_toml import never_contoured
 from ..errors import DatasetError
 from ..nets.config import NetworkConfig
 

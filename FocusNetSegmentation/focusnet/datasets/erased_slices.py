@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .contours import Contours
+from .raw_contours import Contours
 
 TISSUE_HU = -900.0
 LEAST_RATIO = 3.0  # a slice of a body has many times as much tissue as contoured organs

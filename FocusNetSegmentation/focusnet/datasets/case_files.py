@@ -16,8 +16,8 @@ from ..io.label_map import names_path
 from ..io.seg_nrrd import read_segments, segment_names
 from ..wording import counted
 from .bit_masks import read_bit_mask, voxels_by_name
-from .contours import RawCase, voxels_by_value
-from .table import FILE_NAME
+from .dataset_toml import FILE_NAME
+from .raw_contours import RawCase, voxels_by_value
 
 GRID_TOLERANCE_MM = 0.1  # programs round positions; a tenth of a millimetre is below what training can notice
 

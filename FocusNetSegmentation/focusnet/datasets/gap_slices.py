@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .contours import Contours
+from .raw_contours import Contours
 
 
 def skipped_slices(contours: Contours) -> dict[str, tuple[int, int]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ..errors import DatasetError
 from .cache import default_cache
-from .dataset import Dataset, FolderDataset
+from .dataset_toml import read_table
+from .file_dataset import Dataset, FolderDataset
 from .layouts import SUFFIXES, find_cases
 from .openkbp import OpenKBPDataset
-from .table import read_table
 
 KNOWN = (
     "OpenKBP's dataset.json; a folder per case with an image and a label map (or .seg.nrrd); PDDCA's structures folders; "

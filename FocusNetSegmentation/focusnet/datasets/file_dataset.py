@@ -18,11 +18,11 @@ from ..io.rtstruct_read import NOTHING_INSIDE
 from ..wording import counted
 from .cache import Cache
 from .case import Case, refuse_without_contour
-from .contours import Contours, RawCase, upright_contours
-from .files import CaseFiles
+from .case_files import CaseFiles
+from .dataset_toml import EVERYWHERE, FILE_NAME, Table, default_splits, for_datasets, refuse_shared
 from .layouts import Found
+from .raw_contours import Contours, RawCase, upright_contours
 from .snapshot import Snapshot
-from .table import EVERYWHERE, FILE_NAME, Table, default_splits, for_datasets, refuse_shared
 
 
 class Dataset(Protocol):
