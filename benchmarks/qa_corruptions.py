@@ -25,8 +25,8 @@ from focusnet.datasets.organ_boxes import SMALL
 from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry
-from focusnet.qa import ranking as review
 from focusnet.qa.measure import Measured, measure, measure_all
+from focusnet.qa.ranking import review
 from focusnet.qa.reference_statistics import load_statistics
 from focusnet.qa.shape_prior import ShapePrior, bare, load_shape_prior
 from focusnet.qa.size_scores import extent_score, gaps_score, holes_score, parts_score, volume_score

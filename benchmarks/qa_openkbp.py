@@ -27,7 +27,7 @@ from focusnet.inference.segment import segment
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.metrics import dice
 from focusnet.nets.bundle import ModelBundle, load_bundle
-from focusnet.qa import ranking as review
+from focusnet.qa.ranking import review
 
 SAMPLES = 500
 BAD_DSC = 0.6  # what a reviewer would want to see first

@@ -23,11 +23,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentati
 from focusnet.datasets.organ_boxes import SMALL, Jitter, OrganShape, tcia_shapes
 from focusnet.datasets.tcia_oars import TciaOars
 from focusnet.nets.config import NetworkConfig, preset
-from focusnet.train.augment import NO_AUGMENTATION
-from focusnet.train.loop import train_stage
+from focusnet.train.loop.loop import train_stage
 from focusnet.train.settings import Settings
-from focusnet.train.shapes import AAE_SHAPES, Shape, ShapeModel, ShapeSample, ShapeValidator
-from focusnet.train.stages import StageContext
+from focusnet.train.stages.augment import NO_AUGMENTATION
+from focusnet.train.stages.shape_samples import AAE_SHAPES, Shape, ShapeModel, ShapeSample, ShapeValidator
+from focusnet.train.stages.table import StageContext
 
 JITTER = Jitter()
 

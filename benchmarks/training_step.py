@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentati
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.nets.config import preset
 from focusnet.nets.snet import SNet
-from focusnet.train.augment import Augmentation, draw_sample
+from focusnet.train.stages.augment import Augmentation, draw_sample
 
 
 def main() -> None:

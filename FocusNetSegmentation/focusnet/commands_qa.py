@@ -14,10 +14,9 @@ from .io import read_volume
 from .io.seg_nrrd import write_seg_nrrd
 from .nets.bundle import ModelBundle, load_bundle
 from .progress import json_line
-from .qa import ranking as review
 from .qa import text_table, write_review
 from .qa.organ_scores import DISCLAIMER, LOOK_AT
-from .qa.ranking import check_same_grid
+from .qa.ranking import check_same_grid, review
 from .qa.shape_prior import DEFAULT, ShapePrior, load_shape_prior
 from .qa.shape_prior_outline import ghosts, refuse_without_ghosts
 from .terminal import progress_to, tell_warning

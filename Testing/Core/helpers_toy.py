@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from focusnet.train.augment import NO_AUGMENTATION
-from focusnet.train.loop import ALONE, train_stage
-from focusnet.train.parallel import Team
+from focusnet.train.loop.loop import ALONE, train_stage
+from focusnet.train.loop.process_group import Team
 from focusnet.train.settings import Settings
-from focusnet.train.stage import Stage, Turn
+from focusnet.train.stages.augment import NO_AUGMENTATION
+from focusnet.train.stages.stage import Stage, Turn
 
 from .helpers_engine import small_config
 

@@ -11,9 +11,9 @@ import pytest
 from focusnet.cli import main
 from focusnet.datasets.open_dataset import open_dataset
 from focusnet.errors import ModelError
-from focusnet.train.cases import read_cases
-from focusnet.train.options import read_options
 from focusnet.train.run import train_bundle
+from focusnet.train.setup.cases import read_cases
+from focusnet.train.setup.options import read_options
 
 from .helpers_dataset import TINY_TOML, write_dataset
 from .helpers_layouts import PAIRS_TOML, patient, write, write_pairs

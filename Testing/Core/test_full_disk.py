@@ -22,8 +22,8 @@ from focusnet.files import disk
 from focusnet.image.volume import Geometry
 from focusnet.nets.bundle import load_bundle, save_bundle
 from focusnet.simulate.dataset import write_marked
-from focusnet.train.checkpoint import save_checkpoint
-from focusnet.train.record import read_record, write_record
+from focusnet.train.loop.checkpoint import save_checkpoint
+from focusnet.train.setup.run_manifest import read_record, write_record
 
 from .helpers_disk import files_end_at, on_linux, small_disk
 from .helpers_engine import random_network, small_config

@@ -11,8 +11,8 @@ import torch
 from focusnet.cli import main
 from focusnet.errors import OutputError
 from focusnet.nets.bundle import load_bundle
-from focusnet.train.checkpoint import load_checkpoint
-from focusnet.train.journal import Journal, append_csv, forget_after
+from focusnet.train.loop.checkpoint import load_checkpoint
+from focusnet.train.loop.training_log import Journal, append_csv, forget_after
 
 from .helpers_dataset import TINY_TOML, write_dataset
 from .helpers_disk import files_end_at, on_linux
@@ -64,7 +64,7 @@ def test_a_log_or_a_picture_that_cannot_be_written_costs_no_checkpoint(
     out = tmp_path / "run"
     out.mkdir()
     if what == "tensorboard":
-        board = pytest.importorskip("focusnet.train.board")
+        board = pytest.importorskip("focusnet.train.loop.tensorboard")
         pytest.importorskip("tensorboard", reason="extra train")
         monkeypatch.setattr(board, "append_whole", full_at_third(board.append_whole))
     else:

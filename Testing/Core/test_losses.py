@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from focusnet.train.losses import (
+from focusnet.train.stages.losses import (
     binary_dice_loss,
     binary_focal_loss,
     class_weights,

@@ -13,14 +13,14 @@ import torch
 
 from focusnet.datasets.case import Case, organ_centroids_mm
 from focusnet.datasets.openkbp import OpenKBPDataset
-from focusnet.train.augment import NO_AUGMENTATION, Augmentation, draw_sample, join_crops
-from focusnet.train.losses import dice_loss
-from focusnet.train.model import TrainingNet
 from focusnet.train.settings import Settings
-from focusnet.train.small import draw_case_shapes, draw_whole, small_extents
-from focusnet.train.stage import StageContext, has_small_organ
-from focusnet.train.stages import STAGES, snet_loss
-from focusnet.train.statistics import mean_class_voxels, volume_statistics
+from focusnet.train.stages.augment import NO_AUGMENTATION, Augmentation, draw_sample, join_crops
+from focusnet.train.stages.losses import dice_loss
+from focusnet.train.stages.model import TrainingNet
+from focusnet.train.stages.organ_volumes import mean_class_voxels, volume_statistics
+from focusnet.train.stages.small_organ_crops import draw_case_shapes, draw_whole, small_extents
+from focusnet.train.stages.stage import StageContext, has_small_organ
+from focusnet.train.stages.table import STAGES, snet_loss
 from focusnet.train.validation import Validator, make_validator
 
 from .helpers_dataset import LABELS, write_dataset

@@ -17,8 +17,8 @@ from focusnet.io.label_map import unknown_organ
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.phantom.write import write_phantom
 from focusnet.qa import Review, as_dict, text_table
-from focusnet.qa import ranking as review
 from focusnet.qa.organ_scores import LOOK_AT, NOT_JUDGED, PROBABLY_FINE
+from focusnet.qa.ranking import review
 
 from .helpers_outputs import GRIDS, scan_and_organs, segmentation, stored_as
 from .helpers_qa import far_blob, label_of, missing_slices, phantom_case, swapped, with_labels

@@ -9,8 +9,8 @@ import pytest
 
 from focusnet.image.segmentation import Segmentation
 from focusnet.qa import Score
-from focusnet.qa import ranking as review
 from focusnet.qa.organ_scores import LOOK_AT, PROBABLY_FINE
+from focusnet.qa.ranking import review
 from focusnet.qa.reference_statistics import Spread, load_statistics
 
 from .helpers_outputs import scan_and_organs

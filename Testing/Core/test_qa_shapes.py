@@ -22,7 +22,7 @@ from focusnet.nets.config import preset
 from focusnet.nets.shape_box import ShapeBox, cut, paste
 from focusnet.phantom.write import write_phantom
 from focusnet.qa import ShapePrior, load_shape_prior
-from focusnet.qa import ranking as review
+from focusnet.qa.ranking import review
 from focusnet.qa.shape_prior_outline import ghost, ghosts
 
 from .helpers_outputs import scan_and_organs, segmentation, stored_as

@@ -21,13 +21,13 @@ from focusnet.nets.bundle import MANIFEST, load_bundle
 from focusnet.nets.config import ARCHS, NetworkConfig
 from focusnet.nets.focusnet import FocusNet
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
-from focusnet.train.adversarial import sos_loss
-from focusnet.train.arch import with_own_rois
-from focusnet.train.augment import NO_AUGMENTATION, join_crops
-from focusnet.train.model import TrainingNet
 from focusnet.train.settings import Settings
-from focusnet.train.small import draw_whole
-from focusnet.train.stage import StageContext
+from focusnet.train.setup.systems import with_own_rois
+from focusnet.train.stages.adversarial import sos_loss
+from focusnet.train.stages.augment import NO_AUGMENTATION, join_crops
+from focusnet.train.stages.model import TrainingNet
+from focusnet.train.stages.small_organ_crops import draw_whole
+from focusnet.train.stages.stage import StageContext
 
 from .helpers_dataset import LABELS, TINY_TOML
 from .helpers_engine import head, random_bundle, random_network, small_config

@@ -18,14 +18,14 @@ from focusnet.inference.preprocess import network_grid, normalise
 from focusnet.nets.bundle import load_bundle
 from focusnet.nets.config import NetworkConfig
 from focusnet.nets.focusnet import FocusNet
-from focusnet.train import stages
-from focusnet.train.augment import NO_AUGMENTATION, Augmentation, draw_sample, mirrored_name, swap_sides
-from focusnet.train.checkpoint import load_checkpoint, save_checkpoint
-from focusnet.train.loop import train_stage
-from focusnet.train.order import case_index, rate_factor
+from focusnet.train.loop.checkpoint import load_checkpoint, save_checkpoint
+from focusnet.train.loop.loop import train_stage
+from focusnet.train.loop.sampling_order import case_index, rate_factor
 from focusnet.train.run import read_options, train_bundle
 from focusnet.train.settings import Settings
-from focusnet.train.stages import STAGES
+from focusnet.train.stages import table as stages
+from focusnet.train.stages.augment import NO_AUGMENTATION, Augmentation, draw_sample, mirrored_name, swap_sides
+from focusnet.train.stages.table import STAGES
 from focusnet.train.validation import Validator
 
 from .helpers_dataset import LABELS, write_dataset

@@ -13,12 +13,12 @@ import torch
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
 from focusnet.nets.focusnet import FocusNet
-from focusnet.train.ahead import DrawnAhead, worker_count
-from focusnet.train.augment import Augmentation
-from focusnet.train.checkpoint import load_checkpoint
-from focusnet.train.loop import train_stage
+from focusnet.train.loop.checkpoint import load_checkpoint
+from focusnet.train.loop.loop import train_stage
+from focusnet.train.loop.prefetch import DrawnAhead, worker_count
 from focusnet.train.settings import Settings
-from focusnet.train.stages import STAGES
+from focusnet.train.stages.augment import Augmentation
+from focusnet.train.stages.table import STAGES
 
 from .helpers_dataset import LABELS
 from .helpers_engine import small_config

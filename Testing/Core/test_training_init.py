@@ -10,9 +10,9 @@ import torch
 from focusnet.errors import DatasetError, ModelError
 from focusnet.nets.bundle import AAE_WEIGHTS, ModelBundle, load_bundle, save_bundle
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
-from focusnet.train.model import TrainingNet
 from focusnet.train.run import train_bundle
-from focusnet.train.start import start_from
+from focusnet.train.setup.fine_tune import start_from
+from focusnet.train.stages.model import TrainingNet
 
 from .helpers_dataset import TINY_TOML, write_dataset
 from .helpers_engine import random_network, small_config

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from focusnet.train.journal import Journal, to_stderr
+from focusnet.train.loop.training_log import Journal, to_stderr
 from focusnet.train.run import train_bundle
 
 from .helpers_dataset import TINY_TOML, write_dataset

@@ -18,14 +18,14 @@ import torch
 
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.nets.bundle import load_bundle
-from focusnet.train.augment import Augmentation
-from focusnet.train.checkpoint import load_checkpoint
-from focusnet.train.loop import ALONE, train_stage
-from focusnet.train.model import TrainingNet
-from focusnet.train.parallel import Team
+from focusnet.train.loop.checkpoint import load_checkpoint
+from focusnet.train.loop.loop import ALONE, train_stage
+from focusnet.train.loop.process_group import Team
 from focusnet.train.settings import Settings
-from focusnet.train.stage import Turn
-from focusnet.train.stages import STAGES
+from focusnet.train.stages.augment import Augmentation
+from focusnet.train.stages.model import TrainingNet
+from focusnet.train.stages.stage import Turn
+from focusnet.train.stages.table import STAGES
 
 from .helpers_dataset import LABELS, TINY_TOML, write_dataset
 from .helpers_engine import small_config
@@ -53,7 +53,7 @@ def train(stage: str, dataset: Path, out: Path, accumulate: int, team: Team = AL
 CHILD = """
     import torch, sys
     from pathlib import Path
-    from focusnet.train.parallel import join_team, leave_team
+    from focusnet.train.loop.process_group import join_team, leave_team
     from Testing.Core.test_training_parallel import train
     team, _ = join_team(torch.device("cpu"))
     assert team.size == 2
@@ -153,7 +153,7 @@ def train_with_gaps(out: Path, accumulate: int, team: Team = ALONE) -> Path:
 LINES = """
     import torch, sys
     from pathlib import Path
-    from focusnet.train.parallel import join_team, leave_team
+    from focusnet.train.loop.process_group import join_team, leave_team
     from Testing.Core.test_training_parallel import train_lines, train_with_gaps, train_with_statistics
     team, _ = join_team(torch.device("cpu"))
     train_lines(Path(sys.argv[1]) / "lines", 2, team)

@@ -12,15 +12,15 @@ import torch
 from focusnet.cli import main
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
-from focusnet.train import plan
-from focusnet.train.augment import NO_AUGMENTATION
-from focusnet.train.checkpoint import load_checkpoint
-from focusnet.train.loop import train_stage
-from focusnet.train.model import TrainingNet
-from focusnet.train.precision import Steps
+from focusnet.train.loop.checkpoint import load_checkpoint
+from focusnet.train.loop.loop import train_stage
+from focusnet.train.loop.precision import Steps
 from focusnet.train.settings import Settings
-from focusnet.train.stage import Stage, Turn
-from focusnet.train.stages import STAGES
+from focusnet.train.setup import plan
+from focusnet.train.stages.augment import NO_AUGMENTATION
+from focusnet.train.stages.model import TrainingNet
+from focusnet.train.stages.stage import Stage, Turn
+from focusnet.train.stages.table import STAGES
 
 from .helpers_dataset import LABELS, TINY_TOML, write_dataset
 from .helpers_engine import small_config

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from focusnet.train import checkpoint
-from focusnet.train.checkpoint import load_checkpoint, save_checkpoint
+from focusnet.train.loop import checkpoint
+from focusnet.train.loop.checkpoint import load_checkpoint, save_checkpoint
 
 from .helpers_toy import STAGE, Places, train_line
 

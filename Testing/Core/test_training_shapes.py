@@ -10,11 +10,11 @@ import torch
 
 from focusnet.errors import DatasetError
 from focusnet.nets.config import NetworkConfig
-from focusnet.train.augment import NO_AUGMENTATION
-from focusnet.train.checkpoint import load_checkpoint
-from focusnet.train.loop import train_stage
+from focusnet.train.loop.checkpoint import load_checkpoint
+from focusnet.train.loop.loop import train_stage
 from focusnet.train.settings import Settings
-from focusnet.train.shapes import AAE_SHAPES, Shape, ShapeModel, ShapeValidator
+from focusnet.train.stages.augment import NO_AUGMENTATION
+from focusnet.train.stages.shape_samples import AAE_SHAPES, Shape, ShapeModel, ShapeValidator
 
 from .helpers_engine import small_config
 

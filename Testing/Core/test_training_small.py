@@ -18,18 +18,18 @@ from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
 from focusnet.inference.segment import segment
 from focusnet.nets.solnet import gaussian_heatmap
-from focusnet.train.adversarial import aae_loss, organ_loss, shape_loss, sos_loss
-from focusnet.train.augment import NO_AUGMENTATION, Augmentation, Crops, Sample, join_crops
-from focusnet.train.loop import train_stage
-from focusnet.train.losses import heatmap_loss
-from focusnet.train.model import TrainingNet
-from focusnet.train.options import read_options
-from focusnet.train.plan import Plan, make_plan
+from focusnet.train.loop.loop import train_stage
 from focusnet.train.run import train_bundle
 from focusnet.train.settings import Settings
-from focusnet.train.small import draw_case_shapes, draw_whole, fitting_roi
-from focusnet.train.stage import StageContext, set_trained
-from focusnet.train.stages import STAGES, sol_loss
+from focusnet.train.setup.options import read_options
+from focusnet.train.setup.plan import Plan, make_plan
+from focusnet.train.stages.adversarial import aae_loss, organ_loss, shape_loss, sos_loss
+from focusnet.train.stages.augment import NO_AUGMENTATION, Augmentation, Crops, Sample, join_crops
+from focusnet.train.stages.losses import heatmap_loss
+from focusnet.train.stages.model import TrainingNet
+from focusnet.train.stages.small_organ_crops import draw_case_shapes, draw_whole, fitting_roi
+from focusnet.train.stages.stage import StageContext, set_trained
+from focusnet.train.stages.table import STAGES, sol_loss
 
 from .helpers_dataset import LABELS, write_dataset
 from .helpers_engine import head, small_config

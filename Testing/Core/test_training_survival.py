@@ -18,10 +18,10 @@ import torch
 from focusnet.cli import main
 from focusnet.errors import DatasetError, OutputError
 from focusnet.nets.bundle import load_bundle
-from focusnet.train.checkpoint import load_checkpoint
-from focusnet.train.journal import append_csv, forget_after
-from focusnet.train.record import read_record, write_record
+from focusnet.train.loop.checkpoint import load_checkpoint
+from focusnet.train.loop.training_log import append_csv, forget_after
 from focusnet.train.run import train_bundle
+from focusnet.train.setup.run_manifest import read_record, write_record
 from focusnet.train.status import status_text
 
 from .helpers_dataset import TINY_TOML, write_dataset

@@ -10,8 +10,8 @@ from ..image.segmentation import Segmentation
 from ..image.volume import Volume
 from ..nets.bundle import ModelBundle, load_bundle
 from ..qa import Review
-from ..qa import ranking as review
 from ..qa.organ_scores import as_dict
+from ..qa.ranking import review
 from ..qa.shape_prior import ShapePrior, load_shape_prior
 from ..qa.shape_prior_outline import ghosts
 

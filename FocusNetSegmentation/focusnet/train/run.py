@@ -17,19 +17,19 @@ from ..inference.devices import Device, choose_device
 from ..nets.bundle import ModelBundle, load_bundle, save_bundle
 from ..nets.focusnet import FocusNet
 from ..version import __version__
-from .cases import read_cases
-from .checkpoint import load_checkpoint
-from .journal import Log, silent, to_stderr
-from .loop import train_stage
-from .model import AAE_PREFIX, TrainingNet
-from .options import read_options, refuse_unknown_stages
-from .parallel import Team, join_team, leave_team
-from .plan import Plan, make_plan, resolved, say_if_slow
-from .record import RECORD, case_digests, check_same_run, code_version, data_digest, write_record
+from .loop.checkpoint import load_checkpoint
+from .loop.loop import train_stage
+from .loop.process_group import Team, join_team, leave_team
+from .loop.training_log import Log, silent, to_stderr
 from .settings import Settings
-from .stages import STAGES
-from .start import covered_stages, start_from
-from .statistics import volume_statistics
+from .setup.cases import read_cases
+from .setup.fine_tune import covered_stages, start_from
+from .setup.options import read_options, refuse_unknown_stages
+from .setup.plan import Plan, make_plan, resolved, say_if_slow
+from .setup.run_manifest import RECORD, case_digests, check_same_run, code_version, data_digest, write_record
+from .stages.model import AAE_PREFIX, TrainingNet
+from .stages.organ_volumes import volume_statistics
+from .stages.table import STAGES
 from .validation import make_validator
 
 

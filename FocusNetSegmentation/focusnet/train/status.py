@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from ..wording import counted
-from .record import read_record
+from .setup.run_manifest import read_record
 
 
 def status_text(out: Path, now: float | None = None) -> str:

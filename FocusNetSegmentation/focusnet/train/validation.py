@@ -22,12 +22,12 @@ from ..inference.overlay import SmallOrgan, overlay, take_out
 from ..inference.preprocess import network_grid, normalise
 from ..nets.config import NetworkConfig
 from ..nets.focusnet import FocusNet
-from .augment import NO_AUGMENTATION
-from .precision import autocast
+from .loop.precision import autocast
 from .settings import Settings
-from .shapes import Shape, ShapeValidator
-from .small import draw_case_shapes
-from .stage import StageContext
+from .stages.augment import NO_AUGMENTATION
+from .stages.shape_samples import Shape, ShapeValidator
+from .stages.small_organ_crops import draw_case_shapes
+from .stages.stage import StageContext
 
 
 class Validator:

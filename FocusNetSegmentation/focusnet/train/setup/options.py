@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..datasets.case import Case
-from ..errors import DatasetError
-from ..files.toml_file import read_toml
-from ..image.organs import find_organ
-from ..nets.config import NetworkConfig
-from .augment import Augmentation
-from .kinds import check_table
-from .settings import Settings
+from ...datasets.case import Case
+from ...errors import DatasetError
+from ...files.toml_file import read_toml
+from ...image.organs import find_organ
+from ...nets.config import NetworkConfig
+from ..settings import Settings
+from ..stages.augment import Augmentation
+from .type_check import check_table
 
 TABLES = ("network", "settings", "augmentation", "model", "stages", "run")
 STAGE_ORDER = ("snet", "sol", "aae", "sos", "joint")

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 
-from .settings import Settings
+from ..settings import Settings
 
 WARM_UP_STEPS = 100
 

@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..errors import DatasetError, OutputError
-from ..files.disk import plain_errors, reason, stored_bytes, sync
+from ...errors import DatasetError, OutputError
+from ...files.disk import plain_errors, reason, stored_bytes, sync
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from ..datasets.case import Case
-from ..nets.config import NetworkConfig
+from ...datasets.case import Case
+from ...nets.config import NetworkConfig
+from ..settings import Settings
 from .augment import Augmentation, Sample, draw_sample, join_crops
-from .settings import Settings
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..settings import Settings
 from .augment import Crops
 from .losses import EPSILON, binary_dice_loss, binary_focal_loss
-from .settings import Settings
-from .shapes import rebuilding_loss
+from .shape_samples import rebuilding_loss
 from .stage import StageContext, Turn
 
 

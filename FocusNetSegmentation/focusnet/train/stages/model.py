@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..nets.config import NetworkConfig
-from ..nets.focusnet import FocusNet
-from ..nets.shape_autoencoder import ShapeAutoencoder
+from ...nets.config import NetworkConfig
+from ...nets.focusnet import FocusNet
+from ...nets.shape_autoencoder import ShapeAutoencoder
 
 AAE_PREFIX = "aae."
 

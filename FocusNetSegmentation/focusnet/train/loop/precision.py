@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import DatasetError
-from ..inference.devices import DTYPES
+from ...errors import DatasetError
+from ...inference.devices import DTYPES
 
 SMALLEST_SCALE = 2.0**-16  # 32 halvings below where it begins: the gradients are not too large, they are not numbers
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..datasets.case import Case
-from ..image.resample import AIR_HU
-from ..inference.preprocess import normalise
-from ..nets.config import NetworkConfig
-from ..nets.roi import Roi
+from ...datasets.case import Case
+from ...image.resample import AIR_HU
+from ...inference.preprocess import normalise
+from ...nets.config import NetworkConfig
+from ...nets.roi import Roi
 
 
 @dataclass(frozen=True)

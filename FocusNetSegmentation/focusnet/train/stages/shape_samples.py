@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import DatasetError
-from ..nets.config import NetworkConfig
-from ..nets.shape_autoencoder import ShapeAutoencoder
+from ...errors import DatasetError
+from ...nets.config import NetworkConfig
+from ...nets.shape_autoencoder import ShapeAutoencoder
+from ..settings import Settings
 from .losses import binary_dice_loss
-from .settings import Settings
 from .stage import Stage, StageContext, Turn
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..files.disk import append_whole
+from ...files.disk import append_whole
 
 
 class Board:

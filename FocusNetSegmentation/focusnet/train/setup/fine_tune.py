@@ -10,10 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..errors import DatasetError, ModelError
-from ..nets.bundle import AAE_WEIGHTS, ModelBundle
-from ..nets.config import NetworkConfig
-from .model import AAE_PREFIX, TrainingNet
+from ...errors import DatasetError, ModelError
+from ...nets.bundle import AAE_WEIGHTS, ModelBundle
+from ...nets.config import NetworkConfig
+from ..stages.model import AAE_PREFIX, TrainingNet
 
 # what decides the sizes of weights
 SHAPING = (

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from .stage import StageContext, Turn
+from ..stages.stage import StageContext, Turn
 
 PATIENCE = timedelta(hours=6)  # the others wait while the first process validates
 

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets.case import Case
-from ..datasets.dataset_toml import never_contoured
-from ..errors import DatasetError
-from ..nets.config import NetworkConfig
+from ...datasets.case import Case
+from ...datasets.dataset_toml import never_contoured
+from ...errors import DatasetError
+from ...nets.config import NetworkConfig
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 

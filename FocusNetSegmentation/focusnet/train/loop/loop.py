@@ -14,21 +14,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import DatasetError
-from ..files.atomic_write import ensure_folder
-from ..nets.config import NetworkConfig
-from .ahead import DrawnAhead, worker_count
-from .augment import Augmentation
-from .average import Average
+from ...errors import DatasetError
+from ...files.atomic_write import ensure_folder
+from ...nets.config import NetworkConfig
+from ..settings import Settings
+from ..stages.augment import Augmentation
+from ..stages.losses import class_weights
+from ..stages.organ_volumes import mean_class_voxels
+from ..stages.stage import Stage, StageContext, Turn, set_trained
 from .checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
-from .journal import Journal, Log, to_stderr
-from .losses import class_weights
-from .order import case_index, rate_factor, step_generator
-from .parallel import Team, TurnRunner
+from .ema import Average
 from .precision import Steps, autocast
-from .settings import Settings
-from .stage import Stage, StageContext, Turn, set_trained
-from .statistics import mean_class_voxels
+from .prefetch import DrawnAhead, worker_count
+from .process_group import Team, TurnRunner
+from .sampling_order import case_index, rate_factor, step_generator
+from .training_log import Journal, Log, to_stderr
 
 ALONE = Team()
 Validate = Callable[[Any], dict[str, float]]  # takes the model in eval mode; returns at least "score"; higher is better

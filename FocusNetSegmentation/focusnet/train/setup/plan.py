@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets.case import Case
-from ..datasets.dataset_toml import never_contoured
-from ..errors import DatasetError
-from ..image.organs import find_organ
-from ..inference.devices import Device, cpu_has_fp16
-from ..nets.bundle import ModelBundle
-from ..nets.config import NetworkConfig, preset, with_changes
-from .arch import apply_arch, with_own_rois
-from .augment import Augmentation
-from .journal import Log
+from ...datasets.case import Case
+from ...datasets.dataset_toml import never_contoured
+from ...errors import DatasetError
+from ...image.organs import find_organ
+from ...inference.devices import Device, cpu_has_fp16
+from ...nets.bundle import ModelBundle
+from ...nets.config import NetworkConfig, preset, with_changes
+from ..loop.training_log import Log
+from ..settings import Settings
+from ..stages.augment import Augmentation
+from ..stages.small_organ_crops import fitting_roi, small_extents
+from .fine_tune import inherited_network
 from .options import choose_stages, default_small_organs, stage_settings
-from .settings import Settings
-from .small import fitting_roi, small_extents
-from .start import inherited_network
+from .systems import apply_arch, with_own_rois
 
 
 @dataclass(frozen=True)

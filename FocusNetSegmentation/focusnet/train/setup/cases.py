@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..datasets.case import Case
-from ..datasets.dataset_toml import SPLIT_REMEDY
-from ..datasets.file_dataset import Dataset
-from ..datasets.sides import turned
-from ..errors import DatasetError, FocusNetError
-from .journal import Log
+from ...datasets.case import Case
+from ...datasets.dataset_toml import SPLIT_REMEDY
+from ...datasets.file_dataset import Dataset
+from ...datasets.sides import turned
+from ...errors import DatasetError, FocusNetError
+from ..loop.training_log import Log
 
 MOST_WARNINGS = 10
 

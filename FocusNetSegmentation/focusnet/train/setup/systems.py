@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets.case import Case
-from ..errors import DatasetError
-from ..nets.config import ARCHS, NetworkConfig, with_changes
-from .journal import Log
-from .small import small_extents
+from ...datasets.case import Case
+from ...errors import DatasetError
+from ...nets.config import ARCHS, NetworkConfig, with_changes
+from ..loop.training_log import Log
+from ..stages.small_organ_crops import small_extents
 
 V1_ROI_FACTOR = 3.0  # FocusNetv1: "the ROI sizes are set as three-time of the OARs' sizes" (section 3.1.3)
 SMALLEST_ROI = 4  # voxels: a thinner box has no neighbourhood to convolve

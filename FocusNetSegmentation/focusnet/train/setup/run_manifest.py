@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..datasets.case import Case
-from ..errors import DatasetError
-from ..files.atomic_write import atomic_path, ensure_folder
+from ...datasets.case import Case
+from ...errors import DatasetError
+from ...files.atomic_write import atomic_path, ensure_folder
 
 RECORD = "training.json"
 # may differ in a resumed run: they say how long, how often and how fast, not what a step does
@@ -94,12 +94,16 @@ def _changed_cases(old: dict[str, str] | None, new: dict[str, str] | None) -> st
     return "; ".join(parts)
 
 
+# what a training step runs through: a change elsewhere (the phantom, a report) does not make another run of it
+STEP_PACKAGES = ("datasets", "image", "nets", "train")
+
+
 def code_version(version: str) -> str:
     """The version and a digest of everything that a training step runs through."""
-    package = Path(__file__).resolve().parents[1]
+    package = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
-    for path in sorted([*package.glob("*.py"), *package.glob("nets/*.py"), *package.glob("train/*.py")]):
-        digest.update(path.name.encode() + path.read_bytes())
+    for path in sorted(path for name in STEP_PACKAGES for path in (package / name).rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     return f"{version} ({digest.hexdigest()[:12]})"
 
 

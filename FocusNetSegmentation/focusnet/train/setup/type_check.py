@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-from ..errors import DatasetError
+from ...errors import DatasetError
 
 WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 'a text in quotes such as "paper"'}
 

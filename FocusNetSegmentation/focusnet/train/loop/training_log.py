@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import OutputError
-from ..files.atomic_write import atomic_path
-from ..files.disk import append_whole, reason
-from .board import open_board
+from ...errors import OutputError
+from ...files.atomic_write import atomic_path
+from ...files.disk import append_whole, reason
+from .tensorboard import open_board
 
 Log = Callable[[str], None]
 

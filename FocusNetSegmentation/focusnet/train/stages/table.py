@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..nets.solnet import gaussian_heatmap
+from ...nets.solnet import gaussian_heatmap
 from .adversarial import AAE_TURN_AGAINST_G, shape_constrained_loss, sos_loss
 from .augment import Crops
 from .losses import heatmap_loss, segmentation_loss
-from .shapes import AAE_TURN, join_shapes
-from .small import draw_case_shapes, draw_whole
+from .shape_samples import AAE_TURN, join_shapes
+from .small_organ_crops import draw_case_shapes, draw_whole
 from .stage import Stage, StageContext, Turn, has_small_organ
 
 

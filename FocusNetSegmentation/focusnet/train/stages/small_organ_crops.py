@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from ..datasets.case import Case
-from ..nets.config import NetworkConfig
-from ..nets.roi import Roi, roi_around
+from ...datasets.case import Case
+from ...nets.config import NetworkConfig
+from ...nets.roi import Roi, roi_around
 from .augment import (
     NO_AUGMENTATION,
     Sample,
@@ -20,7 +20,7 @@ from .augment import (
     sample_at,
     swap_sides,
 )
-from .shapes import ShapeSample
+from .shape_samples import ShapeSample
 from .stage import StageContext
 
 TRIES = 4  # of an augmentation that leaves no small organ whole; then none

@@ -1,0 +1,1 @@
+"""One loop that runs any stage: steps, checkpoints, logs, processes."""

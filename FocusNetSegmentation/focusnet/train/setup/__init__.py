@@ -1,0 +1,1 @@
+"""What a run is made of, decided and checked before its first step."""
