@@ -15,9 +15,10 @@ import numpy as np
 import slicer
 
 from focusnet.errors import InputError
-from focusnet.evaluation.evaluate import OrganScores, read_segmentation, score_organ
+from focusnet.evaluation.evaluate import OrganScores, score_organ
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
+from focusnet.io.read import read_segmentation
 
 from .exporting import dicom_volume
 from .labelmaps import LABELMAP, empty_image, get_tag, mask_on, oriented_image

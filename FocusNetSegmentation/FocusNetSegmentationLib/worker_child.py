@@ -34,7 +34,7 @@ def watch_parent(stdin: int = 0) -> None:
 
 def main() -> int:
     threading.Thread(target=watch_parent, daemon=True).start()
-    from focusnet.cli import main as focusnet
+    from focusnet.cli.main import main as focusnet
 
     return focusnet(sys.argv[1:])
 

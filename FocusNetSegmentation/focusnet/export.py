@@ -6,30 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .errors import InputError
-from .evaluation.evaluate import read_segmentation
 from .files.atomic_write import check_output
 from .image.regrid import put_on_grid
 from .image.segmentation import Segmentation
 from .image.volume import Volume
+from .io.read import read_ct, read_segmentation
 from .io.segment_tags import OrganReview, read_reviews, with_run
+from .io.suffixes import has_suffix
+from .io.write import write_image
 from .qa.audit import audit
 
 DICOM_KINDS = {"rtstruct": "RTSTRUCT", "seg": "DICOM SEG"}
-
-
-def read_ct(path: Path, series: str | None = None, hu_offset: float | None = None) -> Volume:
-    """A scan whose grid and UIDs are wanted: its values are not looked at, so that a missing rescale intercept does not matter."""
-    from .io.dicom_series import read_dicom_folder
-    from .io.image_read import read_image
-    from .io.read import shifted
-
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist; the CT's DICOM folder or image file is expected.")
-    if series is not None and not path.is_dir():
-        raise InputError(f"--series picks a series of a DICOM folder; {path} is a file.")
-    volume = read_dicom_folder(path, series) if path.is_dir() else read_image(path)
-    return volume if hu_offset is None else shifted(volume, hu_offset)
 
 
 def export_file(
@@ -49,7 +36,7 @@ def export_file(
     model's own result; organs that differ from it are marked SEMIAUTOMATIC. Raises InputError, OutputError.
     """
     check_output(out, overwrite)
-    if (dicom is not None or source.name.lower().endswith(".dcm")) and ct is None:
+    if (dicom is not None or has_suffix(source, (".dcm",))) and ct is None:
         raise InputError(f"{out.name}: DICOM needs the CT that was contoured; give its folder with --ct.")
     volume = read_ct(ct, series) if ct is not None else None
     if dicom is not None and volume is not None:
@@ -64,21 +51,10 @@ def export_file(
         segmentation, lost = put_on_grid(segmentation, volume.geometry, volume.source or str(ct))
         notes += lost
     if dicom is None or volume is None:
-        _write_image(segmentation, out, overwrite)
+        write_image(segmentation, out, overwrite)
         return notes
     changed = _changed(segmentation, model_copy, volume)
     return [*notes, *_write_dicom(segmentation, volume, out, dicom, reviews, changed, reviewer, overwrite)]
-
-
-def _write_image(segmentation: Segmentation, out: Path, overwrite: bool) -> None:
-    if out.name.lower().endswith(".seg.nrrd"):
-        from .io.seg_nrrd import write_seg_nrrd
-
-        write_seg_nrrd(segmentation, out, overwrite=overwrite)
-    else:
-        from .io.label_map import write_nifti
-
-        write_nifti(segmentation, out, overwrite=overwrite)
 
 
 def _changed(segmentation: Segmentation, model_copy: Path | None, volume: Volume) -> set[str] | None:

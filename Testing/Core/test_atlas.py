@@ -18,7 +18,7 @@ from focusnet.baselines.atlas import (
     vote,
     wanted_labels,
 )
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.datasets.open_dataset import open_dataset
 from focusnet.image.volume import Geometry, Volume
 from focusnet.io.seg_nrrd import read_seg_nrrd

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.image.segmentation import Segmentation
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.io.segment_tags import fingerprint

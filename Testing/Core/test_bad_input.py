@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.datasets.open_dataset import open_dataset
 from focusnet.errors import DatasetError, InputError
 from focusnet.io.image_read import read_image

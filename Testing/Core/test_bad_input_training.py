@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.datasets.open_dataset import open_dataset
 from focusnet.errors import ModelError
 from focusnet.train.run import train_bundle

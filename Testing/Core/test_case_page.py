@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.errors import InputError, OutputError
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.reports.case_page import CaseReport, case_content, scan_id, write_case_page

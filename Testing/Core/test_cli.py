@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.errors import OutputError
 from focusnet.image.volume import Volume
 from focusnet.io.seg_nrrd import read_seg_nrrd
@@ -183,7 +183,7 @@ def test_a_report_that_does_not_fit_says_that_the_segmentation_is_there(
     def no_room(*_: object) -> None:
         raise OutputError("r.json cannot be written.")
 
-    monkeypatch.setattr("focusnet.commands.write_report", no_room)
+    monkeypatch.setattr("focusnet.io.json_report.write_report", no_room)
     out = tmp_path / "o.seg.nrrd"
     assert run("segment", scan, "-o", out, "--model", "random", "--report", tmp_path / "r.json") == 2
     assert capsys.readouterr().err == f"focusnet: r.json cannot be written. The segmentation {out} is written.\n"
@@ -227,7 +227,7 @@ def test_a_batch_that_is_stopped_says_what_is_kept_and_goes_on_from_there(
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         write_image(ct(), tmp_path / "in" / f"{name}.nrrd")
-    from focusnet import commands
+    from focusnet.cli import batch as commands
 
     read = commands.read_scan
 

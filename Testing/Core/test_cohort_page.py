@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.io.json_report import report
 from focusnet.qa.audit import as_dict, audit
 from focusnet.reports.cohort import read_cohort

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.datasets.cache import Cache
 from focusnet.datasets.check import Report, check_dataset
 from focusnet.datasets.open_dataset import open_dataset

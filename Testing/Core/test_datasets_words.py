@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.datasets.check import as_text, check_dataset
 from focusnet.datasets.gap_slices import skipped_slices
 from focusnet.datasets.in_air import organs_in_air

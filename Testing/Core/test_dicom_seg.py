@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk
 from pydicom.sr.codedict import codes
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.errors import InputError, OutputError
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Volume

@@ -13,7 +13,7 @@ import pydicom
 import pytest
 import slicerio
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
 from focusnet.io.rtstruct_read import read_rtstruct

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.errors import OutputError
 from focusnet.nets.bundle import load_bundle
 from focusnet.train.loop.checkpoint import load_checkpoint

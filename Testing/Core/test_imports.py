@@ -49,9 +49,7 @@ def test_what_slicer_needs_at_its_start_works_without_torch() -> None:
 
 
 def test_help_does_not_wait_for_torch() -> None:
-    code = (
-        "import sys\nsys.modules['torch'] = None\nfrom focusnet.cli import main\nsys.exit(main(['segment', '--help']))"
-    )
+    code = "import sys\nsys.modules['torch'] = None\nfrom focusnet.cli.main import main\nsys.exit(main(['segment', '--help']))"
     done = run(code)
     assert done.returncode == 0, done.stderr
     assert "DICOM folder" in done.stdout

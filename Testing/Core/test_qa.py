@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.errors import InputError
 from focusnet.image.segmentation import OrganResult
 from focusnet.image.volume import Volume

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.datasets.bit_masks import patient_of
 from focusnet.datasets.organ_boxes import SMALL, Jitter, OrganShape, organ_shapes, tcia_shapes
 from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.io.seg_nrrd import write_seg_nrrd
 
 from .helpers_qa import phantom_case

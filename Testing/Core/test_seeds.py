@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.errors import InputError
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Volume

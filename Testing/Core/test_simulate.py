@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.datasets.bit_masks import BitMaskFolder, LabelMap, patient_of
 from focusnet.datasets.open_dataset import open_dataset
 from focusnet.datasets.openkbp import OpenKBPDataset

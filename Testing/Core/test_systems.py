@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError

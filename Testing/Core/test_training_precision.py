@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
 from focusnet.train.loop.checkpoint import load_checkpoint

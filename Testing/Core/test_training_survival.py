@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from focusnet.cli import main
+from focusnet.cli.main import main
 from focusnet.errors import DatasetError, OutputError
 from focusnet.nets.bundle import load_bundle
 from focusnet.train.loop.checkpoint import load_checkpoint

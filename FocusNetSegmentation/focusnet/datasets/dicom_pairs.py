@@ -14,10 +14,11 @@ from pydicom.errors import InvalidDicomError
 from ..errors import DatasetError
 from ..io.dicom_series import files_below, read_dicom_folder
 from ..io.rtstruct_read import check_frame_of_reference, read_structures, structure_names
+from ..io.suffixes import TRAINING_FILES, has_suffix
 from ..wording import counted
 from .case_files import CaseFiles
 from .dataset_toml import SPLIT_NAMES, Table
-from .layouts import SUFFIXES, Found, dead_links
+from .layouts import Found, dead_links
 from .raw_contours import RawCase
 
 TAGS = ["Modality", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "ReferencedFrameOfReferenceSequence"]  # fmt: skip
@@ -139,7 +140,7 @@ def _headers(folder: Path, table: Table) -> Iterator[tuple[Path, pydicom.Dataset
     for path in files_below(folder):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or path.name.lower().endswith((*SUFFIXES, ".toml", ".json")):
+        if hidden or has_suffix(path, (*TRAINING_FILES, ".toml", ".json")):
             continue
         if any(fnmatch(relative.as_posix(), pattern) for pattern in table.ignore):
             continue

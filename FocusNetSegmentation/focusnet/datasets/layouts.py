@@ -10,11 +10,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ..errors import DatasetError
+from ..io.suffixes import SEG_NRRD, TRAINING_FILES, has_suffix, stem
 from .bit_masks import patient_of, read_index
 from .case_files import BitMaskCase, CaseFiles, LabelMapCase, MaskFilesCase, SegNrrdCase
 from .dataset_toml import SPLIT_NAMES, Table
 
-SUFFIXES = (".seg.nrrd", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".nii")
 MASK_FOLDERS = ("structures", "segmentations")  # PDDCA's, TotalSegmentator's
 LABEL_WORDS = re.compile(r"(?:^|[\W_])(?:labels?|labelmap|seg|segs|segmentations?|masks?|contours?|gt)(?:$|[\W_])")
 
@@ -97,14 +97,8 @@ def _folders(folder: Path) -> list[Path]:
 
 def _images(folder: Path) -> list[Path]:
     return sorted(
-        p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and p.name.lower().endswith(SUFFIXES)
+        p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and has_suffix(p, TRAINING_FILES)
     )
-
-
-def stem(path: Path) -> str:
-    """The file's name without its image ending."""
-    suffix = next(s for s in SUFFIXES if path.name.lower().endswith(s))
-    return path.name[: -len(suffix)]
 
 
 def _ignored(path: Path, table: Table, root: Path) -> bool:
@@ -157,7 +151,7 @@ def _image_and_label(folder: Path, split: str, table: Table, root: Path) -> Case
     if len(images) > 1:
         raise DatasetError(_several(folder, "images", images))
     image = images[0] if images else folder / "ct.nrrd"
-    if labels[0].name.lower().endswith(".seg.nrrd"):
+    if has_suffix(labels[0], SEG_NRRD):
         return SegNrrdCase(folder.name, folder.name, split, image, labels[0])
     return LabelMapCase(folder.name, folder.name, split, image, labels[0])
 
@@ -171,7 +165,7 @@ LAYOUTS: tuple[tuple[str, Callable[[Path, str, Table, Path], CaseFiles | None]],
 
 
 def _is_label(path: Path) -> bool:
-    return path.name.lower().endswith(".seg.nrrd") or bool(LABEL_WORDS.search(stem(path).lower()))
+    return has_suffix(path, SEG_NRRD) or bool(LABEL_WORDS.search(stem(path).lower()))
 
 
 def _several(folder: Path, what: str, files: list[Path]) -> str:

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 from ..errors import DatasetError
+from ..io.suffixes import TRAINING_FILES, has_suffix
 from .cache import default_cache
 from .dataset_toml import read_table
 from .file_dataset import Dataset, FolderDataset
-from .layouts import SUFFIXES, find_cases
+from .layouts import find_cases
 from .openkbp import OpenKBPDataset
 
 KNOWN = (
@@ -53,7 +54,7 @@ def open_dataset(folder: Path | str, cache: str | Path | None = None) -> Dataset
 
 def _rearrange(folder: Path) -> str:
     """What to do where the images lie in the folder itself."""
-    if not any(path.name.lower().endswith(SUFFIXES) for path in folder.iterdir()):
+    if not any(has_suffix(path, TRAINING_FILES) for path in folder.iterdir()):
         return ""
     return "If it is one case, give the folder above it; if it holds several, put every case's image and label map into a folder of its own. "
 

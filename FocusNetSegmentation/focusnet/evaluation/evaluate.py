@@ -15,11 +15,9 @@ from ..image.organs import find_organ
 from ..image.regrid import put_on_grid
 from ..image.segmentation import Segmentation
 from ..image.volume import Volume
-from ..io.label_map import names_path, read_label_map
-from ..io.seg_nrrd import read_seg_nrrd
+from ..io.read import read_segmentation
+from ..io.suffixes import SEGMENTATIONS, has_suffix, stem
 from ..metrics import dice, surface_distances, volume_ml
-
-SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
 
 
 @dataclass(frozen=True)
@@ -119,32 +117,6 @@ def evaluate_files(
     return text_table(rows, tolerance_mm)
 
 
-def read_segmentation(path: Path, organs: Sequence[str] | None = None, ct: Volume | None = None) -> Segmentation:
-    """A ``.seg.nrrd``, a label map with its names beside it, or an RTSTRUCT on ``ct``. ``organs`` reads only these, past others that
-    overlap. Raises InputError."""
-    if path.name.lower().endswith(".dcm"):
-        return _read_structure_set(path, organs, ct)
-    if path.name.lower().endswith(".seg.nrrd"):
-        return read_seg_nrrd(path, organs)
-    if not path.exists():
-        raise InputError(f"{path} does not exist; a segmentation ({', '.join(SUFFIXES)}) is expected.")
-    if not path.name.lower().endswith(SUFFIXES):
-        raise InputError(f"{path} is not a known kind of segmentation; {', '.join(SUFFIXES)} is expected.")
-    if path.name.lower().endswith(".nrrd") and not names_path(path).is_file():
-        return read_seg_nrrd(path, organs)
-    return read_label_map(path)
-
-
-def _read_structure_set(path: Path, organs: Sequence[str] | None, ct: Volume | None) -> Segmentation:
-    from ..io.rtstruct_read import read_rtstruct
-
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; an RTSTRUCT file is expected.")
-    if ct is None:
-        raise InputError(f"{path} holds contours, not voxels; give the CT that they were drawn on with --ct.")
-    return read_rtstruct(path, ct, organs)
-
-
 def write_csv(rows: Sequence[OrganScores], path: Path) -> None:
     """One line per case and organ."""
     with atomic_path(path) as partial, partial.open("w", newline="", encoding="utf-8") as handle:
@@ -219,9 +191,9 @@ def pairs(predicted: Path, reference: Path) -> list[tuple[str, Path, Path]]:
     if predicted.is_dir() != reference.is_dir():
         raise InputError(f"{predicted} and {reference}: two files or two folders are expected, not one of each.")
     if not predicted.is_dir():
-        return [(_stem(predicted), predicted, reference)]
+        return [(stem(predicted), predicted, reference)]
     ours, theirs = (
-        {_stem(p): p for p in sorted(folder.iterdir()) if p.name.lower().endswith(SUFFIXES)}
+        {stem(p): p for p in sorted(folder.iterdir()) if has_suffix(p, SEGMENTATIONS)}
         for folder in (predicted, reference)
     )
     common = sorted(set(ours) & set(theirs))
@@ -235,13 +207,6 @@ def pairs(predicted: Path, reference: Path) -> list[tuple[str, Path, Path]]:
             f"{reference} has no reference for {', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}; add it or remove the prediction."
         )
     return [(name, ours[name], theirs[name]) for name in common]
-
-
-def _stem(path: Path) -> str:
-    for suffix in SUFFIXES:
-        if path.name.lower().endswith(suffix):
-            return path.name[: -len(suffix)]
-    return path.name
 
 
 def _wanted(organs: Sequence[str] | None, known: list[str]) -> list[str]:

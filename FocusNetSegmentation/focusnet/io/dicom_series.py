@@ -20,6 +20,7 @@ from ..image.resample import AIR_HU
 from ..image.volume import Volume
 from .ct_checks import refuse_grid
 from .slice_geometry import series_geometry
+from .suffixes import DICOM, has_suffix
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 MULTI_FRAME = (
@@ -27,7 +28,6 @@ MULTI_FRAME = (
     "1.2.840.10008.5.1.4.1.1.2.2",
 )  # enhanced CT, legacy converted enhanced CT
 DICOMDIR = "1.2.840.10008.1.3.10"
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 MAXIMUM_FILES = 20_000  # looked at: a home folder given by mistake is not searched for hours
 HIGHEST_HU = 3071  # of a 12-bit CT: padding above it would be taken for bone
 HEADER_TAGS = [
@@ -164,7 +164,7 @@ def _read_headers(files: Iterable[Path]) -> list[tuple[Path, pydicom.Dataset]]:
             raise InputError(_damaged(path, "its header has no SOPClassUID"))
     patterns = {re.sub(r"\d+", "#", path.name) for path, _ in found}
     for path in passed_over:
-        if path.suffix.lower() in DICOM_SUFFIXES or re.sub(r"\d+", "#", path.name) in patterns:
+        if has_suffix(path, DICOM) or re.sub(r"\d+", "#", path.name) in patterns:
             raise InputError(_damaged(path, "it is named like the others but is no DICOM file"))
     return found
 

@@ -19,8 +19,8 @@ from scipy.spatial.transform import Rotation
 from ..errors import InputError
 from ..image.volume import Geometry, Volume
 from .ct_checks import refuse_grid
+from .suffixes import IMAGES, NIFTI, has_suffix, stem
 
-IMAGE_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
 PATIENT_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
 
 SIMULATED_KEY = "simulated"  # in the header of what focusnet simulate and focusnet phantom write: the reader must know
@@ -36,9 +36,9 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)  # a user sees one line of our
 def read_image(path: Path) -> Volume:
     """Read one image file as stored (any axis order and direction). Raises InputError."""
     name = path.name.lower()
-    if not name.endswith(IMAGE_SUFFIXES):
+    if not name.endswith(IMAGES):
         raise InputError(
-            f"{path} is not a known kind of image: {', '.join(IMAGE_SUFFIXES)} or a folder of DICOM files is expected."
+            f"{path} is not a known kind of image: {', '.join(IMAGES)} or a folder of DICOM files is expected."
             + (" Give the folder that holds the DICOM files." if name.endswith((".dcm", ".ima")) else "")
         )
     _check_twin(path)
@@ -60,7 +60,7 @@ def read_image(path: Path) -> Volume:
         )
     except InputError as problem:
         raise InputError(f"{path}: {problem}") from problem
-    notes = _check_nifti(path, reader, geometry) if name.endswith((".nii", ".nii.gz")) else []
+    notes = _check_nifti(path, reader, geometry) if has_suffix(path, NIFTI) else []
     if SIMULATED_KEY in reader.GetMetaDataKeys():
         notes.append(" ".join(reader.GetMetaData(SIMULATED_KEY).split()))
     refuse_grid(geometry, path.name)  # before voxels are read: a damaged header may promise any number of them
@@ -95,7 +95,7 @@ def as_hu(array: np.ndarray, path: Path) -> np.ndarray:
 def _check_twin(path: Path) -> None:
     """ITK takes the voxels of NAME.nii when asked for NAME.nii.gz beside it (InsightSoftwareConsortium/ITK issue 2243)."""
     twin = path.with_name(path.name[: -len(".gz")])
-    if path.name.lower().endswith(".nii.gz") and twin.exists():
+    if has_suffix(path, (".nii.gz",)) and twin.exists():
         raise InputError(
             f"{path}: {twin.name} lies beside it, and the two cannot be told apart when reading. Give {twin.name}, or move one of them to another folder."
         )
@@ -124,7 +124,7 @@ def _check_space(path: Path, reader: sitk.ImageFileReader) -> None:
         _check_nrrd_directions(path)
     elif name.endswith((".mha", ".mhd")):
         _check_meta_header(path)
-    elif name.endswith((".nii", ".nii.gz")) and not _nifti_codes(reader):
+    elif has_suffix(path, NIFTI) and not _nifti_codes(reader):
         raise InputError(_no_left(path, "NIfTI sform and qform codes are both 0"))
 
 
@@ -292,7 +292,7 @@ def _unreadable(path: Path, problem: Exception) -> str:
     if path.is_file() and path.stat().st_size == 0:
         return f"{path} cannot be read as an image: it is empty (0 bytes). Copy it again."
     if "determine ImageIO reader" in str(problem):  # ITK's way to say that it does not begin as such a file does
-        ending = next(s for s in sorted(IMAGE_SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s))
+        ending = path.name[len(stem(path)) :].lower()
         return f"{path} cannot be read as an image: it does not begin as a {ending} file does. It may be damaged or of another format; copy it again."
     return f"{path} cannot be read as an image: {_reason(problem)}. It may be damaged, cut short or of another format."
 

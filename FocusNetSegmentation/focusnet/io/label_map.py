@@ -15,9 +15,8 @@ from ..image.organs import Organ, find_organ
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry
 from .itk_write import write_checked
+from .suffixes import LABEL_MAPS, NIFTI
 
-SUFFIXES = (".nii.gz", ".nii")
-READABLE = (*SUFFIXES, ".nrrd", ".nhdr", ".mha", ".mhd")
 UNKNOWN_COLOR = (128, 128, 128)
 EXPECTED_NAMES = 'a table such as {"Parotid_L": 1, "Parotid_R": 2} is expected'
 
@@ -25,7 +24,7 @@ EXPECTED_NAMES = 'a table such as {"Parotid_L": 1, "Parotid_R": 2} is expected'
 def names_path(path: Path | str) -> Path:
     """Where a label map's names stand: ``scan.nii.gz`` -> ``scan.labels.json``."""
     path = Path(path)
-    for suffix in READABLE:
+    for suffix in LABEL_MAPS:
         if path.name.lower().endswith(suffix):
             return path.with_name(path.name[: -len(suffix)] + ".labels.json")
     return path.with_name(path.name + ".labels.json")
@@ -37,7 +36,7 @@ def write_nifti(segmentation: Segmentation, path: Path | str, overwrite: bool = 
 
     NIfTI stores the grid's place in single precision: positions come back within 0.001 mm.
     """
-    check_output(path, overwrite, SUFFIXES)
+    check_output(path, overwrite, NIFTI)
     check_output(names_path(path), overwrite)
     image = sitk.GetImageFromArray(segmentation.labels)
     image.SetSpacing(segmentation.geometry.spacing_mm_xyz)

@@ -1,17 +1,22 @@
-"""One door for every kind of scan."""
+"""Read a scan or a segmentation of any kind: the only module that picks the reader."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from ..image.segmentation import Segmentation
 from ..image.volume import Volume
 from .ct_checks import refuse_impossible
 from .dicom_series import read_dicom_folder
-from .image_read import IMAGE_SUFFIXES, read_image
+from .image_read import read_image
+from .label_map import names_path, read_label_map
+from .seg_nrrd import read_seg_nrrd
+from .suffixes import IMAGES, SEG_NRRD, SEGMENTATIONS, has_suffix
 
 MAXIMUM_OFFSET = 10_000  # HU run from -1024 to some 30000 in metal: an offset beyond this is a typing error
 
@@ -24,9 +29,7 @@ def read_volume(path: Path | str, series: str | None = None, hu_offset: float | 
     """
     path = Path(path).expanduser()
     if not path.exists():
-        raise InputError(
-            f"{path} does not exist; a DICOM folder or an image file ({', '.join(IMAGE_SUFFIXES)}) is expected."
-        )
+        raise InputError(f"{path} does not exist; a DICOM folder or an image file ({', '.join(IMAGES)}) is expected.")
     if path.is_dir():
         volume = read_dicom_folder(path, series)
     else:
@@ -54,3 +57,40 @@ def shifted(volume: Volume, hu_offset: float) -> Volume:
     return replace(
         volume, array=array, notes=(*volume.notes, f"{hu_offset:+g} was added to every value as asked (--hu-offset).")
     )
+
+
+def read_ct(path: Path, series: str | None = None, hu_offset: float | None = None) -> Volume:
+    """Read a scan whose grid and UIDs are wanted: its values are not looked at, so that a missing rescale intercept does not matter."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; the CT's DICOM folder or image file is expected.")
+    if series is not None and not path.is_dir():
+        raise InputError(f"--series picks a series of a DICOM folder; {path} is a file.")
+    volume = read_dicom_folder(path, series) if path.is_dir() else read_image(path)
+    return volume if hu_offset is None else shifted(volume, hu_offset)
+
+
+def read_segmentation(path: Path, organs: Sequence[str] | None = None, ct: Volume | None = None) -> Segmentation:
+    """Read a ``.seg.nrrd``, a label map with its names beside it, or an RTSTRUCT on ``ct``. ``organs`` reads only these, past others that
+    overlap. Raises InputError."""
+    if has_suffix(path, (".dcm",)):
+        return _read_structure_set(path, organs, ct)
+    if has_suffix(path, SEG_NRRD):
+        return read_seg_nrrd(path, organs)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; a segmentation ({', '.join(SEGMENTATIONS)}) is expected.")
+    if not has_suffix(path, SEGMENTATIONS):
+        raise InputError(f"{path} is not a known kind of segmentation; {', '.join(SEGMENTATIONS)} is expected.")
+    if has_suffix(path, (".nrrd",)) and not names_path(path).is_file():
+        return read_seg_nrrd(path, organs)
+    return read_label_map(path)
+
+
+def _read_structure_set(path: Path, organs: Sequence[str] | None, ct: Volume | None) -> Segmentation:
+    from .rtstruct_read import read_rtstruct
+
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; an RTSTRUCT file is expected.")
+    if ct is None:
+        raise InputError(f"{path} holds contours, not voxels; give the CT that they were drawn on with --ct.")
+    return read_rtstruct(path, ct, organs)

@@ -21,9 +21,9 @@ from ..image.organs import Organ, find_organ
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry
 from .label_map import unknown_organ
+from .suffixes import SEG_NRRD
 from .terminology import terminology_entry
 
-SUFFIXES = (".seg.nrrd",)
 LABELMAP = "Binary labelmap"
 REFERENCE_GEOMETRY = "Reference image geometry"
 PROVENANCE_KEY = "FocusNet provenance"
@@ -48,7 +48,7 @@ def write_seg_nrrd(
     """
     import slicerio
 
-    check_output(path, overwrite, SUFFIXES)
+    check_output(path, overwrite, SEG_NRRD)
     model = segmentation.provenance.get("model")
     counts = np.bincount(segmentation.labels.ravel(), minlength=256)
     content: dict[str, Any] = {

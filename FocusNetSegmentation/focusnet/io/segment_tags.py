@@ -18,7 +18,8 @@ from scipy import ndimage
 
 from ..errors import InputError
 from ..image.segmentation import Segmentation
-from .seg_nrrd import RESULT_TAG, SUFFIXES, organ_of_segment
+from .seg_nrrd import RESULT_TAG, organ_of_segment
+from .suffixes import SEG_NRRD, has_suffix
 
 REVIEW_TAG, SECONDS_TAG, RUN_TAG = "FocusNet.Review", "FocusNet.ActiveSeconds", "FocusNet.Run"
 ALGORITHM_TAG = "DICOM.SegmentAlgorithmType"
@@ -47,7 +48,7 @@ def read_reviews(path: Path | str, segmentation: Segmentation) -> dict[str, Orga
     import slicerio
 
     path = Path(path)
-    if not path.name.lower().endswith(SUFFIXES):
+    if not has_suffix(path, SEG_NRRD):
         return {}
     try:
         content: dict[str, Any] = slicerio.read_segmentation(str(path), skip_voxels=True)

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..evaluation.evaluate import pairs, read_segmentation
+from ..evaluation.evaluate import pairs
 from ..files.atomic_write import atomic_path, check_output, json_text
 from ..image.volume import Volume
+from ..io.read import read_segmentation
 from ..io.segment_tags import active_s, read_reviews, with_run
+from ..io.suffixes import AUDITS
 from .audit import FORMAT_VERSION, Audit, as_dict, audit, text_table
-
-SUFFIXES = (".json", ".csv")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def audit_files(
     CSV. Raises InputError, OutputError.
     """
     if out is not None:
-        check_output(out, overwrite, SUFFIXES)
+        check_output(out, overwrite, AUDITS)
     found = [audit_file(case, ours, theirs, tolerance_mm, editor, ct) for case, ours, theirs in pairs(model, edited)]
     if out is not None:
         _write(found, out)

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..evaluation.evaluate import read_segmentation
 from ..files.atomic_write import check_output
 from ..image.regrid import put_on_grid
 from ..io import read_volume
+from ..io.read import read_segmentation
 from ..io.segment_tags import active_s, read_reviews, with_run
+from ..io.suffixes import PAGES
 from ..qa.audit import audit
 from .case_page import CaseReport, model_notes, write_case_page
 from .case_scores import scored
-from .render import SUFFIXES
 
 
 def report_file(
@@ -35,7 +35,7 @@ def report_file(
 
     ``qa``: scores that were made before; without them they are made now, with the ghosts of small organs.
     """
-    check_output(out, overwrite, SUFFIXES)
+    check_output(out, overwrite, PAGES)
     scores = read_qa(qa) if qa is not None else None
     volume = read_volume(ct, series=series, hu_offset=hu_offset)
     result = read_segmentation(segmentation, None, volume)

@@ -9,15 +9,16 @@ import numpy as np
 
 from ..files.atomic_write import check_output
 from ..io.json_report import DISCLAIMER
+from ..io.suffixes import PAGES
 from ..version import __version__
 from .cohort import Cohort, CohortCase, model_name, read_cohort
 from .plots import by_table_order, color_of, drift_plot, rows_plot
-from .render import SUFFIXES, write_page
+from .render import write_page
 
 
 def report_folder(folder: Path, out: Path, title: str = "", overwrite: bool = False) -> list[str]:
     """Write the page of every report below ``folder``; return sentences for the user. Raises InputError, OutputError."""
-    check_output(out, overwrite, SUFFIXES)
+    check_output(out, overwrite, PAGES)
     cohort = read_cohort(folder)
     write_page("cohort.html.j2", cohort_content(cohort, title), out, overwrite)
     return list(cohort.notes)

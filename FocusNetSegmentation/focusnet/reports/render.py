@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..files.atomic_write import atomic_path, check_output
+from ..io.suffixes import PAGES
 
-SUFFIXES = (".html", ".htm")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(template: str, content: dict[str, Any], path: Path | str, overwrite: bool = False) -> None:
     """Render ``template`` to ``path``. Raises OutputError."""
-    check_output(path, overwrite, SUFFIXES)
+    check_output(path, overwrite, PAGES)
     text = render(template, content)
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")

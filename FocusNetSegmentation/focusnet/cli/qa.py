@@ -1,29 +1,57 @@
-"""``focusnet qa``: a segmentation and its CT in, the ranked list out."""
+"""``focusnet qa``: rank the organs of a segmentation by how much they need a look."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .errors import InputError, ModelError
-from .evaluation.evaluate import read_segmentation
-from .files.atomic_write import check_output
-from .image.segmentation import Segmentation
-from .io import read_volume
-from .io.seg_nrrd import write_seg_nrrd
-from .nets.bundle import ModelBundle, load_bundle
-from .progress import json_line
-from .qa import text_table, write_review
-from .qa.organ_scores import DISCLAIMER, LOOK_AT
-from .qa.ranking import check_same_grid, review
-from .qa.shape_prior import DEFAULT, ShapePrior, load_shape_prior
-from .qa.shape_prior_outline import ghosts, refuse_without_ghosts
+from ..errors import InputError, ModelError
+from ..progress import json_line
+from .options import Commands, add_command, add_hu_offset, add_json_progress, add_overwrite, add_series
 from .terminal import progress_to, tell_warning
+
+if TYPE_CHECKING:
+    from ..image.segmentation import Segmentation
+    from ..nets.bundle import ModelBundle
+    from ..qa.shape_prior import ShapePrior
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add the command and its options."""
+    parser = add_command(
+        commands, "qa", "Which organs of a segmentation to look at first, and why; a hint, not a verdict.", qa
+    )
+    parser.add_argument("segmentation", type=Path, help="a .seg.nrrd, or a label map with its names beside it")
+    parser.add_argument("--ct", type=Path, help="the CT that it was made from; without it HU are not looked at")
+    add_series(parser)
+    add_hu_offset(parser, " of the CT")
+    parser.add_argument(
+        "--model", help="whose volume statistics and thresholds count (default: the model that made it, if installed)"
+    )
+    parser.add_argument("--shape-model", metavar="S", help="judges small organs (default: shapes-tcia-oars)")
+    parser.add_argument("-o", "--output", type=Path, metavar="R.json", help="write every score (docs/qa.md)")
+    parser.add_argument(
+        "--ghosts",
+        type=Path,
+        metavar="G.seg.nrrd",
+        help="write what the shape model makes of each small organ: a prior, not truth",
+    )
+    add_json_progress(parser)
+    add_overwrite(parser)
 
 
 def qa(options: argparse.Namespace) -> int:
-    """Everything that can be refused is refused before the organs are measured."""
+    """Print the ranking; everything that can be refused is refused before the organs are measured."""
+    from ..files.atomic_write import check_output
+    from ..io.read import read_segmentation, read_volume
+    from ..io.seg_nrrd import write_seg_nrrd
+    from ..qa.organ_scores import DISCLAIMER, LOOK_AT, text_table, write_review
+    from ..qa.ranking import check_same_grid, review
+    from ..qa.shape_prior_outline import ghosts
+
     if options.output is not None:
         check_output(options.output, options.overwrite, (".json",))
     if options.ghosts is not None:
@@ -54,7 +82,9 @@ def qa(options: argparse.Namespace) -> int:
 
 
 def _bundle(segmentation: Segmentation, options: argparse.Namespace) -> ModelBundle | None:
-    """The model that was named, else the one that made the segmentation, if it is here as it was then."""
+    """Return the model that was named, else the one that made the segmentation, if it is here as it was then."""
+    from ..nets.bundle import load_bundle
+
     if options.model is not None:
         return load_bundle(options.model)
     name = segmentation.provenance.get("model")
@@ -71,7 +101,10 @@ def _bundle(segmentation: Segmentation, options: argparse.Namespace) -> ModelBun
 
 
 def _shapes(segmentation: Segmentation, options: argparse.Namespace) -> ShapePrior | None:
-    """The shape model, if there is a small organ to look at. One that was asked for must be there."""
+    """Return the shape model, if there is a small organ to look at. One that was asked for must be there."""
+    from ..qa.shape_prior import DEFAULT, load_shape_prior
+    from ..qa.shape_prior_outline import refuse_without_ghosts
+
     if not any(r.organ.small for r in segmentation.results):
         if options.ghosts is not None:
             raise InputError(

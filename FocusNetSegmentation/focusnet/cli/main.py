@@ -1,4 +1,4 @@
-"""The command ``focusnet``: arguments in, exit status out. What the commands do is in ``commands``, their arguments in ``arguments_*``.
+"""The command ``focusnet``: arguments in, exit status out. Each command has a module here with its options and its run.
 
 Exit status: 0 done, 2 bad input or arguments (one line says what), 1 anything else.
 """
@@ -12,14 +12,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
-from .arguments import OneLineParser
-from .arguments_review import add_evaluate, add_export, add_qa, add_report
-from .arguments_scan import add_atlas, add_batch, add_demo, add_phantom, add_segment
-from .arguments_training import add_datasets, add_models, add_simulate, add_train
-from .errors import Cancelled, FocusNetError
-from .files.disk import is_full
-from .progress import json_line
-from .version import __version__
+from ..errors import Cancelled, FocusNetError
+from ..files.disk import is_full
+from ..progress import json_line
+from ..version import __version__
+from . import atlas, batch, datasets, demo, evaluate, export, models, phantom, qa, report, segment, simulate, train
+from .options import OneLineParser
+
+# in the order of the help
+COMMANDS = (
+    segment, batch, demo, train, datasets, atlas, evaluate, export, qa, report, models, phantom, simulate,
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,17 +88,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"focusnet {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the full traceback of an internal error")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
-    add_segment(commands)
-    add_batch(commands)
-    add_demo(commands)
-    add_train(commands)
-    add_datasets(commands)
-    add_atlas(commands)
-    add_evaluate(commands)
-    add_export(commands)
-    add_qa(commands)
-    add_report(commands)
-    add_models(commands)
-    add_phantom(commands)
-    add_simulate(commands)
+    for command in COMMANDS:
+        command.add_arguments(commands)
     return parser

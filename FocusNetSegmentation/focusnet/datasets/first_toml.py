@@ -1,56 +1,20 @@
-"""``focusnet datasets``: check a folder, or write a first ``dataset.toml`` for it."""
+"""Write a first ``dataset.toml`` for a folder of cases."""
 
 from __future__ import annotations
 
-import argparse
-import shlex
-import sys
 from pathlib import Path
 
-from ..errors import DatasetError, FocusNetError, OutputError
-from ..files.atomic_write import atomic_path, json_text
+from ..errors import DatasetError, FocusNetError
+from ..files.atomic_write import json_text
 from ..image.organs import find_organ
-from ..terminal import progress_to
 from ..wording import counted
-from .check import as_json, as_text, check_dataset
-from .dataset_toml import FILE_NAME, Table, default_splits
+from .dataset_toml import Table, default_splits
 from .dicom_pairs import find_dicom_cases
 from .layouts import find_cases
-from .open_dataset import open_dataset
 
 
-def datasets(options: argparse.Namespace) -> int:
-    """Exit status 0 if the data set can be trained on, 2 if not."""
-    return init(options) if options.action == "init" else check(options)
-
-
-def check(options: argparse.Namespace) -> int:
-    dataset = open_dataset(options.folder, options.cache)
-    with progress_to(sys.stderr, options.json_progress) as progress:
-        report = check_dataset(dataset, progress)
-    print(json_text(as_json(report), indent=1) if options.json else as_text(report))
-    return 0 if report.usable else 2
-
-
-def init(options: argparse.Namespace) -> int:
-    """Write what is known and leave gaps where only the user knows; an existing file is never touched."""
-    folder: Path = options.folder
-    path = folder / FILE_NAME
-    if path.exists():
-        raise OutputError(f"{path} exists and is left as it is; edit it, or move it away for a new one.")
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder; the folder of a data set is expected.")
-    text = first_table(folder)
-    with atomic_path(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-    print(
-        f"Wrote {path}. Fill in the lines that start with '#', then run: focusnet datasets check {shlex.quote(str(folder))}"
-    )
-    return 0
-
-
-def first_table(folder: Path) -> str:
-    """The text of a ``dataset.toml`` that says what is done without one: names as they are recognised, the default split by patient."""
+def first_toml(folder: Path) -> str:
+    """Return the text of a ``dataset.toml`` that says what is done without one: names as they are recognised, the default split by patient."""
     found = find_cases(folder, Table())
     if not found.cases:
         found = find_dicom_cases(folder, Table())

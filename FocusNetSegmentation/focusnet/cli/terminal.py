@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from .progress import Progress, ProgressCallback, json_line, progress_line, silent
+from ..progress import Progress, ProgressCallback, json_line, progress_line, silent
 
 
 @contextmanager
@@ -36,3 +36,9 @@ def progress_to(stream: TextIO, as_json: bool) -> Iterator[ProgressCallback]:
 def tell_warning(message: str, as_json: bool) -> None:
     text = json_line("warning", message=message) if as_json else f"focusnet: warning: {message}"
     print(text, file=sys.stderr, flush=True)
+
+
+def tell_notes(notes: list[str]) -> None:
+    """Print notes for people on stderr, one a line."""
+    for note in notes:
+        print(f"focusnet: {note}", file=sys.stderr, flush=True)

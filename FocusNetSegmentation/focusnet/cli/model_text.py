@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .errors import ModelError
-from .nets.bundle import KINDS, SHAPE, ModelBundle, load_bundle, user_models_folder
+from ..errors import ModelError
+from ..nets.bundle import KINDS, SHAPE, ModelBundle, load_bundle, user_models_folder
 
 
 def listing(folders: Sequence[Path]) -> str:

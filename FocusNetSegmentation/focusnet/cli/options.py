@@ -1,11 +1,11 @@
-"""What the commands' arguments have in common: the parser, how a command is hung into it, and options that several commands take."""
+"""The parser, how a command is added to it, and options that several commands take."""
 
 from __future__ import annotations
 
 import argparse
-from importlib import import_module
+from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 DEFAULT_MODEL = "han7-openkbp"
 
@@ -20,22 +20,23 @@ class OneLineParser(argparse.ArgumentParser):
 Commands: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
 
 
-def add_command(commands: Commands, name: str, text: str, module: str = "commands") -> argparse.ArgumentParser:
-    """A command that is the function ``name`` of ``module``."""
+def add_command(
+    commands: Commands, name: str, text: str, run: Callable[[argparse.Namespace], int]
+) -> argparse.ArgumentParser:
+    """Add a command; ``run`` takes its options and returns the exit status."""
     parser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(run=lambda options: _run(module, name, options))
+    parser.set_defaults(run=run)
     return parser
 
 
 def add_actions(parser: argparse.ArgumentParser) -> Commands:
-    """For a command whose first word says what it does, such as ``models list``."""
+    """Add a first word that says what the command does, such as ``list`` in ``models list``."""
     return parser.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=OneLineParser)
 
 
-def _run(module: str, name: str, options: argparse.Namespace) -> int:
-    """Import what the command needs only now: ``focusnet --help`` must not wait for torch."""
-    status: int = getattr(import_module(f".{module}", __package__), name)(options)
-    return status
+def named(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return the options that a function takes under their own names."""
+    return {name: getattr(options, name) for name in names}
 
 
 def names(text: str) -> list[str]:

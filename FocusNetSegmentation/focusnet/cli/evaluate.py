@@ -1,0 +1,70 @@
+"""``focusnet evaluate``: score contours against a reference, or audit what a person edited."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import InputError
+from .options import Commands, add_command, add_organs, add_overwrite, add_series, named
+from .terminal import tell_notes
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add the command and its options."""
+    parser = add_command(
+        commands,
+        "evaluate",
+        "Compare contours with a reference: DSC, HD95, surface distance and DSC, volumes. With --audit: what a person edited.",
+        evaluate,
+    )
+    parser.add_argument(
+        "predicted", type=Path, help="a segmentation, or a folder of them; with --audit the model's own copy"
+    )
+    parser.add_argument(
+        "reference",
+        type=Path,
+        help="the reference (.seg.nrrd, a label map, or an RTSTRUCT with --ct), or a folder with files of the same names; "
+        "with --audit the edited segmentation",
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="T.csv", help="write the table; --audit also as .json")
+    add_organs(parser)
+    parser.add_argument("--tolerance-mm", type=float, default=2.0, help="of the surface DSC (default: %(default)s)")
+    parser.add_argument("--ct", type=Path, help="the CT that an RTSTRUCT belongs to: its DICOM folder")
+    add_series(parser)
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help="per organ what was edited: DSC, HD95, surface DSC, added path length, volume, voxels, active seconds",
+    )
+    parser.add_argument("--editor", default="", metavar="NAME", help="who edited, for the audit; stays in the file")
+    add_overwrite(parser, "replace a table that exists")
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Print the table of scores, or the audit."""
+    from ..io.read import read_ct
+
+    ct = read_ct(options.ct, options.series) if options.ct is not None else None
+    if options.audit:
+        from ..qa.audit_files import audit_files
+
+        if options.organs:
+            raise InputError("--organs does not go with --audit, which looks at every organ; leave it out.")
+        text, notes = audit_files(
+            options.predicted,
+            options.reference,
+            out=options.output,
+            ct=ct,
+            **named(options, "tolerance_mm", "editor", "overwrite"),
+        )
+        tell_notes(notes)
+        print(text)
+        return 0
+    if options.editor:
+        raise InputError("--editor goes with --audit; leave it out.")
+    from ..evaluation.evaluate import evaluate_files
+
+    values = named(options, "organs", "tolerance_mm", "overwrite")
+    print(evaluate_files(options.predicted, options.reference, out=options.output, ct=ct, **values))
+    return 0

@@ -1,0 +1,51 @@
+"""``focusnet export``: write a segmentation in another format."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from .options import (
+    Commands,
+    add_command,
+    add_model_copy,
+    add_organs,
+    add_overwrite,
+    add_segmentation_output,
+    add_series,
+    named,
+)
+from .terminal import tell_notes
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add the command and its options."""
+    parser = add_command(
+        commands,
+        "export",
+        "Write a segmentation, corrected or not, in another format: RTSTRUCT, DICOM SEG, .seg.nrrd, NIfTI; "
+        "or an RTSTRUCT as one of these.",
+        export,
+    )
+    parser.add_argument("segmentation", type=Path, help=".seg.nrrd, a label map with its names, or an RTSTRUCT .dcm")
+    add_segmentation_output(parser)
+    parser.add_argument("--ct", type=Path, help="the CT that was contoured: for DICOM the folder of its files")
+    add_series(parser)
+    add_model_copy(parser, "tells exactly which organs were edited")
+    parser.add_argument(
+        "--reviewer", default="", metavar="NAME", help="who approved (default: as the review in 3D Slicer noted it)"
+    )
+    add_organs(parser)
+    add_overwrite(parser, "replace a file that exists")
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write the file and tell what was left out or marked."""
+    from ..export import export_file
+    from ..io.write import check_format
+
+    check_format(options.output, options.dicom)
+    values = named(options, "series", "model_copy", "reviewer", "organs", "overwrite")
+    tell_notes(export_file(options.segmentation, options.ct, options.output, options.dicom, **values))
+    print(f"Wrote {options.output}. Research software, not a medical device: check every contour.")
+    return 0

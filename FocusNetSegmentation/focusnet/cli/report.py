@@ -1,0 +1,70 @@
+"""``focusnet report``: a page of one case or of a folder of cases."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..errors import InputError
+from .options import Commands, add_command, add_hu_offset, add_model_copy, add_overwrite, add_series, named
+from .terminal import tell_notes
+
+# options that only the page of one case takes, beside --ct
+ONE_CASE = ("qa", "model_copy", "ghost", "series", "hu_offset")
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add the command and its options."""
+    parser = add_command(
+        commands,
+        "report",
+        "A page of one case for people to read (SEG --ct CT), or of many cases (a folder of reports).",
+        report,
+    )
+    parser.add_argument(
+        "input",
+        type=Path,
+        help="a segmentation; or a folder with JSON of segment --report, batch, qa and evaluate --audit",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="PAGE.html", help="the page to write")
+    parser.add_argument("--ct", type=Path, help="the CT that was contoured: a DICOM folder or an image file")
+    parser.add_argument("--qa", type=Path, metavar="R.json", help="scores of 'focusnet qa -o' (default: made now)")
+    add_model_copy(parser, "shows what was edited")
+    parser.add_argument(
+        "--ghost", type=Path, metavar="GHOST", help="a segmentation with the shapes that the autoencoder expects"
+    )
+    add_series(parser)
+    add_hu_offset(parser, " of the CT")
+    parser.add_argument(
+        "--title", default="", metavar="TEXT", help="heading of the page (default: a number of the scan)"
+    )
+    add_overwrite(parser, "replace a page that exists")
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the page and print its path."""
+    source: Path = options.input
+    if source.is_dir():
+        notes = _cohort(options)
+    else:
+        if options.ct is None:
+            raise InputError(f"The page of {source.name} shows pictures of its CT; give it with --ct.")
+        from ..reports.case_report import report_file
+
+        values = named(options, *ONE_CASE, "title", "overwrite")
+        notes = report_file(source, options.ct, options.output, **values)
+    tell_notes(notes)
+    print(
+        f"Wrote {options.output}. Open it in a browser; it needs nothing else. Research software, not a medical device."
+    )
+    return 0
+
+
+def _cohort(options: argparse.Namespace) -> list[str]:
+    given = [name for name, value in named(options, "ct", *ONE_CASE).items() if value]
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise InputError(f"{names} belongs to the page of one case; {options.input} is a folder.")
+    from ..reports.cohort_page import report_folder
+
+    return report_folder(options.input, options.output, options.title, options.overwrite)

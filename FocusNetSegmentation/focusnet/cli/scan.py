@@ -1,0 +1,117 @@
+"""What the commands that contour a scan share: the engine's options, checks before the run, the table after it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..progress import json_line
+from .options import (
+    DEFAULT_MODEL,
+    add_device,
+    add_hu_offset,
+    add_json_progress,
+    add_organs,
+    add_overwrite,
+)
+from .terminal import progress_to, tell_warning
+
+if TYPE_CHECKING:
+    from ..image.segmentation import Segmentation
+    from ..image.volume import Volume
+    from ..nets.bundle import ModelBundle
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add model, device, precision, backend and organs."""
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, help="name of an installed bundle, or its folder (default: %(default)s)"
+    )
+    add_device(parser)
+    parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
+    parser.add_argument("--backend", default="auto", help="auto, torch or openvino (default: auto, which is torch)")
+    add_organs(parser, "comma-separated organs to keep, by TG-263 name or synonym (default: all)")
+    add_hu_offset(parser, ": for scans whose rescale intercept is missing")
+    add_json_progress(parser)
+    add_overwrite(parser)
+
+
+def check_engine(options: argparse.Namespace) -> ModelBundle:
+    """Load the model and check device, precision, organs and seeds before a scan is read: the quickest refusals come first.
+
+    Raises InputError, ModelError.
+    """
+    from ..inference.backends import check_backend
+    from ..inference.devices import choose_device
+    from ..inference.seed_points import check_seeds, parse_seeds
+    from ..inference.segment import choose_organs
+    from ..nets.bundle import load_bundle
+
+    bundle = load_bundle(options.model)
+    choose_device(options.device, options.precision)
+    check_backend(options.backend)
+    choose_organs(bundle, options.organs)
+    check_seeds(bundle, parse_seeds(getattr(options, "seed", ())))
+    return bundle
+
+
+def check_outputs(output: Path, report: Path | None, picture: Path | None, overwrite: bool) -> None:
+    """Refuse now what would be refused after the run. Raises OutputError."""
+    from ..files.atomic_write import check_output
+    from ..io.write import check_segmentation_output
+
+    check_segmentation_output(output, overwrite)
+    if report is not None:
+        check_output(report, overwrite)
+    if picture is not None:
+        check_output(picture, overwrite, (".png",))
+
+
+def read_scan(path: Path, options: argparse.Namespace) -> Volume:
+    """Read a CT and tell what is odd about it. Raises InputError."""
+    from ..io.ct_checks import check_ct
+    from ..io.read import read_volume
+
+    volume = read_volume(path, series=getattr(options, "series", None), hu_offset=options.hu_offset)
+    for warning in check_ct(volume):
+        tell_warning(warning, options.json_progress)
+    return volume
+
+
+def run_model(volume: Volume, bundle: ModelBundle, options: argparse.Namespace) -> Segmentation:
+    """Contour a scan as the command's options say, with progress on stderr."""
+    from ..inference.seed_points import parse_seeds
+    from ..inference.segment import segment
+
+    with progress_to(sys.stderr, options.json_progress) as callback:
+        return segment(
+            volume,
+            bundle,
+            device=options.device,
+            precision=options.precision,
+            organs=options.organs,
+            backend=options.backend,
+            progress=callback,
+            seeds=parse_seeds(getattr(options, "seed", ())),
+        )
+
+
+def tell_result(result: Segmentation, options: argparse.Namespace) -> None:
+    """Tell programs (stderr) and people (stdout) what was written."""
+    if options.json_progress:
+        report = str(options.report) if options.report is not None else None
+        print(json_line("result", segmentation=str(options.output), report=report), file=sys.stderr, flush=True)
+    print(organ_table(result))
+    print(f"Wrote {options.output}. Research software, not a medical device: check every contour.")
+
+
+def organ_table(result: Segmentation) -> str:
+    """Return the result as lines for a terminal: organ, volume, peak, warnings."""
+    width = max(len(r.organ.name) for r in result.results)
+    lines = [f"{'organ':<{width}}  {'volume ml':>9}  {'peak':>5}"]
+    for r in result.results:
+        peak = "" if r.peak is None else f"{r.peak:.2f}"
+        lines.append(f"{r.organ.name:<{width}}  {r.volume_ml:>9.2f}  {peak:>5}  {' '.join(r.warnings)}".rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,82 @@
+"""``focusnet segment``: contour one scan."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import OutputError
+from .options import Commands, add_command, add_scan, add_segmentation_output, add_series
+from .scan import add_engine_options, check_engine, check_outputs, read_scan, run_model, tell_result
+
+if TYPE_CHECKING:
+    from ..image.segmentation import Segmentation
+    from ..image.volume import Volume
+    from ..nets.bundle import ModelBundle
+
+
+def add_arguments(commands: Commands) -> None:
+    """Add the command and its options."""
+    parser = add_command(commands, "segment", "Contour one scan.", segment)
+    add_scan(parser)
+    add_segmentation_output(parser)
+    add_series(parser)
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="R",
+        help="write volumes, peaks, warnings and provenance: R.json for programs, R.html as a page with pictures",
+    )
+    parser.add_argument("--picture", type=Path, metavar="P.png", help="write an overview picture")
+    parser.add_argument(
+        "--seed",
+        action="append",
+        default=[],
+        metavar="ORGAN=X,Y,Z",
+        help="look for a small organ at this place (LPS mm) instead of where the heat map is highest; may be repeated",
+    )
+    add_engine_options(parser)
+
+
+def segment(options: argparse.Namespace) -> int:
+    """Contour the scan; everything that can be refused is refused before the networks run."""
+    from ..io.write import check_format, write_segmentation
+
+    check_format(options.output, options.dicom)
+    check_outputs(options.output, options.report, options.picture, options.overwrite)
+    bundle = check_engine(options)
+    volume = read_scan(options.input, options)
+    result = run_model(volume, bundle, options)
+    write_segmentation(result, volume, options.output, options.dicom, options.overwrite)
+    try:
+        _write_beside(result, volume, bundle, options)
+    except OutputError as problem:
+        raise OutputError(f"{problem} The segmentation {options.output} is written.") from problem
+    tell_result(result, options)
+    return 0
+
+
+def _write_beside(result: Segmentation, volume: Volume, bundle: ModelBundle, options: argparse.Namespace) -> None:
+    if options.report is not None:
+        _write_report(result, volume, bundle, options.report, options.overwrite)
+    if options.picture is not None:
+        from ..reports.overview import overview
+
+        overview(volume, result, options.picture, options.overwrite)
+
+
+def _write_report(result: Segmentation, volume: Volume, bundle: ModelBundle, path: Path, overwrite: bool) -> None:
+    """Write JSON for programs or a page for people, by the file's ending."""
+    from ..io.suffixes import PAGES, has_suffix
+
+    if not has_suffix(path, PAGES):
+        from ..io.json_report import write_report
+
+        write_report(result, path, overwrite)
+        return
+    from ..reports.case_page import CaseReport, write_case_page
+    from ..reports.case_scores import scored
+
+    scores, ghosts = scored(result, volume, bundle)
+    write_case_page(CaseReport(volume, result, scores, ghost=ghosts), path, overwrite)

@@ -1,0 +1,54 @@
+"""Write a segmentation in any format: the only module that picks the writer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import InputError
+from ..files.atomic_write import check_output
+from ..image.segmentation import Segmentation
+from ..image.volume import Volume
+from .label_map import names_path, write_nifti
+from .seg_nrrd import write_seg_nrrd
+from .suffixes import NIFTI, SEG_NRRD, SEGMENTATION_OUTPUTS, has_suffix
+
+
+def check_format(output: Path, dicom: str | None) -> None:
+    """Refuse an output whose ending is unknown or does not fit ``dicom`` ("rtstruct", "seg" or None). Raises InputError."""
+    if not has_suffix(output, SEGMENTATION_OUTPUTS):
+        raise InputError(f"Output {output.name} has no known ending; use one of {', '.join(SEGMENTATION_OUTPUTS)}.")
+    if has_suffix(output, (".dcm",)) != (dicom is not None):
+        raise InputError(
+            f"Output {output.name} and --dicom {dicom} do not fit; a .dcm output needs --dicom rtstruct or --dicom seg, other outputs neither."
+        )
+
+
+def check_segmentation_output(output: Path, overwrite: bool) -> None:
+    """Refuse what ``write_image`` would refuse, before the work is done. Raises OutputError."""
+    check_output(output, overwrite)
+    if has_suffix(output, NIFTI):
+        check_output(names_path(output), overwrite)
+
+
+def write_segmentation(
+    result: Segmentation, volume: Volume, output: Path, dicom: str | None = None, overwrite: bool = False
+) -> None:
+    """Write a model's result; ``dicom`` is "rtstruct", "seg" or None for an image file. Raises InputError, OutputError."""
+    if dicom == "rtstruct":
+        from .rtstruct_write import write_rtstruct
+
+        write_rtstruct(result, volume, output, overwrite=overwrite)
+    elif dicom == "seg":
+        from .dicom_seg import write_dicom_seg
+
+        write_dicom_seg(result, volume, output, overwrite=overwrite)
+    else:
+        write_image(result, output, overwrite)
+
+
+def write_image(segmentation: Segmentation, output: Path, overwrite: bool = False) -> None:
+    """Write ``.seg.nrrd``, or NIfTI with its names beside it. Raises OutputError."""
+    if has_suffix(output, SEG_NRRD):
+        write_seg_nrrd(segmentation, output, overwrite=overwrite)
+    else:
+        write_nifti(segmentation, output, overwrite=overwrite)
