@@ -29,7 +29,7 @@ OUR_PACKAGES = ("FocusNetSegmentationLib", "focusnet")
 def __getattr__(name: str) -> Any:
     """``from FocusNetSegmentation import FocusNetTrainingLogic`` in Slicer's Python console."""
     if name == "FocusNetTrainingLogic":
-        from FocusNetSegmentationLib.training import FocusNetTrainingLogic
+        from FocusNetSegmentationLib.process.training import FocusNetTrainingLogic
 
         return FocusNetTrainingLogic
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -86,7 +86,7 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
             self.ui.inputsCollapsibleButton.enabled = False
             return
         uiWidget.setMRMLScene(slicer.mrmlScene)
-        from FocusNetSegmentationLib.panel import Panel
+        from FocusNetSegmentationLib.panel.panel import Panel
 
         self.logic = FocusNetSegmentationLogic()
         self.panel = Panel(self.ui, self.logic)
@@ -180,15 +180,15 @@ class FocusNetSegmentationLogic(ScriptedLoadableModuleLogic):
         """Contour a CT: ``process(volumeNode, segmentationNode, model="han7-openkbp", device="auto", organs=None, wait=True)``.
 
         Waits and returns the result (``.node``, ``.missing``, ``.warnings``), or with ``wait=False`` returns the run at once. Raises
-        InputError or SegmentationError with one line. See FocusNetSegmentationLib.inference.process.
+        InputError or SegmentationError with one line. See FocusNetSegmentationLib.process.inference.process.
         """
-        from FocusNetSegmentationLib.inference import process
+        from FocusNetSegmentationLib.process.inference import process
 
         return process(volumeNode, segmentationNode, **options)
 
     def processScene(self, **options: Any) -> Any:
-        """Contour every CT of the scene, one after the other; see FocusNetSegmentationLib.inference.process_scene."""
-        from FocusNetSegmentationLib.inference import process_scene
+        """Contour every CT of the scene, one after the other; see FocusNetSegmentationLib.process.inference.process_scene."""
+        from FocusNetSegmentationLib.process.inference import process_scene
 
         return process_scene(slicer.mrmlScene, **options)
 
@@ -196,7 +196,7 @@ class FocusNetSegmentationLogic(ScriptedLoadableModuleLogic):
         self, segmentationNode: Any, volumeNode: Any, path: Any, kind: str = "seg.nrrd", dicomFolder: Any = None
     ) -> Any:
         """Write a segmentation: kind "seg.nrrd", "nifti", "labelmap", "rtstruct" or "dicom-seg". Returns (path or node, sentences)."""
-        from FocusNetSegmentationLib.exporting import export
+        from FocusNetSegmentationLib.exchange.export import export
 
         return export(segmentationNode, volumeNode, path, kind, dicomFolder)
 
@@ -235,12 +235,12 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
     def _reference(self, volumeNode: Any) -> Any:
         """The phantom's reference contours as a result in the scene."""
         from focusnet.phantom.write import phantom
-        from FocusNetSegmentationLib.nodes import import_result
+        from FocusNetSegmentationLib.scene.nodes import import_result
 
         return import_result(slicer.mrmlScene, phantom(spacing_mm_xyz=(3.0, 3.0, 3.0))[1], volumeNode)
 
     def test_phantom_is_a_usable_ct(self) -> None:
-        from FocusNetSegmentationLib.nodes import volume_summary
+        from FocusNetSegmentationLib.scene.nodes import volume_summary
 
         level, sentence = volume_summary(self._phantom())
         self.assertNotEqual(level, "refused", sentence)
@@ -272,7 +272,7 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
         """The list by the panel's own buttons: an organ is chosen, shown, approved; a change takes that back; the window comes back."""
         if slicer.util.mainWindow() is None:
             self.skipTest("needs the main window")
-        from FocusNetSegmentationLib.labelmaps import voxels
+        from FocusNetSegmentationLib.scene.labelmaps import voxels
 
         slicer.util.selectModule("FocusNetSegmentation")
         panel = slicer.util.getModuleWidget("FocusNetSegmentation").panel
@@ -302,7 +302,7 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
 
     def test_segmentation(self) -> None:
         """The shipped model over the phantom, in the worker process."""
-        from FocusNetSegmentationLib.preflight import probe_torch
+        from FocusNetSegmentationLib.install.preflight import probe_torch
 
         if probe_torch().version is None:
             self.skipTest("PyTorch is not installed")

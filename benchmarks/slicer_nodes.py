@@ -89,9 +89,9 @@ def measure(path: Path, shape: tuple[int, ...], import_only: bool) -> dict[str, 
     from vtk.util.numpy_support import numpy_to_vtk
 
     import focusnet.io.seg_nrrd  # noqa: F401
-    from FocusNetSegmentationLib.exporting import export
-    from FocusNetSegmentationLib.nodes import edited_segments, import_result, make_closed_surfaces
-    from FocusNetSegmentationLib.volumes import to_vtk
+    from FocusNetSegmentationLib.exchange.export import export
+    from FocusNetSegmentationLib.scene.nodes import edited_segments, import_result, make_closed_surfaces
+    from FocusNetSegmentationLib.scene.volumes import to_vtk
 
     scene = slicer.vtkMRMLScene()
     logic = slicer.vtkSlicerSegmentationsModuleLogic()

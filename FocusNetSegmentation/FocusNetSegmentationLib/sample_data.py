@@ -9,7 +9,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-from .volumes import LPS_RAS, to_vtk
+from .scene.volumes import LPS_RAS, to_vtk
 
 NAME = "FocusNetPhantom"
 CATEGORY = "FocusNet Segmentation"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from FocusNetSegmentationLib.worker import QtProcess, SubprocessProcess
+from FocusNetSegmentationLib.process.worker import QtProcess, SubprocessProcess
 
 from .helpers_panel_review import open_scored
 from .helpers_worker import Log
@@ -42,7 +42,7 @@ def world() -> Any:
 @pytest.fixture
 def case(world: Any) -> Iterator[tuple[Any, Any]]:
     """A result in ``world`` and its review."""
-    from FocusNetSegmentationLib.review import Review
+    from FocusNetSegmentationLib.review.states import Review
 
     _, imported, _ = world.result()
     review = Review(imported.node)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 from focusnet.phantom.write import phantom
-from FocusNetSegmentationLib.inference import Callbacks, SegmentationRun, process
-from FocusNetSegmentationLib.worker import SubprocessProcess
-from FocusNetSegmentationLib.worker_protocol import WorkerRequest
+from FocusNetSegmentationLib.process.inference import Callbacks, SegmentationRun, process
+from FocusNetSegmentationLib.process.worker import SubprocessProcess
+from FocusNetSegmentationLib.process.worker_protocol import WorkerRequest
 
 from .helpers_nodes import World
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from FocusNetSegmentationLib.installer import Installer
-from FocusNetSegmentationLib.preflight import Item, Preflight, TorchStatus
+from FocusNetSegmentationLib.install.installer import Installer
+from FocusNetSegmentationLib.install.preflight import Item, Preflight, TorchStatus
 
 GOOD_TORCH = TorchStatus("2.13.0+cpu", "2.13.0+cpu", smoke={"cpu": ""})
 NO_TORCH = TorchStatus(None, None, "ModuleNotFoundError: No module named 'torch'")

@@ -16,9 +16,9 @@ from vtk.util.numpy_support import numpy_to_vtk
 
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
-from FocusNetSegmentationLib.labelmaps import voxels
-from FocusNetSegmentationLib.nodes import import_result, organ_segments
-from FocusNetSegmentationLib.volumes import LPS_RAS, to_vtk, transform_matrix
+from FocusNetSegmentationLib.scene.labelmaps import voxels
+from FocusNetSegmentationLib.scene.nodes import import_result, organ_segments
+from FocusNetSegmentationLib.scene.volumes import LPS_RAS, to_vtk, transform_matrix
 
 from ..Core.helpers_outputs import scan_and_organs
 from .helpers_slicer import BINARY_LABELMAP

@@ -201,8 +201,8 @@ def write_python_slicer(folder: Path, probe: dict[str, Any], python: str | None 
         program.write_text(
             "#!/bin/sh\n"
             'case "$*" in\n'
-            f"  *FocusNetSegmentationLib.probe*) echo '{json.dumps(probe)}' ;;\n"
-            f'  *FocusNetSegmentationLib.worker_child*) shift 2; exec "{sys.executable}" "{HERE / "stand_in_worker.py"}" "$@" ;;\n'
+            f"  *FocusNetSegmentationLib.install.probe*) echo '{json.dumps(probe)}' ;;\n"
+            f'  *FocusNetSegmentationLib.process.worker_child*) shift 2; exec "{sys.executable}" "{HERE / "stand_in_worker.py"}" "$@" ;;\n'
             f'  *) exec "{sys.executable}" "$@" ;;\n'
             "esac\n",
             encoding="utf-8",

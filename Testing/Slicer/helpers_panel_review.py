@@ -20,8 +20,8 @@ SCORED = {
 
 def show_planted_errors(panel: Any) -> None:
     """The phantom's own organs with three errors planted: slices missing, sides exchanged, a blob far away."""
-    from FocusNetSegmentationLib.nodes import import_result
     from FocusNetSegmentationLib.sample_data import add_volume
+    from FocusNetSegmentationLib.scene.nodes import import_result
 
     from ..Core.helpers_qa import far_blob, missing_slices, phantom_case, swapped
 
@@ -33,7 +33,7 @@ def show_planted_errors(panel: Any) -> None:
 
 
 def open_scored(panel: Any) -> None:
-    from FocusNetSegmentationLib.review_scores import scores_from
+    from FocusNetSegmentationLib.review.scores import scores_from
 
     section = panel.panel.review
     section.review.set_scores(scores_from(SCORED))
@@ -68,7 +68,7 @@ def choose(panel: Any, organ: str) -> None:
 
 
 def paint(panel: Any, organ: str) -> None:
-    from FocusNetSegmentationLib.labelmaps import voxels
+    from FocusNetSegmentationLib.scene.labelmaps import voxels
 
     node = panel.parameters.resultSegmentation
     segment = node.GetSegmentation().GetSegment(panel.panel.review.review.segments()[organ])

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from FocusNetSegmentationLib.process_tree import is_alive
-from FocusNetSegmentationLib.worker import Worker
-from FocusNetSegmentationLib.worker_protocol import ProgressEvent, WorkerRequest
+from FocusNetSegmentationLib.process.process_tree import is_alive
+from FocusNetSegmentationLib.process.worker import Worker
+from FocusNetSegmentationLib.process.worker_protocol import ProgressEvent, WorkerRequest
 
 
 def worker_python() -> str:

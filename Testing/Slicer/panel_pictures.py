@@ -74,9 +74,9 @@ def compare(panel: PanelOnStandIns) -> None:
     """The phantom's own organs as the reference; in the segmentation two of them are wrong, one is not drawn."""
     from dataclasses import replace
 
-    from FocusNetSegmentationLib.comparing import add_reference
-    from FocusNetSegmentationLib.nodes import import_result
+    from FocusNetSegmentationLib.exchange.compare import add_reference
     from FocusNetSegmentationLib.sample_data import add_volume
+    from FocusNetSegmentationLib.scene.nodes import import_result
 
     from ..Core.helpers_qa import missing_slices, phantom_case, swapped
 

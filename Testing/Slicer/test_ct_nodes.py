@@ -20,7 +20,7 @@ from focusnet.errors import InputError, OutputError  # noqa: E402
 from focusnet.image.volume import Geometry  # noqa: E402
 from focusnet.io import read_volume  # noqa: E402
 from focusnet.phantom.write import phantom  # noqa: E402
-from FocusNetSegmentationLib.volumes import (  # noqa: E402
+from FocusNetSegmentationLib.scene.volumes import (
     hardened_copy,
     has_non_linear_transform,
     volume_summary,
@@ -206,8 +206,8 @@ def run_alone(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_modules_import_before_anything_is_installed() -> None:
     code = (
         "import sys\nfor n in ('torch', 'scipy', 'SimpleITK', 'pydicom', 'slicerio', 'nrrd', 'platformdirs', 'psutil'): sys.modules[n] = None\n"
-        "import FocusNetSegmentationLib.nodes, FocusNetSegmentationLib.worker, FocusNetSegmentationLib.inference\n"
-        "import FocusNetSegmentationLib.installer, FocusNetSegmentationLib.preflight, FocusNetSegmentationLib.training\n"
+        "import FocusNetSegmentationLib.scene.nodes, FocusNetSegmentationLib.process.worker, FocusNetSegmentationLib.process.inference\n"
+        "import FocusNetSegmentationLib.install.installer, FocusNetSegmentationLib.install.preflight, FocusNetSegmentationLib.process.training\n"
     )
     done = run_alone(code)
     assert done.returncode == 0, done.stderr

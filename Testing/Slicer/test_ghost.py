@@ -18,8 +18,8 @@ from focusnet.errors import InputError  # noqa: E402
 from focusnet.image.segmentation import Segmentation  # noqa: E402
 from focusnet.image.volume import Geometry  # noqa: E402
 from focusnet.io.seg_nrrd import write_seg_nrrd  # noqa: E402
-from FocusNetSegmentationLib.exporting import segmentation_on  # noqa: E402
-from FocusNetSegmentationLib.ghost import (  # noqa: E402
+from FocusNetSegmentationLib.exchange.export import segmentation_on  # noqa: E402
+from FocusNetSegmentationLib.review.shape_prior import (
     add_ghosts,
     ghost_node,
     ghosts_of,
@@ -27,17 +27,17 @@ from FocusNetSegmentationLib.ghost import (  # noqa: E402
     show_ghost,
     use_shape,
 )
-from FocusNetSegmentationLib.ghost_distance import (  # noqa: E402
+from FocusNetSegmentationLib.review.shape_prior_distance import (
     ARRAY,
     color_by_distance,
     distance_node,
     hide_distance,
     signed_distances_mm,
 )
-from FocusNetSegmentationLib.labelmaps import LABELMAP  # noqa: E402
-from FocusNetSegmentationLib.nodes import import_result, organ_segments, remove_orphans  # noqa: E402
-from FocusNetSegmentationLib.review import Review  # noqa: E402
-from FocusNetSegmentationLib.volumes import world_geometry  # noqa: E402
+from FocusNetSegmentationLib.review.states import Review  # noqa: E402
+from FocusNetSegmentationLib.scene.labelmaps import LABELMAP  # noqa: E402
+from FocusNetSegmentationLib.scene.nodes import import_result, organ_segments, remove_orphans  # noqa: E402
+from FocusNetSegmentationLib.scene.volumes import world_geometry  # noqa: E402
 
 from ..Core.helpers_outputs import GRIDS, segmentation  # noqa: E402
 from .helpers_nodes import (  # noqa: E402

@@ -10,8 +10,8 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.phantom.write import phantom  # noqa: E402
-from FocusNetSegmentationLib.inference import process  # noqa: E402
-from FocusNetSegmentationLib.worker import SubprocessProcess, WorkerBusyError  # noqa: E402
+from FocusNetSegmentationLib.process.inference import process  # noqa: E402
+from FocusNetSegmentationLib.process.worker import SubprocessProcess, WorkerBusyError  # noqa: E402
 
 from .helpers_inference import Told, ct_node, double, segmentations, start, until_progress  # noqa: E402
 from .helpers_nodes import World  # noqa: E402

@@ -11,11 +11,11 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: p
 
 from focusnet.errors import InputError  # noqa: E402
 from focusnet.phantom.write import phantom  # noqa: E402
-from FocusNetSegmentationLib.inference import BatchItem, SegmentationError, process, process_scene  # noqa: E402
-from FocusNetSegmentationLib.nodes import edited_segments, organ_segments, provenance_of  # noqa: E402
-from FocusNetSegmentationLib.volumes import world_geometry  # noqa: E402
-from FocusNetSegmentationLib.worker import QtProcess, SubprocessProcess  # noqa: E402
-from FocusNetSegmentationLib.worker_protocol import WorkerRequest, focusnet_command  # noqa: E402
+from FocusNetSegmentationLib.process.inference import BatchItem, SegmentationError, process, process_scene  # noqa: E402
+from FocusNetSegmentationLib.process.worker import QtProcess, SubprocessProcess  # noqa: E402
+from FocusNetSegmentationLib.process.worker_protocol import WorkerRequest, focusnet_command  # noqa: E402
+from FocusNetSegmentationLib.scene.nodes import edited_segments, organ_segments, provenance_of  # noqa: E402
+from FocusNetSegmentationLib.scene.volumes import world_geometry  # noqa: E402
 
 from .helpers_inference import Told, ct_node, double, segmentations, start  # noqa: E402
 from .helpers_nodes import TURNED, World, erase_a_bit, mask, paint, points_lps  # noqa: E402

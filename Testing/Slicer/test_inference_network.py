@@ -12,11 +12,11 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.phantom.write import phantom  # noqa: E402
-from FocusNetSegmentationLib.inference import Callbacks, process  # noqa: E402
-from FocusNetSegmentationLib.nodes import organ_segments, provenance_of  # noqa: E402
-from FocusNetSegmentationLib.process_tree import run_is_alive  # noqa: E402
-from FocusNetSegmentationLib.worker import SubprocessProcess  # noqa: E402
-from FocusNetSegmentationLib.worker_protocol import focusnet_command  # noqa: E402
+from FocusNetSegmentationLib.process.inference import Callbacks, process  # noqa: E402
+from FocusNetSegmentationLib.process.process_tree import run_is_alive  # noqa: E402
+from FocusNetSegmentationLib.process.worker import SubprocessProcess  # noqa: E402
+from FocusNetSegmentationLib.process.worker_protocol import focusnet_command  # noqa: E402
+from FocusNetSegmentationLib.scene.nodes import organ_segments, provenance_of  # noqa: E402
 
 from .helpers_inference import Told, ct_node  # noqa: E402
 from .helpers_nodes import TURNED, World, mask  # noqa: E402

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from FocusNetSegmentationLib.installer import NO_EXTENSION, Installer, Step, explain_failure, plan
-from FocusNetSegmentationLib.preflight import TORCH, TorchStatus
+from FocusNetSegmentationLib.install.installer import NO_EXTENSION, Installer, Step, explain_failure, plan
+from FocusNetSegmentationLib.install.preflight import TORCH, TorchStatus
 
 from .helpers_installer import GOOD_TORCH, NO_TORCH, Recorder, Told, found, installer
 

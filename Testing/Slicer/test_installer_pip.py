@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from FocusNetSegmentationLib.installer import CommandPip, Step
+from FocusNetSegmentationLib.install.installer import CommandPip, Step
 
 from .helpers_installer import Told, installer
 

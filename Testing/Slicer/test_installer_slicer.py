@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from FocusNetSegmentationLib.installer import (
+from FocusNetSegmentationLib.install.installer import (
     InstallError,
     InstallReport,
     PyTorchExtension,
@@ -16,7 +16,7 @@ from FocusNetSegmentationLib.installer import (
     Step,
     explain_failure,
 )
-from FocusNetSegmentationLib.preflight import TORCH
+from FocusNetSegmentationLib.install.preflight import TORCH
 
 from .helpers_installer import installer
 

@@ -17,15 +17,10 @@ from focusnet.errors import InputError  # noqa: E402
 from focusnet.image.organs import ORGANS  # noqa: E402
 from focusnet.image.segmentation import Segmentation  # noqa: E402
 from focusnet.image.volume import Volume  # noqa: E402
-from FocusNetSegmentationLib import nodes  # noqa: E402
-from FocusNetSegmentationLib.labelmaps import get_tag  # noqa: E402
-from FocusNetSegmentationLib.nodes import (  # noqa: E402
-    import_result,
-    make_closed_surfaces,
-    organ_segments,
-    replace_organs,
-)
-from FocusNetSegmentationLib.volumes import to_vtk, world_geometry  # noqa: E402
+from FocusNetSegmentationLib.scene import nodes  # noqa: E402
+from FocusNetSegmentationLib.scene.labelmaps import get_tag  # noqa: E402
+from FocusNetSegmentationLib.scene.nodes import import_result, make_closed_surfaces, organ_segments, replace_organs
+from FocusNetSegmentationLib.scene.volumes import to_vtk, world_geometry  # noqa: E402
 
 from ..Core.helpers_outputs import GRIDS, MISSING, NAMES, UPRIGHT, scan_and_organs, segmentation  # noqa: E402
 from .helpers_nodes import TURNED, World, layers, mask, points_lps, segment  # noqa: E402

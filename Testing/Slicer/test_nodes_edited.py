@@ -7,15 +7,15 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
-from FocusNetSegmentationLib.labelmaps import get_tag  # noqa: E402
-from FocusNetSegmentationLib.nodes import (  # noqa: E402
+from FocusNetSegmentationLib.scene.labelmaps import get_tag  # noqa: E402
+from FocusNetSegmentationLib.scene.nodes import (
     edited_segments,
     frozen_copy,
     mark_edited,
     organ_segments,
     remove_orphans,
 )
-from FocusNetSegmentationLib.volumes import LPS_RAS  # noqa: E402
+from FocusNetSegmentationLib.scene.volumes import LPS_RAS  # noqa: E402
 
 from ..Core.helpers_outputs import NAMES, UPRIGHT  # noqa: E402
 from .helpers_nodes import TURNED, World, erase_a_bit, mask, paint, segment  # noqa: E402
@@ -68,7 +68,7 @@ def test_a_shift_by_less_than_a_voxel_is_an_edit(world: World) -> None:
 def test_a_label_map_cut_out_with_an_origin_of_its_own_is_no_edit(world: World) -> None:
     """Another program's way of cropping: the extent starts at 0 and the origin moves."""
     _, imported, result = world.result("oblique and flipped")
-    from FocusNetSegmentationLib.labelmaps import oriented_image
+    from FocusNetSegmentationLib.scene.labelmaps import oriented_image
 
     start = np.array([1, 2, 3])  # z, y, x
     affine = result.geometry.affine_xyz.copy()

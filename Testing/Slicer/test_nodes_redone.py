@@ -10,16 +10,16 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.errors import InputError  # noqa: E402
-from FocusNetSegmentationLib import nodes  # noqa: E402
-from FocusNetSegmentationLib.labelmaps import get_tag, voxels  # noqa: E402
-from FocusNetSegmentationLib.nodes import (  # noqa: E402
+from FocusNetSegmentationLib.scene import nodes  # noqa: E402
+from FocusNetSegmentationLib.scene.labelmaps import get_tag, voxels  # noqa: E402
+from FocusNetSegmentationLib.scene.nodes import (
     edited_segments,
     import_result,
     make_closed_surfaces,
     organ_segments,
     replace_organs,
 )
-from FocusNetSegmentationLib.volumes import LPS_RAS  # noqa: E402
+from FocusNetSegmentationLib.scene.volumes import LPS_RAS  # noqa: E402
 
 from ..Core.helpers_outputs import NAMES, PROVENANCE  # noqa: E402
 from .helpers_nodes import World, erase_a_bit, layers, mask, paint, segment  # noqa: E402
@@ -83,7 +83,7 @@ def test_a_segment_of_the_users_own_survives_a_second_run(world: World) -> None:
     own.SetName("GTV")
     labels = np.zeros(result.labels.shape, np.uint8)
     labels[3:6, 3:6, 30:33] = 1
-    from FocusNetSegmentationLib.labelmaps import oriented_image
+    from FocusNetSegmentationLib.scene.labelmaps import oriented_image
 
     own.AddRepresentation(BINARY_LABELMAP, oriented_image(labels, LPS_RAS @ result.geometry.affine_xyz))
     imported.node.GetSegmentation().AddSegment(own, "GTV")

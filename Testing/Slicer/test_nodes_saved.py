@@ -13,9 +13,9 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: p
 
 from focusnet.io import seg_nrrd  # noqa: E402
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd  # noqa: E402
-from FocusNetSegmentationLib import nodes  # noqa: E402
-from FocusNetSegmentationLib.labelmaps import get_tag  # noqa: E402
-from FocusNetSegmentationLib.nodes import (  # noqa: E402
+from FocusNetSegmentationLib.scene import nodes  # noqa: E402
+from FocusNetSegmentationLib.scene.labelmaps import get_tag  # noqa: E402
+from FocusNetSegmentationLib.scene.nodes import (
     edited_segments,
     frozen_copy,
     import_result,
@@ -23,7 +23,7 @@ from FocusNetSegmentationLib.nodes import (  # noqa: E402
     remove_orphans,
     replace_organs,
 )
-from FocusNetSegmentationLib.volumes import world_geometry  # noqa: E402
+from FocusNetSegmentationLib.scene.volumes import world_geometry  # noqa: E402
 
 from ..Core.helpers_outputs import NAMES, PROVENANCE, scan_and_organs  # noqa: E402
 from .helpers_nodes import TURNED, World, erase_a_bit, layers, load_mrb, mask, paint, points_lps, segment  # noqa: E402

@@ -120,7 +120,7 @@ def test_the_panels_form_is_complete() -> None:
 
 def test_no_text_to_translate_is_an_f_string() -> None:
     """Translators see the text as it is in the file; an f-string is another one for every value."""
-    files = [MODULE / "FocusNetSegmentation.py", *sorted((MODULE / "FocusNetSegmentationLib").glob("*.py"))]
+    files = [MODULE / "FocusNetSegmentation.py", *sorted((MODULE / "FocusNetSegmentationLib").rglob("*.py"))]
     for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_":

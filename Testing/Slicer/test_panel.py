@@ -113,7 +113,7 @@ def test_a_frame_of_a_sequence_is_used_and_named(panel: Any) -> None:
 
 def test_values_that_are_off_by_a_constant_can_be_put_right_in_the_panel(panel: Any) -> None:
     from FocusNetSegmentationLib.sample_data import set_voxels
-    from FocusNetSegmentationLib.volumes import voxels_of
+    from FocusNetSegmentationLib.scene.volumes import voxels_of
 
     ct = panel.volume(spacing_mm=5.0)
     set_voxels(ct, voxels_of(ct) + 1024)

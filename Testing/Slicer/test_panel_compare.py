@@ -18,9 +18,9 @@ LABELMAP, SURFACE = "Binary labelmap", "Closed surface"
 @pytest.fixture
 def compared(panel: Any) -> Any:
     """A panel after a run, with another person's contours in the scene: one voxel farther to the left, called as a clinic might."""
-    from FocusNetSegmentationLib.comparing import add_reference
-    from FocusNetSegmentationLib.exporting import segmentation_on
-    from FocusNetSegmentationLib.volumes import world_geometry
+    from FocusNetSegmentationLib.exchange.compare import add_reference
+    from FocusNetSegmentationLib.exchange.export import segmentation_on
+    from FocusNetSegmentationLib.scene.volumes import world_geometry
 
     ct = panel.volume()
     panel.apply()
@@ -53,7 +53,7 @@ def add_body(panel: Any, name: str) -> None:
     """A segment of its own layer that covers every organ."""
     import slicer
 
-    from FocusNetSegmentationLib.labelmaps import image_matrix, oriented_image, voxels
+    from FocusNetSegmentationLib.scene.labelmaps import image_matrix, oriented_image, voxels
 
     segmentation = panel.reference.GetSegmentation()
     image = segmentation.GetNthSegment(0).GetRepresentation(LABELMAP)
@@ -118,7 +118,7 @@ def test_a_reference_of_surfaces_alone_is_given_voxels_and_stays_as_it_is(compar
 
 def test_a_reference_on_another_grid_is_resampled_and_that_is_said(compared: Any) -> None:
     from focusnet.phantom.write import phantom
-    from FocusNetSegmentationLib.comparing import add_reference
+    from FocusNetSegmentationLib.exchange.compare import add_reference
 
     _, fine = phantom(0, (4.0, 4.0, 4.0))
     node = add_reference(compared.scene, fine, compared.parameters.inputVolume, "Fine")

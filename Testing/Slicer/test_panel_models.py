@@ -117,7 +117,7 @@ class Answering:
         self.problem, self.asked = problem, []
 
     def install(self, requirements: Any, options: Any, on_output: Callable[[str], object]) -> None:
-        from FocusNetSegmentationLib.installer import InstallError
+        from FocusNetSegmentationLib.install.installer import InstallError
 
         self.asked.append((requirements, options))
         on_output("Collecting torch")
@@ -126,8 +126,8 @@ class Answering:
 
 
 def with_installer(panel: Any, pip: Any, torch: Any) -> None:
-    from FocusNetSegmentationLib.installer import Installer
-    from FocusNetSegmentationLib.preflight import TorchStatus
+    from FocusNetSegmentationLib.install.installer import Installer
+    from FocusNetSegmentationLib.install.preflight import TorchStatus
 
     section = panel.panel.installation
     section.make_installer = lambda wheels: Installer(

@@ -176,8 +176,8 @@ def test_the_list_comes_back_with_a_saved_scene(reviewed: Any, tmp_path: Path) -
     from .helpers_nodes import load_mrb, segmentation_of
 
     scene = load_mrb(tmp_path / "scene.mrb", tmp_path / "unpacked")
-    from FocusNetSegmentationLib.panel_review_table import cells
-    from FocusNetSegmentationLib.review import Review
+    from FocusNetSegmentationLib.panel.review_table import cells
+    from FocusNetSegmentationLib.review.states import Review
 
     assert [list(cells(row)) for row in Review(segmentation_of(scene)).rows()] == before
 

@@ -27,7 +27,7 @@ def test_three_planted_errors_are_the_top_three_of_the_list_with_their_reasons(p
 
 
 def test_scoring_that_fails_says_why_in_one_line_and_can_be_tried_again(reviewed: Any) -> None:
-    from FocusNetSegmentationLib import review_scoring
+    from FocusNetSegmentationLib.review import scoring as review_scoring
 
     section = reviewed.panel.review
     working = review_scoring.focusnet_arguments
@@ -53,7 +53,7 @@ def test_leaving_the_scene_during_scoring_leaves_nothing(reviewed: Any) -> None:
 
 
 def test_a_segmentation_of_nothing_or_without_its_ct_is_not_scored(reviewed: Any) -> None:
-    from FocusNetSegmentationLib.labelmaps import voxels
+    from FocusNetSegmentationLib.scene.labelmaps import voxels
 
     node = reviewed.parameters.resultSegmentation
     image = node.GetSegmentation().GetNthSegment(0).GetRepresentation("Binary labelmap")

@@ -22,7 +22,7 @@ def test_seeds_are_for_models_with_sos_nets_and_others_say_why(reviewed: Any) ->
 
 
 def test_a_seed_is_dragged_and_that_organ_alone_is_run_again(reviewed: Any) -> None:
-    from FocusNetSegmentationLib.review_seeds import seed_of
+    from FocusNetSegmentationLib.review.seed_points import seed_of
 
     reviewed.panel.models.entry.manifest["network"].update(has_sos=True, small_organs=["Larynx"])
     choose(reviewed, "Brainstem")
@@ -70,8 +70,8 @@ def test_the_whole_way_of_a_seed_with_the_real_worker(open_panel: Any, tmp_path:
     before = review.marks()
     choose(panel, "Larynx")
     panel.ui.seedButton.click()
-    from FocusNetSegmentationLib.review_seeds import seed_of
-    from FocusNetSegmentationLib.review_views import box_ras
+    from FocusNetSegmentationLib.review.seed_points import seed_of
+    from FocusNetSegmentationLib.review.views import box_ras
 
     seed = seed_of(panel.parameters.resultSegmentation, "Larynx")
     place = np.array([0.0, -20.0, -30.0])

@@ -16,9 +16,9 @@ from .helpers_panel_review import ORGANS, SCORED, choose, paint, states
 def add_ghost(panel: Any, organ: str, folder: Path) -> None:
     """A ghost that is the organ without its outermost voxels to the left."""
     from focusnet.io.seg_nrrd import write_seg_nrrd
-    from FocusNetSegmentationLib.exporting import segmentation_on
-    from FocusNetSegmentationLib.ghost import add_ghosts
-    from FocusNetSegmentationLib.volumes import world_geometry
+    from FocusNetSegmentationLib.exchange.export import segmentation_on
+    from FocusNetSegmentationLib.review.shape_prior import add_ghosts
+    from FocusNetSegmentationLib.scene.volumes import world_geometry
 
     result, _ = segmentation_on(world_geometry(panel.parameters.inputVolume), panel.parameters.resultSegmentation)
     kept = next(r for r in result.results if r.organ.name == organ)
@@ -39,8 +39,8 @@ def test_shape_buttons_say_why_they_cannot_be_pressed(reviewed: Any) -> None:
 
 
 def test_ghost_and_distances_follow_the_organ_and_go_when_the_review_ends(reviewed: Any, tmp_path: Path) -> None:
-    from FocusNetSegmentationLib.ghost import ghost_node
-    from FocusNetSegmentationLib.ghost_distance import distance_node
+    from FocusNetSegmentationLib.review.shape_prior import ghost_node
+    from FocusNetSegmentationLib.review.shape_prior_distance import distance_node
 
     add_ghost(reviewed, "Larynx", tmp_path)
     choose(reviewed, "Larynx")
@@ -91,10 +91,10 @@ def test_ghosts_that_come_with_the_scores_are_there_to_be_shown(reviewed: Any, t
     import sys
 
     from focusnet.io.seg_nrrd import write_seg_nrrd
-    from FocusNetSegmentationLib import review_scoring
-    from FocusNetSegmentationLib.exporting import segmentation_on
-    from FocusNetSegmentationLib.ghost import ghosts_of, is_outdated
-    from FocusNetSegmentationLib.volumes import world_geometry
+    from FocusNetSegmentationLib.exchange.export import segmentation_on
+    from FocusNetSegmentationLib.review import scoring as review_scoring
+    from FocusNetSegmentationLib.review.shape_prior import ghosts_of, is_outdated
+    from FocusNetSegmentationLib.scene.volumes import world_geometry
 
     node = reviewed.parameters.resultSegmentation
     result, _ = segmentation_on(world_geometry(reviewed.parameters.inputVolume), node)
@@ -149,10 +149,10 @@ def test_the_shape_model_that_ships_makes_ghosts_that_can_be_shown_and_measured(
     if not (MODULE / "Resources" / "Models" / DEFAULT / "bundle.json").is_file():
         pytest.skip(f"the shape model {DEFAULT} does not ship")
     panel = open_panel(python=worker_python())
-    from FocusNetSegmentationLib.ghost import ghost_node, ghosts_of
-    from FocusNetSegmentationLib.ghost_distance import ARRAY, distance_node
-    from FocusNetSegmentationLib.nodes import import_result
+    from FocusNetSegmentationLib.review.shape_prior import ghost_node, ghosts_of
+    from FocusNetSegmentationLib.review.shape_prior_distance import ARRAY, distance_node
     from FocusNetSegmentationLib.sample_data import add_volume
+    from FocusNetSegmentationLib.scene.nodes import import_result
 
     volume, reference = phantom_case()
     panel.parameters.inputVolume = add_volume(panel.scene, volume.array, volume.geometry.affine_xyz, "Phantom")

@@ -21,7 +21,7 @@ def start(panel: Any, mode: str) -> Any:
 
 
 def nothing_runs(run: Any) -> bool:
-    from FocusNetSegmentationLib.process_tree import run_is_alive
+    from FocusNetSegmentationLib.process.process_tree import run_is_alive
 
     return not run.is_running and not run_is_alive(run.worker.process._run)
 
@@ -53,7 +53,7 @@ def test_a_run_names_its_step_and_can_be_cancelled(panel: Any) -> None:
 
 
 def test_a_second_apply_during_a_run_does_nothing(panel: Any) -> None:
-    from FocusNetSegmentationLib.worker import WorkerBusyError
+    from FocusNetSegmentationLib.process.worker import WorkerBusyError
 
     ct = panel.volume()
     run = start(panel, "wait")
@@ -142,7 +142,7 @@ def test_edited_organs_are_not_overwritten_without_a_question(panel: Any) -> Non
     assert name == "confirmOkCancelDisplay"
     assert "were changed by hand: Parotid_L." in text
     assert panel.says == "Nothing was changed."
-    from FocusNetSegmentationLib.nodes import edited_segments
+    from FocusNetSegmentationLib.scene.nodes import edited_segments
 
     assert edited_segments(node) == ["Parotid_L"]
     # the other way that the question names: leave it out
@@ -208,7 +208,7 @@ def test_removing_the_result_during_the_run_makes_a_new_one(panel: Any) -> None:
 
 def test_a_bundle_that_is_removed_during_the_run(panel: Any, tmp_path: Path) -> None:
     """The worker has read it by then; the next run says what is missing."""
-    from FocusNetSegmentationLib.model_list import SHIPPED
+    from FocusNetSegmentationLib.panel.model_list import SHIPPED
 
     own = tmp_path / "models" / "mine"
     shutil.copytree(SHIPPED / "han7-openkbp", own)

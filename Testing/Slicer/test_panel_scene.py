@@ -60,7 +60,7 @@ def test_another_ct_shows_its_own_result_never_another_patients(done: Any) -> No
 
 @pytest.mark.parametrize("index", range(5))
 def test_every_format_is_exported(index: int, done: Any, tmp_path: Path) -> None:
-    from FocusNetSegmentationLib.exporting import FORMATS
+    from FocusNetSegmentationLib.exchange.export import FORMATS
 
     kind = list(FORMATS)[index]
     if kind in ("rtstruct", "dicom-seg"):

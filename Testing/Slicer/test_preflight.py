@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from FocusNetSegmentationLib import preflight as preflight_module
-from FocusNetSegmentationLib.installer import plan
-from FocusNetSegmentationLib.preflight import (
+from FocusNetSegmentationLib.install import preflight as preflight_module
+from FocusNetSegmentationLib.install.installer import plan
+from FocusNetSegmentationLib.install.preflight import (
     PACKAGES,
     SHIPPED,
     TORCH,
@@ -73,7 +73,7 @@ def test_a_complete_machine_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_preflight_imports_no_torch_into_this_process() -> None:
     code = (
-        "import sys\nfrom FocusNetSegmentationLib.preflight import preflight\n"
+        "import sys\nfrom FocusNetSegmentationLib.install.preflight import preflight\n"
         "found = preflight(sys.executable)\n"
         "assert 'torch' not in sys.modules\n"
         "print('\\n'.join(f'{i.key}|{i.level}|{i.text}' for i in found.items))"

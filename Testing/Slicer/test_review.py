@@ -12,10 +12,10 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.errors import InputError  # noqa: E402
-from FocusNetSegmentationLib.labelmaps import get_tag, voxels  # noqa: E402
-from FocusNetSegmentationLib.nodes import replace_organs  # noqa: E402
-from FocusNetSegmentationLib.review import Review, states_of  # noqa: E402
-from FocusNetSegmentationLib.review_scores import scores_from  # noqa: E402
+from FocusNetSegmentationLib.review.scores import scores_from  # noqa: E402
+from FocusNetSegmentationLib.review.states import Review, states_of  # noqa: E402
+from FocusNetSegmentationLib.scene.labelmaps import get_tag, voxels  # noqa: E402
+from FocusNetSegmentationLib.scene.nodes import replace_organs  # noqa: E402
 
 from ..Core.helpers_outputs import NAMES  # noqa: E402
 from .helpers_nodes import World, erase_a_bit, paint, segment  # noqa: E402

@@ -11,8 +11,8 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.errors import InputError  # noqa: E402
-from FocusNetSegmentationLib.review import Review  # noqa: E402
-from FocusNetSegmentationLib.review_scores import read_scores, scores_from  # noqa: E402
+from FocusNetSegmentationLib.review.scores import read_scores, scores_from  # noqa: E402
+from FocusNetSegmentationLib.review.states import Review  # noqa: E402
 
 from ..Core.helpers_outputs import PROVENANCE  # noqa: E402
 from .helpers_nodes import erase_a_bit, mask, paint, segment  # noqa: E402

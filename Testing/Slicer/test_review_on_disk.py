@@ -11,7 +11,7 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: p
 
 from focusnet.io.seg_nrrd import read_seg_nrrd  # noqa: E402
 from focusnet.io.segment_tags import read_reviews, with_run  # noqa: E402
-from FocusNetSegmentationLib.review import Review  # noqa: E402
+from FocusNetSegmentationLib.review.states import Review  # noqa: E402
 
 from ..Core.helpers_outputs import GRIDS  # noqa: E402
 from .helpers_nodes import World, erase_a_bit, paint, save_segmentation  # noqa: E402

@@ -13,11 +13,17 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: p
 
 from focusnet.errors import InputError  # noqa: E402
 from focusnet.image.organs import find_organ  # noqa: E402
-from FocusNetSegmentationLib import review_views  # noqa: E402
-from FocusNetSegmentationLib.inference import SegmentationRun  # noqa: E402
-from FocusNetSegmentationLib.nodes import SEED_ROLE, organ_segments, remove_orphans  # noqa: E402
-from FocusNetSegmentationLib.review_seeds import place_seed, seed_mm_lps, seed_of, show_seed, why_no_seed  # noqa: E402
-from FocusNetSegmentationLib.review_views import Views, box_ras, window_for  # noqa: E402
+from FocusNetSegmentationLib.process.inference import SegmentationRun  # noqa: E402
+from FocusNetSegmentationLib.review import views as review_views  # noqa: E402
+from FocusNetSegmentationLib.review.seed_points import (  # noqa: E402
+    place_seed,
+    seed_mm_lps,
+    seed_of,
+    show_seed,
+    why_no_seed,
+)
+from FocusNetSegmentationLib.review.views import Views, box_ras, window_for  # noqa: E402
+from FocusNetSegmentationLib.scene.nodes import SEED_ROLE, organ_segments, remove_orphans  # noqa: E402
 
 from ..Core.helpers_outputs import GRIDS  # noqa: E402
 from .helpers_nodes import TURNED, World, load_mrb, points_lps, segmentation_of  # noqa: E402

@@ -12,11 +12,11 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: p
 
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd  # noqa: E402
 from focusnet.io.segment_tags import read_reviews  # noqa: E402
-from FocusNetSegmentationLib.exporting import export  # noqa: E402
-from FocusNetSegmentationLib.labelmaps import get_tag, voxels  # noqa: E402
-from FocusNetSegmentationLib.nodes import import_result  # noqa: E402
-from FocusNetSegmentationLib.review import Review, states_of  # noqa: E402
-from FocusNetSegmentationLib.review_scores import scores_from  # noqa: E402
+from FocusNetSegmentationLib.exchange.export import export  # noqa: E402
+from FocusNetSegmentationLib.review.scores import scores_from  # noqa: E402
+from FocusNetSegmentationLib.review.states import Review, states_of  # noqa: E402
+from FocusNetSegmentationLib.scene.labelmaps import get_tag, voxels  # noqa: E402
+from FocusNetSegmentationLib.scene.nodes import import_result  # noqa: E402
 
 from ..Core.helpers_dicom import small_case  # noqa: E402
 from ..Core.helpers_outputs import GRIDS, NAMES, scan_and_organs  # noqa: E402

@@ -7,10 +7,10 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.qa.audit import audit  # noqa: E402
-from FocusNetSegmentationLib.exporting import segmentation_on  # noqa: E402
-from FocusNetSegmentationLib.nodes import frozen_copy  # noqa: E402
-from FocusNetSegmentationLib.review import Review  # noqa: E402
-from FocusNetSegmentationLib.volumes import world_geometry  # noqa: E402
+from FocusNetSegmentationLib.exchange.export import segmentation_on  # noqa: E402
+from FocusNetSegmentationLib.review.states import Review  # noqa: E402
+from FocusNetSegmentationLib.scene.nodes import frozen_copy  # noqa: E402
+from FocusNetSegmentationLib.scene.volumes import world_geometry  # noqa: E402
 
 from .helpers_nodes import World  # noqa: E402
 from .helpers_review import Clock  # noqa: E402

@@ -54,7 +54,7 @@ def test_the_session_can_be_pasted(
 @pytest.mark.slow
 def test_the_training_can_be_pasted(open_panel: Callable[..., Any], tmp_path: Path) -> None:
     """With the real engine: a training of a few steps instead of the paper's, and time for it to get on; then its model segments."""
-    from FocusNetSegmentationLib.process_tree import kill_tree
+    from FocusNetSegmentationLib.process.process_tree import kill_tree
 
     python = worker_python()
     config = small_training(python, tmp_path)

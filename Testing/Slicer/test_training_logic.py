@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from focusnet.errors import DatasetError, ModelError
-from FocusNetSegmentationLib.process_tree import kill_tree, run_is_alive
-from FocusNetSegmentationLib.training import FocusNetTrainingLogic, TrainingProgress
+from FocusNetSegmentationLib.process.process_tree import kill_tree, run_is_alive
+from FocusNetSegmentationLib.process.training import FocusNetTrainingLogic, TrainingProgress
 
 # A test double of Python with focusnet in it: takes the arguments of ``focusnet train`` and behaves as MODE says.
 DOUBLE = """#!{python}
@@ -125,7 +125,7 @@ def test_stop_leaves_no_process_and_resume_goes_on(logic: FocusNetTrainingLogic,
 def test_a_run_survives_the_slicer_that_started_it(logic: FocusNetTrainingLogic, dataset: Path, tmp_path: Path) -> None:
     out = out_folder(tmp_path, "run")
     code = f"""
-        from FocusNetSegmentationLib.training import FocusNetTrainingLogic
+        from FocusNetSegmentationLib.process.training import FocusNetTrainingLogic
         import os, signal
         FocusNetTrainingLogic({logic.python!r}, {str(logic.folder)!r}).start({str(dataset)!r}, {str(out)!r})
         os.killpg(0, signal.SIGKILL)  # Slicer and all that the terminal or the session manager takes with it

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from FocusNetSegmentationLib.worker import State, WorkerBusyError
-from FocusNetSegmentationLib.worker_protocol import ProgressEvent
+from FocusNetSegmentationLib.process.worker import State, WorkerBusyError
+from FocusNetSegmentationLib.process.worker_protocol import ProgressEvent
 
 from .helpers_worker import GOOD, Log, request_in, run, wait_for_step, worker_for
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from FocusNetSegmentationLib import worker_protocol
-from FocusNetSegmentationLib.worker import OUT_OF_MEMORY, State, SubprocessProcess
-from FocusNetSegmentationLib.worker_protocol import WorkerRequest, explain_end, focusnet_command
+from FocusNetSegmentationLib.process import worker_protocol
+from FocusNetSegmentationLib.process.worker import OUT_OF_MEMORY, State, SubprocessProcess
+from FocusNetSegmentationLib.process.worker_protocol import WorkerRequest, explain_end, focusnet_command
 
 from .helpers_worker import GOOD, PREAMBLE, Log, posix, request_in, run, worker_for
 

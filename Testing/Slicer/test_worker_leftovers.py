@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from FocusNetSegmentationLib import process_tree, worker_protocol
-from FocusNetSegmentationLib.process_tree import is_alive, kill_tree
-from FocusNetSegmentationLib.worker_protocol import worker_environment
+from FocusNetSegmentationLib.process import process_tree, worker_protocol
+from FocusNetSegmentationLib.process.process_tree import is_alive, kill_tree
+from FocusNetSegmentationLib.process.worker_protocol import worker_environment
 
 from .helpers_worker import FAMILY, GOOD, PREAMBLE, Log, gone, posix, request_in, run, wait_for_step, worker_for
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from FocusNetSegmentationLib import worker_protocol
-from FocusNetSegmentationLib.worker_protocol import (
+from FocusNetSegmentationLib.process import worker_protocol
+from FocusNetSegmentationLib.process.worker_protocol import (
     LineParser,
     ProgressEvent,
     WorkerRequest,

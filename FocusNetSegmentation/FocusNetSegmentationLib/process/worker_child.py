@@ -1,6 +1,6 @@
 """``focusnet`` as a child process that ends when its parent does, so that a crash of Slicer leaves nothing running.
 
-Started as ``PythonSlicer -m FocusNetSegmentationLib.worker_child segment ...``. The parent writes one line to stdin and keeps the
+Started as ``PythonSlicer -m FocusNetSegmentationLib.process.worker_child segment ...``. The parent writes one line to stdin and keeps the
 pipe open. A stdin that ends without that line (a launcher that gives its child none) means nothing.
 """
 

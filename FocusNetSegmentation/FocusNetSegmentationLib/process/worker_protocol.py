@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-LIBRARY_FOLDER = Path(__file__).resolve().parents[1]  # holds focusnet and FocusNetSegmentationLib
-CHILD_MODULE = "FocusNetSegmentationLib.worker_child"
+LIBRARY_FOLDER = Path(__file__).resolve().parents[2]  # holds focusnet and FocusNetSegmentationLib
+CHILD_MODULE = "FocusNetSegmentationLib.process.worker_child"
 HANDSHAKE = b"parent\n"  # tells the child that its stdin is our pipe: when it ends, we are gone
 WORK_FOLDER_VARIABLE = "FOCUSNET_WORK_FOLDER"
 RUN_VARIABLE = "FOCUSNET_RUN"  # marks every process of a run, children of children included

@@ -16,11 +16,11 @@ from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry, Volume
 
-from .labelmaps import empty_image, get_tag, mask_on
-from .nodes import ORGAN_TAG, PROVENANCE, RESULT_TAG, RUN_TAG, mark_edited
-from .review import Review
-from .review_tags import REVIEW_TAG, SCORE_TAG, SECONDS_TAG
-from .volumes import LPS_RAS, transform_matrix, world_geometry
+from ..review.states import Review
+from ..scene.labelmaps import empty_image, get_tag, mask_on
+from ..scene.nodes import ORGAN_TAG, PROVENANCE, RESULT_TAG, RUN_TAG, mark_edited
+from ..scene.review_tags import REVIEW_TAG, SCORE_TAG, SECONDS_TAG
+from ..scene.volumes import LPS_RAS, transform_matrix, world_geometry
 
 KEPT_TAGS = (
     ORGAN_TAG,
@@ -223,7 +223,7 @@ def _provenance(node: Any) -> dict[str, Any]:
 
 def _labelmap_node(segmentation: Segmentation, volume_node: Any, segmentation_node: Any) -> Any:
     """A label map on the CT's own grid and under its transform, with a colour table of the organs' names."""
-    from .sample_data import set_voxels
+    from ..sample_data import set_voxels
 
     scene = volume_node.GetScene()
     name = f"{segmentation_node.GetName()} label map"

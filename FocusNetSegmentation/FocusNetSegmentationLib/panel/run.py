@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
 
-from .worker import WorkerBusyError
+from ..process.worker import WorkerBusyError
 
 
 class RunSection:
@@ -93,8 +93,8 @@ class RunSection:
 
     def _may_overwrite(self, node: Any, organs: list[str] | None) -> bool:
         """Ask before organs that a person has changed or approved are drawn anew."""
-        from .nodes import edited_segments
-        from .review import states_of
+        from ..review.states import states_of
+        from ..scene.nodes import edited_segments
 
         if node is None:
             return True
@@ -120,7 +120,7 @@ class RunSection:
         return bool(slicer.util.confirmOkCancelDisplay("\n\n".join([*parts, keep]), _("Overwrite changes?")))
 
     def _start(self, start: Any) -> None:
-        from .inference import Callbacks
+        from ..process.inference import Callbacks
 
         panel = self.panel
         self._started, self._why_cancelled = time.monotonic(), ""

@@ -1,4 +1,4 @@
-"""Looks at a Python environment from inside it and prints one JSON object: ``PythonSlicer -m FocusNetSegmentationLib.probe [--smoke]``.
+"""Looks at a Python environment from inside it and prints one JSON object: ``PythonSlicer -m FocusNetSegmentationLib.install.probe [--smoke]``.
 
 A process of its own, because Slicer's must not import torch: it may be broken, slow or in the way of a later update.
 """

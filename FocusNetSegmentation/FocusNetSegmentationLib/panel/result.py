@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
 
-from .nodes import make_closed_surfaces, provenance_of, remove_orphans
+from ..scene.nodes import make_closed_surfaces, provenance_of, remove_orphans
 
 EDITOR_TAG = "FocusNetSegmentation"
 
@@ -24,7 +24,7 @@ class ResultSection:
         self.editor: Any = None
         self._entered = False
         self._shown: tuple[Any, Any] = (None, None)
-        from .exporting import FORMATS
+        from ..exchange.export import FORMATS
 
         self.formats = list(FORMATS)
         for kind in self.formats:
@@ -162,7 +162,7 @@ class ResultSection:
     # Export ----------------------------------------------------------------------------------------------------------------------
 
     def onExport(self, *_args: Any) -> None:
-        from .exporting import FORMATS, dicom_volume
+        from ..exchange.export import FORMATS, dicom_volume
 
         kind = self.formats[self.ui.exportFormatComboBox.currentIndex]
         node = self.panel.result_node

@@ -14,12 +14,12 @@ import numpy as np
 from focusnet.errors import FocusNetError, InputError
 from focusnet.image.segmentation import Segmentation
 
-from .background import BackgroundCommand, focusnet_arguments
-from .fingerprints import Fingerprint
-from .labelmaps import LABELMAP, image_matrix, voxels, whole_shift
-from .review_scores import Scores, read_scores
-from .volumes import LPS_RAS, check_node, transform_matrix, write_ct_for_worker
-from .worker_protocol import ErrorEvent, LineParser, WarningEvent, WorkerProcess, explain_end
+from ..process.background import BackgroundCommand, focusnet_arguments
+from ..process.worker_protocol import ErrorEvent, LineParser, WarningEvent, WorkerProcess, explain_end
+from ..scene.fingerprints import Fingerprint
+from ..scene.labelmaps import LABELMAP, image_matrix, voxels, whole_shift
+from ..scene.volumes import LPS_RAS, check_node, transform_matrix, write_ct_for_worker
+from .scores import Scores, read_scores
 
 
 def grid_note(segmentation_node: Any, volume_node: Any) -> str:
@@ -78,7 +78,7 @@ class Scoring:
         """Write both and start. Raises InputError or OutputError for what cannot be scored."""
         from focusnet.io.seg_nrrd import write_seg_nrrd
 
-        from .exporting import segmentation_on
+        from ..exchange.export import segmentation_on
 
         self.stop()
         if volume_node is None:

@@ -23,14 +23,7 @@ from focusnet.image.volume import Geometry
 from .fingerprints import Fingerprints
 from .labelmaps import LABELMAP, get_tag, image_matrix, make_room, oriented_image, same_voxels
 from .review_tags import begin_review
-from .volumes import (
-    LPS_RAS,
-    ijk_to_ras,
-    transform_matrix,
-    volume_summary,
-    world_geometry,
-    write_ct_for_worker,
-)
+from .volumes import LPS_RAS, ijk_to_ras, transform_matrix, volume_summary, world_geometry, write_ct_for_worker
 
 __all__ = [
     "SegmentationImport",

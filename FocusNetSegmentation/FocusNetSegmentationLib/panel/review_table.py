@@ -8,8 +8,8 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from .review_rows import Row
-from .review_tags import APPROVED
+from ..review.rows import Row
+from ..scene.review_tags import APPROVED
 
 ORGAN, STATE, SCORE, REASON, VOLUME = range(5)
 ROW_PIXELS = 22

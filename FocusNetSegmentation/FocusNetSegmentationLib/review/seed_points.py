@@ -9,11 +9,11 @@ import numpy as np
 
 from focusnet.errors import InputError
 
-from .ghost import segment_id_of
-from .labelmaps import LABELMAP, image_matrix, voxels
-from .nodes import RESULT_TAG, SEED_ROLE
-from .review_tags import read_tag
-from .volumes import LPS_RAS, transform_matrix
+from ..scene.labelmaps import LABELMAP, image_matrix, voxels
+from ..scene.nodes import RESULT_TAG, SEED_ROLE
+from ..scene.review_tags import read_tag
+from ..scene.volumes import LPS_RAS, transform_matrix
+from .shape_prior import segment_id_of
 
 COLOR = (1.0, 0.85, 0.0)
 

@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
 
-from .messages import marked
+from ..messages import marked
 
 ROW_PIXELS = 22
 
@@ -85,7 +85,7 @@ class CompareSection:
         self.clear()
         slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
         try:
-            from .comparing import compare
+            from ..exchange.compare import compare
 
             self.comparison = compare(node, reference, self.panel.result.volume_of(node) or self.panel.volume_node)
         except (FocusNetError, ImportError) as problem:
@@ -126,8 +126,8 @@ class CompareSection:
             return
         volume = self.panel.result.volume_of(self.panel.result_node) or self.panel.volume_node
         try:
-            from .comparing import add_reference, needs_dicom, read_reference
-            from .exporting import dicom_volume
+            from ..exchange.compare import add_reference, needs_dicom, read_reference
+            from ..exchange.export import dicom_volume
 
             folder = None
             if needs_dicom(path):
@@ -157,7 +157,7 @@ class CompareSection:
     # Taking it away ------------------------------------------------------------------------------------------------------------------
 
     def onCopy(self, *_args: Any) -> None:
-        from .comparing import as_text
+        from ..exchange.compare import as_text
 
         slicer.app.clipboard().setText(as_text(self.comparison.rows))
 

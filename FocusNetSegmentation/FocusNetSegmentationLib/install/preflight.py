@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .worker_protocol import find_python, worker_environment
+from ..process.worker_protocol import find_python, worker_environment
 
 TORCH = "torch>=2.2"
 # What the worker needs beside torch to segment a node; a test compares versions with pyproject.toml and segments with these alone.
@@ -37,7 +37,7 @@ SHIPPED = (
 )  # Slicer's own: another one beside them breaks its C++ modules
 IMPORT_NAMES = {"pynrrd": "nrrd"}
 FREE_GB = 10.0  # a CUDA build of torch unpacks to several gigabytes, and pip keeps the archives beside it meanwhile
-PROBE_MODULE = "FocusNetSegmentationLib.probe"
+PROBE_MODULE = "FocusNetSegmentationLib.install.probe"
 PROBE_TIMEOUT_S = 120.0  # a first import of torch from a cold network disk
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .labelmaps import LABELMAP, image_matrix, label_box
-from .volumes import transform_matrix
+from ..scene.labelmaps import LABELMAP, image_matrix, label_box
+from ..scene.volumes import transform_matrix
 
 MARGIN_MM = 25.0  # around the organ: its neighbours must be seen to judge it
 SMALLEST_FIELD_MM = 70.0  # a lens alone on a screen tells nothing

@@ -10,9 +10,9 @@ from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
 
-from .ghost import ghosts_of, is_outdated, show_ghost, use_shape
-from .ghost_distance import color_by_distance, hide_distance
-from .review_seeds import place_seed, seed_mm_lps, seed_of, show_seed, why_no_seed
+from ..review.seed_points import place_seed, seed_mm_lps, seed_of, show_seed, why_no_seed
+from ..review.shape_prior import ghosts_of, is_outdated, show_ghost, use_shape
+from ..review.shape_prior_distance import color_by_distance, hide_distance
 
 
 class ShapeTools:

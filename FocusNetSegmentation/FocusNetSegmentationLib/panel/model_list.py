@@ -16,7 +16,7 @@ import focusnet
 from focusnet.errors import ModelError
 from focusnet.nets.bundle import MANIFEST, MODELS_VARIABLE, available_bundles, user_models_folder
 
-SHIPPED = Path(__file__).resolve().parents[1] / "Resources" / "Models"
+SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "Models"
 PACKAGED = Path(focusnet.__file__).resolve().parent / "models"  # where they lie if focusnet was installed by pip
 
 

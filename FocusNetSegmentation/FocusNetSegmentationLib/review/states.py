@@ -15,12 +15,10 @@ import slicer
 
 from focusnet.errors import InputError
 
-from .fingerprints import Fingerprint, Fingerprints
-from .labelmaps import get_tag
-from .nodes import ORGAN_TAG, RESULT_TAG, RUN_TAG, organ_segments
-from .review_rows import Row, group, reasons_of
-from .review_scores import Score, Scores
-from .review_tags import (
+from ..scene.fingerprints import Fingerprint, Fingerprints
+from ..scene.labelmaps import get_tag
+from ..scene.nodes import ORGAN_TAG, RESULT_TAG, RUN_TAG, organ_segments
+from ..scene.review_tags import (
     APPROVED,
     DRAFT,
     EDITED,
@@ -33,6 +31,8 @@ from .review_tags import (
     seconds_of,
     tag_text,
 )
+from .rows import Row, group, reasons_of
+from .scores import Score, Scores
 
 TOUCH_S = 2.0  # scrolling touches many times a second; each tag that is written redraws the editor's list
 

@@ -12,17 +12,17 @@ from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
 
-from .ghost import add_ghosts
-from .messages import marked
-from .nodes import provenance_of
-from .panel_review_shape import ShapeTools
-from .panel_review_table import ReviewTable
-from .review import Review
-from .review_rows import NOT_SCORED, Row
-from .review_scoring import Scored, Scoring, grid_note
-from .review_seeds import first_place_ras
-from .review_tags import APPROVED
-from .review_views import Views
+from ..messages import marked
+from ..review.rows import NOT_SCORED, Row
+from ..review.scoring import Scored, Scoring, grid_note
+from ..review.seed_points import first_place_ras
+from ..review.shape_prior import add_ghosts
+from ..review.states import Review
+from ..review.views import Views
+from ..scene.nodes import provenance_of
+from ..scene.review_tags import APPROVED
+from .review_shape import ShapeTools
+from .review_table import ReviewTable
 
 FOLLOW_MS = 250  # a brush stroke tells of many changes; they are looked at when it is over
 

@@ -12,8 +12,8 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from focusnet.errors import InputError
 
-from .ghost import ghost_segment, organ_segment, segment_id_of, surface_of
-from .nodes import DISTANCE_ROLE
+from ..scene.nodes import DISTANCE_ROLE
+from .shape_prior import ghost_segment, organ_segment, segment_id_of, surface_of
 
 ARRAY = "Distance to shape prior (mm)"
 COLORS = "FocusNet distance"

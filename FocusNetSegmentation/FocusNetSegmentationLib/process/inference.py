@@ -14,8 +14,8 @@ from typing import Any
 
 from focusnet.errors import FocusNetError
 
-from .nodes import SegmentationImport, import_result
-from .volumes import check_node, volume_summary, write_ct_for_worker
+from ..scene.nodes import SegmentationImport, import_result
+from ..scene.volumes import check_node, volume_summary, write_ct_for_worker
 from .worker import QtProcess, SubprocessProcess, Worker, WorkerBusyError, WorkerResult, remove_folder
 from .worker_protocol import ProgressEvent, WorkerProcess, WorkerRequest, focusnet_command
 

@@ -15,11 +15,11 @@ import slicer
 
 from focusnet.errors import InputError
 
-from .fingerprints import Fingerprint, Fingerprints
-from .labelmaps import LABELMAP, image_matrix, mask_on, oriented_image, voxels, whole_shift
-from .nodes import GHOST_ROLE, ORGAN_TAG, SURFACE, organ_segments
-from .review_tags import read_tag, tag_text
-from .volumes import LPS_RAS, to_vtk, transform_matrix
+from ..scene.fingerprints import Fingerprint, Fingerprints
+from ..scene.labelmaps import LABELMAP, image_matrix, mask_on, oriented_image, voxels, whole_shift
+from ..scene.nodes import GHOST_ROLE, ORGAN_TAG, SURFACE, organ_segments
+from ..scene.review_tags import read_tag, tag_text
+from ..scene.volumes import LPS_RAS, to_vtk, transform_matrix
 
 NOT_TRUTH = "(shape prior, not truth)"
 MADE_FROM_TAG = "FocusNet.GhostOf"  # JSON: fingerprint of the segment that the ghost was made from

@@ -20,11 +20,11 @@ from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
 from focusnet.io.read import read_segmentation
 
-from .exporting import dicom_volume
-from .labelmaps import LABELMAP, empty_image, get_tag, mask_on, oriented_image
-from .nodes import ORGAN_TAG, dress, place_labels
-from .review_scoring import on_other_grid
-from .volumes import LPS_RAS, transform_matrix, world_geometry
+from ..review.scoring import on_other_grid
+from ..scene.labelmaps import LABELMAP, empty_image, get_tag, mask_on, oriented_image
+from ..scene.nodes import ORGAN_TAG, dress, place_labels
+from ..scene.volumes import LPS_RAS, transform_matrix, world_geometry
+from .export import dicom_volume
 
 NAMED = 6  # more names than these are counted
 

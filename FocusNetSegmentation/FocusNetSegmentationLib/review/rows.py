@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .review_scores import Score
+from .scores import Score
 
 NOT_SCORED = "Not scored yet."
 NO_STATISTICS = "No statistics for this organ: it was not scored."

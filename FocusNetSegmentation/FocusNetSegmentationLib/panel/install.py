@@ -8,7 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from .messages import marked
+from ..messages import marked
 
 
 class InstallSection:
@@ -48,8 +48,8 @@ class InstallSection:
 
     def check(self) -> None:
         """Start a look; the panel stays alive meanwhile."""
-        from .background import BackgroundCommand
-        from .preflight import probe_command
+        from ..install.preflight import probe_command
+        from ..process.background import BackgroundCommand
 
         if self.command is not None or self.installing:
             return
@@ -62,7 +62,7 @@ class InstallSection:
         self.update()
 
     def _probed(self, status: int, out: str, err: str) -> None:
-        from .preflight import parse_probe, preflight
+        from ..install.preflight import parse_probe, preflight
 
         self.command = None
         self.show(preflight(torch=parse_probe(status, out, err)))
@@ -140,13 +140,13 @@ class InstallSection:
 
     def make_installer(self, wheels: str | None) -> Any:
         """Slicer's own pip and the PyTorch extension; None for the latter where it is not installed."""
-        from .installer import Installer, PyTorchExtension, SlicerPip
+        from ..install.installer import Installer, PyTorchExtension, SlicerPip
 
         return Installer(SlicerPip(), PyTorchExtension.find(), self._consent, self._progress, wheels)
 
     def install(self, wheels: str | None = None) -> None:
         """Install what is missing. On the main thread, because Slicer's pip functions may show dialogs."""
-        from .installer import plan
+        from ..install.installer import plan
 
         if self.found is None or self.installing:
             return
@@ -188,7 +188,7 @@ class InstallSection:
 
 def _lines(items: Any) -> list[str]:
     """What is missing first; the packages that are there share one line."""
-    from .preflight import PACKAGES, SHIPPED
+    from ..install.preflight import PACKAGES, SHIPPED
 
     order = {"missing": 0, "warning": 1, "ok": 2}
     packages = {requirement.partition(">=")[0] for requirement in (*PACKAGES, *SHIPPED)}

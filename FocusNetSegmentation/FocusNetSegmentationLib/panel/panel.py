@@ -13,14 +13,14 @@ from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
 
-from .messages import marked
-from .panel_compare import CompareSection
-from .panel_install import InstallSection
-from .panel_models import ModelSection
-from .panel_result import ResultSection
-from .panel_review import ReviewSection
-from .panel_run import RunSection
-from .volumes import check_node, hardened_copy, has_non_linear_transform, volume_summary
+from ..messages import marked
+from ..scene.volumes import check_node, hardened_copy, has_non_linear_transform, volume_summary
+from .compare import CompareSection
+from .install import InstallSection
+from .models import ModelSection
+from .result import ResultSection
+from .review import ReviewSection
+from .run import RunSection
 
 REFRESH_MS = 100  # changes of a volume come in bursts while it is loaded
 
@@ -259,7 +259,7 @@ class Panel:
         self.refresh()
 
     def onSampleData(self, *_args: Any) -> None:
-        from .sample_data import load_phantom
+        from ..sample_data import load_phantom
 
         slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
         try:

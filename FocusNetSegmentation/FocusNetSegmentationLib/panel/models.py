@@ -10,9 +10,9 @@ from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
 
-from .messages import marked
+from ..messages import marked
+from ..process.worker_protocol import explain_end
 from .model_list import ModelEntry, list_models, organ_rows, remove_model, summary
-from .worker_protocol import explain_end
 
 
 class ModelSection:
@@ -221,7 +221,7 @@ class ModelSection:
         self.panel.refresh()
 
     def _run(self, arguments: list[str], ended: Any, text: str) -> None:
-        from .background import BackgroundCommand, focusnet_arguments
+        from ..process.background import BackgroundCommand, focusnet_arguments
 
         if self.command is not None:
             return

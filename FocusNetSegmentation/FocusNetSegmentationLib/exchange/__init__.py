@@ -1,0 +1,1 @@
+"""What leaves the scene or is compared with it."""

@@ -1,0 +1,1 @@
+"""What a computer lacks, and how it is installed."""

@@ -1,0 +1,1 @@
+"""Work outside Slicer's own process."""

@@ -1,0 +1,1 @@
+"""Review of a result: states, scores, views and the shape prior."""

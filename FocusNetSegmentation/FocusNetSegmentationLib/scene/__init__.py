@@ -1,0 +1,1 @@
+"""MRML nodes: volumes, segmentations and their tags."""
