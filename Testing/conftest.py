@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT.parent / "shared" / "data"
+from .paths import DATA, ROOT
 
 # last on the path: an installed focusnet comes first, and FocusNetSegmentationLib, which is never installed by pip, is found
 sys.path.append(str(ROOT / "FocusNetSegmentation"))

@@ -18,9 +18,10 @@ from focusnet.io import read_volume
 from focusnet.io.dicom_series import read_dicom_folder
 from focusnet.phantom.dicom import write_dicom_series
 
+from ..paths import DATA
 from .helpers_outputs import scan_and_organs, segmentation
 
-HEAD_DICOM = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "head-dicom"
+HEAD_DICOM = DATA / "head-dicom"
 
 
 def small_case(

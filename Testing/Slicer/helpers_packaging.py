@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-MODULE = ROOT / "FocusNetSegmentation"
+from ..paths import MODULE
+
 CMAKE = MODULE / "CMakeLists.txt"
 SCRIPTS, RESOURCES = "MODULE_PYTHON_SCRIPTS", "MODULE_PYTHON_RESOURCES"
 

@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..paths import ROOT
+
 RETRY = "cuda:0 ran out of memory with chunks of 40 slices; trying chunks of 20."
 
 
@@ -71,7 +73,7 @@ def write_results(folder: Path, spacing_mm: float) -> None:
     from focusnet.io.seg_nrrd import write_seg_nrrd
     from focusnet.phantom.write import phantom
 
-    bundle = Path(__file__).resolve().parents[2] / "FocusNetSegmentation/Resources/Models/han7-openkbp/bundle.json"
+    bundle = ROOT / "FocusNetSegmentation/Resources/Models/han7-openkbp/bundle.json"
     names = [organ["name"] for organ in json.loads(bundle.read_text(encoding="utf-8"))["organs"]]
     made = {"model": "han7-openkbp", "device": "cpu", "created": "2026-01-01T00:00:00Z", "version": "stand-in"}
     ct = phantom(0, (spacing_mm,) * 3)[0]

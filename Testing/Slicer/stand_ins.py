@@ -12,17 +12,16 @@ import inspect
 import sys
 import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
+from ..paths import MODULE
 from . import stand_ins_slicer
 from .stand_ins_allowed import ALLOWED, allowed
 from .stand_ins_widgets import WIDGETS, CtkCollapsibleButton
 
-MODULE = Path(__file__).resolve().parents[2] / "FocusNetSegmentation"
 OURS = ("FocusNetSegmentation", "FocusNetSegmentationLib")
 DIALOGS = ("errorDisplay", "infoDisplay", "confirmOkCancelDisplay", "confirmYesNoDisplay")
 

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from .helpers_packaging import CMAKE, MODULE, ROOT, files_on_disk, listed
+from ..paths import MODULE, ROOT
+from .helpers_packaging import CMAKE, files_on_disk, listed
 
 # slicer-extension-catalog-entry-schema-v1.0.2.json: required keys, types, and additionalProperties false
 SCHEMA = (

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from ..paths import ROOT
 from .helpers_worker import worker_python
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "scripting.md"
+PAGE = ROOT / "docs" / "scripting.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 TRAINING = next(i for i, block in enumerate(BLOCKS) if "FocusNetTrainingLogic" in block)
 
@@ -86,7 +87,7 @@ def small_training(python: str, folder: Path) -> Path:
     """A data set of phantoms and a configuration of a few steps, made by the Python that has torch."""
     import subprocess
 
-    root = Path(__file__).resolve().parents[2]
+    root = ROOT
     code = (
         f"import sys; sys.path[:0] = [{str(root)!r}, {str(root / 'FocusNetSegmentation')!r}]\n"
         "from pathlib import Path; from Testing.Core.helpers_dataset import TINY_TOML, write_dataset\n"

@@ -1,0 +1,68 @@
+"""Specks are removed and counted; real parts of an organ stay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from focusnet.errors import DatasetError
+from focusnet.inference import segment as pipeline
+from focusnet.inference.islands import remove_islands
+
+from ..helpers_engine import head, random_bundle, small_config
+
+
+def labels_with_parts() -> np.ndarray:
+    labels = np.zeros((20, 30, 30), np.uint8)
+    labels[2:10, 5:15, 5:15] = 1  # 800 voxels
+    labels[15, 25, 25] = 1  # a speck
+    labels[12:18, 2:4, 2:4] = 2  # a cord ...
+    labels[5:9, 2:4, 2:4] = 2  # ... with a gap
+    return labels
+
+
+def test_a_speck_is_removed_and_a_cord_with_a_gap_is_left_alone() -> None:
+    labels = labels_with_parts()
+    expected = labels.copy()
+    expected[15, 25, 25] = 0
+    assert remove_islands(labels, 0.1) == {1: (1, 1)}
+    assert np.array_equal(labels, expected)
+
+
+def test_parts_that_touch_at_a_corner_are_one() -> None:
+    labels = labels_with_parts()
+    labels[10, 15, 15] = 1
+    assert remove_islands(labels, 0.1) == {1: (1, 1)}
+    assert labels[10, 15, 15] == 1
+
+
+def test_one_organ_is_not_an_island_of_another() -> None:
+    labels = labels_with_parts()
+    labels[5, 8, 8] = 3  # enclosed by organ 1, and all there is of organ 3
+    remove_islands(labels, 0.1)
+    assert (labels == 3).sum() == 1
+
+
+def test_nothing_is_removed_unless_the_model_asks_for_it() -> None:
+    labels = labels_with_parts()
+    assert remove_islands(labels, 0.0) == {}
+    assert np.array_equal(labels, labels_with_parts())
+    with pytest.raises(DatasetError, match="island_fraction"):
+        small_config(island_fraction=1.0)
+
+
+def test_the_reader_is_told_what_was_removed(tmp_path: Path) -> None:
+    """Random weights scatter every organ."""
+    scan = head()
+    plain = pipeline.segment(scan, random_bundle(tmp_path, small_config(), "plain"), device="cpu")
+    clean = pipeline.segment(scan, random_bundle(tmp_path, small_config(island_fraction=0.2), "clean"), device="cpu")
+    removed = remove_islands(plain.labels, 0.2)
+    assert removed
+    assert np.array_equal(clean.labels, plain.labels)
+    for result in clean.results:
+        told = [w for w in result.warnings if "too small to belong" in w]
+        assert len(told) == (result.label in removed)
+        if told:
+            assert told[0].startswith(f"{removed[result.label][0]} separate part")
