@@ -67,7 +67,7 @@ def reference(case: Case, organs: tuple[str, ...]) -> Segmentation:
         organ = find_organ(name)
         assert organ is not None
         if name in case.contoured:
-            results.append(OrganResult(organ, label, True, 0.0))
+            results.append(OrganResult(organ=organ, label=label, found=True, volume_ml=0.0))
     return Segmentation(case.labels, case.geometry, tuple(results))
 
 

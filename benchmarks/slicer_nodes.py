@@ -78,7 +78,11 @@ def write_organs(path: Path, shape: tuple[int, ...]) -> None:
         center = 0.1 + 0.035 * label
         inside = ((z - center) / 0.08) ** 2 + ((y - center) / 0.047) ** 2 + ((x - center) / 0.039) ** 2 < 1
         labels[inside] = label
-        results.append(OrganResult(organ, label, True, float(inside.sum()) * np.prod(SPACING_MM_XYZ) / 1000))
+        results.append(
+            OrganResult(
+                organ=organ, label=label, found=True, volume_ml=float(inside.sum()) * np.prod(SPACING_MM_XYZ) / 1000
+            )
+        )
     write_seg_nrrd(Segmentation(labels, Geometry(shape, SPACING_MM_XYZ), tuple(results)), path)  # type: ignore[arg-type]
 
 

@@ -1,6 +1,10 @@
-"""Numbers with their noun: "1 contour", "2 contours"."""
+"""Words that several messages share."""
 
 from __future__ import annotations
+
+RESEARCH_ONLY = "Research software, not a medical device."
+DISCLAIMER = f"{RESEARCH_ONLY} Every contour must be checked by a qualified person."
+CHECK_CONTOURS = "Research software, not a medical device: check every contour."
 
 
 def counted(number: int, one: str, many: str = "") -> str:

@@ -100,7 +100,7 @@ def segmentation(labels: np.ndarray, geometry: Geometry, names: tuple[str, ...] 
     results = []
     for label, name in enumerate(names, start=1):
         there = bool(counts[label])
-        result = OrganResult(organ(name), label, there, float(counts[label]) * voxel_ml)
+        result = OrganResult(organ=organ(name), label=label, found=there, volume_ml=float(counts[label]) * voxel_ml)
         if name == "Brainstem":
             result = replace(result, peak=0.875, peak_mm_xyz=(1.5, -2.25, 3.0))
         if not there:

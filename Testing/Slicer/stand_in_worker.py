@@ -84,10 +84,12 @@ def write_results(folder: Path, spacing_mm: float) -> None:
     results = []
     for label, (name, slab) in enumerate(zip(names, slabs, strict=True), start=1):
         labels[tuple(slab.T)] = label
-        results.append(OrganResult(by_name[name], label, True, len(slab) * voxel_ml))
+        results.append(OrganResult(organ=by_name[name], label=label, found=True, volume_ml=len(slab) * voxel_ml))
     write_seg_nrrd(Segmentation(labels, ct.geometry, tuple(results), made), folder / "good.seg.nrrd")
     labels[labels == len(names)] = 0
-    results[-1] = OrganResult(by_name[names[-1]], len(names), False, 0.0, warnings=("not found",))
+    results[-1] = OrganResult(
+        organ=by_name[names[-1]], label=len(names), found=False, volume_ml=0.0, warnings=("not found",)
+    )
     write_seg_nrrd(Segmentation(labels, ct.geometry, tuple(results), made), folder / "missing.seg.nrrd")
 
 

@@ -89,7 +89,7 @@ def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segment
     to_local = np.linalg.inv(transform_matrix(segmentation_node))
     target = empty_image(geometry, to_local @ LPS_RAS @ geometry.affine_xyz)
     labels = np.zeros(geometry.shape_zyx, np.uint8)
-    voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
+    voxel_ml = geometry.voxel_ml
     results, notes, seen = [], [], set()
     for index in range(count):
         segment_id = source.GetNthSegmentID(index)
@@ -192,8 +192,7 @@ def _overlap(first: Geometry, second: Geometry) -> bool:
         return False
     boxes = []
     for geometry in (first, second):
-        corners = np.array(np.meshgrid(*[(0, n - 1) for n in geometry.shape_zyx], indexing="ij")).reshape(3, -1).T
-        points = geometry.index_to_mm(corners)
+        points = geometry.corners_mm()
         boxes.append(np.concatenate([points.min(axis=0), points.max(axis=0)]))
     return bool(np.abs(boxes[0] - boxes[1]).max() < 0.1)
 
@@ -205,7 +204,7 @@ def _result(organ: Any, label: int, count: int, voxel_ml: float, segment: Any) -
     except ValueError:
         said = {}
     if said.get("voxels") != count:
-        return OrganResult(organ, label, count > 0, count * voxel_ml)
+        return OrganResult(organ=organ, label=label, found=count > 0, volume_ml=count * voxel_ml)
     place = said.get("peak_mm_lps")
     return OrganResult(
         organ, label, bool(said.get("found", count > 0)), count * voxel_ml, said.get("peak"),

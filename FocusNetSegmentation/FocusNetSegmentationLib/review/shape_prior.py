@@ -14,6 +14,7 @@ import numpy as np
 import slicer
 
 from focusnet.errors import InputError
+from focusnet.image.volume import box_corners
 
 from ..scene.fingerprints import Fingerprint, Fingerprints
 from ..scene.labelmaps import LABELMAP, image_matrix, mask_on, oriented_image, voxels, whole_shift
@@ -191,7 +192,7 @@ def _grid_of_both(segment: Any, ghost: Any) -> Any:
         first, last = (np.array(other.GetExtent())[i::2] for i in (0, 1))
         if shift is None:  # another grid: the box of its eight corners
             to_index = np.linalg.inv(matrix) @ image_matrix(other)
-            corners = np.array(np.meshgrid(*zip(first - 0.5, last + 0.5, strict=True))).reshape(3, -1)
+            corners = box_corners(first - 0.5, last + 0.5).T
             index = to_index[:3, :3] @ corners + to_index[:3, 3:]
             first, last = np.floor(index.min(axis=1)).astype(int), np.ceil(index.max(axis=1)).astype(int)
         else:

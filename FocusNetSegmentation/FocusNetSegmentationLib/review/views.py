@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from focusnet.image.organs import without_side
+from focusnet.image.volume import box_corners
+
 from ..scene.labelmaps import LABELMAP, image_matrix, label_box
 from ..scene.volumes import transform_matrix
 
@@ -22,7 +25,7 @@ WINDOWS = {  # by TG-263 name without its side; every other organ: soft tissue
 
 def window_for(organ: str) -> tuple[float, float]:
     """Window width and level (HU) in which an organ is judged."""
-    base = organ[:-2] if organ.endswith(("_L", "_R")) else organ
+    base = without_side(organ)
     return WINDOWS.get(base, SOFT_TISSUE)
 
 
@@ -35,7 +38,7 @@ def box_ras(segmentation_node: Any, segment_id: str) -> np.ndarray | None:
         return None
     low = np.array([s.start for s in box])[::-1] + np.array(image.GetExtent()[::2]) - 0.5
     high = np.array([s.stop for s in box])[::-1] + np.array(image.GetExtent()[::2]) - 0.5
-    corners = np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1)
+    corners = box_corners(low, high).T
     world = transform_matrix(segmentation_node) @ image_matrix(image) @ np.vstack([corners, np.ones(8)])
     return np.stack([world[:3].min(axis=1), world[:3].max(axis=1)])
 

@@ -236,9 +236,12 @@ def _segmentation(
                 f"Labels go up to {int(result.max())}, but {len(known)} organs are named. Name each label."
             )
         geometry = world_geometry(volume_node)
-        voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
+        voxel_ml = geometry.voxel_ml
         counts = np.bincount(result.ravel(), minlength=len(known) + 1)
-        results = [OrganResult(o, i, bool(counts[i]), counts[i] * voxel_ml) for i, o in enumerate(known, start=1)]
+        results = [
+            OrganResult(organ=o, label=i, found=bool(counts[i]), volume_ml=counts[i] * voxel_ml)
+            for i, o in enumerate(known, start=1)
+        ]
         return Segmentation(result.astype(np.uint8, copy=False), geometry, tuple(results))
     if isinstance(result, Segmentation):
         if organs is None:
@@ -333,7 +336,7 @@ def dress(segment: Any, organ: Organ) -> None:
 
 def _tag(segment: Any, result: OrganResult, segmentation: Segmentation) -> None:
     """What the model said of this organ, and which run it was; tags go with the segment into every .seg.nrrd."""
-    voxel_mm3 = float(np.prod(segmentation.geometry.spacing_mm_xyz))
+    voxel_mm3 = segmentation.geometry.voxel_ml * 1000.0
     said = {
         "found": result.found,
         "voxels": round(result.volume_ml * 1000.0 / voxel_mm3),

@@ -23,6 +23,7 @@ from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
 from ..progress import Progress, ProgressCallback, silent
 from ..version import __version__
+from ..wording import DISCLAIMER
 
 if TYPE_CHECKING:
     from ..datasets.case import Case
@@ -33,7 +34,6 @@ REGISTRATION_MM = 3.0  # a finer scan is brought to this before registration: Sy
 HU_WINDOW = (-1000.0, 1000.0)  # metal and the table's plastic beyond it only disturb the mutual information
 REGISTRATIONS = {"syn": "SyN", "affine": "Affine"}  # what we call it -> ANTs' type_of_transform
 FEW = 3  # fewer voters than this are no majority worth the name; the result says so
-DISCLAIMER = "Research software, not a medical device. Every contour must be checked by a qualified person."
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def describe(
     labels: np.ndarray, geometry: Geometry, wanted: dict[int, Organ], warped: Sequence[Warped]
 ) -> list[OrganResult]:
     counts = np.bincount(labels.ravel(), minlength=256)
-    voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
+    voxel_ml = geometry.voxel_ml
     results = []
     for value, organ in sorted(wanted.items()):
         voters = sum(value in atlas.contoured for atlas in warped)
@@ -235,7 +235,9 @@ def describe(
         if voters and not counts[value]:
             warnings.append("Not found in this scan.")
         volume = float(counts[value]) * voxel_ml
-        results.append(OrganResult(organ, value, bool(counts[value]), volume, warnings=tuple(warnings)))
+        results.append(
+            OrganResult(organ=organ, label=value, found=bool(counts[value]), volume_ml=volume, warnings=tuple(warnings))
+        )
     return results
 
 

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from ..wording import RESEARCH_ONLY
 from .options import Commands, add_command
 from .scan import add_engine_options, check_engine, check_outputs, organ_table, read_scan, run_model
 
@@ -60,5 +61,5 @@ def demo(options: argparse.Namespace) -> int:
             "The phantom is synthetic: it shows that everything works, not how good the contours are. "
             "Try a CT of yours: focusnet demo YOUR_SCAN"
         )
-    print("Research software, not a medical device.")
+    print(RESEARCH_ONLY)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..wording import CHECK_CONTOURS
 from .options import (
     Commands,
     add_command,
@@ -47,5 +48,5 @@ def export(options: argparse.Namespace) -> int:
     check_format(options.output, options.dicom)
     values = named(options, "series", "model_copy", "reviewer", "organs", "overwrite")
     tell_notes(export_file(options.segmentation, options.ct, options.output, options.dicom, **values))
-    print(f"Wrote {options.output}. Research software, not a medical device: check every contour.")
+    print(f"Wrote {options.output}. {CHECK_CONTOURS}")
     return 0

@@ -16,6 +16,7 @@ from ..errors import Cancelled, FocusNetError
 from ..files.disk import is_full
 from ..progress import json_line
 from ..version import __version__
+from ..wording import RESEARCH_ONLY
 from . import atlas, batch, datasets, demo, evaluate, export, models, phantom, qa, report, segment, simulate, train
 from .options import OneLineParser
 
@@ -83,7 +84,7 @@ def _fail(options: argparse.Namespace, message: str, status: int) -> int:
 def build_parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog="focusnet",
-        description="Organs at risk in head-and-neck CT, contoured by FocusNetv2. Research software, not a medical device.",
+        description=f"Organs at risk in head-and-neck CT, contoured by FocusNetv2. {RESEARCH_ONLY}",
     )
     parser.add_argument("--version", action="version", version=f"focusnet {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the full traceback of an internal error")

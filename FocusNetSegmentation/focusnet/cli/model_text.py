@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import ModelError
 from ..nets.bundle import KINDS, SHAPE, ModelBundle, load_bundle, user_models_folder
+from ..wording import RESEARCH_ONLY
 
 
 def listing(folders: Sequence[Path]) -> str:
@@ -58,5 +59,5 @@ def description(bundle: ModelBundle) -> str:
         )
         small = ", localized by SOL-Net" if organ.name in bundle.small_organs and bundle.kind != SHAPE else ""
         lines.append(f"    {organ.name:<16} {scores}{small}")
-    lines.append("  Research software, not a medical device.")
+    lines.append(f"  {RESEARCH_ONLY}")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
+from ..wording import RESEARCH_ONLY
 from .options import Commands, add_command, add_hu_offset, add_model_copy, add_overwrite, add_series, named
 from .terminal import tell_notes
 
@@ -54,9 +55,7 @@ def report(options: argparse.Namespace) -> int:
         values = named(options, *ONE_CASE, "title", "overwrite")
         notes = report_file(source, options.ct, options.output, **values)
     tell_notes(notes)
-    print(
-        f"Wrote {options.output}. Open it in a browser; it needs nothing else. Research software, not a medical device."
-    )
+    print(f"Wrote {options.output}. Open it in a browser; it needs nothing else. {RESEARCH_ONLY}")
     return 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..progress import json_line
+from ..wording import CHECK_CONTOURS
 from .options import (
     DEFAULT_MODEL,
     add_device,
@@ -104,7 +105,7 @@ def tell_result(result: Segmentation, options: argparse.Namespace) -> None:
         report = str(options.report) if options.report is not None else None
         print(json_line("result", segmentation=str(options.output), report=report), file=sys.stderr, flush=True)
     print(organ_table(result))
-    print(f"Wrote {options.output}. Research software, not a medical device: check every contour.")
+    print(f"Wrote {options.output}. {CHECK_CONTOURS}")
 
 
 def organ_table(result: Segmentation) -> str:

@@ -50,7 +50,7 @@ class Contours:
         return mask
 
     def volume_ml(self, organ: str) -> float:
-        return len(self.voxels[organ]) * float(np.prod(self.geometry.spacing_mm_xyz)) / 1000.0
+        return len(self.voxels[organ]) * self.geometry.voxel_ml
 
     def centroid_mm(self, organ: str) -> np.ndarray:
         """Centre of mass (x, y, z) in LPS mm of an organ that has voxels."""

@@ -22,6 +22,9 @@ _SIDE_WORDS = {
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?:(?<=^[LR])|(?<=[\W_][LR]))(?=[A-Z][a-z])")
 
 
+LEFT, RIGHT = "_L", "_R"  # how TG-263 names end
+
+
 @dataclass(frozen=True)
 class Organ:
     """One organ at risk.
@@ -44,9 +47,22 @@ class Organ:
     @property
     def mirrored_name(self) -> str:
         """TG-263 name of the same organ on the other side; its own name if unpaired."""
-        if self.side == "left":
-            return self.name[:-2] + "_R"
-        return self.name[:-2] + "_L" if self.side == "right" else self.name
+        return mirrored(self.name)
+
+
+def side_of(name: str) -> str:
+    """Return "left", "right" or "" by the end of a TG-263 name (``_L``, ``_R``)."""
+    return {LEFT: "left", RIGHT: "right"}.get(name[-2:], "")
+
+
+def without_side(name: str) -> str:
+    """Return a TG-263 name without its side: ``Parotid_L`` gives ``Parotid``, ``Brainstem`` stays."""
+    return name[:-2] if side_of(name) else name
+
+
+def mirrored(name: str) -> str:
+    """Return the other side's organ: ``Parotid_L`` gives ``Parotid_R``; an unpaired organ is its own mirror image."""
+    return without_side(name) + {"left": RIGHT, "right": LEFT, "": ""}[side_of(name)]
 
 
 def _key(name: str) -> str:
@@ -93,7 +109,7 @@ def _sided(row: Row, suffix: str) -> Organ:
 
 ORGANS: tuple[Organ, ...] = (
     *(_single(row) for row in SINGLES),
-    *(_sided(row, suffix) for row in PAIRS for suffix in ("_R", "_L")),
+    *(_sided(row, suffix) for row in PAIRS for suffix in (RIGHT, LEFT)),
 )
 
 _BY_KEY = {_key(known): organ for organ in ORGANS for known in (organ.name, organ.title, *organ.synonyms)}

@@ -22,8 +22,7 @@ def put_on_grid(segmentation: Segmentation, geometry: Geometry, ct: str = "the C
     if segmentation.geometry.same_grid_as(geometry):
         return segmentation, []
     source = segmentation.geometry
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in source.shape_zyx], indexing="ij")).reshape(3, -1).T
-    there = geometry.mm_to_index(source.index_to_mm(corners))
+    there = geometry.mm_to_index(source.corners_mm())
     relative = (np.linalg.inv(geometry.affine_xyz) @ source.affine_xyz)[2::-1, 2::-1]  # rows: target z, y, x
     steps = np.round(relative).astype(int)
     whole = np.abs(there - np.round(there)).max() <= LARGEST_SHIFT_VOXELS
@@ -59,7 +58,7 @@ def _copied(
         if lost[r.label]
     ]
     counts = np.bincount(labels.ravel(), minlength=256)
-    voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
+    voxel_ml = geometry.voxel_ml
     results = tuple(
         r if not lost[r.label] else replace(r, volume_ml=float(counts[r.label]) * voxel_ml)
         for r in segmentation.results

@@ -22,8 +22,7 @@ def crop_to(
     array: np.ndarray, source: Geometry, target: Geometry, margin_voxels: int = 4
 ) -> tuple[np.ndarray, Geometry]:
     """The part of ``array`` that ``target`` can see, with its own geometry: the full field is never copied or smoothed."""
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in target.shape_zyx], indexing="ij")).reshape(3, -1).T
-    index = source.mm_to_index(target.index_to_mm(corners))
+    index = source.mm_to_index(target.corners_mm())
     low = np.clip(np.floor(index.min(axis=0)).astype(int) - margin_voxels, 0, np.array(array.shape) - 1)
     high = np.clip(np.ceil(index.max(axis=0)).astype(int) + margin_voxels + 1, low + 1, array.shape)
     part = array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]

@@ -12,7 +12,7 @@ from .organs import Organ
 from .volume import Geometry
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OrganResult:
     """One organ of a result. ``label`` is its value in ``Segmentation.labels``.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +11,11 @@ import numpy as np
 from ..errors import InputError
 
 DIRECTION_TOLERANCE = 1e-3  # |D.T @ D - 1|: DICOM direction cosines are stored with six digits or fewer
+
+
+def box_corners(low: Sequence[float] | np.ndarray, high: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Return the eight corners (8, 3) of a box between two opposite ones; ``low`` comes first, ``high`` last."""
+    return np.array(np.meshgrid(*zip(low, high, strict=True), indexing="ij")).reshape(3, -1).T
 
 
 @dataclass(frozen=True)
@@ -77,12 +84,20 @@ class Geometry:
         index_xyz = (np.asarray(point_mm_xyz, dtype=float) - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
         return index_xyz[..., ::-1]
 
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return math.prod(self.spacing_mm_xyz) / 1000.0
+
+    def corners_mm(self) -> np.ndarray:
+        """Centres of the eight corner voxels, (8, 3) LPS millimetres in x, y, z order; voxel (0, 0, 0) comes first."""
+        return self.index_to_mm(box_corners((0, 0, 0), [n - 1 for n in self.shape_zyx]))
+
     def same_grid_as(self, other: Geometry, tolerance_mm: float = 0.01) -> bool:
         """True if both grids have the same shape and every voxel lies within ``tolerance_mm`` of its twin."""
         if self.shape_zyx != other.shape_zyx:
             return False
-        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape_zyx], indexing="ij")).reshape(3, -1).T
-        return bool(np.abs(self.index_to_mm(corners) - other.index_to_mm(corners)).max() <= tolerance_mm)
+        return bool(np.abs(self.corners_mm() - other.corners_mm()).max() <= tolerance_mm)
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,7 @@ def network_grid(upright: Geometry, center_mm_xyz: np.ndarray, config: NetworkCo
 
     Where the scan already has the network's spacing, the grids share their voxel centres and nothing is interpolated.
     """
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in upright.shape_zyx], indexing="ij")).reshape(3, -1).T
-    z_mm = upright.index_to_mm(corners)[:, 2]
+    z_mm = upright.corners_mm()[:, 2]
     spacing_z, spacing_y, spacing_x = config.spacing_mm_zyx
     slices = max(1, round((z_mm.max() - z_mm.min()) / spacing_z) + 1)
     rows, columns = config.crop_size_yx

@@ -172,8 +172,7 @@ def working_grid(record: Record) -> Geometry:
     if not record.oblique:
         return record.upright
     upright = record.upright
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in upright.shape_zyx], indexing="ij")).reshape(3, -1).T
-    points = upright.index_to_mm(corners)
+    points = upright.corners_mm()
     low, high = points.min(axis=0), points.max(axis=0)
     spacing = np.array(upright.spacing_mm_xyz)
     size_xyz = np.ceil((high - low) / spacing).astype(int) + 1

@@ -18,6 +18,7 @@ from ..nets.bundle import ModelBundle
 from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
 from ..version import __version__
+from ..wording import DISCLAIMER
 from .backends import Engine, make_engine
 from .chunks import Found, Localizer, stream_slabs
 from .devices import Device, choose_device
@@ -29,7 +30,6 @@ from .restore import StreamingArgmax, restore, roi_on_target, working_grid
 from .seed_points import Seeds, check_seeds, seed_voxels
 
 SMALLEST_CHUNK = 8  # slices: below this an out-of-memory retry is pointless
-DISCLAIMER = "Research software, not a medical device. Every contour must be checked by a qualified person."
 
 
 def segment(
@@ -254,7 +254,7 @@ def describe(
     ``islands``: label value -> (parts, voxels) that were removed as specks.
     """
     counts = np.bincount(labels.ravel(), minlength=len(bundle.organs) + 1)
-    voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
+    voxel_ml = geometry.voxel_ml
     cut = organs_at_ends(labels, record)
     results = []
     for value, organ in enumerate(bundle.organs, start=1):

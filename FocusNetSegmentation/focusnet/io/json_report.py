@@ -7,9 +7,9 @@ from typing import Any
 
 from ..files.atomic_write import atomic_path, check_output, json_text
 from ..image.segmentation import OrganResult, Segmentation
+from ..wording import DISCLAIMER
 
 SCHEMA_VERSION = 1
-DISCLAIMER = "Research software, not a medical device. Every contour must be checked by a qualified person."
 MODEL = {"name": "model", "version": "model_version", "sha256": "bundle_sha256"}
 VERSIONS = {"focusnet": "focusnet_version", "torch": "torch_version", "python": "python_version"}
 TOP_FIELDS = ("source", "created", "notes")

@@ -70,9 +70,14 @@ def read_label_map(path: Path | str, names: Mapping[str, int] | None = None) -> 
     geometry = Geometry(array.shape, image.GetSpacing(), image.GetOrigin(), tuple(map(tuple, direction)))
     labels = np.where(np.isin(array, list(organs.values())), array, 0).astype(np.uint8)
     counts = np.bincount(labels.ravel(), minlength=256).tolist()
-    voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
+    voxel_ml = geometry.voxel_ml
     results = tuple(
-        OrganResult(find_organ(name) or unknown_organ(name), label, bool(counts[label]), counts[label] * voxel_ml)
+        OrganResult(
+            organ=find_organ(name) or unknown_organ(name),
+            label=label,
+            found=bool(counts[label]),
+            volume_ml=counts[label] * voxel_ml,
+        )
         for name, label in organs.items()
     )
     return Segmentation(labels, geometry, results, {"source": str(path)})

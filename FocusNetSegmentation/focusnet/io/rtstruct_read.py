@@ -247,7 +247,7 @@ def _painted(
     numbered = list(enumerate(structures, start=1))
     for label, structure in sorted(numbered, key=lambda entry: -len(entry[1].voxels)):
         flat[structure.voxels] = label
-    voxel_ml = float(np.prod(volume.geometry.spacing_mm_xyz)) / 1000.0
+    voxel_ml = volume.geometry.voxel_ml
     results = []
     for label, structure in numbered:
         name = chosen[structure.name]
@@ -258,5 +258,7 @@ def _painted(
                 f"{len(structure.voxels) - kept} of its {len(structure.voxels)} voxels went to smaller structures.",
             )
         organ = find_organ(name) or unknown_organ(name, structure.color_rgb)
-        results.append(OrganResult(organ, label, kept > 0, kept * voxel_ml, warnings=warnings))
+        results.append(
+            OrganResult(organ=organ, label=label, found=kept > 0, volume_ml=kept * voxel_ml, warnings=warnings)
+        )
     return labels, tuple(results)

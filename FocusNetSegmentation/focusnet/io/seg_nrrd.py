@@ -85,7 +85,7 @@ def read_seg_nrrd(path: Path | str, organs: Sequence[str] | None = None) -> Segm
     labels = _merge_layers(layers, segments, path)  # (x, y, z)
     affine, labels = _uncrop(np.asarray(content["ijkToLPS"], dtype=float), labels, content)
     geometry = _geometry(affine, labels.shape)
-    voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
+    voxel_ml = geometry.voxel_ml
     labels = np.ascontiguousarray(labels.T)  # (z, y, x)
     counts = np.bincount(labels.ravel(), minlength=256).tolist()
     return Segmentation(
@@ -237,7 +237,7 @@ def _refuse_overlap(path: Path | str, first: str, second: str, voxels: int) -> N
 def _result(segment: _Segment, voxels: int, voxel_ml: float) -> OrganResult:
     said = _from_header(segment.tags.get(RESULT_TAG))
     if said.get("voxels") != voxels:
-        return OrganResult(segment.organ, segment.label, voxels > 0, voxels * voxel_ml)
+        return OrganResult(organ=segment.organ, label=segment.label, found=voxels > 0, volume_ml=voxels * voxel_ml)
     return OrganResult(
         organ=segment.organ,
         label=segment.label,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..image.volume import Geometry
+from ..image.organs import side_of
+from ..image.volume import Geometry, box_corners
 from .config import NetworkConfig
 
 Point = tuple[float, float, float]
@@ -28,7 +29,7 @@ class ShapeBox:
 
     @classmethod
     def around(cls, center_mm_xyz: Point, organ: str, config: NetworkConfig) -> ShapeBox:
-        return cls(center_mm_xyz, organ.endswith("_L"), config.roi_size_zyx, config.spacing_mm_zyx)
+        return cls(center_mm_xyz, side_of(organ) == "left", config.roi_size_zyx, config.spacing_mm_zyx)
 
     def to_mm(self, linear: np.ndarray | None = None) -> np.ndarray:
         """4x4 map from box voxels (z, y, x, 1) to LPS mm (x, y, z, 1). ``linear``: 3x3 (x, y, z) on top, about the centre."""
@@ -49,7 +50,7 @@ def cut(mask: np.ndarray, geometry: Geometry, box: ShapeBox, linear: np.ndarray 
 def paste(probability: np.ndarray, box: ShapeBox, geometry: Geometry) -> np.ndarray:
     """The inverse of ``cut``: what lies in the box (probabilities or a mask) at one half, on ``geometry``; False outside the box."""
     back = np.linalg.inv(box.to_mm()) @ np.linalg.inv(_index_from_mm(geometry))
-    corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in box.size_zyx], indexing="ij")).reshape(3, -1)
+    corners = box_corners((-0.5, -0.5, -0.5), np.array(box.size_zyx) - 0.5).T
     index = (np.linalg.inv(back) @ np.vstack([corners, np.ones(8)]))[:3]
     low = np.clip(np.floor(index.min(axis=1)).astype(int), 0, geometry.shape_zyx)
     high = np.clip(np.ceil(index.max(axis=1)).astype(int) + 1, low, geometry.shape_zyx)

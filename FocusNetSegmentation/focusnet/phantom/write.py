@@ -43,7 +43,10 @@ def phantom(seed: int = 0, spacing_mm_xyz: tuple[float, float, float] = (1.0, 1.
     voxel_ml = float(np.prod(spacing_mm_xyz)) / 1000.0
     results = tuple(
         OrganResult(
-            organ, value[organ.name], bool(counts[value[organ.name]]), float(counts[value[organ.name]]) * voxel_ml
+            organ=organ,
+            label=value[organ.name],
+            found=bool(counts[value[organ.name]]),
+            volume_ml=float(counts[value[organ.name]]) * voxel_ml,
         )
         for organ in organs
     )

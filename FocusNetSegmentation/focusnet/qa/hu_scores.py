@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..image.organs import without_side
 from .measure import Measured
 
 SOFT, BONE, EYE, EAR, LUNG = (-150.0, 250.0), (100.0, 3071.0), (-100.0, 150.0), (-1100.0, 3071.0), (-1100.0, 200.0)
@@ -24,8 +25,7 @@ ORDINARY = SOFT
 
 def tissue_range(organ: str) -> tuple[float, float]:
     """The HU that this organ's inside may have."""
-    bare = organ[:-2] if organ.endswith(("_L", "_R")) else organ
-    return RANGES.get(bare, ORDINARY)
+    return RANGES.get(without_side(organ), ORDINARY)
 
 
 def outside_fraction(measured: Measured, hu: np.ndarray) -> float:

@@ -70,7 +70,7 @@ def measure_all(labels: np.ndarray, geometry: Geometry, segmentation: Segmentati
 def measure(name: str, labels: np.ndarray, label: int, box: Box, geometry: Geometry) -> Measured:
     """Numbers of ``labels == label``, which lies inside ``box``."""
     mask = labels[box] == label
-    voxel_ml = float(np.prod(geometry.spacing_mm_xyz)) / 1000.0
+    voxel_ml = geometry.voxel_ml
     start = np.array([s.start for s in box])
     numbered, count = ndimage.label(mask, np.ones((3, 3, 3)))
     sizes = np.bincount(numbered.ravel(), minlength=count + 1)

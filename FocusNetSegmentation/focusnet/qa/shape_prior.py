@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..image.organs import without_side
 from ..image.volume import Geometry
 from ..metrics import dice, surface_distances
 from ..nets.bundle import ModelBundle, load_bundle
@@ -100,7 +101,7 @@ class ShapePrior:
         self._network: ShapeAutoencoder | None = None
 
     def knows(self, organ: str) -> bool:
-        return bare(organ) in self.latent
+        return without_side(organ) in self.latent
 
     def look(self, m: Measured, geometry: Geometry) -> ShapeView:
         """The organ in its box and what comes back. ``geometry``: of the upright scan that ``m`` was measured on."""
@@ -121,7 +122,7 @@ class ShapePrior:
 
     def scores(self, organ: str, view: ShapeView) -> list[Score]:
         """Reconstruction DSC, surface distance and latent distance, each against real shapes that the network never saw."""
-        kind = bare(organ)
+        kind = without_side(organ)
         real = self.real[kind]
         if not view.mask.any():
             return [Score("shape_latent", "Shape", "Does not apply: too small to be seen on the shape model's grid.")]
@@ -155,11 +156,6 @@ class ShapePrior:
 def load_shape_prior(name_or_path: str | Path = DEFAULT) -> ShapePrior:
     """The shape model by name or folder. Raises ModelError."""
     return ShapePrior(load_bundle(name_or_path, kind="shape"))
-
-
-def bare(organ: str) -> str:
-    """An organ's name without its side: both sides have one shape."""
-    return organ[:-2] if organ.endswith(("_L", "_R")) else organ
 
 
 def _score(key: str, title: str, reason: str, spread: LogNormal, loss: float, shown: float, unit: str) -> Score:

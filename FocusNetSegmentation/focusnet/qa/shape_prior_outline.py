@@ -34,9 +34,11 @@ def ghosts(segmentation: Segmentation, prior: ShapePrior, organs: tuple[str, ...
     for name in sorted(masks, key=lambda n: -int(masks[n].sum())):
         out[masks[name]] = by_name[name].label
     counts = np.bincount(out.ravel(), minlength=256)
-    voxel_ml = float(np.prod(upright.spacing_mm_xyz)) / 1000.0
+    voxel_ml = upright.voxel_ml
     results = tuple(
-        OrganResult(r.organ, r.label, bool(counts[r.label]), float(counts[r.label]) * voxel_ml)
+        OrganResult(
+            organ=r.organ, label=r.label, found=bool(counts[r.label]), volume_ml=float(counts[r.label]) * voxel_ml
+        )
         for r in known
         if r.organ.name in masks
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..image.organs import LEFT, RIGHT, side_of, without_side
 from ..image.segmentation import OrganResult
 from ..image.volume import Geometry
 from ..nets.bundle import ModelBundle
@@ -39,7 +40,7 @@ def sides_score(m: Measured, organs: Organs, mirrored: str) -> Score:
         return Score("sides", title, "Does not apply: the organ is not paired.")
     if other is None:
         return Score("sides", title, f"Does not apply: {mirrored} is not there to compare with.")
-    left, right = (m, other) if m.name.endswith("_L") else (other, m)
+    left, right = (m, other) if side_of(m.name) == "left" else (other, m)
     apart = left.center_mm_xyz[0] - right.center_mm_xyz[0]
     if apart > 0:
         return Score("sides", title, f"{left.name} lies to the left of {right.name}.", 0.0, apart, "mm")
@@ -49,15 +50,15 @@ def sides_score(m: Measured, organs: Organs, mirrored: str) -> Score:
 
 def swapped(m: Measured, organs: Organs) -> bool:
     """Does the left one of its pair lie to the right of the right one?"""
-    left, right = (organs.get(m.name[:-2] + side) for side in ("_L", "_R"))
-    paired = m.name.endswith(("_L", "_R")) and left is not None and right is not None
+    left, right = (organs.get(without_side(m.name) + side) for side in (LEFT, RIGHT))
+    paired = bool(side_of(m.name)) and left is not None and right is not None
     return paired and left.center_mm_xyz[0] <= right.center_mm_xyz[0]  # type: ignore[union-attr]
 
 
 def asymmetry_score(m: Measured, organs: Organs, mirrored: str, statistics: Statistics) -> Score:
     title = "Left against right"
     other = organs.get(mirrored)
-    limit = statistics.asymmetry.get(m.name[:-2])
+    limit = statistics.asymmetry.get(without_side(m.name))
     if mirrored == m.name or other is None:
         return Score("asymmetry", title, "Does not apply: there is no other side to compare with.")
     if limit is None:

@@ -27,12 +27,13 @@ from ..image.body import BODY_GRID_MM, BODY_HU
 from ..image.orientation import is_oblique, to_upright
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
+from ..wording import DISCLAIMER, RESEARCH_ONLY
 
 WINDOW_HU = (-160.0, 240.0)  # the usual soft-tissue window: width 400, level 40
-SYNTHETIC_FOOTER = "Synthetic phantom, not a patient. Research software, not a medical device."
-SIMULATED_FOOTER = "Simulated CT, not a patient's scan. Research software, not a medical device."
+SYNTHETIC_FOOTER = f"Synthetic phantom, not a patient. {RESEARCH_ONLY}"
+SIMULATED_FOOTER = f"Simulated CT, not a patient's scan. {RESEARCH_ONLY}"
 MADE_UP_FOOTERS = {"synthetic": SYNTHETIC_FOOTER, "simulated": SIMULATED_FOOTER}
-FOOTER = "Research software, not a medical device. Every contour must be checked by a qualified person."
+FOOTER = DISCLAIMER
 ORGAN_MARGIN_MM = 45.0  # of anatomy around the organs, so that the reader knows where in the body he is
 BODY_MARGIN_MM = 8.0
 SMALLEST_SIDE_MM = 60.0  # a picture of less tells nobody which part of the body it is

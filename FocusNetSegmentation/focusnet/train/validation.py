@@ -79,12 +79,12 @@ class Validator:
 
         case, ct, _, grid = self.items[0]
         hu = np.rint(ct * self.config.hu_scale - self.config.hu_offset).astype(np.int16)
-        voxel_ml = float(np.prod(grid.spacing_mm_xyz)) / 1000.0
+        voxel_ml = grid.voxel_ml
         results = []
         for value, name in enumerate(self.config.organs, start=1):
             organ, voxels = find_organ(name), int((self._shown == value).sum())
             if organ is not None:
-                results.append(OrganResult(organ, value, voxels > 0, voxels * voxel_ml))
+                results.append(OrganResult(organ=organ, label=value, found=voxels > 0, volume_ml=voxels * voxel_ml))
         source = f"{case.name}, step {step}"
         segmentation = Segmentation(self._shown, grid, tuple(results), {"source": source, "model": source})
         ensure_folder(path.parent)

@@ -91,7 +91,9 @@ def test_every_number_of_bits_comes_back(case: tuple[Volume, Segmentation], tmp_
     geometry = replace(volume.geometry, shape_zyx=(30, 35, 39))  # 1365 pixels a frame: 1 to 8 frames end in every bit
     labels = np.zeros(geometry.shape_zyx, np.uint8)
     labels[3 : 4 + crop, -3:, -3:] = 7
-    organ = Segmentation(labels, geometry, (OrganResult(organs.results[0].organ, 7, True, 1.0),))
+    organ = Segmentation(
+        labels, geometry, (OrganResult(organ=organs.results[0].organ, label=7, found=True, volume_ml=1.0),)
+    )
     files = []
     for number, file in enumerate(volume.dicom_uids["files"]):  # type: ignore[arg-type, var-annotated]
         data = pydicom.dcmread(file)

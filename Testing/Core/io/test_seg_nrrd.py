@@ -172,7 +172,9 @@ def test_a_damaged_or_foreign_file_is_refused_in_one_line(tmp_path: Path) -> Non
 def test_a_name_that_no_header_can_hold_is_written_as_near_as_it_can_be(tmp_path: Path) -> None:
     odd = replace(organ("Larynx"), name="Glándula|sub~lingual\nizq.", snomed_code="")
     labels = np.ones((2, 3, 4), np.uint8)
-    result = Segmentation(labels, Geometry(labels.shape, (1.0, 1.0, 1.0)), (OrganResult(odd, 1, True, 0.024),))
+    result = Segmentation(
+        labels, Geometry(labels.shape, (1.0, 1.0, 1.0)), (OrganResult(organ=odd, label=1, found=True, volume_ml=0.024),)
+    )
     back = read_seg_nrrd(written(tmp_path, result))
     assert back.results[0].organ.name == "Glandula/sub-lingual izq."
     assert back.results[0].found

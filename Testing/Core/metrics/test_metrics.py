@@ -114,7 +114,7 @@ def segmentation(masks: dict[str, np.ndarray], order: int = 1) -> Segmentation:
         labels[masks[name]] = label
         organ = find_organ(name)
         assert organ is not None
-        results.append(OrganResult(organ, label, bool(masks[name].any()), 0.0))
+        results.append(OrganResult(organ=organ, label=label, found=bool(masks[name].any()), volume_ml=0.0))
     return Segmentation(labels, Geometry(EMPTY.shape, SPACING[::-1]), tuple(results))
 
 

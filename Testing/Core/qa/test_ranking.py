@@ -87,7 +87,7 @@ def test_an_empty_segment_is_to_be_looked_at_and_says_that_it_is_empty() -> None
 
 def test_an_organ_without_statistics_is_not_called_fine() -> None:
     volume, reference = scan_and_organs()
-    stranger = OrganResult(unknown_organ("GTV"), 9, True, 1.0)
+    stranger = OrganResult(organ=unknown_organ("GTV"), label=9, found=True, volume_ml=1.0)
     labels = reference.labels.copy()
     labels[12:16, 10:14, 20:24] = 9
     result = review(replace(reference, labels=labels, results=(*reference.results, stranger)), volume)

@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...datasets.case import Case
+from ...image.organs import mirrored as mirrored_organ
 from ...image.resample import AIR_HU
+from ...image.volume import box_corners
 from ...inference.preprocess import normalise
 from ...nets.config import NetworkConfig
 from ...nets.roi import Roi
@@ -119,30 +121,21 @@ def sample_at(
     centers = {}
     inverse = np.linalg.inv(to_case)
     for organ, point in case.centroids_mm_xyz.items():
-        name = mirrored_name(organ) if mirrored else organ
+        name = mirrored_organ(organ) if mirrored else organ
         if name in config.small_organs:
             index = case.geometry.mm_to_index(np.array(point))
             z, y, x = (inverse @ np.append(index, 1.0))[:3]
             centers[name] = (float(z), float(y), float(x))
-    contoured = {mirrored_name(o) for o in case.contoured} if mirrored else set(case.contoured)
+    contoured = {mirrored_organ(o) for o in case.contoured} if mirrored else set(case.contoured)
     known = torch.tensor([True, *(organ in contoured for organ in config.organs)])
     return Sample(torch.from_numpy(normalise(ct, config))[None], torch.from_numpy(labels), known, centers)
-
-
-def mirrored_name(organ: str) -> str:
-    """The other side's organ: ``Parotid_L`` <-> ``Parotid_R``; an unpaired organ is its own mirror image."""
-    if organ.endswith("_L"):
-        return organ[:-2] + "_R"
-    if organ.endswith("_R"):
-        return organ[:-2] + "_L"
-    return organ
 
 
 def swap_sides(labels: np.ndarray, organs: tuple[str, ...]) -> np.ndarray:
     """Exchange left and right labels after a mirror reflection."""
     table = np.arange(len(organs) + 1)
     for value, organ in enumerate(organs, start=1):
-        table[value] = organs.index(mirrored_name(organ)) + 1
+        table[value] = organs.index(mirrored_organ(organ)) + 1
     return table[labels]
 
 
@@ -219,7 +212,7 @@ def interpolate(case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, 
 
 def _window(case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int]) -> tuple[list[int], list[int]]:
     """The part of the case that the crop can see, at least one voxel: one-hot masks of the whole scan would be wasteful."""
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape_zyx], indexing="ij")).reshape(3, -1)
+    corners = box_corners((0, 0, 0), np.array(shape_zyx) - 1).T
     index = (to_case_zyx @ np.vstack([corners, np.ones(corners.shape[1])]))[:3]
     limits = np.array(case.geometry.shape_zyx)
     low = np.clip(np.floor(index.min(axis=1)).astype(int) - 1, 0, limits - 1)

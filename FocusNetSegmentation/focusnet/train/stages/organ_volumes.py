@@ -20,7 +20,7 @@ def volume_statistics(cases: Sequence[Case], config: NetworkConfig) -> dict[str,
     """Per organ: count, mean, SD and percentiles of the contoured volume in ml, over the cases where it was contoured."""
     volumes: dict[str, list[float]] = {organ: [] for organ in config.organs}
     for case in cases:
-        voxel_ml = float(np.prod(case.geometry.spacing_mm_xyz)) / 1000.0
+        voxel_ml = case.geometry.voxel_ml
         counts = np.bincount(case.labels.ravel(), minlength=len(config.organs) + 1)
         for value, organ in enumerate(config.organs, start=1):
             if organ in case.contoured and counts[value]:
@@ -40,7 +40,7 @@ def mean_class_voxels(cases: Sequence[Case], config: NetworkConfig) -> Tensor:
     sums = np.zeros(len(config.organs) + 1)
     counts = np.zeros_like(sums)
     for case in cases:
-        scale = float(np.prod(case.geometry.spacing_mm_xyz)) / voxel_mm3
+        scale = case.geometry.voxel_ml * 1000.0 / voxel_mm3
         voxels = np.bincount(case.labels.ravel(), minlength=len(sums))[: len(sums)] * scale
         known = np.array([True, *(organ in case.contoured for organ in config.organs)])
         seen = known & (voxels > 0)

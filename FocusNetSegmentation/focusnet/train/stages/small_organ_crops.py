@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from ...datasets.case import Case
+from ...image.organs import mirrored as mirrored_organ
+from ...image.volume import box_corners
 from ...nets.config import NetworkConfig
 from ...nets.roi import Roi, roi_around
 from .augment import (
@@ -15,7 +17,6 @@ from .augment import (
     Sample,
     crop_to_case,
     interpolate,
-    mirrored_name,
     random_linear,
     sample_at,
     swap_sides,
@@ -118,12 +119,11 @@ def _rois(
     rois = {}
     for organ, extent in extents.items():
         jitter = rng.uniform(-1, 1, 3) * context.settings.roi_jitter_zyx
-        name = mirrored_name(organ) if mirrored else organ
+        name = mirrored_organ(organ) if mirrored else organ
         if name not in config.small_organs:
             continue
         size = np.array(config.roi_size_of(name))
-        ends = np.meshgrid(*zip(extent.low_mm_xyz, extent.high_mm_xyz, strict=True), indexing="ij")
-        points = np.vstack([extent.center_mm_xyz, np.stack(ends, axis=-1).reshape(8, 3)])
+        points = np.vstack([extent.center_mm_xyz, box_corners(extent.low_mm_xyz, extent.high_mm_xyz)])
         index = case.geometry.mm_to_index(points)
         crop = (inverse @ np.column_stack([index, np.ones(9)]).T)[:3].T  # (9, 3) voxels of the crop, z y x
         center, low, high = crop[0], crop[1:].min(axis=0), crop[1:].max(axis=0)
@@ -144,7 +144,7 @@ def draw_case_shapes(case: Case, context: StageContext, rng: np.random.Generator
     for attempt in range(TRIES + 1):
         linear_xyz, mirrored = random_linear(context.augmentation if attempt < TRIES else NO_AUGMENTATION, rng)
         for organ, extent in small_extents(case, config).items():
-            name = mirrored_name(organ) if mirrored else organ
+            name = mirrored_organ(organ) if mirrored else organ
             jitter = (rng.uniform(-1, 1, 3) * context.settings.roi_jitter_zyx * config.spacing_mm_zyx)[::-1]
             to_case = crop_to_case(case, config, size, linear_xyz, extent.center_mm_xyz + jitter)
             _, labels = interpolate(case, to_case, size)
