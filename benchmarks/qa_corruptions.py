@@ -28,7 +28,7 @@ from focusnet.image.volume import Geometry
 from focusnet.qa.measure import Measured, measure, measure_all
 from focusnet.qa.ranking import review
 from focusnet.qa.reference_statistics import load_statistics
-from focusnet.qa.shape_prior import ShapePrior, bare, load_shape_prior
+from focusnet.qa.shape_model import ShapeModel, bare, load_shape_model
 from focusnet.qa.size_scores import extent_score, gaps_score, holes_score, parts_score, volume_score
 from focusnet.qa.spatial_relations import asymmetry_score, position_score, touch_score
 
@@ -52,7 +52,7 @@ def main() -> None:
     for scan in options.scans or dataset.scans["held-out"]:
         path = options.rows / f"{scan}.json"
         if not path.is_file():
-            path.write_text(json.dumps(scan_rows(dataset, scan, load_shape_prior(options.shape_model))))
+            path.write_text(json.dumps(scan_rows(dataset, scan, load_shape_model(options.shape_model))))
         for key, rows in json.loads(path.read_text()).items():
             content[key] += rows
     print_aucs(content["corrupted"])
@@ -65,7 +65,7 @@ def main() -> None:
         plot_rocs(content["corrupted"], options.images / "qa-roc.png")
 
 
-def scan_rows(dataset: TciaOars, scan: str, prior: ShapePrior) -> dict[str, list[dict]]:
+def scan_rows(dataset: TciaOars, scan: str, prior: ShapeModel) -> dict[str, list[dict]]:
     first, second = ((annotator, dataset.segmentation(scan, annotator)) for annotator in ANNOTATORS)
     return {
         "corrupted": list(corrupted_rows(first[1], scan, first[0], prior)),
@@ -93,7 +93,7 @@ def corruptions(other: np.ndarray) -> dict[str, Corrupt]:
     return out
 
 
-def corrupted_rows(segmentation: Segmentation, scan: str, annotator: str, prior: ShapePrior) -> Iterator[dict]:
+def corrupted_rows(segmentation: Segmentation, scan: str, annotator: str, prior: ShapeModel) -> Iterator[dict]:
     geometry = segmentation.geometry
     organs = measure_all(segmentation.labels, geometry, segmentation)
     for name in SMALL:
@@ -120,7 +120,7 @@ def corrupted_rows(segmentation: Segmentation, scan: str, annotator: str, prior:
 
 
 def scores(
-    name: str, mask: np.ndarray, geometry: Geometry, organs: dict[str, Measured], prior: ShapePrior
+    name: str, mask: np.ndarray, geometry: Geometry, organs: dict[str, Measured], prior: ShapeModel
 ) -> dict[str, float | None]:
     statistics = load_statistics()
     m = measure(name, mask.astype(np.uint8), 1, ndimage.find_objects(mask.astype(np.uint8))[0], geometry)
@@ -234,7 +234,7 @@ def placed(m: Measured, like: np.ndarray) -> np.ndarray:
     return out
 
 
-def real_rows(segmentation: Segmentation, scan: str, annotator: str, prior: ShapePrior) -> Iterator[dict]:
+def real_rows(segmentation: Segmentation, scan: str, annotator: str, prior: ShapeModel) -> Iterator[dict]:
     for entry in review(segmentation, shapes=prior).organs:
         yield {
             "scan": scan, "annotator": annotator, "organ": entry.organ.name, "look": entry.group == "look at",

@@ -28,7 +28,7 @@ from focusnet.metrics import dice, surface_distances
 from focusnet.nets.bundle import save_bundle
 from focusnet.nets.config import NetworkConfig
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
-from focusnet.qa.shape_prior import LatentSpace, bare
+from focusnet.qa.shape_model import LatentSpace, bare
 from focusnet.train.loop.checkpoint import load_checkpoint
 from focusnet.version import __version__
 

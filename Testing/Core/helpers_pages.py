@@ -71,16 +71,16 @@ def scores(*look_at: str, reason: str = "Larger than 99 of 100 of its kind.", **
 
 
 def case(**changes: Any) -> CaseReport:
-    """An edited case with scores, the model's copy and a ghost of the right parotid."""
+    """An edited case with scores, the model's copy and a shape prior of the right parotid."""
     volume, frozen = scan_and_organs()
     after = edited(frozen)
-    ghost = np.where(np.roll(frozen.labels, 1, axis=2) == 3, 3, 0).astype(np.uint8)
+    shape_prior = np.where(np.roll(frozen.labels, 1, axis=2) == 3, 3, 0).astype(np.uint8)
     report = CaseReport(
         volume,
         after,
         scores("Parotid_R", "Parotid_L"),
         frozen,
-        replace(frozen, labels=ghost),
+        replace(frozen, labels=shape_prior),
         audit(frozen, after, editor="Dr. Who"),
     )
     return replace(report, **changes)

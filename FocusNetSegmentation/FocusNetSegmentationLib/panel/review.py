@@ -16,7 +16,7 @@ from ..messages import marked
 from ..review.rows import NOT_SCORED, Row
 from ..review.scoring import Scored, Scoring, grid_note
 from ..review.seed_points import first_place_ras
-from ..review.shape_prior import add_ghosts
+from ..review.shape_prior import add_shape_priors
 from ..review.states import Review
 from ..review.views import Views
 from ..scene.nodes import provenance_of
@@ -258,8 +258,8 @@ class ReviewSection:
             self.say("error", ended.message)
             return
         self.review.set_scores(ended.scores, ended.marks)
-        if ended.ghosts is not None:
-            add_ghosts(self.panel.scene, self.node, ended.ghosts, ended.marks)
+        if ended.shape_priors is not None:
+            add_shape_priors(self.panel.scene, self.node, ended.shape_priors, ended.marks)
         looked = sum(row.look_at for row in self.review.rows())
         text = _("{count} organs to look at first. A score is a hint, not a verdict.").format(count=looked)
         notes = [note for note in (grid_note(self.node, self.volume_node), ended.message) if note]

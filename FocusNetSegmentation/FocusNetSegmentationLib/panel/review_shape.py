@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from focusnet.errors import FocusNetError
 
 from ..review.seed_points import place_seed, seed_mm_lps, seed_of, show_seed, why_no_seed
-from ..review.shape_prior import ghosts_of, is_outdated, show_ghost, use_shape
+from ..review.shape_prior import is_outdated, shape_priors_of, show_shape_prior, use_shape
 from ..review.shape_prior_distance import color_by_distance, hide_distance
 
 
@@ -22,7 +22,7 @@ class ShapeTools:
         self.section, self.ui = section, section.ui
         self._tips = {name: getattr(self.ui, name).toolTip for name in self.BUTTONS}
         for name, slot in (
-            ("ghostButton", self.follow),
+            ("shapePriorButton", self.follow),
             ("distanceButton", self.follow),
             ("useShapeButton", self.onUseShape),
             ("useShapeHereButton", self.onUseShapeHere),
@@ -31,8 +31,8 @@ class ShapeTools:
         ):
             getattr(self.ui, name).connect("clicked(bool)", slot)
 
-    GHOST_BUTTONS = ("ghostButton", "distanceButton", "useShapeButton", "useShapeHereButton")
-    BUTTONS = (*GHOST_BUTTONS, "seedButton", "runSeedButton")
+    SHAPE_PRIOR_BUTTONS = ("shapePriorButton", "distanceButton", "useShapeButton", "useShapeHereButton")
+    BUTTONS = (*SHAPE_PRIOR_BUTTONS, "seedButton", "runSeedButton")
 
     @property
     def organ(self) -> str | None:
@@ -44,10 +44,10 @@ class ShapeTools:
 
     def update(self) -> None:
         """What can be pressed; a button that cannot says why."""
-        ghost, seed = self._why_no_ghost(), self._why_no_seed()
-        for name in self.GHOST_BUTTONS:
-            self._enable(name, ghost)
-        self.ui.brushSpinBox.enabled = not ghost
+        shape_prior, seed = self._why_no_shape_prior(), self._why_no_seed()
+        for name in self.SHAPE_PRIOR_BUTTONS:
+            self._enable(name, shape_prior)
+        self.ui.brushSpinBox.enabled = not shape_prior
         self._enable("seedButton", seed)
         if not seed and (seed_of(self.node, self.organ) is None or not self.ui.seedButton.checked):
             seed = _("Show the seed first and drag it to where the organ is.")
@@ -58,10 +58,10 @@ class ShapeTools:
         button.enabled = not why_not
         button.toolTip = why_not or self._tips[name]
 
-    def _why_no_ghost(self) -> str:
+    def _why_no_shape_prior(self) -> str:
         if self.organ is None:
             return _("Choose an organ in the list first.")
-        if self.organ not in ghosts_of(self.node):
+        if self.organ not in shape_priors_of(self.node):
             return _("There is no shape prior of this organ.")
         return ""
 
@@ -83,17 +83,17 @@ class ShapeTools:
         self.section.fill()
 
     def _show(self) -> None:
-        has_ghost, has_seed = not self._why_no_ghost(), not self._why_no_seed()
-        show_ghost(self.node, self.organ if has_ghost and self.ui.ghostButton.checked else None)
+        has_shape_prior, has_seed = not self._why_no_shape_prior(), not self._why_no_seed()
+        show_shape_prior(self.node, self.organ if has_shape_prior and self.ui.shapePriorButton.checked else None)
         hide_distance(self.node)
-        if has_ghost and self.ui.distanceButton.checked:
+        if has_shape_prior and self.ui.distanceButton.checked:
             color_by_distance(self.section.panel.scene, self.node, self.organ)
         if has_seed and self.ui.seedButton.checked:
             place_seed(self.section.panel.scene, self.node, self.organ, self._middle_of_views())
             show_seed(self.node, self.organ)
         else:
             show_seed(self.node, None)
-        if has_ghost and self.ui.ghostButton.checked and is_outdated(self.node, self.organ):
+        if has_shape_prior and self.ui.shapePriorButton.checked and is_outdated(self.node, self.organ):
             self.section.say(
                 "warning", _("The shape prior was made before the organ was changed. Score again to renew it.")
             )
@@ -101,7 +101,7 @@ class ShapeTools:
     def hide(self) -> None:
         """Nothing of ours in the views; the switches stay as they are."""
         if self.node is not None:
-            show_ghost(self.node, None)
+            show_shape_prior(self.node, None)
             hide_distance(self.node)
             show_seed(self.node, None)
 

@@ -51,13 +51,13 @@ class Scored:
     """What came of a scoring.
 
     ``scores``: None where it failed; then ``message`` says why in one line, else it has the warnings. ``marks``: what the organs looked like
-    when it was started. ``ghosts``: a .seg.nrrd of shape priors, None where there are none; it is gone after the callback.
+    when it was started. ``shape_priors``: a .seg.nrrd of shape priors, None where there are none; it is gone after the callback.
     """
 
     scores: Scores | None
     marks: Mapping[str, Fingerprint]
     message: str = ""
-    ghosts: Path | None = None
+    shape_priors: Path | None = None
 
 
 class Scoring:
@@ -68,7 +68,7 @@ class Scoring:
         self.command: BackgroundCommand | None = None
         self._folder: Path | None = None
         self._marks: dict[str, Fingerprint] = {}
-        self._with_ghosts = False
+        self._with_shape_priors = False
 
     @property
     def is_running(self) -> bool:
@@ -92,7 +92,7 @@ class Scoring:
         try:
             write_ct_for_worker(volume_node, self._folder / "ct.nrrd")
             write_seg_nrrd(segmentation, self._folder / "organs.seg.nrrd")
-            self._run(with_ghosts=has_small_organs(segmentation))
+            self._run(with_shape_priors=has_small_organs(segmentation))
         except BaseException:
             self._clean()
             raise
@@ -104,28 +104,30 @@ class Scoring:
             self.command = None
         self._clean()
 
-    def _run(self, with_ghosts: bool) -> None:
+    def _run(self, with_shape_priors: bool) -> None:
         assert self._folder is not None
-        organs, ct, out, ghosts = (
-            str(self._folder / name) for name in ("organs.seg.nrrd", "ct.nrrd", "review.json", "ghosts.seg.nrrd")
+        organs, ct, out, shape_priors = (
+            str(self._folder / name) for name in ("organs.seg.nrrd", "ct.nrrd", "review.json", "shape-priors.seg.nrrd")
         )
-        self._with_ghosts = with_ghosts
+        self._with_shape_priors = with_shape_priors
         self.command = BackgroundCommand(self._ended, self.process)
-        more = ["--ghosts", ghosts] if with_ghosts else []
+        more = ["--shape-priors", shape_priors] if with_shape_priors else []
         self.command.start(*focusnet_arguments("qa", organs, "--ct", ct, "-o", out, *more, "--json-progress"))
 
     def _ended(self, status: int, out: str, err: str) -> None:
         del out
         folder, self.command = self._folder, None
         assert folder is not None
-        if status == 2 and self._with_ghosts:  # no shape prior for these organs: the scores are wanted all the same
-            self._run(with_ghosts=False)
+        if (
+            status == 2 and self._with_shape_priors
+        ):  # no shape prior for these organs: the scores are wanted all the same
+            self._run(with_shape_priors=False)
             return
-        ghosts = folder / "ghosts.seg.nrrd"
+        shape_priors = folder / "shape-priors.seg.nrrd"
         try:
             if status == 0:
                 scores = read_scores(folder / "review.json")
-                ended = Scored(scores, self._marks, _warnings(err), ghosts if ghosts.is_file() else None)
+                ended = Scored(scores, self._marks, _warnings(err), shape_priors if shape_priors.is_file() else None)
             else:
                 ended = Scored(None, self._marks, _why(status, err))
             self.on_end(ended)

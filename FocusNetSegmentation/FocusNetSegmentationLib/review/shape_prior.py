@@ -1,6 +1,6 @@
-"""The shape prior's ghost of an organ: the shape autoencoder's reconstruction, shown over the segment, and where the two disagree.
+"""The shape prior's shape prior of an organ: the shape autoencoder's reconstruction, shown over the segment, and where the two disagree.
 
-A ghost is what the autoencoder makes of the segment after having seen healthy organs: a prior, not truth, and every name says so. Its masks
+A shape prior is what the autoencoder makes of the segment after having seen healthy organs: a prior, not truth, and every name says so. Its masks
 are made by ``focusnet qa`` in a process of its own and come as a .seg.nrrd. Free of ``slicer.app``.
 """
 
@@ -18,36 +18,36 @@ from focusnet.image.volume import box_corners
 
 from ..scene.fingerprints import Fingerprint, Fingerprints
 from ..scene.labelmaps import LABELMAP, image_matrix, mask_on, oriented_image, voxels, whole_shift
-from ..scene.nodes import GHOST_ROLE, ORGAN_TAG, SURFACE, organ_segments
+from ..scene.nodes import ORGAN_TAG, SHAPE_PRIOR_ROLE, SURFACE, organ_segments
 from ..scene.review_tags import read_tag, tag_text
 from ..scene.volumes import LPS_RAS, to_vtk, transform_matrix
 
 NOT_TRUTH = "(shape prior, not truth)"
-MADE_FROM_TAG = "FocusNet.GhostOf"  # JSON: fingerprint of the segment that the ghost was made from
+MADE_FROM_TAG = "FocusNet.GhostOf"  # JSON: fingerprint of the segment that the shape prior was made from
 COLOR = (1.0, 1.0, 1.0)  # no organ of the table is white
 OUTLINE_PIXELS = 2
 OPACITY_3D = 0.35
 
 
-def add_ghosts(
+def add_shape_priors(
     scene: Any, segmentation_node: Any, path: Path | str, marks: Mapping[str, Fingerprint] | None = None
 ) -> list[str]:
-    """Bring the ghosts of a .seg.nrrd (in the scan's own LPS space) into the scene, hidden, and return their organs.
+    """Bring the shape priors of a .seg.nrrd (in the scan's own LPS space) into the scene, hidden, and return their organs.
 
-    Ghosts of the same organs are replaced, others kept. They follow the segmentation's transform. ``marks``: the organs that they were made
+    Shape priors of the same organs are replaced, others kept. They follow the segmentation's transform. ``marks``: the organs that they were made
     from, by default as they are now. Raises InputError for a file that cannot be read or that names no organ of the segmentation.
     """
     from focusnet.io.seg_nrrd import read_seg_nrrd  # not Slicer's reader: that one ends the program on a damaged file
 
-    ghosts = read_seg_nrrd(path)
+    shape_priors = read_seg_nrrd(path)
     segments = organ_segments(segmentation_node)
-    found = [r for r in ghosts.results if r.organ.name in segments]
+    found = [r for r in shape_priors.results if r.organ.name in segments]
     if not found:
         raise InputError(f"{path} has shape priors of none of {segmentation_node.GetName()}'s organs.")
-    node = ghost_node(segmentation_node) or _make_node(scene, segmentation_node)
+    node = shape_prior_node(segmentation_node) or _make_node(scene, segmentation_node)
     node.SetAndObserveTransformNodeID(segmentation_node.GetTransformNodeID())
     to_local = np.linalg.inv(transform_matrix(segmentation_node))
-    image = oriented_image(ghosts.labels, to_local @ LPS_RAS @ ghosts.geometry.affine_xyz)
+    image = oriented_image(shape_priors.labels, to_local @ LPS_RAS @ shape_priors.geometry.affine_xyz)
     now = Fingerprints()
     for result in found:
         name = result.organ.name
@@ -56,31 +56,31 @@ def add_ghosts(
     return [r.organ.name for r in found]
 
 
-def ghost_node(segmentation_node: Any) -> Any:
-    """The node that holds the ghosts of a segmentation, None if there is none."""
-    return segmentation_node.GetNodeReference(GHOST_ROLE) if segmentation_node is not None else None
+def shape_prior_node(segmentation_node: Any) -> Any:
+    """The node that holds the shape priors of a segmentation, None if there is none."""
+    return segmentation_node.GetNodeReference(SHAPE_PRIOR_ROLE) if segmentation_node is not None else None
 
 
-def ghosts_of(segmentation_node: Any) -> dict[str, str]:
-    """Organ name to the ID of its ghost's segment in ``ghost_node``."""
-    node = ghost_node(segmentation_node)
+def shape_priors_of(segmentation_node: Any) -> dict[str, str]:
+    """Organ name to the ID of its shape prior's segment in ``shape_prior_node``."""
+    node = shape_prior_node(segmentation_node)
     return organ_segments(node) if node is not None else {}
 
 
 def is_outdated(segmentation_node: Any, organ: str) -> bool:
-    """Was the organ changed after its ghost was made? Then the ghost is of a shape that is gone."""
-    made_from = Fingerprint.from_json(read_tag(_ghost(segmentation_node, organ), MADE_FROM_TAG))
+    """Was the organ changed after its shape prior was made? Then the shape prior is of a shape that is gone."""
+    made_from = Fingerprint.from_json(read_tag(_shape_prior(segmentation_node, organ), MADE_FROM_TAG))
     return not Fingerprints().of(_segment(segmentation_node, organ)).same_as(made_from)
 
 
-def show_ghost(segmentation_node: Any, organ: str | None) -> None:
-    """Show the ghost of one organ in 2D and 3D and hide all others; None hides them all. Raises InputError if there is none."""
-    node = ghost_node(segmentation_node)
+def show_shape_prior(segmentation_node: Any, organ: str | None) -> None:
+    """Show the shape prior of one organ in 2D and 3D and hide all others; None hides them all. Raises InputError if there is none."""
+    node = shape_prior_node(segmentation_node)
     if organ is None:
         if node is not None:
             node.GetDisplayNode().SetVisibility(False)
         return
-    shown = _ghost_id(segmentation_node, organ)
+    shown = _shape_prior_id(segmentation_node, organ)
     display = node.GetDisplayNode()
     node.CreateClosedSurfaceRepresentation()
     for segment_id in organ_segments(node).values():
@@ -95,22 +95,22 @@ def use_shape(
     radius_mm: float | None = None,
     save_state: Callable[[], object] | None = None,
 ) -> int:
-    """Give the segment its ghost's shape, as a whole or inside a sphere around ``center_ras`` (world space), and return how many voxels that
+    """Give the segment its shape prior's shape, as a whole or inside a sphere around ``center_ras`` (world space), and return how many voxels that
     changed. ``save_state`` is called before anything is changed: the editor's undo.
 
-    Other segments keep their voxels. Raises InputError if there is no ghost, or for a sphere without a size.
+    Other segments keep their voxels. Raises InputError if there is no shape prior, or for a sphere without a size.
     """
-    segment, ghost_id = _segment(segmentation_node, organ), _ghost_id(segmentation_node, organ)
+    segment, shape_prior_id = _segment(segmentation_node, organ), _shape_prior_id(segmentation_node, organ)
     if center_ras is not None and not (radius_mm is not None and np.isfinite(radius_mm) and radius_mm > 0):
         raise InputError(f"The brush has a radius of {radius_mm} mm; a number above 0 is expected.")
-    node = ghost_node(segmentation_node)
+    node = shape_prior_node(segmentation_node)
     segment_id = segment_id_of(segmentation_node, organ)
-    target = _grid_of_both(segment, node.GetSegmentation().GetSegment(ghost_id))
-    old, ghost = mask_on(target, segmentation_node, segment_id), mask_on(target, node, ghost_id)
-    new = ghost
+    target = _grid_of_both(segment, node.GetSegmentation().GetSegment(shape_prior_id))
+    old, shape_prior = mask_on(target, segmentation_node, segment_id), mask_on(target, node, shape_prior_id)
+    new = shape_prior
     if center_ras is not None:
         center = np.linalg.inv(transform_matrix(segmentation_node)) @ [*center_ras, 1.0]
-        new = np.where(_ball(target, center[:3], float(radius_mm or 0)), ghost, old)
+        new = np.where(_ball(target, center[:3], float(radius_mm or 0)), shape_prior, old)
     changed = int(np.count_nonzero(new != old))
     if not changed:
         return 0
@@ -136,9 +136,9 @@ def surface_of(segment: Any) -> Any:
     return alone.GetSegment("copy").GetRepresentation(SURFACE)
 
 
-def ghost_segment(segmentation_node: Any, organ: str) -> Any:
-    """The ghost's segment. Raises InputError if there is none."""
-    return _ghost(segmentation_node, organ)
+def shape_prior_segment(segmentation_node: Any, organ: str) -> Any:
+    """The shape prior's segment. Raises InputError if there is none."""
+    return _shape_prior(segmentation_node, organ)
 
 
 def organ_segment(segmentation_node: Any, organ: str) -> Any:
@@ -151,7 +151,7 @@ def _make_node(scene: Any, segmentation_node: Any) -> Any:
     node.SetName(f"{segmentation_node.GetName()} {NOT_TRUTH}")
     node.SetHideFromEditors(True)  # before it enters the scene: nobody picks a prior for an export by mistake
     node.SetSelectable(False)
-    node.SetAttribute(GHOST_ROLE, "1")
+    node.SetAttribute(SHAPE_PRIOR_ROLE, "1")
     scene.AddNode(node)
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
@@ -161,7 +161,7 @@ def _make_node(scene: Any, segmentation_node: Any) -> Any:
     display.SetSliceIntersectionThickness(OUTLINE_PIXELS)
     display.SetOpacity3D(OPACITY_3D)
     display.SetPreferredDisplayRepresentationName3D(SURFACE)
-    segmentation_node.SetNodeReferenceID(GHOST_ROLE, node.GetID())
+    segmentation_node.SetNodeReferenceID(SHAPE_PRIOR_ROLE, node.GetID())
     return node
 
 
@@ -180,9 +180,9 @@ def _put(node: Any, organ: str, image: Any, label: int, drawn: Fingerprint) -> N
     segmentation.AddSegment(segment, organ)
 
 
-def _grid_of_both(segment: Any, ghost: Any) -> Any:
-    """An image without voxels on the segment's grid that holds both; the ghost's where the segment has no voxels."""
-    image, other = segment.GetRepresentation(LABELMAP), ghost.GetRepresentation(LABELMAP)
+def _grid_of_both(segment: Any, shape_prior: Any) -> Any:
+    """An image without voxels on the segment's grid that holds both; the shape prior's where the segment has no voxels."""
+    image, other = segment.GetRepresentation(LABELMAP), shape_prior.GetRepresentation(LABELMAP)
     if not voxels(image).size:
         image = other
     matrix = image_matrix(image)
@@ -228,12 +228,12 @@ def _segment(segmentation_node: Any, organ: str) -> Any:
     return segmentation_node.GetSegmentation().GetSegment(segment_id_of(segmentation_node, organ))
 
 
-def _ghost_id(segmentation_node: Any, organ: str) -> str:
-    found = ghosts_of(segmentation_node).get(organ)
+def _shape_prior_id(segmentation_node: Any, organ: str) -> str:
+    found = shape_priors_of(segmentation_node).get(organ)
     if found is None:
         raise InputError(f"There is no shape prior of {organ}; score the segmentation first.")
     return found
 
 
-def _ghost(segmentation_node: Any, organ: str) -> Any:
-    return ghost_node(segmentation_node).GetSegmentation().GetSegment(_ghost_id(segmentation_node, organ))
+def _shape_prior(segmentation_node: Any, organ: str) -> Any:
+    return shape_prior_node(segmentation_node).GetSegmentation().GetSegment(_shape_prior_id(segmentation_node, organ))

@@ -13,7 +13,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from focusnet.errors import InputError
 
 from ..scene.nodes import DISTANCE_ROLE
-from .shape_prior import ghost_segment, organ_segment, segment_id_of, surface_of
+from .shape_prior import organ_segment, segment_id_of, shape_prior_segment, surface_of
 
 ARRAY = "Distance to shape prior (mm)"
 COLORS = "FocusNet distance"
@@ -32,7 +32,7 @@ def color_by_distance(scene: Any, segmentation_node: Any, organ: str) -> Any:
     where there is no prior or one of the two is empty.
     """
     surface, prior = (
-        surface_of(s) for s in (organ_segment(segmentation_node, organ), ghost_segment(segmentation_node, organ))
+        surface_of(s) for s in (organ_segment(segmentation_node, organ), shape_prior_segment(segmentation_node, organ))
     )
     for what, mesh in ((f"{organ} is", surface), (f"The shape prior of {organ} is", prior)):
         if mesh is None or mesh.GetNumberOfPoints() == 0:

@@ -42,8 +42,12 @@ __all__ = [
 
 SURFACE = "Closed surface"
 FROZEN_ROLE = "FocusNet.ModelResult"  # node reference: from a segmentation to the frozen copy
-GHOST_ROLE, DISTANCE_ROLE, SEED_ROLE = "FocusNet.Ghost", "FocusNet.Distance", "FocusNet.Seed"  # to what a review shows
-OWNED_ROLES = (FROZEN_ROLE, GHOST_ROLE, DISTANCE_ROLE, SEED_ROLE)  # also an attribute of the nodes themselves
+SHAPE_PRIOR_ROLE, DISTANCE_ROLE, SEED_ROLE = (
+    "FocusNet.Ghost",
+    "FocusNet.Distance",
+    "FocusNet.Seed",
+)  # to what a review shows
+OWNED_ROLES = (FROZEN_ROLE, SHAPE_PRIOR_ROLE, DISTANCE_ROLE, SEED_ROLE)  # also an attribute of the nodes themselves
 ORGAN_TAG, RUN_TAG, RESULT_TAG = (
     "FocusNet.Organ",
     "FocusNet.Run",
@@ -204,7 +208,7 @@ def provenance_of(segmentation_node: Any) -> dict[str, str]:
 
 
 def remove_orphans(scene: Any) -> int:
-    """Remove frozen copies, ghosts and seeds whose segmentation was deleted. Returns how many."""
+    """Remove frozen copies, shape priors and seeds whose segmentation was deleted. Returns how many."""
     used = set()
     for node in _nodes(scene, "vtkMRMLSegmentationNode"):
         for role in OWNED_ROLES:

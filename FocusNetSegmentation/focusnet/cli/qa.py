@@ -16,7 +16,7 @@ from .terminal import progress_to, tell_warning
 if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
     from ..nets.bundle import ModelBundle
-    from ..qa.shape_prior import ShapePrior
+    from ..qa.shape_model import ShapeModel
 
 
 def add_arguments(commands: Commands) -> None:
@@ -34,7 +34,8 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--shape-model", metavar="S", help="judges small organs (default: shapes-tcia-oars)")
     parser.add_argument("-o", "--output", type=Path, metavar="R.json", help="write every score (docs/qa.md)")
     parser.add_argument(
-        "--ghosts",
+        "--shape-priors",
+        "--ghosts",  # the name of earlier versions
         type=Path,
         metavar="G.seg.nrrd",
         help="write what the shape model makes of each small organ: a prior, not truth",
@@ -50,12 +51,12 @@ def qa(options: argparse.Namespace) -> int:
     from ..io.seg_nrrd import write_seg_nrrd
     from ..qa.organ_scores import DISCLAIMER, LOOK_AT, text_table, write_review
     from ..qa.ranking import check_same_grid, review
-    from ..qa.shape_prior_outline import ghosts
+    from ..qa.shape_prior import shape_priors
 
     if options.output is not None:
         check_output(options.output, options.overwrite, (".json",))
-    if options.ghosts is not None:
-        check_output(options.ghosts, options.overwrite, (".seg.nrrd",))
+    if options.shape_priors is not None:
+        check_output(options.shape_priors, options.overwrite, (".seg.nrrd",))
     segmentation = read_segmentation(options.segmentation)
     volume = None
     if options.ct is not None:
@@ -67,12 +68,12 @@ def qa(options: argparse.Namespace) -> int:
         result = review(segmentation, volume, bundle, shapes=shapes, progress=callback)
     if options.output is not None:
         write_review(result, options.output, options.overwrite)
-    if options.ghosts is not None and shapes is not None:
-        write_seg_nrrd(ghosts(segmentation, shapes), options.ghosts, options.overwrite)
+    if options.shape_priors is not None and shapes is not None:
+        write_seg_nrrd(shape_priors(segmentation, shapes), options.shape_priors, options.overwrite)
     if options.json_progress:
         written = {
             key: None if path is None else str(path)
-            for key, path in (("review", options.output), ("ghosts", options.ghosts))
+            for key, path in (("review", options.output), ("shape_priors", options.shape_priors))
         }
         print(json_line("result", **written), file=sys.stderr, flush=True)
     print(text_table(result))
@@ -100,30 +101,30 @@ def _bundle(segmentation: Segmentation, options: argparse.Namespace) -> ModelBun
     return bundle
 
 
-def _shapes(segmentation: Segmentation, options: argparse.Namespace) -> ShapePrior | None:
+def _shapes(segmentation: Segmentation, options: argparse.Namespace) -> ShapeModel | None:
     """Return the shape model, if there is a small organ to look at. One that was asked for must be there."""
-    from ..qa.shape_prior import DEFAULT, load_shape_prior
-    from ..qa.shape_prior_outline import refuse_without_ghosts
+    from ..qa.shape_model import DEFAULT, load_shape_model
+    from ..qa.shape_prior import refuse_without_shape_priors
 
     if not any(r.organ.small for r in segmentation.results):
-        if options.ghosts is not None:
+        if options.shape_priors is not None:
             raise InputError(
-                "--ghosts: the segmentation holds none of the small organs that the shape model knows; leave it out."
+                "--shape-priors: the segmentation holds none of the small organs that the shape model knows; leave it out."
             )
         return None
     if importlib.util.find_spec("torch") is None:
-        if options.ghosts is not None or options.shape_model is not None:
+        if options.shape_priors is not None or options.shape_model is not None:
             raise InputError(
-                "The shape model needs PyTorch, which is not installed; install it, or leave out --ghosts and --shape-model."
+                "The shape model needs PyTorch, which is not installed; install it, or leave out --shape-priors and --shape-model."
             )
         tell_warning("PyTorch is not installed: the shapes of small organs were not looked at.", options.json_progress)
         return None
     try:
-        prior = load_shape_prior(options.shape_model or DEFAULT)
+        prior = load_shape_model(options.shape_model or DEFAULT)
     except ModelError:
-        if options.shape_model is not None or options.ghosts is not None:
+        if options.shape_model is not None or options.shape_priors is not None:
             raise
         return None
-    if options.ghosts is not None:
-        refuse_without_ghosts(segmentation, prior)
+    if options.shape_priors is not None:
+        refuse_without_shape_priors(segmentation, prior)
     return prior

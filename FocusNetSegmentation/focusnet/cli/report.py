@@ -11,7 +11,7 @@ from .options import Commands, add_command, add_hu_offset, add_model_copy, add_o
 from .terminal import tell_notes
 
 # options that only the page of one case takes, beside --ct
-ONE_CASE = ("qa", "model_copy", "ghost", "series", "hu_offset")
+ONE_CASE = ("qa", "model_copy", "shape_prior", "series", "hu_offset")
 
 
 def add_arguments(commands: Commands) -> None:
@@ -32,7 +32,12 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--qa", type=Path, metavar="R.json", help="scores of 'focusnet qa -o' (default: made now)")
     add_model_copy(parser, "shows what was edited")
     parser.add_argument(
-        "--ghost", type=Path, metavar="GHOST", help="a segmentation with the shapes that the autoencoder expects"
+        "--shape-prior",
+        "--ghost",
+        dest="shape_prior",
+        type=Path,
+        metavar="PRIOR",
+        help="a segmentation with the shapes that the autoencoder expects",
     )
     add_series(parser)
     add_hu_offset(parser, " of the CT")

@@ -78,5 +78,5 @@ def _write_report(result: Segmentation, volume: Volume, bundle: ModelBundle, pat
     from ..reports.case_page import CaseReport, write_case_page
     from ..reports.case_scores import scored
 
-    scores, ghosts = scored(result, volume, bundle)
-    write_case_page(CaseReport(volume, result, scores, ghost=ghosts), path, overwrite)
+    scores, shape_priors = scored(result, volume, bundle)
+    write_case_page(CaseReport(volume, result, scores, shape_prior=shape_priors), path, overwrite)

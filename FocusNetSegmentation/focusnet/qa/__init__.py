@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from .organ_scores import OrganReview, Review, Score, as_dict, text_table, write_review
 from .ranking import review
-from .shape_prior import ShapePrior, load_shape_prior
+from .shape_model import ShapeModel, load_shape_model
 
 __all__ = [
     "OrganReview",
     "Review",
     "Score",
-    "ShapePrior",
+    "ShapeModel",
     "as_dict",
-    "load_shape_prior",
+    "load_shape_model",
     "review",
     "text_table",
     "write_review",

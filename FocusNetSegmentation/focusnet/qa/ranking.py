@@ -17,7 +17,7 @@ from .localization_scores import second_peak_score, spread_score
 from .measure import Measured, measure_all
 from .organ_scores import LOOK_AT, NOT_JUDGED, PROBABLY_FINE, OrganReview, Review, Score, ranked
 from .reference_statistics import Statistics, load_statistics
-from .shape_prior import ShapePrior
+from .shape_model import ShapeModel
 from .size_scores import edges_score, extent_score, gaps_score, holes_score, hu_score, parts_score, volume_score
 from .spatial_relations import (
     asymmetry_score,
@@ -37,13 +37,13 @@ def review(
     volume: Volume | None = None,
     bundle: ModelBundle | None = None,
     statistics: Statistics | None = None,
-    shapes: ShapePrior | None = None,
+    shapes: ShapeModel | None = None,
     progress: ProgressCallback = silent,
 ) -> Review:
     """Score every organ of ``segmentation``, worst first.
 
     ``volume``: the CT, for HU; without it those scores do not apply. ``bundle``: the model that segmented, whose own volume statistics and
-    localization threshold then count. ``statistics``: instead of those that ship. ``shapes``: ``load_shape_prior()``; without it the shapes
+    localization threshold then count. ``statistics``: instead of those that ship. ``shapes``: ``load_shape_model()``; without it the shapes
     of small organs are not looked at. Raises InputError if the grids differ.
     """
     if volume is not None:
@@ -142,7 +142,7 @@ def _scores(
     return [s for s in scores if s is not None]
 
 
-def shape_scores(m: Measured, organ: Organ, geometry: Geometry, shapes: ShapePrior | None) -> list[Score]:
+def shape_scores(m: Measured, organ: Organ, geometry: Geometry, shapes: ShapeModel | None) -> list[Score]:
     """What the shape model says of a small organ; large ones are none of its business."""
     if shapes is not None and shapes.knows(m.name):
         return shapes.scores(m.name, shapes.look(m, geometry))

@@ -1,166 +1,62 @@
-"""What the shape autoencoder makes of a small organ: how well it gives the shape back, and how far its code lies from those of real shapes.
-
-Section 3.2 of the paper uses the autoencoder to train; here it reads finished contours. Torch is imported when it is used.
-"""
+"""The shape autoencoder's shape priors: each small organ as the shape model gives it back, on the scan's own grid. A prior, not truth."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
 
 import numpy as np
 
-from ..image.organs import without_side
-from ..image.volume import Geometry
-from ..metrics import dice, surface_distances
-from ..nets.bundle import ModelBundle, load_bundle
-from ..nets.shape_box import ShapeBox, cut, paste
-from .measure import Measured
-from .organ_scores import HIGHEST, Score
+from ..errors import InputError
+from ..image.orientation import from_upright, to_upright
+from ..image.segmentation import OrganResult, Segmentation
+from .measure import measure_all
+from .shape_model import ShapeModel
 
-if TYPE_CHECKING:
-    from ..nets.shape_autoencoder import ShapeAutoencoder
-
-DEFAULT = "shapes-tcia-oars"
-ONE_OF_100 = 2.326  # SD of a normal distribution beyond which one of a hundred lies
+NOTE = "Shape priors are what a shape model makes of the contours: a prior, not truth."
 
 
-@dataclass(frozen=True)
-class LogNormal:
-    """How a positive quantity is spread among real shapes: mean and SD of its logarithm."""
-
-    mean: float
-    sd: float
-
-    def severity(self, value: float) -> float:
-        """0 up to the median, 1 where one of a hundred real shapes lies beyond."""
-        return max(0.0, (math.log(max(value, 1e-6)) - self.mean) / (ONE_OF_100 * self.sd))
-
-    def percentile(self, value: float) -> float:
-        z = (math.log(max(value, 1e-6)) - self.mean) / self.sd
-        return float(min(99.9, max(0.1, 50 * (1 + math.erf(z / math.sqrt(2))))))
-
-    def at(self, percent_sd: float) -> float:
-        return math.exp(self.mean + percent_sd * self.sd)
+def shape_prior(segmentation: Segmentation, organ: str, prior: ShapeModel) -> np.ndarray:
+    """One organ's reconstruction as a boolean mask on the segmentation's grid. Raises InputError if there is nothing to reconstruct."""
+    return shape_priors(segmentation, prior, (organ,)).mask(organ)
 
 
-@dataclass(frozen=True)
-class LatentSpace:
-    """Codes of real shapes of one organ in a reduced space: ``components`` (k, latent), their SD, and that of what is left over."""
+def shape_priors(segmentation: Segmentation, prior: ShapeModel, organs: tuple[str, ...] | None = None) -> Segmentation:
+    """Every small organ's reconstruction under its own name and label. Where two overlap the smaller one wins.
 
-    center: np.ndarray
-    components: np.ndarray
-    sd: np.ndarray
-    rest_sd: float
-
-    def distance(self, code: np.ndarray) -> float:
-        """Mahalanobis distance of a code (latent,): in the reduced space, plus what does not fit into it, per dimension."""
-        d = code - self.center
-        reduced = self.components @ d
-        rest = float(np.sqrt(max(d @ d - reduced @ reduced, 0.0)))
-        return float(np.sqrt((((reduced / self.sd) ** 2).sum() + (rest / self.rest_sd) ** 2) / (len(self.sd) + 1)))
-
-
-@dataclass(frozen=True)
-class ShapeView:
-    """One organ as the autoencoder sees it. ``mask`` and ``reconstruction`` (probability) in ``box``; ``code``: latent."""
-
-    box: ShapeBox
-    mask: np.ndarray
-    reconstruction: np.ndarray
-    code: np.ndarray
-
-    @property
-    def dsc(self) -> float:
-        return dice(self.mask, self.reconstruction >= 0.5)
-
-    @property
-    def surface_mm(self) -> float:
-        """Mean distance between the surfaces; the box's diagonal if nothing comes back."""
-        mean = surface_distances(self.mask, self.reconstruction >= 0.5, self.box.spacing_mm_zyx).mean_mm
-        return (
-            mean
-            if math.isfinite(mean)
-            else float(np.linalg.norm(np.multiply(self.box.size_zyx, self.box.spacing_mm_zyx)))
+    Raises InputError if no organ (of ``organs``) has voxels and is known to the shape model.
+    """
+    known = refuse_without_shape_priors(segmentation, prior, organs)
+    labels, upright, axes, flips = to_upright(segmentation.labels, segmentation.geometry)
+    measured = measure_all(labels, upright, replace(segmentation, results=tuple(known)))
+    masks = {name: prior.shape_prior(prior.look(m, upright), upright) for name, m in measured.items()}
+    out = np.zeros(labels.shape, np.uint8)
+    by_name = {r.organ.name: r for r in known}
+    for name in sorted(masks, key=lambda n: -int(masks[n].sum())):
+        out[masks[name]] = by_name[name].label
+    counts = np.bincount(out.ravel(), minlength=256)
+    voxel_ml = upright.voxel_ml
+    results = tuple(
+        OrganResult(
+            organ=r.organ, label=r.label, found=bool(counts[r.label]), volume_ml=float(counts[r.label]) * voxel_ml
         )
+        for r in known
+        if r.organ.name in masks
+    )
+    about = {"model": prior.bundle.name, "model_version": prior.bundle.version, "bundle_sha256": prior.bundle.digest}
+    notes = {"source": segmentation.provenance.get("source", ""), "notes": [NOTE]}
+    return Segmentation(from_upright(out, axes, flips), segmentation.geometry, results, {**about, **notes})
 
 
-class ShapePrior:
-    """A shape bundle with its network, ready to look at organs."""
-
-    def __init__(self, bundle: ModelBundle) -> None:
-        self.bundle = bundle
-        table: Mapping[str, Any] = bundle.manifest["shape_statistics"]
-        self.latent = {organ: _latent(row["latent"]) for organ, row in table.items()}
-        self.real: dict[str, dict[str, LogNormal]] = {
-            organ: {key: LogNormal(*row["real"][key]) for key in ("loss", "surface_mm", "distance")} for organ, row in table.items()
-        }  # fmt: skip
-        self._network: ShapeAutoencoder | None = None
-
-    def knows(self, organ: str) -> bool:
-        return without_side(organ) in self.latent
-
-    def look(self, m: Measured, geometry: Geometry) -> ShapeView:
-        """The organ in its box and what comes back. ``geometry``: of the upright scan that ``m`` was measured on."""
-        box = ShapeBox.around(m.center_mm_xyz, m.name, self.bundle.config)
-        start = geometry.index_to_mm(np.array([s.start for s in m.box]))
-        part = Geometry(m.mask.shape, geometry.spacing_mm_xyz, tuple(start), geometry.direction_xyz)
-        return self.view(cut(m.mask, part, box), box)
-
-    def view(self, mask: np.ndarray, box: ShapeBox) -> ShapeView:
-        """A mask (d, h, w) that lies in ``box`` already."""
-        import torch
-
-        if self._network is None:
-            self._network = self.bundle.build_autoencoder()
-        with torch.inference_mode():
-            out, code, _ = self._network(torch.from_numpy(mask.astype(np.float32))[None, None])
-        return ShapeView(box, mask, out[0, 0].float().numpy(), code[0].float().numpy())
-
-    def scores(self, organ: str, view: ShapeView) -> list[Score]:
-        """Reconstruction DSC, surface distance and latent distance, each against real shapes that the network never saw."""
-        kind = without_side(organ)
-        real = self.real[kind]
-        if not view.mask.any():
-            return [Score("shape_latent", "Shape", "Does not apply: too small to be seen on the shape model's grid.")]
-        values = (
-            ("shape_dsc", "Reconstruction DSC", 1 - view.dsc, real["loss"], view.dsc, ""),
-            ("shape_surface", "Reconstruction surface distance", view.surface_mm, real["surface_mm"], view.surface_mm, "mm"),
-        )  # fmt: skip
-        out = []
-        for key, title, loss, spread, shown, unit in values:
-            usual = spread.at(1.645)
-            limit = f"at least {1 - usual:.2f}" if key == "shape_dsc" else f"up to {usual:.1f} mm"
-            what = f"DSC {shown:.2f}" if key == "shape_dsc" else f"{shown:.1f} mm"
-            reason = f"The shape model gives it back with {what}; 95 of 100 real contours come back with {limit}."
-            # docs/qa.md: both find less than the latent distance does, and flag more real contours
-            out.append(replace(_score(key, title, reason, spread, loss, shown, unit), counts=False))
-        distance = self.latent[kind].distance(view.code)
-        percentile = real["distance"].percentile(distance)
-        odd = "Odd shape" if real["distance"].severity(distance) >= 1 else "Shape"
-        reason = f"{odd}: farther from the training shapes than {percentile:.0f} of 100 real contours of {kind}."
-        out.append(_score("shape_latent", "Latent distance", reason, real["distance"], distance, distance, "SD"))
-        return out
-
-    def ghost(self, view: ShapeView, geometry: Geometry) -> np.ndarray:
-        """The reconstruction on the scan's grid (z, y, x), bool: a prior, not truth."""
-        return paste(view.reconstruction, view.box, geometry)
-
-    def describe(self) -> dict[str, str]:
-        return {"name": self.bundle.name, "version": self.bundle.version, "sha256": self.bundle.digest}
-
-
-def load_shape_prior(name_or_path: str | Path = DEFAULT) -> ShapePrior:
-    """The shape model by name or folder. Raises ModelError."""
-    return ShapePrior(load_bundle(name_or_path, kind="shape"))
-
-
-def _score(key: str, title: str, reason: str, spread: LogNormal, loss: float, shown: float, unit: str) -> Score:
-    return Score(key, title, reason, min(HIGHEST, spread.severity(loss)), shown, unit, spread.percentile(loss))
-
-
-def _latent(row: Mapping[str, Any]) -> LatentSpace:
-    return LatentSpace(np.array(row["center"]), np.array(row["components"]), np.array(row["sd"]), float(row["rest_sd"]))
+def refuse_without_shape_priors(
+    segmentation: Segmentation, prior: ShapeModel, organs: tuple[str, ...] | None = None
+) -> list[OrganResult]:
+    """The organs that have a shape prior. Raises InputError if none has."""
+    counts = np.bincount(segmentation.labels.ravel(), minlength=256)
+    wanted = [r for r in segmentation.results if organs is None or r.organ.name in organs]
+    known = [r for r in wanted if prior.knows(r.organ.name) and counts[r.label]]
+    if not known:
+        raise InputError(
+            f"There is nothing to make a shape prior of: {', '.join(r.organ.name for r in wanted) or 'no organ'} found, a contoured one of "
+            f"{', '.join(o.name for o in prior.bundle.organs)} is expected."
+        )
+    return known

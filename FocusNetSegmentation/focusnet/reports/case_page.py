@@ -33,14 +33,14 @@ PROVENANCE = (
 
 @dataclass(frozen=True)
 class CaseReport:
-    """What is known of one case. ``qa``: the plain values of ``focusnet qa``. ``model_copy``: the result before editing, ``ghost``: what the
+    """What is known of one case. ``qa``: the plain values of ``focusnet qa``. ``model_copy``: the result before editing, ``shape_prior``: what the
     shape autoencoder makes of it, both on the same grid. ``notes``: sentences for the page."""
 
     volume: Volume
     segmentation: Segmentation
     qa: Mapping[str, Any] | None = None
     model_copy: Segmentation | None = None
-    ghost: Segmentation | None = None
+    shape_prior: Segmentation | None = None
     audit: Audit | None = None
     reviews: Mapping[str, OrganReview] = field(default_factory=dict)
     title: str = ""
@@ -54,12 +54,12 @@ def write_case_page(report: CaseReport, path: Path | str, overwrite: bool = Fals
 
 def case_content(report: CaseReport) -> dict[str, Any]:
     """What the template shows, as plain values."""
-    for other in (report.segmentation, report.model_copy, report.ghost):
+    for other in (report.segmentation, report.model_copy, report.shape_prior):
         if other is not None and not other.geometry.same_grid_as(report.volume.geometry):
             raise InputError(
                 f"A report needs one grid, but {SAME_SCAN_NOTE}; the segmentation of this very scan is expected."
             )
-    case = upright_case(report.volume, report.segmentation, report.model_copy, report.ghost)
+    case = upright_case(report.volume, report.segmentation, report.model_copy, report.shape_prior)
     known = report.segmentation.provenance
     organs = [_organ(result, report) for result in report.segmentation.results]
     scan = scan_id(report.volume)
@@ -86,7 +86,7 @@ def case_content(report: CaseReport) -> dict[str, Any]:
         "present": [o for o in organs if o["volume_ml"]],
         "overview": overview_pictures(case),
         "has_model": report.model_copy is not None,
-        "has_ghost": report.ghost is not None,
+        "has_shape_prior": report.shape_prior is not None,
         "has_qa": report.qa is not None,
         "editor": report.audit.editor if report.audit else "",
         "provenance": [(name, str(known[key])) for name, key in PROVENANCE if known.get(key) not in (None, "", [])],

@@ -25,7 +25,7 @@ def report_file(
     out: Path,
     qa: Path | None = None,
     model_copy: Path | None = None,
-    ghost: Path | None = None,
+    shape_prior: Path | None = None,
     series: str | None = None,
     hu_offset: float | None = None,
     title: str = "",
@@ -33,7 +33,7 @@ def report_file(
 ) -> list[str]:
     """Write the page; return sentences for the user, which stand on the page too. Raises InputError, OutputError.
 
-    ``qa``: scores that were made before; without them they are made now, with the ghosts of small organs.
+    ``qa``: scores that were made before; without them they are made now, with the shape priors of small organs.
     """
     check_output(out, overwrite, PAGES)
     scores = read_qa(qa) if qa is not None else None
@@ -43,7 +43,7 @@ def report_file(
     result, notes = put_on_grid(with_run(result, reviews), volume.geometry, volume.source or str(ct))
     notes += [f"{n} was approved, but changed since; it counts as edited." for n, r in reviews.items() if r.withdrawn]
     copies = []
-    for path in (model_copy, ghost):
+    for path in (model_copy, shape_prior):
         copy = (
             None if path is None else put_on_grid(read_segmentation(path, None, volume), volume.geometry, volume.source)
         )

@@ -1,4 +1,4 @@
-"""The review behind a page: scores of the organs and, where the shape model knows them, its ghosts."""
+"""The review behind a page: scores of the organs and, where the shape model knows them, its shape priors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..nets.bundle import ModelBundle, load_bundle
 from ..qa import Review
 from ..qa.organ_scores import as_dict
 from ..qa.ranking import review
-from ..qa.shape_prior import ShapePrior, load_shape_prior
-from ..qa.shape_prior_outline import ghosts
+from ..qa.shape_model import ShapeModel, load_shape_model
+from ..qa.shape_prior import shape_priors
 
 
 def scored(
     segmentation: Segmentation, volume: Volume, bundle: ModelBundle | None = None
 ) -> tuple[dict[str, Any], Segmentation | None]:
-    """(plain values as 'focusnet qa' writes them, ghosts of the small organs or None), on the grid of both.
+    """(plain values as 'focusnet qa' writes them, shape priors of the small organs or None), on the grid of both.
 
     ``bundle``: the model that segmented; by default the installed one of that name, if it is the very same.
     """
@@ -28,14 +28,14 @@ def scored(
     if shapes is None:
         return result, None
     try:
-        return result, ghosts(segmentation, shapes)
+        return result, shape_priors(segmentation, shapes)
     except InputError:  # no small organ has a voxel
         return result, None
 
 
 def reviewed(
     segmentation: Segmentation, volume: Volume, bundle: ModelBundle | None = None
-) -> tuple[Review, ShapePrior | None]:
+) -> tuple[Review, ShapeModel | None]:
     """The review and the shape model that it used, None if there was none to use. ``bundle``: as in ``scored``."""
     shapes = _shapes(segmentation)
     return review(segmentation, volume, bundle or _own_bundle(segmentation), shapes=shapes), shapes
@@ -50,11 +50,11 @@ def _own_bundle(segmentation: Segmentation) -> ModelBundle | None:
     return bundle if bundle and bundle.digest == segmentation.provenance.get("bundle_sha256") else None
 
 
-def _shapes(segmentation: Segmentation) -> ShapePrior | None:
+def _shapes(segmentation: Segmentation) -> ShapeModel | None:
     """The shape model that ships; None if it is not needed, not there, or PyTorch is not."""
     if not any(r.organ.small for r in segmentation.results) or importlib.util.find_spec("torch") is None:
         return None
     try:
-        return load_shape_prior()
+        return load_shape_model()
     except ModelError:
         return None

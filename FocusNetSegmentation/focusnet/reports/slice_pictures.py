@@ -32,7 +32,7 @@ Box = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Outline:
-    """``path``: SVG path data in panel units. ``kind``: contour, model, ghost or neighbour. ``color``: CSS; empty for the kind's own."""
+    """``path``: SVG path data in panel units. ``kind``: contour, model, shape prior or neighbour. ``color``: CSS; empty for the kind's own."""
 
     kind: str
     path: str
@@ -56,26 +56,31 @@ class PlanePicture:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that is drawn, on upright axes (z, y, x to head, back and left); ``model`` and ``ghost`` may be None."""
+    """Everything that is drawn, on upright axes (z, y, x to head, back and left); ``model`` and ``shape_prior`` may be None."""
 
     hu: np.ndarray
     geometry: Geometry
     labels: np.ndarray
     model: np.ndarray | None
-    ghost: np.ndarray | None
-    values: Mapping[str, tuple[int, int, int]]  # organ -> its label in labels, model and ghost; 0 where it has none
+    shape_prior: np.ndarray | None
+    values: Mapping[
+        str, tuple[int, int, int]
+    ]  # organ -> its label in labels, model and shape prior; 0 where it has none
     colors: Mapping[str, str]
 
 
 def upright_case(
-    volume: Volume, segmentation: Segmentation, model: Segmentation | None = None, ghost: Segmentation | None = None
+    volume: Volume,
+    segmentation: Segmentation,
+    model: Segmentation | None = None,
+    shape_prior: Segmentation | None = None,
 ) -> Case:
     """All on the same grid."""
     hu, geometry, _, _ = to_upright(volume.array, volume.geometry)
-    parts = [None if s is None else to_upright(s.labels, s.geometry)[0] for s in (segmentation, model, ghost)]
+    parts = [None if s is None else to_upright(s.labels, s.geometry)[0] for s in (segmentation, model, shape_prior)]
     known = {
         name: {r.organ.name: r for r in s.results} if s else {}
-        for name, s in zip("smg", (segmentation, model, ghost), strict=True)
+        for name, s in zip("smg", (segmentation, model, shape_prior), strict=True)
     }
     names = dict.fromkeys([*known["s"], *known["m"]])
     values = {n: tuple(known[k][n].label if n in known[k] else 0 for k in "smg") for n in names}
@@ -134,8 +139,8 @@ def _masks(case: Case, organ: str) -> dict[str, np.ndarray]:
     masks = {"contour": case.labels == now if now else np.zeros(case.labels.shape, bool)}
     if case.model is not None:
         masks["model"] = case.model == then if then else np.zeros(case.labels.shape, bool)
-    if case.ghost is not None and prior:
-        masks["ghost"] = case.ghost == prior
+    if case.shape_prior is not None and prior:
+        masks["shape-prior"] = case.shape_prior == prior
     return masks
 
 
@@ -185,17 +190,17 @@ def _outlines(case: Case, axis: int, index: int, organ: str | None, to_units: ob
     """Neighbours first, the organ's own contour last, so that it lies on top."""
     found = []
     slices = {kind: None if a is None else np.take(a, index, axis=axis) for kind, a in
-              (("contour", case.labels), ("model", case.model), ("ghost", case.ghost))}  # fmt: skip
+              (("contour", case.labels), ("model", case.model), ("shape-prior", case.shape_prior))}  # fmt: skip
     for name, (now, then, prior) in case.values.items():
         wanted = [("contour" if organ in (None, name) else "neighbour", "contour", now)]
         if name == organ:
-            wanted = [("ghost", "ghost", prior), ("model", "model", then), *wanted]
+            wanted = [("shape-prior", "shape-prior", prior), ("model", "model", then), *wanted]
         for kind, source, value in wanted:
             labels = slices[source]
             path = _path(labels == value, to_units) if labels is not None and value else ""
             if path:
                 found.append(Outline(kind, path, case.colors[name] if kind in ("contour", "neighbour") else "", name))
-    order = {"neighbour": 0, "ghost": 1, "model": 2, "contour": 3}
+    order = {"neighbour": 0, "shape-prior": 1, "model": 2, "contour": 3}
     return sorted(found, key=lambda o: order[o.kind])
 
 

@@ -33,8 +33,10 @@ def test_the_list_is_made_and_says_what_was_left_out(organs: Path, capsys: pytes
     assert "Brainstem" in said.out
 
 
-def test_ghosts_that_were_asked_for_are_refused_in_one_line(organs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ghosts = organs.with_name("ghosts.seg.nrrd")
-    assert main(["qa", str(organs), "--ghosts", str(ghosts)]) == 2
+def test_shape_priors_that_were_asked_for_are_refused_in_one_line(
+    organs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape_priors = organs.with_name("shape-priors.seg.nrrd")
+    assert main(["qa", str(organs), "--ghosts", str(shape_priors)]) == 2
     assert "The shape model needs PyTorch" in capsys.readouterr().err
-    assert not ghosts.exists()
+    assert not shape_priors.exists()

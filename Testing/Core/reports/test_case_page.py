@@ -45,13 +45,13 @@ def test_the_worst_come_first_and_each_flagged_or_edited_organ_has_three_picture
     assert "Larger than 99 of 100 of its kind." in shown.text
 
 
-def test_contour_model_and_ghost_are_told_apart() -> None:
+def test_contour_model_and_shape_prior_are_told_apart() -> None:
     panels = {o["name"]: o["panels"] for o in case_content(case())["ranked"]}
     kinds = {name: {o.kind for p in shown for o in p.outlines} for name, shown in panels.items()}
-    assert {"contour", "model", "ghost", "neighbour"} >= kinds["Parotid_R"] >= {"contour", "model", "ghost"}
+    assert {"contour", "model", "shape-prior", "neighbour"} >= kinds["Parotid_R"] >= {"contour", "model", "shape-prior"}
     assert "contour" not in kinds["Parotid_L"]  # it was deleted
     assert "model" in kinds["Parotid_L"]
-    assert "ghost" not in kinds["Brainstem"]
+    assert "shape-prior" not in kinds["Brainstem"]
 
 
 def test_an_outline_lies_where_the_organ_does() -> None:
@@ -132,17 +132,17 @@ def test_an_organ_without_a_voxel_is_shown_where_its_heat_map_peaks() -> None:
     _volume, organs = scan_and_organs()
     missing = replace(organs.results[4], peak=0.4, peak_mm_xyz=(-10.0, 50.0, -250.0), volume_ml=0.0)
     organs = replace(organs, results=(*organs.results[:4], missing))
-    content = case_content(case(segmentation=organs, qa=None, model_copy=None, ghost=None, audit=None))
+    content = case_content(case(segmentation=organs, qa=None, model_copy=None, shape_prior=None, audit=None))
     larynx = content["ranked"][0]
     assert larynx["name"] == "Larynx"  # it has the only remark
     assert [p.mark is not None for p in larynx["panels"]] == [True] * 3
-    assert "not found" in page(case(segmentation=organs, qa=None, model_copy=None, ghost=None, audit=None)).text
+    assert "not found" in page(case(segmentation=organs, qa=None, model_copy=None, shape_prior=None, audit=None)).text
 
 
 def test_nothing_flagged_no_organ_at_all_and_an_organ_at_the_scans_edge_make_a_page() -> None:
     _volume, organs = scan_and_organs()
     plain = replace(organs, results=tuple(replace(r, warnings=()) for r in organs.results))
-    nothing = {"qa": None, "model_copy": None, "ghost": None, "audit": None}
+    nothing = {"qa": None, "model_copy": None, "shape-prior": None, "audit": None}
     assert "No organ is flagged" in page(case(segmentation=plain, **nothing)).text
     page(case(segmentation=replace(plain, labels=np.zeros_like(organs.labels)), **nothing))
     corner = np.zeros_like(organs.labels)
@@ -165,11 +165,11 @@ def test_another_grid_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
 def as_large_as_a_head(report: CaseReport) -> CaseReport:
     """The small case on larger voxels: files of scans are refused where no head fits in."""
     geometry = replace(report.volume.geometry, spacing_mm_xyz=(3.25, 3.5, 4.0))
-    parts = [report.volume, report.segmentation, report.model_copy, report.ghost]
-    volume, now, then, ghost = (replace(part, geometry=geometry) for part in parts if part is not None)
+    parts = [report.volume, report.segmentation, report.model_copy, report.shape_prior]
+    volume, now, then, shape_prior = (replace(part, geometry=geometry) for part in parts if part is not None)
     noise = np.arange(volume.array.size, dtype=np.int16).reshape(volume.array.shape) % 37  # a CT of few values is no CT
     volume = replace(volume, array=volume.array + noise)
-    return replace(report, volume=volume, segmentation=now, model_copy=then, ghost=ghost)
+    return replace(report, volume=volume, segmentation=now, model_copy=then, shape_prior=shape_prior)
 
 
 @pytest.fixture
@@ -178,19 +178,32 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write_image(report.volume, tmp_path / "ct.nrrd")
     assert report.model_copy is not None
-    assert report.ghost is not None
-    for name, part in (("edited", report.segmentation), ("model", report.model_copy), ("ghost", report.ghost)):
+    assert report.shape_prior is not None
+    for name, part in (
+        ("edited", report.segmentation),
+        ("model", report.model_copy),
+        ("shape-prior", report.shape_prior),
+    ):
         write_seg_nrrd(part, tmp_path / f"{name}.seg.nrrd")
     (tmp_path / "qa.json").write_text(json.dumps(scores("Parotid_R")), encoding="utf-8")
     return tmp_path
 
 
 def test_the_command_makes_the_page_of_files(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--ct", "ct.nrrd", "--qa", "qa.json", "--model-copy", "model.seg.nrrd", "--ghost", "ghost.seg.nrrd"]
+    options = [
+        "--ct",
+        "ct.nrrd",
+        "--qa",
+        "qa.json",
+        "--model-copy",
+        "model.seg.nrrd",
+        "--ghost",
+        "shape-prior.seg.nrrd",
+    ]
     assert run("report", "edited.seg.nrrd", *options, "-o", "case.html", "--title", "Case 7") == 0
     shown = Page((files / "case.html").read_text(encoding="utf-8"))
     assert "Case 7" in shown.text
-    assert shown.all("g", "ghost")
+    assert shown.all("g", "shape-prior")
     assert shown.all("g", "model")
     assert "Wrote case.html" in capsys.readouterr().out
 
@@ -261,5 +274,5 @@ def test_segment_writes_the_page_by_its_ending(tmp_path: Path, monkeypatch: pyte
 def test_a_segmentation_of_no_model_says_so() -> None:
     _volume, organs = scan_and_organs()
     by_hand = replace(segmentation(organs.labels, organs.geometry), provenance={})
-    text = page(case(segmentation=by_hand, qa=None, model_copy=None, ghost=None, audit=None)).text
+    text = page(case(segmentation=by_hand, qa=None, model_copy=None, shape_prior=None, audit=None)).text
     assert "The segmentation names no model" in text

@@ -13,6 +13,7 @@ import torch
 
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError, OutputError
+from focusnet.image.organs import mirrored
 from focusnet.image.resample import resample_ct, resample_labels
 from focusnet.inference.preprocess import network_grid, normalise
 from focusnet.nets.bundle import load_bundle
@@ -24,7 +25,7 @@ from focusnet.train.loop.sampling_order import case_index, rate_factor
 from focusnet.train.run import read_options, train_bundle
 from focusnet.train.settings import Settings
 from focusnet.train.stages import table as stages
-from focusnet.train.stages.augment import NO_AUGMENTATION, Augmentation, draw_sample, mirrored_name, swap_sides
+from focusnet.train.stages.augment import NO_AUGMENTATION, Augmentation, draw_sample, swap_sides
 from focusnet.train.stages.table import STAGES
 from focusnet.train.validation import Validator
 
@@ -67,7 +68,7 @@ def test_centres_move_with_their_organs_under_augmentation(dataset: Path) -> Non
 
 def test_mirroring_exchanges_left_and_right_and_nothing_else() -> None:
     organs = ("Brainstem", "Parotid_R", "Parotid_L")
-    assert [mirrored_name(o) for o in organs] == ["Brainstem", "Parotid_L", "Parotid_R"]
+    assert [mirrored(o) for o in organs] == ["Brainstem", "Parotid_L", "Parotid_R"]
     assert swap_sides(np.array([0, 1, 2, 3]), organs).tolist() == [0, 1, 3, 2]
 
 

@@ -26,7 +26,7 @@ def test_without_a_result_the_section_says_what_to_do(panel: Any) -> None:
         "reviewApproveButton",
         "reviewNextButton",
         "reviewScoreButton",
-        "ghostButton",
+        "shapePriorButton",
         "seedButton",
         "useShapeButton",
     ):

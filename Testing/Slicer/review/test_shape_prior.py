@@ -1,4 +1,4 @@
-"""The shape prior's ghost on Slicer's own core: shown as what it is, measured in mm, used as a whole or inside a brush, undone."""
+"""The shape prior's shape prior on Slicer's own core: shown as what it is, measured in mm, used as a whole or inside a brush, undone."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from focusnet.image.volume import Geometry
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from FocusNetSegmentationLib.exchange.export import segmentation_on
 from FocusNetSegmentationLib.review.shape_prior import (
-    add_ghosts,
-    ghost_node,
-    ghosts_of,
+    add_shape_priors,
     is_outdated,
-    show_ghost,
+    shape_prior_node,
+    shape_priors_of,
+    show_shape_prior,
     use_shape,
 )
 from FocusNetSegmentationLib.review.shape_prior_distance import (
@@ -67,16 +67,18 @@ def drawn(mask: np.ndarray, geometry: Geometry = CUBE, name: str = "Brainstem") 
     return segmentation(mask.astype(np.uint8), geometry, (name,))
 
 
-def write_ghosts(result: Segmentation, folder: Path) -> Path:
-    path = folder / "ghosts.seg.nrrd"
+def write_shape_priors(result: Segmentation, folder: Path) -> Path:
+    path = folder / "shape-priors.seg.nrrd"
     write_seg_nrrd(result, path, overwrite=True)
     return path
 
 
-def balls(world: World, tmp_path: Path, radius_mm: float, ghost_mm: float) -> Any:
-    """A segmentation with a ball for a brainstem, whose ghost is another ball."""
+def balls(world: World, tmp_path: Path, radius_mm: float, shape_prior_mm: float) -> Any:
+    """A segmentation with a ball for a brainstem, whose shape prior is another ball."""
     node = import_result(world.scene, drawn(ball(radius_mm)), None).node
-    assert add_ghosts(world.scene, node, write_ghosts(drawn(ball(ghost_mm)), tmp_path)) == ["Brainstem"]
+    assert add_shape_priors(world.scene, node, write_shape_priors(drawn(ball(shape_prior_mm)), tmp_path)) == [
+        "Brainstem"
+    ]
     return node
 
 
@@ -87,101 +89,105 @@ def node_mask(node: Any, geometry: Geometry = CUBE, name: str = "Brainstem") -> 
 # --- shown
 
 
-def test_a_ghost_is_hidden_at_first_named_as_a_prior_and_kept_out_of_every_list(world: World, tmp_path: Path) -> None:
+def test_a_shape_prior_is_hidden_at_first_named_as_a_prior_and_kept_out_of_every_list(
+    world: World, tmp_path: Path
+) -> None:
     node = balls(world, tmp_path, 20, 16)
-    ghost = ghost_node(node)
-    assert ghost.GetName() == f"{node.GetName()} (shape prior, not truth)"
-    assert ghost.GetSegmentation().GetNthSegment(0).GetName() == "Brainstem (shape prior, not truth)"
-    assert ghost.GetHideFromEditors()
-    display = ghost.GetDisplayNode()
+    shape_prior = shape_prior_node(node)
+    assert shape_prior.GetName() == f"{node.GetName()} (shape prior, not truth)"
+    assert shape_prior.GetSegmentation().GetNthSegment(0).GetName() == "Brainstem (shape prior, not truth)"
+    assert shape_prior.GetHideFromEditors()
+    display = shape_prior.GetDisplayNode()
     assert not display.GetVisibility()
     assert (display.GetVisibility2DFill(), display.GetVisibility2DOutline()) == (0, 1)
     assert "Brainstem (shape prior, not truth)" not in Review(node).states()
 
 
-def test_one_ghost_is_shown_at_a_time_in_2d_and_3d(world: World, tmp_path: Path) -> None:
+def test_one_shape_prior_is_shown_at_a_time_in_2d_and_3d(world: World, tmp_path: Path) -> None:
     both = ball(20).astype(np.uint8)
     both[ball(10, (45, 0, 0))] = 2
     two = segmentation(both, CUBE, ("Brainstem", "Larynx"))
     node = import_result(world.scene, two, None).node
-    add_ghosts(world.scene, node, write_ghosts(two, tmp_path))
-    ids, display = ghosts_of(node), ghost_node(node).GetDisplayNode()
-    show_ghost(node, "Larynx")
+    add_shape_priors(world.scene, node, write_shape_priors(two, tmp_path))
+    ids, display = shape_priors_of(node), shape_prior_node(node).GetDisplayNode()
+    show_shape_prior(node, "Larynx")
     assert display.GetVisibility()
     assert [bool(display.GetSegmentVisibility(ids[n])) for n in ("Brainstem", "Larynx")] == [False, True]
-    surface = ghost_node(node).GetSegmentation().GetSegment(ids["Larynx"]).GetRepresentation("Closed surface")
+    surface = shape_prior_node(node).GetSegmentation().GetSegment(ids["Larynx"]).GetRepresentation("Closed surface")
     assert surface.GetNumberOfPoints() > 0
-    show_ghost(node, None)
+    show_shape_prior(node, None)
     assert not display.GetVisibility()
 
 
 @pytest.mark.parametrize("grid", GRIDS)
-def test_a_ghost_lies_on_its_organ_on_any_grid_and_follows_the_patient(world: World, tmp_path: Path, grid: str) -> None:
+def test_a_shape_prior_lies_on_its_organ_on_any_grid_and_follows_the_patient(
+    world: World, tmp_path: Path, grid: str
+) -> None:
     """Written in the scan's world space, as the worker does, while the scan is under a transform that is changed afterwards."""
     ct, imported, result = world.result(grid)
     transform = world.transform(TURNED, ct, imported.node, imported.frozen)
     in_world = replace(result, geometry=world_geometry(ct))
-    add_ghosts(world.scene, imported.node, write_ghosts(in_world, tmp_path))
-    ghost = ghost_node(imported.node)
-    np.testing.assert_allclose(points_lps(ghost, "Parotid_R"), points_lps(imported.node, "Parotid_R"), atol=1e-2)
+    add_shape_priors(world.scene, imported.node, write_shape_priors(in_world, tmp_path))
+    shape_prior = shape_prior_node(imported.node)
+    np.testing.assert_allclose(points_lps(shape_prior, "Parotid_R"), points_lps(imported.node, "Parotid_R"), atol=1e-2)
     transform.SetMatrixTransformToParent(vtk.vtkMatrix4x4())
-    np.testing.assert_allclose(points_lps(ghost, "Parotid_R"), points_lps(imported.node, "Parotid_R"), atol=1e-2)
+    np.testing.assert_allclose(points_lps(shape_prior, "Parotid_R"), points_lps(imported.node, "Parotid_R"), atol=1e-2)
 
 
-def test_ghosts_of_another_scoring_replace_the_old_ones(world: World, tmp_path: Path) -> None:
+def test_shape_priors_of_another_scoring_replace_the_old_ones(world: World, tmp_path: Path) -> None:
     node = balls(world, tmp_path, 20, 16)
-    add_ghosts(world.scene, node, write_ghosts(drawn(ball(12)), tmp_path))
-    assert list(ghosts_of(node)) == ["Brainstem"]
-    assert ghost_node(node).GetSegmentation().GetNumberOfSegments() == 1
+    add_shape_priors(world.scene, node, write_shape_priors(drawn(ball(12)), tmp_path))
+    assert list(shape_priors_of(node)) == ["Brainstem"]
+    assert shape_prior_node(node).GetSegmentation().GetNumberOfSegments() == 1
     use_shape(node, "Brainstem")
     assert np.array_equal(node_mask(node), ball(12))
 
 
-def test_a_ghost_tells_when_its_organ_was_changed_after_it_was_made(world: World, tmp_path: Path) -> None:
+def test_a_shape_prior_tells_when_its_organ_was_changed_after_it_was_made(world: World, tmp_path: Path) -> None:
     node = balls(world, tmp_path, 20, 16)
     assert not is_outdated(node, "Brainstem")
     paint(node, "Brainstem", erase_a_bit)
     assert is_outdated(node, "Brainstem")
 
 
-def test_a_file_that_is_no_ghost_is_refused_and_nothing_is_added(world: World, tmp_path: Path) -> None:
+def test_a_file_that_is_no_shape_prior_is_refused_and_nothing_is_added(world: World, tmp_path: Path) -> None:
     node = import_result(world.scene, drawn(ball(20)), None).node
     count = world.scene.GetNumberOfNodes()
     bad = tmp_path / "bad.seg.nrrd"
     bad.write_bytes(b"NRRD0004\nrubbish")
     with pytest.raises(InputError, match=r"bad\.seg\.nrrd"):
-        add_ghosts(world.scene, node, bad)
+        add_shape_priors(world.scene, node, bad)
     with pytest.raises(InputError, match=r"none\.seg\.nrrd"):
-        add_ghosts(world.scene, node, tmp_path / "none.seg.nrrd")
+        add_shape_priors(world.scene, node, tmp_path / "none.seg.nrrd")
     with pytest.raises(InputError, match="shape priors of none"):
-        add_ghosts(world.scene, node, write_ghosts(drawn(ball(20), name="Lens_L"), tmp_path))
+        add_shape_priors(world.scene, node, write_shape_priors(drawn(ball(20), name="Lens_L"), tmp_path))
     with pytest.raises(InputError, match="no shape prior of Brainstem; score"):
-        show_ghost(node, "Brainstem")
+        show_shape_prior(node, "Brainstem")
     with pytest.raises(InputError, match="no shape prior"):
         use_shape(node, "Brainstem")
     assert world.scene.GetNumberOfNodes() == count
-    assert ghost_node(node) is None
-    show_ghost(node, None)
+    assert shape_prior_node(node) is None
+    show_shape_prior(node, None)
 
 
-def test_a_ghost_goes_with_its_segmentation(world: World, tmp_path: Path) -> None:
+def test_a_shape_prior_goes_with_its_segmentation(world: World, tmp_path: Path) -> None:
     node = balls(world, tmp_path, 20, 16)
     color_by_distance(world.scene, node, "Brainstem")
     assert remove_orphans(world.scene) == 0
     world.scene.RemoveNode(node)
-    assert remove_orphans(world.scene) == 3, "the frozen copy, the ghost, the coloured surface"
+    assert remove_orphans(world.scene) == 3, "the frozen copy, the shape prior, the coloured surface"
     assert world.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
 
 
-def test_ghost_and_distances_are_in_a_saved_scene(world: World, tmp_path: Path) -> None:
+def test_shape_prior_and_distances_are_in_a_saved_scene(world: World, tmp_path: Path) -> None:
     node = balls(world, tmp_path, 20, 16)
     color_by_distance(world.scene, node, "Brainstem")
-    show_ghost(node, "Brainstem")
+    show_shape_prior(node, "Brainstem")
     assert world.scene.WriteToMRB(str(tmp_path / "scene.mrb"))
     scene = load_mrb(tmp_path / "scene.mrb", tmp_path / "unpacked")
     back = segmentation_of(scene)
-    assert list(ghosts_of(back)) == ["Brainstem"]
-    assert ghost_node(back).GetHideFromEditors()
+    assert list(shape_priors_of(back)) == ["Brainstem"]
+    assert shape_prior_node(back).GetHideFromEditors()
     assert not is_outdated(back, "Brainstem")
     assert distance_node(back).GetPolyData().GetPointData().GetArray(ARRAY).GetRange()[1] == pytest.approx(4, abs=1.2)
     use_shape(back, "Brainstem")
@@ -191,11 +197,11 @@ def test_ghost_and_distances_are_in_a_saved_scene(world: World, tmp_path: Path) 
 # --- measured
 
 
-@pytest.mark.parametrize(("radius", "ghost", "expected"), [(20, 16, 4.0), (16, 20, -4.0), (18, 18, 0.0)])
+@pytest.mark.parametrize(("radius", "shape_prior", "expected"), [(20, 16, 4.0), (16, 20, -4.0), (18, 18, 0.0)])
 def test_distances_are_positive_outside_the_prior_negative_inside_and_in_mm(
-    world: World, tmp_path: Path, radius: float, ghost: float, expected: float
+    world: World, tmp_path: Path, radius: float, shape_prior: float, expected: float
 ) -> None:
-    node = balls(world, tmp_path, radius, ghost)
+    node = balls(world, tmp_path, radius, shape_prior)
     model = color_by_distance(world.scene, node, "Brainstem")
     values = vtk_to_numpy(model.GetPolyData().GetPointData().GetArray(ARRAY))
     assert float(values.mean()) == pytest.approx(expected, abs=0.3)
@@ -238,7 +244,7 @@ def test_colouring_another_organ_renews_the_one_model_and_leaves_the_segmentatio
 ) -> None:
     node = balls(world, tmp_path, 20, 16)
     first = color_by_distance(world.scene, node, "Brainstem")
-    add_ghosts(world.scene, node, write_ghosts(drawn(ball(20)), tmp_path))
+    add_shape_priors(world.scene, node, write_shape_priors(drawn(ball(20)), tmp_path))
     again = color_by_distance(world.scene, node, "Brainstem")
     assert again is first
     assert world.scene.GetNumberOfNodesByClass("vtkMRMLModelNode") == 1
@@ -260,7 +266,7 @@ def test_the_segments_own_surface_is_hidden_while_the_coloured_one_is_shown(worl
 
 def test_an_empty_organ_has_no_surface_to_colour(world: World, tmp_path: Path) -> None:
     node = import_result(world.scene, drawn(np.zeros(CUBE.shape_zyx)), None).node
-    add_ghosts(world.scene, node, write_ghosts(drawn(ball(16)), tmp_path))
+    add_shape_priors(world.scene, node, write_shape_priors(drawn(ball(16)), tmp_path))
     with pytest.raises(InputError, match="Brainstem is empty: there is no surface"):
         color_by_distance(world.scene, node, "Brainstem")
     assert use_shape(node, "Brainstem") == np.count_nonzero(ball(16))
@@ -289,7 +295,7 @@ def test_the_brush_takes_the_shape_only_inside_its_sphere(world: World, tmp_path
     center_lps = np.array([20.0, 0.0, 0.0])
     center_ras = center_lps * (-1, -1, 1)
     if turned:
-        world.transform(TURNED, node, ghost_node(node))
+        world.transform(TURNED, node, shape_prior_node(node))
         center_ras = (TURNED @ [*center_ras, 1.0])[:3]
     use_shape(node, "Brainstem", tuple(center_ras), 9.0)
     if turned:
@@ -304,14 +310,14 @@ def test_the_shape_reaches_beyond_the_segments_own_box(world: World, tmp_path: P
     """Slicer may have cropped a segment's voxels to their box, and the prior may lie on another grid."""
     node = import_result(world.scene, drawn(ball(12)), None).node
     cropped = open_segmentation(save_segmentation(node, tmp_path / "s.seg.nrrd", crop=True))
-    add_ghosts(cropped.scene, cropped.node, write_ghosts(drawn(ball(20)), tmp_path))
+    add_shape_priors(cropped.scene, cropped.node, write_shape_priors(drawn(ball(20)), tmp_path))
     use_shape(cropped.node, "Brainstem")
     assert np.array_equal(node_mask(cropped.node), ball(20))
     fine = Geometry((60, 80, 80), (1.5, 1.5, 2.0), (-60.0, -60.0, -60.0))
     z, y, x = np.indices(fine.shape_zyx)
     points = fine.index_to_mm(np.stack([z, y, x], axis=-1))
     smooth = (points**2).sum(axis=-1) <= 26**2
-    add_ghosts(cropped.scene, cropped.node, write_ghosts(drawn(smooth, fine), tmp_path))
+    add_shape_priors(cropped.scene, cropped.node, write_shape_priors(drawn(smooth, fine), tmp_path))
     use_shape(cropped.node, "Brainstem")
     assert np.count_nonzero(node_mask(cropped.node) ^ ball(26)) < 0.05 * np.count_nonzero(ball(26))
 
@@ -321,7 +327,7 @@ def test_neighbours_keep_their_voxels_where_the_shape_reaches_into_them(world: W
     neighbour = ball(12, (24, 0, 0)) & (both == 0)
     both[neighbour] = 2
     node = import_result(world.scene, segmentation(both, CUBE, ("Brainstem", "Larynx")), None).node
-    add_ghosts(world.scene, node, write_ghosts(drawn(ball(22)), tmp_path))
+    add_shape_priors(world.scene, node, write_shape_priors(drawn(ball(22)), tmp_path))
     review = Review(node)
     review.approve("Larynx")
     use_shape(node, "Brainstem")

@@ -74,7 +74,9 @@ def test_a_redone_organ_that_overlaps_an_edited_one_takes_nothing_from_it(world:
     assert layers(again.node) == 2
     old = voxels(segment(again.node, "Brainstem").GetRepresentation(BINARY_LABELMAP))
     kept = {segment(again.node, name).GetLabelValue() for name in NAMES if name != "Parotid_R"}
-    assert set(np.unique(old).tolist()) <= {0, *kept}, "no ghost of the old contour for a later segment to take up"
+    assert set(np.unique(old).tolist()) <= {0, *kept}, (
+        "no shape prior of the old contour for a later segment to take up"
+    )
 
 
 def test_a_segment_of_the_users_own_survives_a_second_run(world: World) -> None:

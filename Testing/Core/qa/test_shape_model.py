@@ -1,4 +1,4 @@
-"""The shape model that ships judges small organs and nothing else; its ghosts lie where the organs lie, however the scan is stored."""
+"""The shape model that ships judges small organs and nothing else; its shape priors lie where the organs lie, however the scan is stored."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from focusnet.nets.bundle import load_bundle
 from focusnet.nets.config import preset
 from focusnet.nets.shape_box import ShapeBox, cut, paste
 from focusnet.phantom.write import write_phantom
-from focusnet.qa import ShapePrior, load_shape_prior
+from focusnet.qa import ShapeModel, load_shape_model
 from focusnet.qa.ranking import review
-from focusnet.qa.shape_prior_outline import ghost, ghosts
+from focusnet.qa.shape_prior import shape_prior, shape_priors
 
 from ...paths import ROOT
 from ..helpers_outputs import scan_and_organs, segmentation, stored_as
@@ -35,8 +35,8 @@ GEOMETRY = Geometry((24, 60, 60), (1.0, 1.0, 2.5), (-20.0, 10.0, 5.0))
 
 
 @pytest.fixture(scope="module")
-def prior() -> ShapePrior:
-    return load_shape_prior(SHIPPED)
+def prior() -> ShapeModel:
+    return load_shape_model(SHIPPED)
 
 
 def wedge() -> np.ndarray:
@@ -110,13 +110,13 @@ def test_a_shape_model_is_refused_where_a_scan_is_to_be_contoured(
     with pytest.raises(ModelError, match="shape model, which judges small organs"):
         load_bundle(SHIPPED)
     with pytest.raises(ModelError, match=r"a shape model, .* is expected"):
-        load_shape_prior("han7-openkbp")
+        load_shape_model("han7-openkbp")
     ct = write_phantom(tmp_path, spacing_mm_xyz=(4.0, 4.0, 6.0))[0]
     assert main(["segment", str(ct), "-o", str(tmp_path / "o.seg.nrrd"), "--model", str(SHIPPED)]) == 2
     assert "shapes-tcia-oars is a shape model" in capsys.readouterr().err
 
 
-def test_another_organs_shape_in_an_optic_nerves_place_is_odd(prior: ShapePrior) -> None:
+def test_another_organs_shape_in_an_optic_nerves_place_is_odd(prior: ShapeModel) -> None:
     _, reference = phantom_case()
     label = label_of(reference, "OpticNrv_L")
     index = np.argwhere(reference.labels == label)
@@ -132,7 +132,7 @@ def test_another_organs_shape_in_an_optic_nerves_place_is_odd(prior: ShapePrior)
     assert values["block"].reason.startswith("Odd shape")
 
 
-def test_large_organs_and_small_ones_that_it_does_not_know_get_no_shape_score(prior: ShapePrior) -> None:
+def test_large_organs_and_small_ones_that_it_does_not_know_get_no_shape_score(prior: ShapeModel) -> None:
     _, reference = phantom_case()
     result = review(reference, shapes=prior)
     assert not any(s.id.startswith("shape") for s in result.organ("Brainstem").scores)
@@ -141,45 +141,47 @@ def test_large_organs_and_small_ones_that_it_does_not_know_get_no_shape_score(pr
     assert "does not know this organ" in chiasm.reason
 
 
-def test_ghosts_lie_on_their_organs_however_the_scan_is_stored(prior: ShapePrior) -> None:
+def test_shape_priors_lie_on_their_organs_however_the_scan_is_stored(prior: ShapeModel) -> None:
     _, reference = phantom_case()
-    upright = ghosts(reference, prior)
+    upright = shape_priors(reference, prior)
     assert {r.organ.name for r in upright.results} == {"Lens_L", "Lens_R", "OpticNrv_L", "OpticNrv_R"}
     for name in (
         "Lens_L",
         "OpticNrv_R",
-    ):  # the phantom's nerve is no real one: its ghost differs, but lies where it lies
+    ):  # the phantom's nerve is no real one: its shape prior differs, but lies where it lies
         assert np.linalg.norm(centre_mm(upright, name) - centre_mm(reference, name)) < 3, name
     assert dice(upright.mask("Lens_L"), reference.mask("Lens_L")) > 0.5
     labels, grid = stored_as(reference.labels, reference.geometry, (1, 2, 0), (True, False, True))
-    again = ghosts(replace(reference, labels=labels, geometry=grid), prior)
+    again = shape_priors(replace(reference, labels=labels, geometry=grid), prior)
     back, _ = stored_as(upright.labels, reference.geometry, (1, 2, 0), (True, False, True))
     assert np.array_equal(again.labels, back)
-    assert np.array_equal(ghost(reference, "Lens_L", prior), upright.mask("Lens_L"))
+    assert np.array_equal(shape_prior(reference, "Lens_L", prior), upright.mask("Lens_L"))
 
 
-def test_ghosts_of_large_organs_alone_are_refused(
-    prior: ShapePrior, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_shape_priors_of_large_organs_alone_are_refused(
+    prior: ShapeModel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, large = scan_and_organs()
-    with pytest.raises(InputError, match="nothing to make a ghost of"):
-        ghosts(large, prior)
+    with pytest.raises(InputError, match="nothing to make a shape prior of"):
+        shape_priors(large, prior)
     write_seg_nrrd(large, tmp_path / "organs.seg.nrrd")
     assert main(["qa", str(tmp_path / "organs.seg.nrrd"), "--ghosts", str(tmp_path / "g.seg.nrrd")]) == 2
     assert "none of the small organs" in capsys.readouterr().err
 
 
-def test_the_command_writes_ghosts_on_the_scans_grid(tmp_path: Path) -> None:
+def test_the_command_writes_shape_priors_on_the_scans_grid(tmp_path: Path) -> None:
     _, reference = phantom_case()
     write_seg_nrrd(reference, tmp_path / "organs.seg.nrrd")
-    out = tmp_path / "ghosts.seg.nrrd"
-    assert main(["qa", str(tmp_path / "organs.seg.nrrd"), "--shape-model", str(SHIPPED), "--ghosts", str(out)]) == 0
+    out = tmp_path / "shape-priors.seg.nrrd"
+    assert (
+        main(["qa", str(tmp_path / "organs.seg.nrrd"), "--shape-model", str(SHIPPED), "--shape-priors", str(out)]) == 0
+    )
     written = read_seg_nrrd(out)
     assert written.geometry.same_grid_as(reference.geometry)
     assert written.provenance["model"] == "shapes-tcia-oars"
 
 
-def test_a_segment_of_one_voxel_is_not_a_reason_to_fail(prior: ShapePrior) -> None:
+def test_a_segment_of_one_voxel_is_not_a_reason_to_fail(prior: ShapeModel) -> None:
     _, base = scan_and_organs()
     labels = np.zeros_like(base.labels)
     labels[10, 10, 10] = 1
@@ -188,7 +190,7 @@ def test_a_segment_of_one_voxel_is_not_a_reason_to_fail(prior: ShapePrior) -> No
 
 
 @pytest.mark.slow
-def test_patients_never_cross_splits_and_real_shapes_come_back(prior: ShapePrior, real_data: Path) -> None:
+def test_patients_never_cross_splits_and_real_shapes_come_back(prior: ShapeModel, real_data: Path) -> None:
     dataset = TciaOars(real_data / "tcia-oars")
     people = {split: {patient_of(s) for s in scans} for split, scans in dataset.scans.items()}
     assert {k: len(v) for k, v in people.items()} == {"train": 20, "calibrate": 6, "held-out": 8}
