@@ -20,6 +20,7 @@ from ..review.states import Review
 from ..scene.labelmaps import empty_image, get_tag, mask_on
 from ..scene.nodes import ORGAN_TAG, PROVENANCE, RESULT_TAG, RUN_TAG, mark_edited
 from ..scene.review_tags import REVIEW_TAG, SCORE_TAG, SECONDS_TAG
+from ..scene.types import SegmentationNode, VolumeNode
 from ..scene.volumes import LPS_RAS, transform_matrix, world_geometry
 
 KEPT_TAGS = (
@@ -42,8 +43,12 @@ FORMATS = {
 
 
 def export(
-    segmentation_node: Any, volume_node: Any, path: Path | str | None, kind: str, dicom_folder: Path | str | None = None
-) -> tuple[Any, list[str]]:
+    segmentation_node: SegmentationNode | None,
+    volume_node: VolumeNode | None,
+    path: Path | str | None,
+    kind: str,
+    dicom_folder: Path | str | None = None,
+) -> tuple[Path | VolumeNode, list[str]]:
     """Write every segment to ``path`` (replaced if it exists) and return it with sentences for the user; for ``labelmap`` a new
     node of the scene.
 
@@ -77,7 +82,7 @@ def export(
     return path, notes
 
 
-def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segmentation, list[str]]:
+def segmentation_on(geometry: Geometry, segmentation_node: SegmentationNode) -> tuple[Segmentation, list[str]]:
     """Every segment of the node on ``geometry`` (LPS mm), whatever grid, layer and linear transform it has. Where segments overlap the
     later one wins, which the returned sentences tell. Raises InputError."""
     from focusnet.io.label_map import unknown_organ
@@ -96,7 +101,7 @@ def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segment
         segment = source.GetSegment(segment_id)
         name = get_tag(segment, ORGAN_TAG) or segment.GetName() or segment_id
         color = tuple(round(255 * c) for c in segment.GetColor())
-        organ = find_organ(name) or unknown_organ(name, color)  # type: ignore[arg-type]
+        organ = find_organ(name) or unknown_organ(name, color)
         if organ.name in seen:
             raise InputError(f"Two segments are {organ.name}. Rename or remove one of them.")
         seen.add(organ.name)
@@ -113,7 +118,7 @@ def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segment
     return Segmentation(labels, geometry, found, _provenance(segmentation_node)), notes
 
 
-def dicom_volume(volume_node: Any, folder: Path | str | None = None) -> Volume:
+def dicom_volume(volume_node: VolumeNode, folder: Path | str | None = None) -> Volume:
     """The CT with the UIDs of its DICOM files, from Slicer's DICOM database or ``folder``. Raises InputError if neither has them."""
     from focusnet.io.dicom_series import read_dicom_folder
 
@@ -132,7 +137,12 @@ def dicom_volume(volume_node: Any, folder: Path | str | None = None) -> Volume:
 
 
 def _export_dicom(
-    segmentation_node: Any, volume_node: Any, path: Path, kind: str, folder: Path | str | None, edited: list[str]
+    segmentation_node: SegmentationNode,
+    volume_node: VolumeNode,
+    path: Path,
+    kind: str,
+    folder: Path | str | None,
+    edited: list[str],
 ) -> list[str]:
     volume = dicom_volume(volume_node, folder)
     if not _overlap(volume.geometry, world_geometry(volume_node)):
@@ -155,7 +165,7 @@ def _export_dicom(
     return [*notes, *([f"Left out, because empty: {', '.join(left_out)}."] if left_out else [])]
 
 
-def _review(segmentation: Segmentation, segmentation_node: Any) -> tuple[dict[str, str], tuple[str, ...]]:
+def _review(segmentation: Segmentation, segmentation_node: SegmentationNode) -> tuple[dict[str, str], tuple[str, ...]]:
     """Review states under the names of ``segmentation``, whose labels follow the node's order, and who approved."""
     review = Review(segmentation_node)
     review.close()
@@ -166,7 +176,7 @@ def _review(segmentation: Segmentation, segmentation_node: Any) -> tuple[dict[st
     return named, tuple(dict.fromkeys(row.approved_by for row in review.rows() if row.approved_by))
 
 
-def _tags(segmentation: Segmentation, segmentation_node: Any) -> dict[str, dict[str, str]]:
+def _tags(segmentation: Segmentation, segmentation_node: SegmentationNode) -> dict[str, dict[str, str]]:
     """What the segments' tags say of runs and review, so that a file that is opened again is where it was left."""
     source, found = segmentation_node.GetSegmentation(), {}
     for result in segmentation.results:
@@ -178,7 +188,7 @@ def _tags(segmentation: Segmentation, segmentation_node: Any) -> dict[str, dict[
     return found
 
 
-def _drawn_by_hand(segmentation_node: Any) -> set[str]:
+def _drawn_by_hand(segmentation_node: SegmentationNode) -> set[str]:
     """Names of segments that no model made."""
     source = segmentation_node.GetSegmentation()
     segments = [source.GetNthSegment(i) for i in range(source.GetNumberOfSegments())]
@@ -207,12 +217,17 @@ def _result(organ: Any, label: int, count: int, voxel_ml: float, segment: Any) -
         return OrganResult(organ=organ, label=label, found=count > 0, volume_ml=count * voxel_ml)
     place = said.get("peak_mm_lps")
     return OrganResult(
-        organ, label, bool(said.get("found", count > 0)), count * voxel_ml, said.get("peak"),
-        None if place is None else (float(place[0]), float(place[1]), float(place[2])), tuple(map(str, said.get("warnings") or ())),
-    )  # fmt: skip
+        organ=organ,
+        label=label,
+        found=bool(said.get("found", count > 0)),
+        volume_ml=count * voxel_ml,
+        peak=said.get("peak"),
+        peak_mm_xyz=None if place is None else (float(place[0]), float(place[1]), float(place[2])),
+        warnings=tuple(map(str, said.get("warnings") or ())),
+    )
 
 
-def _provenance(node: Any) -> dict[str, Any]:
+def _provenance(node: SegmentationNode) -> dict[str, Any]:
     try:
         known = json.loads(node.GetAttribute(PROVENANCE) or "{}")
     except ValueError:
@@ -220,7 +235,9 @@ def _provenance(node: Any) -> dict[str, Any]:
     return known if isinstance(known, dict) else {}
 
 
-def _labelmap_node(segmentation: Segmentation, volume_node: Any, segmentation_node: Any) -> Any:
+def _labelmap_node(
+    segmentation: Segmentation, volume_node: VolumeNode, segmentation_node: SegmentationNode
+) -> VolumeNode:
     """A label map on the CT's own grid and under its transform, with a colour table of the organs' names."""
     from ..sample_data import set_voxels
 

@@ -86,9 +86,10 @@ def test_closing_slicer_during_a_run_kills_it_and_calls_nobody(process: Any, log
 @pytest.fixture
 def orphan(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """``worker_child`` around a stand-in for focusnet that would run for ten minutes."""
-    (tmp_path / "focusnet").mkdir()
-    (tmp_path / "focusnet" / "__init__.py").touch()
-    (tmp_path / "focusnet" / "cli.py").write_text(
+    (tmp_path / "focusnet" / "cli").mkdir(parents=True)
+    for package in (tmp_path / "focusnet", tmp_path / "focusnet" / "cli"):
+        (package / "__init__.py").touch()
+    (tmp_path / "focusnet" / "cli" / "main.py").write_text(
         "import time\ndef main(a):\n    print('on', flush=True)\n    time.sleep(600)\n    return 0\n"
     )
     work = tmp_path / "work"
