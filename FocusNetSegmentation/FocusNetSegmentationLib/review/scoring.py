@@ -16,6 +16,7 @@ from focusnet.image.segmentation import Segmentation
 
 from ..process.background import BackgroundCommand, focusnet_arguments
 from ..process.worker_protocol import ErrorEvent, LineParser, WarningEvent, WorkerProcess, explain_end
+from ..scene.as_segmentation import segmentation_on
 from ..scene.fingerprints import Fingerprint
 from ..scene.labelmaps import LABELMAP, image_matrix, voxels, whole_shift
 from ..scene.volumes import LPS_RAS, check_node, transform_matrix, write_ct_for_worker
@@ -76,9 +77,7 @@ class Scoring:
 
     def start(self, segmentation_node: Any, volume_node: Any, marks: Mapping[str, Fingerprint]) -> None:
         """Write both and start. Raises InputError or OutputError for what cannot be scored."""
-        from focusnet.io.seg_nrrd import write_seg_nrrd
-
-        from ..exchange.export import segmentation_on
+        from focusnet.io.write import write_image
 
         self.stop()
         if volume_node is None:
@@ -91,7 +90,7 @@ class Scoring:
         self._folder = Path(tempfile.mkdtemp(prefix="focusnet-qa-"))
         try:
             write_ct_for_worker(volume_node, self._folder / "ct.nrrd")
-            write_seg_nrrd(segmentation, self._folder / "organs.seg.nrrd")
+            write_image(segmentation, self._folder / "organs.seg.nrrd")
             self._run(with_shape_priors=has_small_organs(segmentation))
         except BaseException:
             self._clean()

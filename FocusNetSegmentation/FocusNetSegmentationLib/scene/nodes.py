@@ -1,8 +1,8 @@
 """A result in the scene: segments that a clinician can use, and the model's own result beside them for comparison.
 
 Free of ``slicer.app``: scene, logic and nodes are arguments, so the desktop, the tests and a browser call the same functions.
-All of a result's organs share one layer: 22 layers of their own would cost over a gigabyte. ``focusnet.io`` is imported where it is
-used: it needs packages that are not there before the installation.
+All of a result's organs share one layer: 22 layers of their own would cost over a gigabyte. The readers and writers of ``focusnet.io``
+are imported where they are used: they need packages that are not there before the installation.
 """
 
 from __future__ import annotations
@@ -16,9 +16,20 @@ import numpy as np
 import slicer
 
 from focusnet.errors import InputError
+from focusnet.files.atomic_write import json_text
 from focusnet.image.organs import Organ, find_organ
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry
+from focusnet.io.segment_tags import (
+    ALGORITHM_NAME_TAG,
+    ALGORITHM_TYPE_TAG,
+    ID_PREFIX,
+    ORGAN_TAG,
+    RESULT_TAG,
+    RUN_TAG,
+    tag_text,
+    to_tag,
+)
 
 from .fingerprints import Fingerprints
 from .labelmaps import LABELMAP, get_tag, image_matrix, make_room, oriented_image, same_voxels
@@ -48,12 +59,6 @@ SHAPE_PRIOR_ROLE, DISTANCE_ROLE, SEED_ROLE = (
     "FocusNet.Seed",
 )  # to what a review shows
 OWNED_ROLES = (FROZEN_ROLE, SHAPE_PRIOR_ROLE, DISTANCE_ROLE, SEED_ROLE)  # also an attribute of the nodes themselves
-ORGAN_TAG, RUN_TAG, RESULT_TAG = (
-    "FocusNet.Organ",
-    "FocusNet.Run",
-    "FocusNet.Result",
-)  # the last as in the engine's files
-ID_PREFIX = "FocusNet_"
 PROVENANCE = "FocusNet.Provenance"
 ATTRIBUTES = {
     "FocusNet.Model": "model",
@@ -110,7 +115,7 @@ def import_result(
         ids = _put(segmentation_node, image, segmentation)
         for attribute, key in ATTRIBUTES.items():
             segmentation_node.SetAttribute(attribute, str(segmentation.provenance.get(key) or ""))
-        segmentation_node.SetAttribute(PROVENANCE, _json(segmentation.provenance))
+        segmentation_node.SetAttribute(PROVENANCE, json_text(segmentation.provenance))
     finally:
         segmentation_node.EndModify(modifying)
     frozen = _freeze(scene, segmentation_node, image, segmentation)
@@ -166,7 +171,7 @@ def mark_edited(segmentation_node: Any) -> list[str]:
     for name, segment_id in organ_segments(segmentation_node).items():
         segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
         if get_tag(segment, RUN_TAG):
-            segment.SetTag("DICOM.SegmentAlgorithmType", "SEMIAUTOMATIC" if name in edited else "AUTOMATIC")
+            segment.SetTag(ALGORITHM_TYPE_TAG, "SEMIAUTOMATIC" if name in edited else "AUTOMATIC")
     return edited
 
 
@@ -306,7 +311,7 @@ def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
         segment_id = present.get(organ.name)
         segment = segmentation.GetSegment(segment_id) if segment_id else slicer.vtkSegment()
         if segment_id is None:
-            dress(segment, organ)
+            set_name_color_and_code(segment, organ)
         segment.RemoveRepresentation(SURFACE)
         segment.SetLabelValue(organ_result.label)
         segment.AddRepresentation(LABELMAP, image)
@@ -323,8 +328,8 @@ def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
     return ids
 
 
-def dress(segment: Any, organ: Organ) -> None:
-    """Name, colour and SNOMED code of a new segment. What a user changes of these later is kept."""
+def set_name_color_and_code(segment: Any, organ: Organ) -> None:
+    """Set name, colour and SNOMED code of a new segment. What a user changes of these later is kept."""
     from focusnet.io.terminology import terminology_entry
 
     segment.SetName(organ.name)
@@ -339,34 +344,17 @@ def dress(segment: Any, organ: Organ) -> None:
 
 
 def _tag(segment: Any, result: OrganResult, segmentation: Segmentation) -> None:
-    """What the model said of this organ, and which run it was; tags go with the segment into every .seg.nrrd."""
-    voxel_mm3 = segmentation.geometry.voxel_ml * 1000.0
-    said = {
-        "found": result.found,
-        "voxels": round(result.volume_ml * 1000.0 / voxel_mm3),
-        "peak": result.peak,
-        "peak_mm_lps": result.peak_mm_xyz,
-        "warnings": result.warnings,
-    }
+    """Write what the model found of this organ, and in which run; tags go with the segment into every .seg.nrrd."""
+    voxels = round(result.volume_ml / segmentation.geometry.voxel_ml)
     segment.SetTag(ORGAN_TAG, result.organ.name)
-    segment.SetTag(RESULT_TAG, _text(said))
+    segment.SetTag(RESULT_TAG, to_tag(result, voxels))
     statuses = slicer.vtkSlicerSegmentationsModuleLogic
     statuses.SetSegmentStatus(segment, statuses.Flagged if result.warnings else statuses.NotStarted)
     run = {key: segmentation.provenance[key] for key in RUN_KEYS if key in segmentation.provenance}
     if run.get("model"):
-        segment.SetTag(RUN_TAG, _text(run))
-        segment.SetTag("DICOM.SegmentAlgorithmType", "AUTOMATIC")
-        segment.SetTag("DICOM.SegmentAlgorithmName", f"FocusNetv2 {run['model']}")
-
-
-def _text(value: Any) -> str:
-    return _json(value).replace("|", "\\u007c")  # a bar would end a Slicer tag
-
-
-def _json(value: Any) -> str:
-    from focusnet.files.atomic_write import json_text
-
-    return json_text(value)
+        segment.SetTag(RUN_TAG, tag_text(run))
+        segment.SetTag(ALGORITHM_TYPE_TAG, "AUTOMATIC")
+        segment.SetTag(ALGORITHM_NAME_TAG, f"FocusNetv2 {run['model']}")
 
 
 def _unused_id(segmentation: Any, organ: str) -> str:

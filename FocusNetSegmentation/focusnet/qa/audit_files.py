@@ -13,7 +13,7 @@ from ..evaluation.evaluate import pairs
 from ..files.atomic_write import atomic_path, check_output, json_text
 from ..image.volume import Volume
 from ..io.read import read_segmentation
-from ..io.segment_tags import active_s, read_reviews, with_run
+from ..io.review_tags import active_s, read_reviews, with_run
 from ..io.suffixes import AUDITS
 from .audit import FORMAT_VERSION, Audit, as_dict, audit, text_table
 

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
 from ..io.json_report import DISCLAIMER
-from ..io.segment_tags import OrganReview
+from ..io.review_tags import OrganReview
 from ..qa.audit import Audit, OrganEdit
 from ..version import __version__
 from .render import write_page

@@ -12,7 +12,7 @@ from ..files.atomic_write import check_output
 from ..image.regrid import put_on_grid
 from ..io import read_volume
 from ..io.read import read_segmentation
-from ..io.segment_tags import active_s, read_reviews, with_run
+from ..io.review_tags import active_s, read_reviews, with_run
 from ..io.suffixes import PAGES
 from ..qa.audit import audit
 from .case_page import CaseReport, model_notes, write_case_page
