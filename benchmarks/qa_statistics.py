@@ -30,7 +30,7 @@ from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
 from focusnet.qa.hu_scores import outside_fraction
 from focusnet.qa.measure import Measured, measure_all
-from focusnet.qa.reference_statistics import FORMAT_VERSION, MINIMUM, Spread, load_statistics
+from focusnet.qa.reference_statistics import FORMAT_VERSION, MINIMUM, Spread, load_reference_statistics
 from focusnet.qa.spatial_relations import TOUCHES, gap_mm, position_score
 
 FOLDS = 5
@@ -188,8 +188,8 @@ def position_limits(openkbp: list[Case], tcia: list[Case], calibrate: list[Case]
             row["position_limit"] = 1.0
         path = scratch.with_suffix(".fold.json")
         write(content, path)
-        load_statistics.cache_clear()
-        table = load_statistics(path)
+        load_reference_statistics.cache_clear()
+        table = load_reference_statistics(path)
         for case in tested:
             for organ, m in case.organs.items():
                 severity = position_score(m, case.organs, table).severity

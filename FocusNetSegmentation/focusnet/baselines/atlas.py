@@ -47,7 +47,7 @@ class Warped:
 
 
 @dataclass
-class Run:
+class AtlasLog:
     """What happened on the way."""
 
     used: list[str] = field(default_factory=list)
@@ -74,7 +74,7 @@ def segment_by_atlases(
     ants = import_ants()
     names = shuffled(dataset.patients("train"), count, seed)
     array, upright, axes, flips = to_upright(volume.array, volume.geometry)
-    run = Run()
+    run = AtlasLog()
     warped: list[Warped] = []
     fixed = to_ants(ants, *registration_grid(np.asarray(array, np.float32), upright))
     for name in names:
@@ -241,7 +241,7 @@ def describe(
     return results
 
 
-def provenance(volume: Volume, run: Run, registration: str, version: str, seconds: float) -> dict[str, Any]:
+def provenance(volume: Volume, run: AtlasLog, registration: str, version: str, seconds: float) -> dict[str, Any]:
     return {
         "model": "multi-atlas",
         "model_version": f"{REGISTRATIONS[registration]}, majority of {len(run.used)} atlases",

@@ -28,7 +28,7 @@ def shape_priors(segmentation: Segmentation, prior: ShapeModel, organs: tuple[st
     known = refuse_without_shape_priors(segmentation, prior, organs)
     labels, upright, axes, flips = to_upright(segmentation.labels, segmentation.geometry)
     measured = measure_all(labels, upright, replace(segmentation, results=tuple(known)))
-    masks = {name: prior.shape_prior(prior.look(m, upright), upright) for name, m in measured.items()}
+    masks = {name: prior.shape_prior(prior.reconstruct(m, upright), upright) for name, m in measured.items()}
     out = np.zeros(labels.shape, np.uint8)
     by_name = {r.organ.name: r for r in known}
     for name in sorted(masks, key=lambda n: -int(masks[n].sum())):
