@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentati
 
 from focusnet.datasets.organ_boxes import SMALL
 from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars
+from focusnet.image.organs import mirrored as other_side
 from focusnet.image.organs import without_side
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry
@@ -125,11 +126,10 @@ def scores(
 ) -> dict[str, float | None]:
     statistics = load_reference_statistics()
     m = measure(name, mask.astype(np.uint8), 1, ndimage.find_objects(mask.astype(np.uint8))[0], geometry)
-    mirror = name[:-1] + ("R" if name.endswith("L") else "L")
     around = {**organs, name: m}
     found = [
         volume_score(m, statistics), extent_score(m, statistics, geometry), parts_score(m, statistics), holes_score(m, statistics),
-        gaps_score(m, statistics, geometry), asymmetry_score(m, around, mirror, statistics), position_score(m, around, statistics),
+        gaps_score(m, statistics, geometry), asymmetry_score(m, around, other_side(name), statistics), position_score(m, around, statistics),
         *prior.scores(name, prior.reconstruct(m, geometry)),
     ]  # fmt: skip
     gap = touch_score(m, moved_to(around, geometry, name), statistics, geometry)

@@ -26,7 +26,7 @@ from openkbp_scores import reference
 
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.datasets.tcia_oars import TciaOars
-from focusnet.image.organs import find_organ
+from focusnet.image.organs import LEFT, find_organ, mirrored, without_side
 from focusnet.image.segmentation import Segmentation
 from focusnet.qa.hu_scores import outside_fraction
 from focusnet.qa.measure import Measured, measure_all
@@ -147,13 +147,14 @@ def upper(values: list[float]) -> float:
 def asymmetry(cases: list[Case], organs: dict) -> dict[str, float]:
     out = {}
     for organ in organs:
-        if organ.endswith("_L") and f"{organ[:-2]}_R" in organs:
+        right = mirrored(organ)
+        if organ.endswith(LEFT) and right in organs:
             ratios = [
-                np.log(c.organs[organ].volume_ml / c.organs[f"{organ[:-2]}_R"].volume_ml)
+                np.log(c.organs[organ].volume_ml / c.organs[right].volume_ml)
                 for c in cases
-                if organ in c.organs and f"{organ[:-2]}_R" in c.organs
+                if organ in c.organs and right in c.organs
             ]
-            out[organ[:-2]] = round(
+            out[without_side(organ)] = round(
                 float(np.percentile(np.abs(ratios), 90)) * 2.576 / 1.645, 4
             )  # the 99th, from the 90th
     return out

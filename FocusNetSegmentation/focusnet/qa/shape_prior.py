@@ -34,10 +34,12 @@ def shape_priors(segmentation: Segmentation, prior: ShapeModel, organs: tuple[st
     for name in sorted(masks, key=lambda n: -int(masks[n].sum())):
         out[masks[name]] = by_name[name].label
     counts = np.bincount(out.ravel(), minlength=256)
-    voxel_ml = upright.voxel_ml
     results = tuple(
         OrganResult(
-            organ=r.organ, label=r.label, found=bool(counts[r.label]), volume_ml=float(counts[r.label]) * voxel_ml
+            organ=r.organ,
+            label=r.label,
+            found=bool(counts[r.label]),
+            volume_ml=float(counts[r.label]) * upright.voxel_ml,
         )
         for r in known
         if r.organ.name in masks
