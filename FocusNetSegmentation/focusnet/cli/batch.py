@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Cancelled, FocusNetError, InputError
 from .options import Commands, add_command
-from .scan import add_engine_options, check_engine, read_scan, run_model
+from .scan import add_model_options, check_engine, read_scan, run_model
 
 if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
@@ -30,7 +30,7 @@ def add_arguments(commands: Commands) -> None:
         action="store_true",
         help="also NAME.qa.json: which organs to look at first, for 'focusnet report FOLDER'",
     )
-    add_engine_options(parser)
+    add_model_options(parser)
 
 
 def batch(options: argparse.Namespace) -> int:
