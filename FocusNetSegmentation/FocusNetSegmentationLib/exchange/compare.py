@@ -18,10 +18,11 @@ from focusnet.evaluation.evaluate import OrganScores, score_organ
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
 from focusnet.io.read import read_segmentation
+from focusnet.io.segment_tags import ORGAN_TAG
 
 from ..review.scoring import on_other_grid
 from ..scene.labelmaps import LABELMAP, empty_image, get_tag, mask_on, oriented_image
-from ..scene.nodes import ORGAN_TAG, place_labels, set_name_color_and_code
+from ..scene.nodes import place_labels, set_name_color_and_code
 from ..scene.types import Scene, SegmentationNode, VolumeNode
 from ..scene.volumes import LPS_RAS, transform_matrix, world_geometry
 from .export import dicom_volume

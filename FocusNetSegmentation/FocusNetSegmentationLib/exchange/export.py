@@ -3,9 +3,7 @@ write the same."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
@@ -13,15 +11,16 @@ import vtk
 
 from focusnet.errors import InputError
 from focusnet.image.organs import find_organ
-from focusnet.image.segmentation import OrganResult, Segmentation
+from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry, Volume
+from focusnet.io.segment_tags import ALGORITHM_TYPE_TAG, ORGAN_TAG, REVIEW_TAG, RUN_TAG, SCORE_TAG, SECONDS_TAG
 
 from ..review.states import Review
-from ..scene.labelmaps import empty_image, get_tag, mask_on
-from ..scene.nodes import ORGAN_TAG, PROVENANCE, RESULT_TAG, RUN_TAG, mark_edited
-from ..scene.review_tags import REVIEW_TAG, SCORE_TAG, SECONDS_TAG
+from ..scene.as_segmentation import segmentation_on
+from ..scene.labelmaps import get_tag
+from ..scene.nodes import mark_edited
 from ..scene.types import SegmentationNode, VolumeNode
-from ..scene.volumes import LPS_RAS, transform_matrix, world_geometry
+from ..scene.volumes import world_geometry
 
 KEPT_TAGS = (
     ORGAN_TAG,
@@ -29,7 +28,7 @@ KEPT_TAGS = (
     REVIEW_TAG,
     SCORE_TAG,
     SECONDS_TAG,
-    "DICOM.SegmentAlgorithmType",
+    ALGORITHM_TYPE_TAG,
     "Segmentation.Status",
 )
 # kind: what it is called, and the ending of its files ("" for what stays in the scene)
@@ -80,42 +79,6 @@ def export(
 
         write_seg_nrrd(segmentation, path, overwrite=True, tags=_tags(segmentation, segmentation_node))
     return path, notes
-
-
-def segmentation_on(geometry: Geometry, segmentation_node: SegmentationNode) -> tuple[Segmentation, list[str]]:
-    """Every segment of the node on ``geometry`` (LPS mm), whatever grid, layer and linear transform it has. Where segments overlap the
-    later one wins, which the returned sentences tell. Raises InputError."""
-    from focusnet.io.label_map import unknown_organ
-
-    source = segmentation_node.GetSegmentation()
-    count = source.GetNumberOfSegments()
-    if count > 255:
-        raise InputError(f"There are {count} segments; a label map holds 255. Remove some of them.")
-    to_local = np.linalg.inv(transform_matrix(segmentation_node))
-    target = empty_image(geometry, to_local @ LPS_RAS @ geometry.affine_xyz)
-    labels = np.zeros(geometry.shape_zyx, np.uint8)
-    voxel_ml = geometry.voxel_ml
-    results, notes, seen = [], [], set()
-    for index in range(count):
-        segment_id = source.GetNthSegmentID(index)
-        segment = source.GetSegment(segment_id)
-        name = get_tag(segment, ORGAN_TAG) or segment.GetName() or segment_id
-        color = tuple(round(255 * c) for c in segment.GetColor())
-        organ = find_organ(name) or unknown_organ(name, color)
-        if organ.name in seen:
-            raise InputError(f"Two segments are {organ.name}. Rename or remove one of them.")
-        seen.add(organ.name)
-        mask = mask_on(target, segmentation_node, segment_id)
-        lost = int(np.count_nonzero(labels[mask]))
-        if lost:
-            notes.append(
-                f"{lost} voxels of {organ.name} overlap segments above it in the list; they were given to {organ.name}."
-            )
-        labels[mask] = index + 1
-        results.append((organ, index + 1, segment))
-    counts = np.bincount(labels.ravel(), minlength=256)
-    found = tuple(_result(organ, label, int(counts[label]), voxel_ml, segment) for organ, label, segment in results)
-    return Segmentation(labels, geometry, found, _provenance(segmentation_node)), notes
 
 
 def dicom_volume(volume_node: VolumeNode, folder: Path | str | None = None) -> Volume:
@@ -183,7 +146,7 @@ def _tags(segmentation: Segmentation, segmentation_node: SegmentationNode) -> di
         segment = source.GetNthSegment(result.label - 1)
         tags = {name: text for name in KEPT_TAGS if (text := get_tag(segment, name))}
         if not get_tag(segment, ORGAN_TAG):
-            tags["DICOM.SegmentAlgorithmType"] = "MANUAL"
+            tags[ALGORITHM_TYPE_TAG] = "MANUAL"
         found[result.organ.name] = tags
     return found
 
@@ -205,34 +168,6 @@ def _overlap(first: Geometry, second: Geometry) -> bool:
         points = geometry.corners_mm()
         boxes.append(np.concatenate([points.min(axis=0), points.max(axis=0)]))
     return bool(np.abs(boxes[0] - boxes[1]).max() < 0.1)
-
-
-def _result(organ: Any, label: int, count: int, voxel_ml: float, segment: Any) -> OrganResult:
-    """What the model said of an organ holds only while the organ has as many voxels as then."""
-    try:
-        said = json.loads(get_tag(segment, RESULT_TAG) or "{}")
-    except ValueError:
-        said = {}
-    if said.get("voxels") != count:
-        return OrganResult(organ=organ, label=label, found=count > 0, volume_ml=count * voxel_ml)
-    place = said.get("peak_mm_lps")
-    return OrganResult(
-        organ=organ,
-        label=label,
-        found=bool(said.get("found", count > 0)),
-        volume_ml=count * voxel_ml,
-        peak=said.get("peak"),
-        peak_mm_xyz=None if place is None else (float(place[0]), float(place[1]), float(place[2])),
-        warnings=tuple(map(str, said.get("warnings") or ())),
-    )
-
-
-def _provenance(node: SegmentationNode) -> dict[str, Any]:
-    try:
-        known = json.loads(node.GetAttribute(PROVENANCE) or "{}")
-    except ValueError:
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _labelmap_node(

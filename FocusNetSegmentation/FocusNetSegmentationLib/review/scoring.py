@@ -15,6 +15,7 @@ from focusnet.image.segmentation import Segmentation
 
 from ..process.background import BackgroundCommand, focusnet_arguments
 from ..process.worker_protocol import ErrorEvent, LineParser, WarningEvent, WorkerProcess, explain_end
+from ..scene.as_segmentation import segmentation_on
 from ..scene.fingerprints import Fingerprint
 from ..scene.labelmaps import LABELMAP, image_matrix, voxels, whole_voxel_shift
 from ..scene.types import SegmentationNode, VolumeNode
@@ -81,9 +82,7 @@ class Scoring:
         fingerprints: Mapping[str, Fingerprint],
     ) -> None:
         """Write both and start. Raises InputError or OutputError for what cannot be scored."""
-        from focusnet.io.seg_nrrd import write_seg_nrrd
-
-        from ..exchange.export import segmentation_on
+        from focusnet.io.write import write_image
 
         self.stop()
         if volume_node is None:
@@ -96,7 +95,7 @@ class Scoring:
         self._folder = Path(tempfile.mkdtemp(prefix="focusnet-qa-"))
         try:
             write_ct_for_worker(volume_node, self._folder / "ct.nrrd")
-            write_seg_nrrd(segmentation, self._folder / "organs.seg.nrrd")
+            write_image(segmentation, self._folder / "organs.seg.nrrd")
             self._run(with_shape_priors=has_small_organs(segmentation))
         except BaseException:
             self._clean()

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from focusnet.errors import InputError
+from focusnet.io.segment_tags import RESULT_TAG, tagged_peak_mm_xyz
 
-from ..scene.labelmaps import LABELMAP, image_matrix, voxels
-from ..scene.nodes import RESULT_TAG, SEED_ROLE
-from ..scene.review_tags import read_tag
+from ..scene.labelmaps import LABELMAP, get_tag, image_matrix, voxels
+from ..scene.nodes import SEED_ROLE
 from ..scene.types import Node, Scene, SegmentationNode
 from ..scene.volumes import LPS_RAS, transform_matrix
 from .shape_prior import segment_id_of
@@ -83,9 +83,9 @@ def seed_mm_lps(segmentation_node: SegmentationNode, organ: str) -> tuple[float,
 def first_place_ras(segmentation_node: SegmentationNode, segment_id: str) -> np.ndarray | None:
     """Where the model found the organ, else the middle of its voxels, in world RAS; None if neither is known."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
-    peak = read_tag(segment, RESULT_TAG).get("peak_mm_lps")
-    if isinstance(peak, list) and len(peak) == 3:
-        return np.asarray((LPS_RAS @ [*map(float, peak), 1.0])[:3])
+    peak_mm = tagged_peak_mm_xyz(get_tag(segment, RESULT_TAG))
+    if peak_mm is not None:
+        return np.asarray((LPS_RAS @ [*peak_mm, 1.0])[:3])
     from scipy import ndimage
 
     image = segment.GetRepresentation(LABELMAP)

@@ -14,11 +14,12 @@ import slicer
 
 from focusnet.errors import InputError
 from focusnet.image.volume import box_corners
+from focusnet.io.segment_tags import ORGAN_TAG, tag_text
 
 from ..scene.fingerprints import Fingerprint, Fingerprints
 from ..scene.labelmaps import LABELMAP, image_matrix, mask_on, oriented_image, voxels, whole_voxel_shift
-from ..scene.nodes import ORGAN_TAG, SHAPE_PRIOR_ROLE, SURFACE, organ_segments
-from ..scene.review_tags import read_tag, tag_text
+from ..scene.nodes import SHAPE_PRIOR_ROLE, SURFACE, organ_segments
+from ..scene.review_tags import read_tag
 from ..scene.types import OrientedImage, Scene, Segment, SegmentationNode, Surface
 from ..scene.volumes import LPS_RAS, to_vtk, transform_matrix
 

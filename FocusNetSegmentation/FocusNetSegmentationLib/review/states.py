@@ -14,22 +14,28 @@ from typing import Any
 import slicer
 
 from focusnet.errors import InputError
+from focusnet.io.segment_tags import (
+    ORGAN_TAG,
+    RESULT_TAG,
+    REVIEW_TAG,
+    RUN_TAG,
+    SCORE_TAG,
+    SECONDS_TAG,
+    tag_text,
+    tagged_voxels,
+)
 
 from ..scene.fingerprints import Fingerprint, Fingerprints
 from ..scene.labelmaps import get_tag
-from ..scene.nodes import ORGAN_TAG, RESULT_TAG, RUN_TAG, organ_segments
+from ..scene.nodes import organ_segments
 from ..scene.review_tags import (
     APPROVED,
     DRAFT,
     EDITED,
-    REVIEW_TAG,
-    SCORE_TAG,
-    SECONDS_TAG,
     begin_review,
     model_text,
     read_tag,
     seconds_of,
-    tag_text,
 )
 from ..scene.types import Segment, SegmentationNode, SegmentList
 from .rows import Row, group, reasons_of
@@ -116,7 +122,7 @@ class Review:
         for name, segment_id in self.segments().items():
             segment = self._segmentation().GetSegment(segment_id)
             record = read_tag(segment, REVIEW_TAG)
-            if not record and self.fingerprints.of(segment).voxels == read_tag(segment, RESULT_TAG).get("voxels"):
+            if not record and self.fingerprints.of(segment).voxels == tagged_voxels(get_tag(segment, RESULT_TAG)):
                 with self._ignoring_own_changes():  # a file of the engine's that Slicer opened itself
                     begin_review(segment, self.fingerprints.of(segment))
                 continue

@@ -1,8 +1,8 @@
 """A result in the scene: segments that a clinician can use, and the model's own result beside them for comparison.
 
 Free of ``slicer.app``: scene, logic and nodes are arguments, so the desktop, the tests and a browser call the same functions.
-All of a result's organs share one layer: 22 layers of their own would cost over a gigabyte. ``focusnet.io`` is imported where it is
-used: it needs packages that are not there before the installation.
+All of a result's organs share one layer: 22 layers of their own would cost over a gigabyte. The readers and writers of ``focusnet.io``
+are imported where they are used: they need packages that are not there before the installation.
 """
 
 from __future__ import annotations
@@ -16,9 +16,20 @@ import numpy as np
 import slicer
 
 from focusnet.errors import InputError
+from focusnet.files.atomic_write import json_text
 from focusnet.image.organs import Organ, find_organ
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry
+from focusnet.io.segment_tags import (
+    ALGORITHM_NAME_TAG,
+    ALGORITHM_TYPE_TAG,
+    ID_PREFIX,
+    ORGAN_TAG,
+    RESULT_TAG,
+    RUN_TAG,
+    tag_text,
+    to_tag,
+)
 
 from .fingerprints import Fingerprints
 from .labelmaps import LABELMAP, clear_or_keep_old_segments, get_tag, image_matrix, oriented_image, same_voxels
@@ -49,12 +60,6 @@ SHAPE_PRIOR_ROLE, DISTANCE_ROLE, SEED_ROLE = (
     "FocusNet.Seed",
 )  # to what a review shows
 OWNED_ROLES = (FROZEN_ROLE, SHAPE_PRIOR_ROLE, DISTANCE_ROLE, SEED_ROLE)  # also an attribute of the nodes themselves
-ORGAN_TAG, RUN_TAG, RESULT_TAG = (
-    "FocusNet.Organ",
-    "FocusNet.Run",
-    "FocusNet.Result",
-)  # the last as in the engine's files
-ID_PREFIX = "FocusNet_"
 PROVENANCE = "FocusNet.Provenance"
 ATTRIBUTES = {
     "FocusNet.Model": "model",
@@ -111,7 +116,7 @@ def import_result(
         ids = _put(segmentation_node, image, segmentation)
         for attribute, key in ATTRIBUTES.items():
             segmentation_node.SetAttribute(attribute, str(segmentation.provenance.get(key) or ""))
-        segmentation_node.SetAttribute(PROVENANCE, _json(segmentation.provenance))
+        segmentation_node.SetAttribute(PROVENANCE, json_text(segmentation.provenance))
     finally:
         segmentation_node.EndModify(modifying)
     frozen = _freeze(scene, segmentation_node, image, segmentation)
@@ -167,7 +172,7 @@ def mark_edited(segmentation_node: SegmentationNode) -> list[str]:
     for name, segment_id in organ_segments(segmentation_node).items():
         segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
         if get_tag(segment, RUN_TAG):
-            segment.SetTag("DICOM.SegmentAlgorithmType", "SEMIAUTOMATIC" if name in edited else "AUTOMATIC")
+            segment.SetTag(ALGORITHM_TYPE_TAG, "SEMIAUTOMATIC" if name in edited else "AUTOMATIC")
     return edited
 
 
@@ -325,7 +330,7 @@ def _put(node: SegmentationNode, image: OrientedImage, result: Segmentation) -> 
 
 
 def set_name_color_and_code(segment: Segment, organ: Organ) -> None:
-    """Name, colour and SNOMED code of a new segment. What a user changes of these later is kept."""
+    """Set name, colour and SNOMED code of a new segment. What a user changes of these later is kept."""
     from focusnet.io.terminology import terminology_entry
 
     segment.SetName(organ.name)
@@ -339,35 +344,18 @@ def set_name_color_and_code(segment: Segment, organ: Organ) -> None:
         segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), text)
 
 
-def _tag(segment: Any, result: OrganResult, segmentation: Segmentation) -> None:
-    """What the model said of this organ, and which run it was; tags go with the segment into every .seg.nrrd."""
-    voxel_mm3 = segmentation.geometry.voxel_ml * 1000.0
-    said = {
-        "found": result.found,
-        "voxels": round(result.volume_ml * 1000.0 / voxel_mm3),
-        "peak": result.peak,
-        "peak_mm_lps": result.peak_mm_xyz,
-        "warnings": result.warnings,
-    }
+def _tag(segment: Segment, result: OrganResult, segmentation: Segmentation) -> None:
+    """Write what the model found of this organ, and in which run; tags go with the segment into every .seg.nrrd."""
+    voxels = round(result.volume_ml / segmentation.geometry.voxel_ml)
     segment.SetTag(ORGAN_TAG, result.organ.name)
-    segment.SetTag(RESULT_TAG, _text(said))
+    segment.SetTag(RESULT_TAG, to_tag(result, voxels))
     statuses = slicer.vtkSlicerSegmentationsModuleLogic
     statuses.SetSegmentStatus(segment, statuses.Flagged if result.warnings else statuses.NotStarted)
     run = {key: segmentation.provenance[key] for key in RUN_KEYS if key in segmentation.provenance}
     if run.get("model"):
-        segment.SetTag(RUN_TAG, _text(run))
-        segment.SetTag("DICOM.SegmentAlgorithmType", "AUTOMATIC")
-        segment.SetTag("DICOM.SegmentAlgorithmName", f"FocusNetv2 {run['model']}")
-
-
-def _text(value: Any) -> str:
-    return _json(value).replace("|", "\\u007c")  # a bar would end a Slicer tag
-
-
-def _json(value: Any) -> str:
-    from focusnet.files.atomic_write import json_text
-
-    return json_text(value)
+        segment.SetTag(RUN_TAG, tag_text(run))
+        segment.SetTag(ALGORITHM_TYPE_TAG, "AUTOMATIC")
+        segment.SetTag(ALGORITHM_NAME_TAG, f"FocusNetv2 {run['model']}")
 
 
 def _unused_id(segmentation: SegmentList, organ: str) -> str:

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from focusnet.io.segment_tags import REVIEW_TAG, SCORE_TAG, SECONDS_TAG, tag_text, tag_value
 
 from .fingerprints import Fingerprint
 from .labelmaps import get_tag
 from .types import Segment
 
 DRAFT, EDITED, APPROVED = "draft", "edited", "approved"  # as focusnet.io.dicom_verify.STATES
-# JSON: state; fingerprints of what the model drew and of what was approved; who approved it and when
-REVIEW_TAG = "FocusNet.Review"
-SCORE_TAG = "FocusNet.Score"  # JSON: what ``focusnet qa`` said, by which model, and the fingerprint of what it saw
-SECONDS_TAG = "FocusNet.ActiveSeconds"
 
 
 def read_tag(segment: Segment, tag: str) -> dict[str, Any]:
-    """A tag's JSON object; empty for anything else: a strange file must not stop a review."""
-    try:
-        value = json.loads(get_tag(segment, tag) or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def tag_text(value: Mapping[str, Any]) -> str:
-    return json.dumps(value).replace("|", "\\u007c")  # a bar would end a Slicer tag
+    """Return a tag's JSON object; an empty one for anything else: a strange file must not stop a review."""
+    return tag_value(get_tag(segment, tag))
 
 
 def seconds_of(segment: Segment) -> float:

@@ -16,8 +16,8 @@ from ..helpers_panel_review import ORGANS, SCORED, choose, paint, states
 def add_shape_prior(panel: Any, organ: str, folder: Path) -> None:
     """A shape prior that is the organ without its outermost voxels to the left."""
     from focusnet.io.seg_nrrd import write_seg_nrrd
-    from FocusNetSegmentationLib.exchange.export import segmentation_on
     from FocusNetSegmentationLib.review.shape_prior import add_shape_priors
+    from FocusNetSegmentationLib.scene.as_segmentation import segmentation_on
     from FocusNetSegmentationLib.scene.volumes import world_geometry
 
     result, _ = segmentation_on(world_geometry(panel.parameters.inputVolume), panel.parameters.resultSegmentation)
@@ -91,9 +91,9 @@ def test_shape_priors_that_come_with_the_scores_are_there_to_be_shown(reviewed: 
     import sys
 
     from focusnet.io.seg_nrrd import write_seg_nrrd
-    from FocusNetSegmentationLib.exchange.export import segmentation_on
     from FocusNetSegmentationLib.review import scoring as review_scoring
     from FocusNetSegmentationLib.review.shape_prior import is_outdated, shape_priors_of
+    from FocusNetSegmentationLib.scene.as_segmentation import segmentation_on
     from FocusNetSegmentationLib.scene.volumes import world_geometry
 
     node = reviewed.parameters.resultSegmentation

@@ -9,8 +9,8 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
+from focusnet.io.review_tags import read_reviews, with_run
 from focusnet.io.seg_nrrd import read_seg_nrrd
-from focusnet.io.segment_tags import read_reviews, with_run
 from FocusNetSegmentationLib.review.states import Review
 
 from ...Core.helpers_outputs import GRIDS

@@ -10,8 +10,8 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
+from focusnet.io.review_tags import read_reviews
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
-from focusnet.io.segment_tags import read_reviews
 from FocusNetSegmentationLib.exchange.export import export
 from FocusNetSegmentationLib.review.scores import scores_from
 from FocusNetSegmentationLib.review.states import Review, states_of

@@ -7,8 +7,8 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.qa.audit import audit
-from FocusNetSegmentationLib.exchange.export import segmentation_on
 from FocusNetSegmentationLib.review.states import Review
+from FocusNetSegmentationLib.scene.as_segmentation import segmentation_on
 from FocusNetSegmentationLib.scene.nodes import frozen_copy
 from FocusNetSegmentationLib.scene.volumes import world_geometry
 
