@@ -46,7 +46,7 @@ class FocusNetSegmentation(ScriptedLoadableModule):
         self.parent.contributors = ["FocusNet Segmentation contributors"]
         self.parent.helpText = _(
             "Contours organs at risk in head-and-neck CT with FocusNetv2. Choose a CT, press Apply, correct the organs in the editor "
-            "below. Everything runs on this computer.<br><b>Research software, not a medical device: every contour must be checked by a "
+            "below. Everything runs on this computer.<br><b>Research software, not a medical device. Every contour must be checked by a "
             "qualified person.</b>"
         )
         self.parent.acknowledgementText = _(

@@ -19,6 +19,7 @@ from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
 from focusnet.io.read import read_segmentation
 from focusnet.io.segment_tags import ORGAN_TAG
+from focusnet.io.suffixes import DICOM, has_suffix
 
 from ..review.scoring import on_other_grid
 from ..scene.labelmaps import LABELMAP, empty_image, get_tag, mask_on, oriented_image
@@ -124,7 +125,7 @@ def read_reference(path: Path | str, volume_node: VolumeNode, dicom_folder: Path
 
 def needs_dicom(path: Path | str) -> bool:
     """Contours are of a DICOM series."""
-    return str(path).lower().endswith(".dcm")
+    return has_suffix(path, DICOM[:1])
 
 
 def add_reference(

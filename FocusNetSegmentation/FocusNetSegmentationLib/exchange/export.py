@@ -14,6 +14,7 @@ from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry, Volume
 from focusnet.io.segment_tags import ALGORITHM_TYPE_TAG, ORGAN_TAG, REVIEW_TAG, RUN_TAG, SCORE_TAG, SECONDS_TAG
+from focusnet.io.suffixes import DICOM, NIFTI, SEG_NRRD
 
 from ..review.states import Review
 from ..scene.as_segmentation import segmentation_on
@@ -33,11 +34,11 @@ KEPT_TAGS = (
 )
 # kind: what it is called, and the ending of its files ("" for what stays in the scene)
 FORMATS = {
-    "seg.nrrd": ("3D Slicer segmentation (.seg.nrrd)", ".seg.nrrd"),
-    "nifti": ("NIfTI label map (.nii.gz)", ".nii.gz"),
+    "seg.nrrd": ("3D Slicer segmentation (.seg.nrrd)", SEG_NRRD[0]),
+    "nifti": ("NIfTI label map (.nii.gz)", NIFTI[0]),
     "labelmap": ("Label map in the scene", ""),
-    "rtstruct": ("DICOM RT structure set (.dcm)", ".dcm"),
-    "dicom-seg": ("DICOM segmentation (.dcm)", ".dcm"),
+    "rtstruct": ("DICOM RT structure set (.dcm)", DICOM[0]),
+    "dicom-seg": ("DICOM segmentation (.dcm)", DICOM[0]),
 }
 
 

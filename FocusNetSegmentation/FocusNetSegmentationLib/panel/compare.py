@@ -13,6 +13,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
+from focusnet.io.suffixes import DICOM, SEGMENTATIONS
 
 from ..messages import marked
 from ..scene.types import Widget
@@ -166,7 +167,7 @@ class CompareSection:
             self.onCompare()
 
     def _pattern(self) -> str:
-        return _("Segmentations") + " (*.seg.nrrd *.nrrd *.nii.gz *.nii *.mha *.dcm)"
+        return _("Segmentations") + f" ({' '.join(f'*{ending}' for ending in (*SEGMENTATIONS, DICOM[0]))})"
 
     # Taking it away ------------------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
@@ -89,17 +88,14 @@ def import_result(
     volume_node: VolumeNode,
     segmentation_node: SegmentationNode | None = None,
     organs: Sequence[str] | None = None,
-    logic: Any = None,
     written: Geometry | None = None,
 ) -> SegmentationImport:
     """Bring a result into the scene, as a new node or into ``segmentation_node``, whose other segments stay as they are.
 
     ``result``: a .seg.nrrd file, a Segmentation, or labels (z, y, x) on the volume's grid where ``organs`` names label 1, 2, ...
     ``organs``: for the first two, take only these. ``written``: what ``write_ct_for_worker`` returned, so that a transform that
-    was changed since does not matter. Raises InputError; then the scene is unchanged. ``logic`` is Slicer's segmentations
-    logic; it is not needed where the application has one.
+    was changed since does not matter. Raises InputError; then the scene is unchanged.
     """
-    del logic  # conversion rules are registered with the application; the parameter keeps the call the same everywhere
     segmentation = _segmentation(result, volume_node, organs)
     matrix, parent, warnings = place_labels(segmentation.geometry, volume_node, segmentation_node, written)
     image = oriented_image(segmentation.labels, matrix)
