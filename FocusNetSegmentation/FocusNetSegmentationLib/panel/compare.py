@@ -66,7 +66,7 @@ class CompareSection:
         return self.ui.referenceSelector.currentNode()
 
     def update(self) -> None:
-        """Another segmentation or reference: the table is no longer about them."""
+        """Bring buttons and table in line with the chosen segmentation and reference; clear a table that is about others."""
         node = self.panel.result_node
         if self.comparison is not None and self._of != (node, self.reference):
             self.clear()
@@ -197,7 +197,7 @@ class CompareSection:
 
 
 def cells(row: OrganScores) -> tuple[str, ...]:
-    """The six cells of one organ; a distance that does not exist is a dash."""
+    """Return the six cells of one organ; a distance that does not exist is a dash."""
     distances = (row.hd95_average_mm, row.mean_surface_distance_mm)
     return (
         row.organ,
@@ -209,7 +209,7 @@ def cells(row: OrganScores) -> tuple[str, ...]:
 
 
 def tool_tip(row: OrganScores) -> str:
-    """The scores that have no column, or why there are none."""
+    """Return the scores that have no column, or why there are none."""
     if not row.volume_reference_ml and not row.volume_predicted_ml:
         return _("{organ}: empty in both.").format(organ=row.organ)
     if not row.volume_predicted_ml or not row.volume_reference_ml:

@@ -139,7 +139,7 @@ class SegmentationRun:
         self.worker.cancel()
 
     def close(self) -> None:
-        """As ``cancel``, without callbacks: Slicer is closing."""
+        """End the run as ``cancel`` does, but without callbacks: Slicer is closing."""
         self.worker.close()
 
     def wait(self, timeout_s: float | None = None, idle: Callable[[], object] = _nothing) -> bool:
@@ -330,7 +330,7 @@ def process_scene(
 
 
 def default_process() -> WorkerProcess:
-    """A QProcess where Slicer's application runs, else a subprocess whose ``pump`` must be called."""
+    """Return a QProcess where Slicer's application runs, else a subprocess whose ``pump`` must be called."""
     if _application() is None:
         return SubprocessProcess()
     return QtProcess()

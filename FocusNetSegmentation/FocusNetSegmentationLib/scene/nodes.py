@@ -137,7 +137,7 @@ def replace_organs(
 
 
 def edited_segments(segmentation_node: SegmentationNode) -> list[str]:
-    """Names of the model's organs that are no longer as the model drew them: changed, moved to another grid, or deleted."""
+    """Return the names of the model's organs that are no longer as the model drew them: changed, moved to another grid, or deleted."""
     frozen = frozen_copy(segmentation_node)
     if frozen is None:
         return []
@@ -188,12 +188,12 @@ def make_closed_surfaces(segmentation_node: SegmentationNode) -> int:
 
 
 def frozen_copy(segmentation_node: SegmentationNode | None) -> SegmentationNode | None:
-    """The model's own result that belongs to this segmentation, None if there is none."""
+    """Return the model's own result that belongs to this segmentation, None if there is none."""
     return segmentation_node.GetNodeReference(FROZEN_ROLE) if segmentation_node is not None else None
 
 
 def organ_segments(segmentation_node: SegmentationNode) -> dict[str, str]:
-    """Organ name to segment ID of every segment that came from a model, in the node's order, whatever it is called now."""
+    """Return organ name to segment ID of every segment that came from a model, in the node's order, whatever it is called now."""
     segmentation = segmentation_node.GetSegmentation()
     found = {}
     for index in range(segmentation.GetNumberOfSegments()):
@@ -204,7 +204,7 @@ def organ_segments(segmentation_node: SegmentationNode) -> dict[str, str]:
 
 
 def provenance_of(segmentation_node: SegmentationNode) -> dict[str, str]:
-    """Model, hash, version, time and device of the node's last run; empty for a segmentation that no model made."""
+    """Return model, hash, version, time and device of the node's last run; empty for a segmentation that no model made."""
     found = {key: segmentation_node.GetAttribute(attribute) or "" for attribute, key in ATTRIBUTES.items()}
     return found if found["model"] else {}
 
@@ -266,7 +266,7 @@ def _segmentation(
 def place_labels(
     geometry: Geometry, volume_node: VolumeNode, segmentation_node: SegmentationNode, written: Geometry | None
 ) -> tuple[np.ndarray, TransformableNode | None, list[str]]:
-    """Index-to-RAS matrix of the labels in the segmentation node's own space, the parent transform for a new node, warnings.
+    """Return the index-to-RAS matrix of the labels in the segmentation node's own space, the parent transform for a new node, warnings.
 
     A result of this CT is placed by its voxels, on the CT's own grid and under its transform, so that it follows the CT.
     Anything else is placed where its file says.

@@ -27,12 +27,13 @@ def seconds_of(segment: Segment) -> float:
 
 
 def begin_review(segment: Segment, drawn: Fingerprint) -> None:
-    """A model drew the organ: it is a draft, and an older review and score are about voxels that are gone. The time spent on it stays."""
+    """Begin the review of an organ that a model has just drawn: it is a draft, and an older review and score are about voxels
+    that are gone. The time spent on it stays."""
     segment.SetTag(REVIEW_TAG, tag_text({"state": DRAFT, "drawn": drawn.to_json()}))
     segment.RemoveTag(SCORE_TAG)
 
 
 def model_text(data: Mapping[str, Any]) -> str:
-    """Name and version (or hash) of a run's model."""
+    """Return name and version (or hash) of a run's model."""
     version = str(data.get("model_version") or "") or str(data.get("bundle_sha256", ""))[:8]
     return f"{data.get('model') or 'a model'} {version}".strip()
