@@ -92,6 +92,8 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
             return
         uiWidget.setMRMLScene(slicer.mrmlScene)
 
+        from FocusNetSegmentationLib.panel.panel import Panel
+
         self.logic = FocusNetSegmentationLogic()
         self.panel = Panel(self.ui, self.logic)
         scene = slicer.mrmlScene
