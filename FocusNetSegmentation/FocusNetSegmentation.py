@@ -91,7 +91,6 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
             self.ui.inputsCollapsibleButton.enabled = False
             return
         uiWidget.setMRMLScene(slicer.mrmlScene)
-
         from FocusNetSegmentationLib.panel.panel import Panel
 
         self.logic = FocusNetSegmentationLogic()
