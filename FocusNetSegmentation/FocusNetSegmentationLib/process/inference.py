@@ -105,7 +105,7 @@ class SegmentationRun:
         self.imported, self.failure = None, None
         SegmentationRun._active = self
         extra = [] if self.hu_offset is None else [f"--hu-offset={self.hu_offset:g}"]
-        extra += [f"--seed={organ}=" + ",".join(f"{v:.3f}" for v in place) for organ, place in self.seeds.items()]
+        extra += [f"--seed-point={organ}=" + ",".join(f"{v:.3f}" for v in place) for organ, place in self.seeds.items()]
         self.worker.start(
             WorkerRequest(
                 folder / "ct.nrrd",

@@ -69,7 +69,7 @@ def show_seed(segmentation_node: Any, organ: str | None) -> None:
 
 
 def seed_mm_lps(segmentation_node: Any, organ: str) -> tuple[float, float, float]:
-    """Where the organ's seed is now, in the world's LPS mm, as ``focusnet segment --seed`` wants it. Raises InputError without a seed."""
+    """Where the organ's seed is now, in the world's LPS mm, as ``focusnet segment --seed-point`` wants it. Raises InputError without a seed."""
     node = seed_of(segmentation_node, organ)
     if node is None or node.GetNumberOfControlPoints() == 0:
         raise InputError(f"{organ} has no seed. Press Seed and drag it to the organ.")

@@ -103,7 +103,7 @@ def test_the_worker_is_told_the_seed(world: World) -> None:
         ct, imported.node, organs=["Brainstem"], process=NeverStarted(), command=command, seeds={"Brainstem": (1.5, -2.25, 3)}  # type: ignore[arg-type]
     )  # fmt: skip
     run.start()
-    assert "--seed=Brainstem=1.500,-2.250,3.000" in asked[0]
+    assert "--seed-point=Brainstem=1.500,-2.250,3.000" in asked[0]
     assert asked[0][asked[0].index("--organs") + 1] == "Brainstem"
 
 
