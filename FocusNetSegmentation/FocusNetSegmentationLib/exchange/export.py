@@ -4,7 +4,6 @@ write the same."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
@@ -20,6 +19,7 @@ from ..review.states import Review
 from ..scene.as_segmentation import segmentation_on
 from ..scene.labelmaps import get_tag
 from ..scene.nodes import mark_edited
+from ..scene.types import SegmentationNode, VolumeNode
 from ..scene.volumes import world_geometry
 
 KEPT_TAGS = (
@@ -43,8 +43,12 @@ FORMATS = {
 
 
 def export(
-    segmentation_node: Any, volume_node: Any, path: Path | str | None, kind: str, dicom_folder: Path | str | None = None
-) -> tuple[Any, list[str]]:
+    segmentation_node: SegmentationNode | None,
+    volume_node: VolumeNode | None,
+    path: Path | str | None,
+    kind: str,
+    dicom_folder: Path | str | None = None,
+) -> tuple[Path | VolumeNode, list[str]]:
     """Write every segment to ``path`` (replaced if it exists) and return it with sentences for the user; for ``labelmap`` a new
     node of the scene.
 
@@ -78,7 +82,7 @@ def export(
     return path, notes
 
 
-def dicom_volume(volume_node: Any, folder: Path | str | None = None) -> Volume:
+def dicom_volume(volume_node: VolumeNode, folder: Path | str | None = None) -> Volume:
     """The CT with the UIDs of its DICOM files, from Slicer's DICOM database or ``folder``. Raises InputError if neither has them."""
     from focusnet.io.dicom_series import read_dicom_folder
 
@@ -97,7 +101,12 @@ def dicom_volume(volume_node: Any, folder: Path | str | None = None) -> Volume:
 
 
 def _export_dicom(
-    segmentation_node: Any, volume_node: Any, path: Path, kind: str, folder: Path | str | None, edited: list[str]
+    segmentation_node: SegmentationNode,
+    volume_node: VolumeNode,
+    path: Path,
+    kind: str,
+    folder: Path | str | None,
+    edited: list[str],
 ) -> list[str]:
     from focusnet.io.export_details import ExportDetails
     from focusnet.io.write import write_segmentation
@@ -117,7 +126,7 @@ def _export_dicom(
     return [*notes, *([f"Left out, because empty: {', '.join(left_out)}."] if left_out else [])]
 
 
-def _review(segmentation: Segmentation, segmentation_node: Any) -> tuple[dict[str, str], tuple[str, ...]]:
+def _review(segmentation: Segmentation, segmentation_node: SegmentationNode) -> tuple[dict[str, str], tuple[str, ...]]:
     """Review states under the names of ``segmentation``, whose labels follow the node's order, and who approved."""
     review = Review(segmentation_node)
     review.close()
@@ -128,7 +137,7 @@ def _review(segmentation: Segmentation, segmentation_node: Any) -> tuple[dict[st
     return named, tuple(dict.fromkeys(row.approved_by for row in review.rows() if row.approved_by))
 
 
-def _tags(segmentation: Segmentation, segmentation_node: Any) -> dict[str, dict[str, str]]:
+def _tags(segmentation: Segmentation, segmentation_node: SegmentationNode) -> dict[str, dict[str, str]]:
     """What the segments' tags say of runs and review, so that a file that is opened again is where it was left."""
     source, found = segmentation_node.GetSegmentation(), {}
     for result in segmentation.results:
@@ -140,7 +149,7 @@ def _tags(segmentation: Segmentation, segmentation_node: Any) -> dict[str, dict[
     return found
 
 
-def _drawn_by_hand(segmentation_node: Any) -> set[str]:
+def _drawn_by_hand(segmentation_node: SegmentationNode) -> set[str]:
     """Names of segments that no model made."""
     source = segmentation_node.GetSegmentation()
     segments = [source.GetNthSegment(i) for i in range(source.GetNumberOfSegments())]
@@ -159,7 +168,9 @@ def _overlap(first: Geometry, second: Geometry) -> bool:
     return bool(np.abs(boxes[0] - boxes[1]).max() < 0.1)
 
 
-def _labelmap_node(segmentation: Segmentation, volume_node: Any, segmentation_node: Any) -> Any:
+def _labelmap_node(
+    segmentation: Segmentation, volume_node: VolumeNode, segmentation_node: SegmentationNode
+) -> VolumeNode:
     """A label map on the CT's own grid and under its transform, with a colour table of the organs' names."""
     from ..sample_data import set_voxels
 

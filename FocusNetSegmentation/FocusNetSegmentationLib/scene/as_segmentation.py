@@ -15,10 +15,11 @@ from focusnet.io.segment_tags import ORGAN_TAG, RESULT_TAG, from_tag
 
 from .labelmaps import empty_image, get_tag, mask_on
 from .nodes import PROVENANCE
+from .types import SegmentationNode
 from .volumes import LPS_RAS, transform_matrix
 
 
-def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segmentation, list[str]]:
+def segmentation_on(geometry: Geometry, segmentation_node: SegmentationNode) -> tuple[Segmentation, list[str]]:
     """Return every segment of the node on ``geometry`` (LPS mm), whatever grid, layer and linear transform it has, and sentences for
     the user: where segments overlap, the later one wins.
 
@@ -40,7 +41,7 @@ def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segment
         segment = source.GetSegment(segment_id)
         name = get_tag(segment, ORGAN_TAG) or segment.GetName() or segment_id
         color = tuple(round(255 * c) for c in segment.GetColor())
-        organ = find_organ(name) or unknown_organ(name, color)  # type: ignore[arg-type]
+        organ = find_organ(name) or unknown_organ(name, color)
         if organ.name in seen:
             raise InputError(f"Two segments are {organ.name}. Rename or remove one of them.")
         seen.add(organ.name)
@@ -60,7 +61,7 @@ def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segment
     return Segmentation(labels, geometry, found, _provenance(segmentation_node)), notes
 
 
-def _provenance(node: Any) -> dict[str, Any]:
+def _provenance(node: SegmentationNode) -> dict[str, Any]:
     try:
         known = json.loads(node.GetAttribute(PROVENANCE) or "{}")
     except ValueError:

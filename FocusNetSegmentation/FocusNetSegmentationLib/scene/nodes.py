@@ -32,8 +32,9 @@ from focusnet.io.segment_tags import (
 )
 
 from .fingerprints import Fingerprints
-from .labelmaps import LABELMAP, get_tag, image_matrix, make_room, oriented_image, same_voxels
+from .labelmaps import LABELMAP, clear_or_keep_old_segments, get_tag, image_matrix, oriented_image, same_voxels
 from .review_tags import begin_review
+from .types import Node, OrientedImage, Scene, Segment, SegmentationNode, SegmentList, TransformableNode, VolumeNode
 from .volumes import LPS_RAS, ijk_to_ras, transform_matrix, volume_summary, world_geometry, write_ct_for_worker
 
 __all__ = [
@@ -75,18 +76,18 @@ RUN_KEYS = ("model", "model_version", "bundle_sha256", "focusnet_version", "crea
 class SegmentationImport:
     """``segment_ids``: organ name to segment ID. ``missing``: organs that were looked for and not found (empty segments)."""
 
-    node: Any
-    frozen: Any
+    node: SegmentationNode
+    frozen: SegmentationNode
     segment_ids: dict[str, str]
     missing: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 def import_result(
-    scene: Any,
+    scene: Scene,
     result: Path | str | Segmentation | np.ndarray,
-    volume_node: Any,
-    segmentation_node: Any = None,
+    volume_node: VolumeNode,
+    segmentation_node: SegmentationNode | None = None,
     organs: Sequence[str] | None = None,
     logic: Any = None,
     written: Geometry | None = None,
@@ -125,10 +126,10 @@ def import_result(
 
 
 def replace_organs(
-    scene: Any,
+    scene: Scene,
     result: Path | str | Segmentation,
-    volume_node: Any,
-    segmentation_node: Any,
+    volume_node: VolumeNode,
+    segmentation_node: SegmentationNode,
     organs: Sequence[str],
     written: Geometry | None = None,
 ) -> SegmentationImport:
@@ -139,7 +140,7 @@ def replace_organs(
     return import_result(scene, result, volume_node, segmentation_node, organs, written=written)
 
 
-def edited_segments(segmentation_node: Any) -> list[str]:
+def edited_segments(segmentation_node: SegmentationNode) -> list[str]:
     """Names of the model's organs that are no longer as the model drew them: changed, moved to another grid, or deleted."""
     frozen = frozen_copy(segmentation_node)
     if frozen is None:
@@ -148,7 +149,7 @@ def edited_segments(segmentation_node: Any) -> list[str]:
     current, original = segmentation_node.GetSegmentation(), frozen.GetSegmentation()
     edited = [name for name in then if name not in now]
     pairs: dict[tuple[int, int], list[str]] = {}
-    images: dict[int, Any] = {}
+    images: dict[int, OrientedImage] = {}
     for name in then.keys() & now.keys():
         key = []
         for segmentation, ids in ((current, now), (original, then)):
@@ -165,7 +166,7 @@ def edited_segments(segmentation_node: Any) -> list[str]:
     return sorted(edited, key=list(then).index)
 
 
-def mark_edited(segmentation_node: Any) -> list[str]:
+def mark_edited(segmentation_node: SegmentationNode) -> list[str]:
     """Tell DICOM's readers which organs a person has changed (SegmentAlgorithmType SEMIAUTOMATIC); call it before an export."""
     edited = edited_segments(segmentation_node)
     for name, segment_id in organ_segments(segmentation_node).items():
@@ -175,7 +176,7 @@ def mark_edited(segmentation_node: Any) -> list[str]:
     return edited
 
 
-def make_closed_surfaces(segmentation_node: Any) -> int:
+def make_closed_surfaces(segmentation_node: SegmentationNode) -> int:
     """Make (or complete) the surfaces and show them in 3D. Returns how many organs have one. About 3 s for 22 organs."""
     if not segmentation_node.CreateClosedSurfaceRepresentation():
         return 0
@@ -190,12 +191,12 @@ def make_closed_surfaces(segmentation_node: Any) -> int:
     return sum(1 for surface in surfaces if surface is not None and surface.GetNumberOfPoints() > 0)
 
 
-def frozen_copy(segmentation_node: Any) -> Any:
+def frozen_copy(segmentation_node: SegmentationNode | None) -> SegmentationNode | None:
     """The model's own result that belongs to this segmentation, None if there is none."""
     return segmentation_node.GetNodeReference(FROZEN_ROLE) if segmentation_node is not None else None
 
 
-def organ_segments(segmentation_node: Any) -> dict[str, str]:
+def organ_segments(segmentation_node: SegmentationNode) -> dict[str, str]:
     """Organ name to segment ID of every segment that came from a model, in the node's order, whatever it is called now."""
     segmentation = segmentation_node.GetSegmentation()
     found = {}
@@ -206,13 +207,13 @@ def organ_segments(segmentation_node: Any) -> dict[str, str]:
     return found
 
 
-def provenance_of(segmentation_node: Any) -> dict[str, str]:
+def provenance_of(segmentation_node: SegmentationNode) -> dict[str, str]:
     """Model, hash, version, time and device of the node's last run; empty for a segmentation that no model made."""
     found = {key: segmentation_node.GetAttribute(attribute) or "" for attribute, key in ATTRIBUTES.items()}
     return found if found["model"] else {}
 
 
-def remove_orphans(scene: Any) -> int:
+def remove_orphans(scene: Scene) -> int:
     """Remove frozen copies, shape priors and seeds whose segmentation was deleted. Returns how many."""
     used = set()
     for node in _nodes(scene, "vtkMRMLSegmentationNode"):
@@ -228,12 +229,12 @@ def remove_orphans(scene: Any) -> int:
     return len(orphans)
 
 
-def _nodes(scene: Any, kind: str) -> list[Any]:
+def _nodes(scene: Scene, kind: str) -> list[Node]:
     return [scene.GetNthNodeByClass(i, kind) for i in range(scene.GetNumberOfNodesByClass(kind))]
 
 
 def _segmentation(
-    result: Path | str | Segmentation | np.ndarray, volume_node: Any, organs: Sequence[str] | None
+    result: Path | str | Segmentation | np.ndarray, volume_node: VolumeNode, organs: Sequence[str] | None
 ) -> Segmentation:
     from focusnet.io.label_map import unknown_organ
     from focusnet.io.seg_nrrd import read_seg_nrrd
@@ -267,8 +268,8 @@ def _segmentation(
 
 
 def place_labels(
-    geometry: Geometry, volume_node: Any, segmentation_node: Any, written: Geometry | None
-) -> tuple[np.ndarray, Any, list[str]]:
+    geometry: Geometry, volume_node: VolumeNode, segmentation_node: SegmentationNode, written: Geometry | None
+) -> tuple[np.ndarray, TransformableNode | None, list[str]]:
     """Index-to-RAS matrix of the labels in the segmentation node's own space, the parent transform for a new node, warnings.
 
     A result of this CT is placed by its voxels, on the CT's own grid and under its transform, so that it follows the CT.
@@ -293,19 +294,19 @@ def place_labels(
     return matrix, parent, warnings
 
 
-def _has_segments(segmentation_node: Any) -> bool:
+def _has_segments(segmentation_node: SegmentationNode) -> bool:
     return segmentation_node is not None and segmentation_node.GetSegmentation().GetNumberOfSegments() > 0
 
 
-def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
+def _put(node: SegmentationNode, image: OrientedImage, result: Segmentation) -> dict[str, str]:
     """Give each organ of ``result`` its voxels in ``image``, in segments that are there already or new ones."""
     segmentation = node.GetSegmentation()
     had_surfaces = segmentation.ContainsRepresentation(SURFACE)
     present = organ_segments(node)
     replaced = {present[r.organ.name] for r in result.results if r.organ.name in present}
     ids: dict[str, str] = {}
-    marks = Fingerprints()
-    make_room(segmentation, replaced, image, max(r.label for r in result.results))
+    fingerprints = Fingerprints()
+    clear_or_keep_old_segments(segmentation, replaced, image, max(r.label for r in result.results))
     for organ_result in result.results:
         organ = organ_result.organ
         segment_id = present.get(organ.name)
@@ -316,7 +317,7 @@ def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
         segment.SetLabelValue(organ_result.label)
         segment.AddRepresentation(LABELMAP, image)
         _tag(segment, organ_result, result)
-        begin_review(segment, marks.of(segment))
+        begin_review(segment, fingerprints.of(segment))
         if segment_id is None:
             segment_id = _unused_id(segmentation, organ.name)
             segmentation.AddSegment(segment, segment_id)
@@ -328,7 +329,7 @@ def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
     return ids
 
 
-def set_name_color_and_code(segment: Any, organ: Organ) -> None:
+def set_name_color_and_code(segment: Segment, organ: Organ) -> None:
     """Set name, colour and SNOMED code of a new segment. What a user changes of these later is kept."""
     from focusnet.io.terminology import terminology_entry
 
@@ -357,12 +358,12 @@ def _tag(segment: Any, result: OrganResult, segmentation: Segmentation) -> None:
         segment.SetTag(ALGORITHM_NAME_TAG, f"FocusNetv2 {run['model']}")
 
 
-def _unused_id(segmentation: Any, organ: str) -> str:
+def _unused_id(segmentation: SegmentList, organ: str) -> str:
     wanted = ID_PREFIX + organ
     return wanted if segmentation.GetSegment(wanted) is None else segmentation.GenerateUniqueSegmentID(wanted)
 
 
-def _freeze(scene: Any, node: Any, image: Any, result: Segmentation) -> Any:
+def _freeze(scene: Scene, node: SegmentationNode, image: OrientedImage, result: Segmentation) -> SegmentationNode:
     """Keep the model's own voxels in a node that is hidden from every list, saved with the scene, and never edited."""
     frozen = frozen_copy(node)
     if frozen is None:

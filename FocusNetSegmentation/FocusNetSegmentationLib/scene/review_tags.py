@@ -9,23 +9,24 @@ from focusnet.io.segment_tags import REVIEW_TAG, SCORE_TAG, SECONDS_TAG, tag_tex
 
 from .fingerprints import Fingerprint
 from .labelmaps import get_tag
+from .types import Segment
 
 DRAFT, EDITED, APPROVED = "draft", "edited", "approved"  # as focusnet.io.dicom_verify.STATES
 
 
-def read_tag(segment: Any, tag: str) -> dict[str, Any]:
+def read_tag(segment: Segment, tag: str) -> dict[str, Any]:
     """Return a tag's JSON object; an empty one for anything else: a strange file must not stop a review."""
     return tag_value(get_tag(segment, tag))
 
 
-def seconds_of(segment: Any) -> float:
+def seconds_of(segment: Segment) -> float:
     try:
         return max(0.0, float(get_tag(segment, SECONDS_TAG) or 0.0))
     except ValueError:
         return 0.0
 
 
-def begin_review(segment: Any, drawn: Fingerprint) -> None:
+def begin_review(segment: Segment, drawn: Fingerprint) -> None:
     """A model drew the organ: it is a draft, and an older review and score are about voxels that are gone. The time spent on it stays."""
     segment.SetTag(REVIEW_TAG, tag_text({"state": DRAFT, "drawn": drawn.to_json()}))
     segment.RemoveTag(SCORE_TAG)

@@ -64,14 +64,14 @@ def test_shape_prior_and_distances_follow_the_organ_and_go_when_the_review_ends(
 def test_the_shape_is_taken_over_and_undone_in_the_editor(reviewed: Any, tmp_path: Path) -> None:
     add_shape_prior(reviewed, "Larynx", tmp_path)
     choose(reviewed, "Larynx")
-    before = reviewed.panel.review.review.marks()["Larynx"]
+    before = reviewed.panel.review.review.current_fingerprints()["Larynx"]
     reviewed.ui.useShapeButton.click()
     reviewed.settle()
     assert "took the shape prior's shape. It is not truth" in reviewed.text("reviewStatusLabel")
     assert states(reviewed)["Larynx"] == "edited"
     reviewed.panel.result.editor.undo()
     reviewed.until(lambda: states(reviewed)["Larynx"] == "draft")
-    assert reviewed.panel.review.review.marks()["Larynx"].same_as(before)
+    assert reviewed.panel.review.review.current_fingerprints()["Larynx"].same_as(before)
 
 
 def test_the_brush_is_around_the_crosshair(reviewed: Any, tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ def test_states_approvals_time_and_model_come_back(world: World, grid: str, crop
     node = imported.node
     times = iter([0.0, 12.0])
     review = Review(node, clock=lambda: next(times))
-    review.touch("Parotid_R")
-    review.touch(None)
+    review.record_activity("Parotid_R")
+    review.record_activity(None)
     paint(node, "Parotid_R", erase_a_bit)
     review.check()
     review.approve("Brainstem", "Dr. Who")

@@ -37,9 +37,9 @@ def test_states_scores_and_times_survive_a_seg_nrrd_on_any_grid(
     paint(imported.node, "Parotid_L", erase_a_bit)
     review.approve("Parotid_R", "Dr. Ü | Müller")
     review.approve("Larynx")
-    review.touch("Brainstem")
+    review.record_activity("Brainstem")
     clock.now += 12
-    review.touch(None)
+    review.record_activity(None)
     opened = open_segmentation(save_segmentation(imported.node, tmp_path / "case.seg.nrrd", crop))
     back = Review(opened.node)
     assert back.rows() == review.rows()
