@@ -28,7 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from openkbp_scores import FIVE, reference
 
 from focusnet.datasets.openkbp import OpenKBPDataset
-from focusnet.evaluation.evaluate import OrganScores, evaluate, summarise
+from focusnet.evaluation.evaluate import OrganScores, evaluate
+from focusnet.evaluation.score_table import summarise
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
 from focusnet.nets.bundle import load_bundle

@@ -54,7 +54,7 @@ def check_engine(options: argparse.Namespace) -> ModelBundle:
     choose_device(options.device, options.precision)
     check_backend(options.backend)
     choose_organs(bundle, options.organs)
-    check_seeds(bundle, parse_seeds(getattr(options, "seed", ())))
+    check_seeds(bundle, parse_seeds(getattr(options, "seed_points", ())))
     return bundle
 
 
@@ -95,7 +95,7 @@ def run_model(volume: Volume, bundle: ModelBundle, options: argparse.Namespace) 
             organs=options.organs,
             backend=options.backend,
             progress=callback,
-            seeds=parse_seeds(getattr(options, "seed", ())),
+            seeds=parse_seeds(getattr(options, "seed_points", ())),
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..evaluation.evaluate import pairs
+from ..evaluation.case_pairs import pairs
 from ..files.atomic_write import atomic_path, check_output, json_text
 from ..image.volume import Volume
 from ..io.read import read_segmentation

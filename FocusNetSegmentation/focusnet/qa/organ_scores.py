@@ -12,14 +12,14 @@ from typing import Any
 
 from ..files.atomic_write import atomic_path, check_output, json_text
 from ..image.organs import Organ
+from ..wording import RESEARCH_ONLY
 
 SCHEMA_VERSION = 1
 LOOK_AT = "look at"
 PROBABLY_FINE = "probably fine"
 NOT_JUDGED = "not judged"  # nothing is odd, but nothing that could say so applies either
 DISCLAIMER = (
-    "Scores are hints where to look, not verdicts: what is 'probably fine' must be checked as well. "
-    "Research software, not a medical device."
+    f"Scores are hints where to look, not verdicts: what is 'probably fine' must be checked as well. {RESEARCH_ONLY}"
 )
 HIGHEST = 10.0  # beyond ten times its limit a score says nothing more
 Point = tuple[float, float, float]
