@@ -14,7 +14,6 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
-
 from ..scene.labelmaps import LABELMAP, image_matrix, voxels
 from ..scene.nodes import SURFACE
 from ..scene.types import Node, Scene, Segment, SegmentationNode, Surface
