@@ -1,4 +1,4 @@
-"""A case's page from files: what ``focusnet report SEG --ct CT`` does."""
+"""Make a case's page from files (``focusnet report SEG --ct CT``)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def report_file(
 
 
 def read_qa(path: Path) -> dict[str, Any]:
-    """The JSON of ``focusnet qa``. Raises InputError for anything else."""
+    """Return the JSON of ``focusnet qa``. Raises InputError for anything else."""
     content = read_json(path)
     organs = content.get("organs") if isinstance(content, dict) else None
     if (
@@ -86,7 +86,7 @@ def read_qa(path: Path) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file. Raises InputError."""
+    """Return the content of a JSON file. Raises InputError."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:

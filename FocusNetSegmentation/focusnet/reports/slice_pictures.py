@@ -1,7 +1,7 @@
-"""Slices of the CT with outlines on top, as data for an SVG: the CT a small JPEG, the outlines lines that stay sharp in print.
+"""Slices of the CT with outlines, as data for an SVG: the CT a small JPEG, the outlines lines that stay sharp in print.
 
-Radiological view, as in ``focusnet.reports.overview``: the patient's right on the left, nose up (axial) or left (sagittal), head up, whatever the
-axis order of the file was. Each panel is a square of the same number of millimetres on the page.
+Radiological view, as in ``focusnet.reports.overview``: the patient's right on the left, nose up (axial) or left (sagittal), head
+up, whatever the axis order of the file was. Each panel is a square of the same number of millimetres on the page.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def upright_case(
     model: Segmentation | None = None,
     shape_prior: Segmentation | None = None,
 ) -> Case:
-    """All on the same grid."""
+    """Return scan and contours on upright axes. All must lie on one grid."""
     hu, geometry, _, _ = to_upright(volume.array, volume.geometry)
     parts = [None if s is None else to_upright(s.labels, s.geometry)[0] for s in (segmentation, model, shape_prior)]
     known = {
@@ -90,13 +90,15 @@ def upright_case(
 
 
 def css_color(rgb: Sequence[int]) -> str:
+    """Return an RGB colour (0 to 255 each) as CSS."""
     return "#{:02x}{:02x}{:02x}".format(*rgb)
 
 
 def organ_pictures(case: Case, organ: str, mark_mm_xyz: Sequence[float] | None = None) -> tuple[PlanePicture, ...]:
-    """Axial, coronal and sagittal panel zoomed on ``organ``, through where it was edited most, else where it is widest.
+    """Return an axial, a coronal and a sagittal panel zoomed on ``organ``; empty if there is nothing to show.
 
-    ``mark_mm_xyz`` (LPS mm): where to look instead if the organ has no voxel. Empty if there is nothing to show.
+    They cut where the organ was edited most, else where it is widest. ``mark_mm_xyz`` (LPS mm): where to look instead if the
+    organ has no voxel.
     """
     masks = [m for m in _masks(case, organ).values() if m.any()]
     if not masks:
@@ -114,7 +116,7 @@ def organ_pictures(case: Case, organ: str, mark_mm_xyz: Sequence[float] | None =
 
 
 def overview_pictures(case: Case) -> tuple[PlanePicture, ...]:
-    """Three slices that show most organs, each as a contour of its own colour."""
+    """Return three slices that show most organs, each as a contour of its own colour."""
     from .overview import choose_slices
 
     values = [value[0] for value in case.values.values() if value[0]]
@@ -145,7 +147,7 @@ def _masks(case: Case, organ: str) -> dict[str, np.ndarray]:
 
 
 def _slices(mask: np.ndarray, box: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """The middle one of the slices in which the mask is largest, along each axis."""
+    """Return the middle one of the slices in which the mask (z, y, x) is largest, along each axis."""
     at = []
     for axis in range(3):
         areas = mask.sum(axis=tuple(a for a in range(3) if a != axis))
@@ -187,7 +189,7 @@ def _panel(
 
 
 def _outlines(case: Case, axis: int, index: int, organ: str | None, to_units: object) -> list[Outline]:
-    """Neighbours first, the organ's own contour last, so that it lies on top."""
+    """Return the outlines of one slice: neighbours first, the organ's own contour last, so that it lies on top."""
     found = []
     slices = {kind: None if a is None else np.take(a, index, axis=axis) for kind, a in
               (("contour", case.labels), ("model", case.model), ("shape-prior", case.shape_prior))}  # fmt: skip
@@ -205,7 +207,7 @@ def _outlines(case: Case, axis: int, index: int, organ: str | None, to_units: ob
 
 
 def _path(mask: np.ndarray, to_units: object) -> str:
-    """SVG path of the outlines of a 2D mask (rows, columns), half-way between voxel centres; "" for an empty one."""
+    """Return the SVG path of a 2D mask's outlines (rows, columns), half-way between voxel centres; "" for an empty one."""
     from contourpy import contour_generator
 
     if not mask.any():
@@ -219,7 +221,7 @@ def _path(mask: np.ndarray, to_units: object) -> str:
 
 
 def _image(hu: np.ndarray, middle_xy: np.ndarray, size_mm: float, spacing_xy: tuple[float, float], up: bool) -> str:
-    """The square around ``middle_xy`` (column, row) as a grey JPEG; black beyond the scan."""
+    """Return the square around ``middle_xy`` (column, row) as a grey JPEG; black beyond the scan."""
     from PIL import Image
 
     offsets_mm = (np.arange(PIXELS) + 0.5) / PIXELS * size_mm - size_mm / 2
