@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 OUTSIDE = 255  # in warped labels: beyond the atlas's own field of view
 REGISTRATION_MM = 3.0  # a finer scan is brought to this before registration: SyN's time grows with the voxels
 HU_WINDOW = (-1000.0, 1000.0)  # metal and the table's plastic beyond it only disturb the mutual information
-REGISTRATIONS = {"syn": "SyN", "affine": "Affine"}  # what we call it -> ANTs' type_of_transform
-FEW = 3  # fewer voters than this are no majority worth the name; the result says so
+REGISTRATIONS = {"syn": "SyN", "affine": "Affine"}  # option -> ANTs' type_of_transform
+FEW = 3  # an organ with fewer voters gets a warning
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class CaseFacts:
 
 @dataclass
 class CheckReport:
-    """What was found. ``usable`` if there is no error."""
+    """The result of a check: facts of every case and all problems. ``usable`` if none of them is an error."""
 
     folder: str
     layout: str
@@ -170,7 +170,7 @@ def _problems_across_cases(report: CheckReport) -> list[Problem]:
     if erased:
         names = ", ".join(f"{c.name} ({c.erased_slices})" for c in erased)
         text = f"{counted(len(erased), 'case')} with slices that hold hardly any tissue but contoured organs (so many): {names}."
-        remedy = "There the picture shows the contour, and scores are flattered; exclude them in dataset.toml if you can spare them."
+        remedy = "There the image itself shows the contours, so scores come out too high; exclude these cases in dataset.toml if enough remain."
         problems.append(Problem("warning", "", text, remedy))
     return problems
 

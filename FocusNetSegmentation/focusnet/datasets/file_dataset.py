@@ -26,7 +26,7 @@ from .snapshot import Snapshot
 
 
 class Dataset(Protocol):
-    """What training, benchmarks and checks use of a data set.
+    """The interface of a data set for training, benchmarks and checks.
 
     ``layout``: the layout that was recognised, for people. ``organs``: in label order. ``notes``: sentences to show the user,
     such as a default split or names that were left out.

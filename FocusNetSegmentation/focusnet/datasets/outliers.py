@@ -17,7 +17,7 @@ LEAST_FACTOR = 2.0
 
 @dataclass(frozen=True)
 class OrganMeasures:
-    """What is compared: ``volumes_ml`` and ``centroids_mm`` (x, y, z) of the organs that a case has."""
+    """Measures of one case that are compared: ``volumes_ml`` and ``centroids_mm`` (x, y, z) of the organs that a case has."""
 
     volumes_ml: Mapping[str, float]
     centroids_mm: Mapping[str, np.ndarray]

@@ -29,7 +29,7 @@ IDLE_S = 30.0  # a pause longer than this counts as this long: the person was re
 
 @dataclass(frozen=True)
 class OrganEdit:
-    """What was changed in one organ, from the frozen copy (before) to the edited one (after). Distances are in mm.
+    """Changes in one organ, from the frozen copy (before) to the edited one (after). Distances are in mm.
 
     nan where the organ is absent from both copies; infinite distances and DSC 0 where a person drew or deleted it as a whole.
     ``added_path_mm`` of ``path_mm`` of the edited contours were drawn anew. ``active_s`` is None where time was not taken.

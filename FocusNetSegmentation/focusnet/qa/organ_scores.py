@@ -16,12 +16,12 @@ from ..image.organs import Organ
 SCHEMA_VERSION = 1
 LOOK_AT = "look at"
 PROBABLY_FINE = "probably fine"
-NOT_JUDGED = "not judged"  # nothing is odd, but nothing that could say so applies either
+NOT_JUDGED = "not judged"  # no score is high, but none of those with statistics applies
 DISCLAIMER = (
     "Scores are hints where to look, not verdicts: what is 'probably fine' must be checked as well. "
     "Research software, not a medical device."
 )
-HIGHEST = 10.0  # beyond ten times its limit a score says nothing more
+HIGHEST = 10.0  # severities are capped at ten times the limit
 Point = tuple[float, float, float]
 
 

@@ -83,7 +83,7 @@ class Offset:
 
 @dataclass(frozen=True)
 class ReferenceStatistics:
-    """What is usual among real contours.
+    """Usual values among real contours.
 
     ``organs``: raw entries by organ. ``offsets``: by (a, b). ``asymmetry``: limit of |log(left / right)| by the name without its
     side. ``touch``: largest usual gap in mm by (organ, other).

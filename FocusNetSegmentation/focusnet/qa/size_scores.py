@@ -65,7 +65,7 @@ def parts_score(m: Measured, statistics: ReferenceStatistics) -> Score:
         return Score("parts", title, "In one piece.", 0.0, 1.0, "parts")
     extra_limit = statistics.limit(m.name, "extra_fraction_limit") or EXTRA_FRACTION
     gap_limit = statistics.limit(m.name, "gap_mm_limit") or GAP_MM
-    # a speck next to the organ is a trifle, a large part far away is not
+    # a small part next to the organ matters little, a large part far away matters
     severity = max(p.gap_mm / gap_limit * min(1.0, p.volume_ml / m.volume_ml / extra_limit) for p in m.parts)
     far = max(m.parts, key=lambda p: p.gap_mm * min(1.0, p.volume_ml / m.volume_ml / extra_limit))
     others = len(m.parts)

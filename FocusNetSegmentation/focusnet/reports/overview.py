@@ -32,9 +32,9 @@ SYNTHETIC_FOOTER = f"Synthetic phantom, not a patient. {RESEARCH_ONLY}"
 SIMULATED_FOOTER = f"Simulated CT, not a patient's scan. {RESEARCH_ONLY}"
 MADE_UP_FOOTERS = {"synthetic": SYNTHETIC_FOOTER, "simulated": SIMULATED_FOOTER}
 FOOTER = DISCLAIMER
-ORGAN_MARGIN_MM = 45.0  # of anatomy around the organs, so that the reader knows where in the body he is
+ORGAN_MARGIN_MM = 45.0  # of anatomy around the organs, for orientation
 BODY_MARGIN_MM = 8.0
-SMALLEST_SIDE_MM = 60.0  # a picture of less tells nobody which part of the body it is
+SMALLEST_SIDE_MM = 60.0  # a smaller picture does not show which part of the body it is
 SHOWN_WEIGHT = 0.85  # how much less an organ counts for the next slice once a slice shows it at its widest
 BACKGROUND, TEXT, DIM, ACCENT = "#101214", "#e8eaed", "#8b9096", "#ffd866"
 
