@@ -244,7 +244,7 @@ def wanted_labels(known: Sequence[str], organs: Sequence[str] | None) -> dict[in
 def describe(
     labels: np.ndarray, geometry: Geometry, wanted: dict[int, Organ], warped: Sequence[Warped]
 ) -> list[OrganResult]:
-    """Return each organ's volume (ml) and warnings about how many atlases could vote for it."""
+    """Return each organ's volume (ml) in ``labels`` (z, y, x), and warnings about how many atlases could vote for it."""
     counts = np.bincount(labels.ravel(), minlength=256)
     results = []
     for value, organ in sorted(wanted.items()):

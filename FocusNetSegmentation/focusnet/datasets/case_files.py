@@ -23,7 +23,7 @@ GRID_TOLERANCE_MM = 0.1  # programs round positions; a tenth of a millimetre is 
 
 
 class CaseFiles(Protocol):
-    """The files of one case. ``split`` is "" where the folders do not name a split."""
+    """The files of one case. ``name`` is the case's, ``patient`` the patient's; ``split`` is "" where the folders do not name one."""
 
     @property
     def name(self) -> str: ...
@@ -53,13 +53,16 @@ class LabelMapCase:
     names: Mapping[int, str] = field(default_factory=dict)
 
     def paths(self) -> list[Path]:
+        """Return every file that is read."""
         table = names_path(self.labels)
         return [self.image, self.labels, *([table] if table.is_file() else [])]
 
     def structures(self) -> list[str]:
+        """Return the local names, without reading voxels; empty for a label map without names."""
         return list(self._names().values())
 
     def read(self) -> RawCase:
+        """Read image and contours. Raises InputError or DatasetError."""
         image, labels = read_ct(self.image), read_label_map(self.labels)
         same_grid(self.labels, labels.geometry, self.image, image.geometry)
         names = self._names()
@@ -89,12 +92,15 @@ class SegNrrdCase:
     labels: Path
 
     def paths(self) -> list[Path]:
+        """Return every file that is read."""
         return [self.image, self.labels]
 
     def structures(self) -> list[str]:
+        """Return the local names, without reading voxels."""
         return segment_names(self.labels)
 
     def read(self) -> RawCase:
+        """Read image and contours. Raises InputError or DatasetError."""
         image = read_ct(self.image)
         geometry, segments = read_segments(self.labels)
         same_grid(self.labels, geometry, self.image, image.geometry)
@@ -112,12 +118,15 @@ class MaskFilesCase:
     masks: Mapping[str, Path]
 
     def paths(self) -> list[Path]:
+        """Return every file that is read."""
         return [self.image, *self.masks.values()]
 
     def structures(self) -> list[str]:
+        """Return the local names, without reading voxels."""
         return list(self.masks)
 
     def read(self) -> RawCase:
+        """Read image and contours. Raises InputError or DatasetError."""
         image = read_ct(self.image)
         voxels = {}
         for local, path in self.masks.items():
@@ -138,12 +147,15 @@ class BitMaskCase:
     bits: Mapping[str, int]
 
     def paths(self) -> list[Path]:
+        """Return every file that is read."""
         return [self.labels]
 
     def structures(self) -> list[str]:
+        """Return the local names, without reading voxels."""
         return list(self.bits)
 
     def read(self) -> RawCase:
+        """Read the contours. Raises InputError or DatasetError."""
         array, geometry = read_bit_mask(self.labels)
         return RawCase(None, geometry, voxels_by_name(array, self.bits, self.labels))
 

@@ -73,6 +73,7 @@ class CheckReport:
 
     @property
     def usable(self) -> bool:
+        """Return whether the data set can be trained on: no error was found."""
         return not any(p.severity == "error" for p in self.problems)
 
     def volumes_ml(self, organ: str) -> np.ndarray:

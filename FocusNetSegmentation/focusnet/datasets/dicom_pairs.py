@@ -37,12 +37,15 @@ class DicomCase:
     slices: tuple[Path, ...]
 
     def paths(self) -> list[Path]:
+        """Return every file that is read."""
         return [self.structure_set, *self.slices]
 
     def structures(self) -> list[str]:
+        """Return the structures' names, without their contours."""
         return structure_names(self.structure_set)
 
     def read(self) -> RawCase:
+        """Read CT and contours. Raises InputError or DatasetError."""
         if not self.slices:
             raise DatasetError(
                 f"the CT of {self.structure_set} (series {self.series or 'not named'}) is not in the folder; copy the series there, "

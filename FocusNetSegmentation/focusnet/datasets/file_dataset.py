@@ -74,18 +74,22 @@ class FolderDataset:
         self.notes: tuple[str, ...] = tuple(notes)
 
     def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits."""
         return tuple(self._splits)
 
     def patients(self, split: str) -> list[str]:
+        """Return the case names of a split, sorted. Raises DatasetError for a split that does not exist."""
         if split not in self._splits:
             raise DatasetError(f"{self.folder} has no split {split!r}; there are {', '.join(self._splits)}.")
         return self._splits[split]
 
     def cases(self, split: str) -> Iterator[Case]:
+        """Yield every case of a split."""
         for name in self.patients(split):
             yield self.case(split, name)
 
     def case(self, split: str, name: str) -> Case:
+        """Read one case as a label map. Raises DatasetError that names the case."""
         contours = self.read(split, name)
         try:
             case = contours.as_case(self.organs)
@@ -95,6 +99,7 @@ class FolderDataset:
         return case
 
     def read(self, split: str, name: str) -> Contours:
+        """Return all organs of one case, those that share voxels whole. Raises DatasetError that names the case."""
         if name not in self.patients(split):
             raise DatasetError(f"{self.folder} has no case {name!r} in the split {split}.")
         files = self._case_files[name]

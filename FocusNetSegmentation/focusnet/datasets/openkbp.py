@@ -76,6 +76,7 @@ class OpenKBPDataset:
         }
 
     def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits."""
         return tuple(self.contoured)
 
     def patients(self, split: str) -> list[str]:
@@ -85,6 +86,7 @@ class OpenKBPDataset:
         return sorted(self.contoured[split])
 
     def cases(self, split: str) -> Iterator[Case]:
+        """Yield every case of a split."""
         for name in self.patients(split):
             yield self.case(split, name)
 

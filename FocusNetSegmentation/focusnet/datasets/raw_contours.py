@@ -93,7 +93,10 @@ def upright_contours(
     contoured: frozenset[str],
     warnings: tuple[str, ...] = (),
 ) -> Contours:
-    """Return the same voxels in the same places of the patient, with axes to head, back and left; nothing is interpolated."""
+    """Return the same voxels in the same places of the patient, with axes to head, back and left; nothing is interpolated.
+
+    ``voxels``: organ -> flat indices (n,) into the stored (z, y, x) array.
+    """
     shape = raw.geometry.shape_zyx
     hu = None
     if raw.image is not None:

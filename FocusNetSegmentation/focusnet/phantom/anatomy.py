@@ -85,7 +85,7 @@ def _both_tubes(points: list[Point], radii: list[float]) -> tuple[Shape, Shape]:
 
 
 def cord_y(z: np.ndarray) -> np.ndarray:
-    """Return where the cord lies from front to back (mm) at height ``z`` (mm): the neck's curve."""
+    """Return where the cord lies from front to back (mm) at heights ``z`` (mm, any shape): the neck's curve."""
     return np.asarray(40 + 6 * np.sin((z + 44) / 181 * np.pi))
 
 
@@ -167,7 +167,7 @@ def paint_neck(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
 
 
 def paint_spine(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
-    """Paint vertebrae, discs, canal and cord."""
+    """Paint vertebrae, discs, canal and cord. ``within``: bool (z, y, x)."""
     top, bottom, level = -50.0, -240.0, 19.0
     canvas.paint(column(_beside_cord(0, -20), (15, 11), (bottom, top)), 90.0)  # discs show between the bodies
     for z0 in map(float, np.arange(bottom, top, level)):
@@ -234,7 +234,7 @@ def _paint_brain(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
 
 
 def paint_face(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
-    """Paint nose, sinuses, palate and cheek bones: air in thin bone."""
+    """Paint nose, sinuses, palate and cheek bones: air in thin bone. ``within``: bool (z, y, x)."""
     bone = patient.bone
     for shape in _both((27, -56, -32), (16, 18, 18)):
         canvas.paint(shape, 700.0 * bone, inside=within)

@@ -55,7 +55,8 @@ class Canvas:
         return self.x_mm[window], self.y_mm[window], self.z_mm[window]
 
     def paint(self, shape: Shape, hu: float, label: int = 0, inside: np.ndarray | None = None) -> None:
-        """Set HU and label of every voxel in ``shape`` (and in the mask ``inside``), also where something was painted before."""
+        """Set HU and label of every voxel in ``shape`` (and in the mask ``inside``, bool (z, y, x)), also where
+        something was painted before."""
         window, mask = shape(self)
         if inside is not None:
             mask = mask & inside[window]

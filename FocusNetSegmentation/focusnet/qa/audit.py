@@ -50,6 +50,7 @@ class OrganEdit:
 
     @property
     def volume_change_ml(self) -> float:
+        """Return the volume after editing minus that before, in ml."""
         return self.volume_after_ml - self.volume_before_ml
 
 

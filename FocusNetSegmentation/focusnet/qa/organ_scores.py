@@ -47,10 +47,12 @@ class Score:
 
     @property
     def applies(self) -> bool:
+        """Return whether the score says something about this organ."""
         return self.severity is not None
 
     @property
     def flagged(self) -> bool:
+        """Return whether the score counts and is at or beyond its limit."""
         return self.counts and self.severity is not None and self.severity >= 1.0
 
 

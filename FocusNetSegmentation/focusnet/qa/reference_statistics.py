@@ -76,7 +76,7 @@ class Offset:
         return float(np.linalg.det(self.covariance) ** (1 / 6))
 
     def distance(self, offset_mm_xyz: np.ndarray) -> float:
-        """Return the Mahalanobis distance divided by sqrt(3), so that about 1 is ordinary."""
+        """Return the Mahalanobis distance of an offset (x, y, z), divided by sqrt(3), so that about 1 is ordinary."""
         d = offset_mm_xyz - self.mean_mm_xyz
         return float(np.sqrt(d @ np.linalg.solve(self.covariance, d) / 3.0))
 
@@ -96,6 +96,7 @@ class ReferenceStatistics:
     volumes: dict[str, Spread] = field(default_factory=dict)
 
     def knows(self, organ: str) -> bool:
+        """Return whether there are statistics of this organ."""
         return organ in self.organs or organ in self.volumes
 
     def leaves_scan(self, organ: str) -> bool:

@@ -112,6 +112,7 @@ class ShapeModel:
         self._network: ShapeAutoencoder | None = None
 
     def knows(self, organ: str) -> bool:
+        """Return whether the shape model was trained on this organ, of either side."""
         return without_side(organ) in self.latent
 
     def reconstruct(self, m: Measured, geometry: Geometry) -> Reconstruction:

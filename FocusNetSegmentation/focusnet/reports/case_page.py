@@ -211,7 +211,7 @@ def _scored(qa: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
 
 def _list_note(report: CaseReport) -> str:
     if report.qa is None:
-        return "No review scores were given: organs with remarks of the model come first."
+        return "No scores were given: organs with remarks of the model come first."
     return str(report.qa.get("disclaimer") or "Scores are hints where to look, not verdicts.")
 
 

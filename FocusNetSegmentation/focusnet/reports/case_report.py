@@ -79,7 +79,7 @@ def read_qa(path: Path) -> dict[str, Any]:
         or not organs
         or not all(isinstance(o, Mapping) and "state_hint" in o for o in organs)
     ):
-        raise InputError(f"{path} holds no review; the JSON that 'focusnet qa -o' writes is expected.")
+        raise InputError(f"{path} holds no scores; the JSON that 'focusnet qa -o' writes is expected.")
     if not all(isinstance(o.get("organ"), str) for o in organs):
         raise InputError(f"{path} has an organ without a name; write it again with 'focusnet qa'.")
     return dict(content)

@@ -36,10 +36,12 @@ class CohortCase:
 
     @property
     def added_path_mm(self) -> float | None:
+        """Return the length of contour that was drawn anew, in mm, over all organs; None without an audit."""
         return sum(_number(e.get("added_path_mm")) or 0.0 for e in self.edits.values()) if self.edits else None
 
     @property
     def edited(self) -> list[str]:
+        """Return the organs that were changed."""
         return [name for name, edit in self.edits.items() if edit.get("changed")]
 
 

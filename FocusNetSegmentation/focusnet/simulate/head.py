@@ -47,6 +47,7 @@ class Scene:
 
     @property
     def hu(self) -> np.ndarray:
+        """Return the canvas's HU, float32 (z, y, x)."""
         return self.canvas.hu
 
     def mask(self, *names: str) -> np.ndarray:

@@ -12,13 +12,13 @@ NOISE_PEAK = (
 
 
 def blur(hu: np.ndarray, spacing_mm_zyx: tuple[float, float, float], psf_mm: float, along_z_mm: float) -> np.ndarray:
-    """Return ``hu`` after a Gaussian point-spread function: sigma ``psf_mm`` in plane, ``along_z_mm`` along z."""
+    """Return ``hu`` (z, y, x) after a Gaussian point-spread function: sigma ``psf_mm`` in plane, ``along_z_mm`` along z."""
     z, y, x = spacing_mm_zyx
     return np.asarray(ndimage.gaussian_filter(hu, (along_z_mm / z, psf_mm / y, psf_mm / x)))
 
 
 def thick_slices(hu: np.ndarray, per_slice: int) -> np.ndarray:
-    """Return the mean of each ``per_slice`` thin slices: partial volume along z with a box profile."""
+    """Return the mean of each ``per_slice`` thin slices of ``hu`` (z, y, x): partial volume along z with a box profile."""
     n = hu.shape[0] // per_slice
     return np.asarray(hu[: n * per_slice].reshape(n, per_slice, *hu.shape[1:]).mean(axis=1))
 
