@@ -20,7 +20,7 @@ from ..qa.audit import Audit, OrganEdit
 from ..version import __version__
 from .cohort import models_differ
 from .render import write_page
-from .slice_pictures import Case, css_color, organ_pictures, overview_pictures, upright_case
+from .slice_pictures import css_color, organ_pictures, overview_pictures, upright_case
 
 LOOK_AT = "look at"
 SCAN_ID_LENGTH = 12
@@ -228,4 +228,4 @@ def _finite(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-__all__ = ["Case", "CaseReport", "case_content", "grid_text", "model_notes", "scan_id", "write_case_page"]
+__all__ = ["CaseReport", "case_content", "grid_text", "model_notes", "scan_id", "write_case_page"]

@@ -58,7 +58,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Scene:
+class ShownScan:
     """The scan and its labels on the upright grid, cut to the part that is worth showing."""
 
     hu: np.ndarray
@@ -88,7 +88,7 @@ def draw(volume: Volume, segmentation: Segmentation) -> Figure:
         raise InputError(
             "The scan and the segmentation lie on different grids; the segmentation of this very scan is expected."
         )
-    return _figure(_scene(volume, segmentation), segmentation.provenance)
+    return _figure(_shown_scan(volume, segmentation), segmentation.provenance)
 
 
 def choose_slices(labels: np.ndarray, values: Sequence[int]) -> tuple[int, int, int]:
@@ -116,14 +116,14 @@ def _areas(labels: np.ndarray, axis: int) -> np.ndarray:
     return np.stack([np.bincount(part.ravel(), minlength=256) for part in slices])
 
 
-def _scene(volume: Volume, segmentation: Segmentation) -> Scene:
+def _shown_scan(volume: Volume, segmentation: Segmentation) -> ShownScan:
     hu, geometry, _, _ = to_upright(volume.array, volume.geometry)
     labels, _, _, _ = to_upright(segmentation.labels, segmentation.geometry)
     box = _box_to_show(hu, labels, geometry)
     origin = geometry.index_to_mm(np.array([part.start for part in box]))
     shown = hu[box]
     cut = Geometry(shown.shape, geometry.spacing_mm_xyz, tuple(origin), geometry.direction_xyz)
-    return Scene(shown, labels[box], cut, segmentation.results)
+    return ShownScan(shown, labels[box], cut, segmentation.results)
 
 
 def _box_to_show(hu: np.ndarray, labels: np.ndarray, geometry: Geometry) -> tuple[slice, slice, slice]:
@@ -161,7 +161,7 @@ def _widen(part: slice, margin_mm: float, size: int, spacing_mm: float) -> slice
     return slice(max(0, part.start - margin), min(size, part.stop + margin))
 
 
-def _figure(scene: Scene, provenance: dict[str, object]) -> Figure:
+def _figure(scene: ShownScan, provenance: dict[str, object]) -> Figure:
     """Lay out the slices at one scale: axial top left, coronal below it, sagittal beside that; the legend in the free corner."""
     present = [r for r in scene.results if r.label in np.unique(scene.labels)]
     at = choose_slices(scene.labels, [r.label for r in present])
@@ -192,7 +192,7 @@ def _figure(scene: Scene, provenance: dict[str, object]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, scene: Scene, panel: Panel, at: tuple[int, int, int]) -> None:
+def _draw(axes: Axes, scene: ShownScan, panel: Panel, at: tuple[int, int, int]) -> None:
     """Draw one slice: CT, contours, where the other two slices cut it, letters, title, scale bar. Coordinates are mm on the page."""
     image = np.take(scene.hu, panel.index, axis=panel.axis)
     labels = np.take(scene.labels, panel.index, axis=panel.axis)

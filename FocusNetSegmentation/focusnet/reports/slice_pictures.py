@@ -55,7 +55,7 @@ class PlanePicture:
 
 
 @dataclass(frozen=True)
-class Case:
+class UprightCase:
     """Everything that is drawn, on upright axes (z, y, x to head, back and left); ``model`` and ``shape_prior`` may be None."""
 
     hu: np.ndarray
@@ -74,7 +74,7 @@ def upright_case(
     segmentation: Segmentation,
     model: Segmentation | None = None,
     shape_prior: Segmentation | None = None,
-) -> Case:
+) -> UprightCase:
     """Return scan and contours on upright axes. All must lie on one grid."""
     hu, geometry, _, _ = to_upright(volume.array, volume.geometry)
     parts = [None if s is None else to_upright(s.labels, s.geometry)[0] for s in (segmentation, model, shape_prior)]
@@ -86,7 +86,7 @@ def upright_case(
     values = {n: tuple(known[k][n].label if n in known[k] else 0 for k in "smg") for n in names}
     colors = {n: css_color((known["s"].get(n) or known["m"][n]).organ.color_rgb) for n in names}
     assert parts[0] is not None
-    return Case(hu, geometry, parts[0], parts[1], parts[2], values, colors)  # type: ignore[arg-type]
+    return UprightCase(hu, geometry, parts[0], parts[1], parts[2], values, colors)  # type: ignore[arg-type]
 
 
 def css_color(rgb: Sequence[int]) -> str:
@@ -94,7 +94,9 @@ def css_color(rgb: Sequence[int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*rgb)
 
 
-def organ_pictures(case: Case, organ: str, mark_mm_xyz: Sequence[float] | None = None) -> tuple[PlanePicture, ...]:
+def organ_pictures(
+    case: UprightCase, organ: str, mark_mm_xyz: Sequence[float] | None = None
+) -> tuple[PlanePicture, ...]:
     """Return an axial, a coronal and a sagittal panel zoomed on ``organ``; empty if there is nothing to show.
 
     They cut where the organ was edited most, else where it is widest. ``mark_mm_xyz`` (LPS mm): where to look instead if the
@@ -115,7 +117,7 @@ def organ_pictures(case: Case, organ: str, mark_mm_xyz: Sequence[float] | None =
     return _panels(case, at, center, max(SMALLEST_MM, size_mm + 2 * MARGIN_MM), organ)
 
 
-def overview_pictures(case: Case) -> tuple[PlanePicture, ...]:
+def overview_pictures(case: UprightCase) -> tuple[PlanePicture, ...]:
     """Return three slices that show most organs, each as a contour of its own colour."""
     from .overview import choose_slices
 
@@ -128,7 +130,7 @@ def overview_pictures(case: Case) -> tuple[PlanePicture, ...]:
     return _panels(case, at, [(low + high - 1) / 2 for low, high in box], size_mm, None)
 
 
-def _empty_pictures(case: Case, mark_mm_xyz: Sequence[float] | None) -> tuple[PlanePicture, ...]:
+def _empty_pictures(case: UprightCase, mark_mm_xyz: Sequence[float] | None) -> tuple[PlanePicture, ...]:
     if mark_mm_xyz is None:
         return ()
     index = case.geometry.mm_to_index(np.asarray(mark_mm_xyz, float))
@@ -136,7 +138,7 @@ def _empty_pictures(case: Case, mark_mm_xyz: Sequence[float] | None) -> tuple[Pl
     return _panels(case, at, list(index), 2 * SMALLEST_MM, None, mark=True)
 
 
-def _masks(case: Case, organ: str) -> dict[str, np.ndarray]:
+def _masks(case: UprightCase, organ: str) -> dict[str, np.ndarray]:
     now, then, prior = case.values.get(organ, (0, 0, 0))
     masks = {"contour": case.labels == now if now else np.zeros(case.labels.shape, bool)}
     if case.model is not None:
@@ -157,13 +159,19 @@ def _slices(mask: np.ndarray, box: Sequence[tuple[int, int]]) -> tuple[int, ...]
 
 
 def _panels(
-    case: Case, at: Sequence[int], center: Sequence[float], size_mm: float, organ: str | None, mark: bool = False
+    case: UprightCase, at: Sequence[int], center: Sequence[float], size_mm: float, organ: str | None, mark: bool = False
 ) -> tuple[PlanePicture, ...]:
     return tuple(_panel(case, axis, at, center, size_mm, organ, mark) for axis in range(3))
 
 
 def _panel(
-    case: Case, axis: int, at: Sequence[int], center: Sequence[float], size_mm: float, organ: str | None, mark: bool
+    case: UprightCase,
+    axis: int,
+    at: Sequence[int],
+    center: Sequence[float],
+    size_mm: float,
+    organ: str | None,
+    mark: bool,
 ) -> PlanePicture:
     rows, columns = (a for a in range(3) if a != axis)
     spacing = case.geometry.spacing_mm_zyx
@@ -188,7 +196,7 @@ def _panel(
     )
 
 
-def _outlines(case: Case, axis: int, index: int, organ: str | None, to_units: object) -> list[Outline]:
+def _outlines(case: UprightCase, axis: int, index: int, organ: str | None, to_units: object) -> list[Outline]:
     """Return the outlines of one slice: neighbours first, the organ's own contour last, so that it lies on top."""
     found = []
     slices = {kind: None if a is None else np.take(a, index, axis=axis) for kind, a in
