@@ -1,4 +1,4 @@
-"""Pre-trains the shape autoencoder on the small organs of tcia-oars: the weights of the bundle ``shapes-tcia-oars``.
+"""Pre-train the shape autoencoder on the small organs of tcia-oars: the weights of the bundle ``shapes-tcia-oars``.
 
     python benchmarks/shapes_train.py DATA/tcia-oars RUN [--steps N] [--width 0.25]
 
