@@ -12,6 +12,7 @@ from typing import Any
 from ...datasets.case import Case
 from ...errors import DatasetError
 from ...files.atomic_write import atomic_path, ensure_folder
+from ...nets.config import DILATION_BEFORE_THE_KEY
 
 RECORD = "training.json"
 # may differ in a resumed run: they say how long, how often and how fast, not what a step does
@@ -26,11 +27,24 @@ def read_record(out: Path) -> dict[str, Any]:
         record = json.loads((out / RECORD).read_text(encoding="utf-8"))
         if not isinstance(record, dict):
             raise ValueError("not an object")
+        if isinstance(record.get("network"), dict):
+            record["network"].setdefault("dilation_zyx", list(DILATION_BEFORE_THE_KEY))
     except OSError as problem:
         raise DatasetError(f"{out} is no training run (it has no {RECORD}).") from problem
     except ValueError as problem:
         raise DatasetError(f"{out / RECORD} is damaged ({problem}); train into another folder.") from problem
     return record
+
+
+def network_of_the_run(out: Path) -> dict[str, Any]:
+    """Return what [network] of a resumed run takes from its manifest: the dilation of runs from before there was a choice.
+
+    All else is compared, not taken. Empty where there is no manifest.
+    """
+    if not (out / RECORD).is_file():
+        return {}
+    dilation = tuple(read_record(out).get("network", {}).get("dilation_zyx", ()))
+    return {"dilation_zyx": dilation} if dilation == DILATION_BEFORE_THE_KEY else {}
 
 
 def write_record(out: Path, record: dict[str, Any]) -> None:
