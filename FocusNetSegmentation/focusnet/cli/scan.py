@@ -53,7 +53,7 @@ def segment_options(options: argparse.Namespace) -> SegmentOptions:
         precision=options.precision,
         organs=options.organs,
         backend=options.backend,
-        seeds=parse_seeds(getattr(options, "seed", ())),
+        seeds=parse_seeds(getattr(options, "seed_points", ())),
     )
 
 

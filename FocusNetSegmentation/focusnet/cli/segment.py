@@ -30,7 +30,9 @@ def add_arguments(commands: Commands) -> None:
     )
     parser.add_argument("--picture", type=Path, metavar="P.png", help="write an overview picture")
     parser.add_argument(
-        "--seed",
+        "--seed-point",
+        "--seed",  # its old name; elsewhere --seed is a number
+        dest="seed_points",
         action="append",
         default=[],
         metavar="ORGAN=X,Y,Z",

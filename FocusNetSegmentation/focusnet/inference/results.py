@@ -66,6 +66,7 @@ def describe(
 def organ_warnings(
     organ: Organ, voxels: int, location: OrganLocation | None, config: NetworkConfig, cut: bool
 ) -> list[str]:
+    """Return sentences for the reader. ``voxels``: the organ's size; ``cut``: it reaches an end of the scan."""
     warnings = []
     if location is not None and location.seeded:
         warnings.append(f"Looked for at the place given by the user, where the heat map is {location.peak:.2f}.")

@@ -1,4 +1,4 @@
-"""Scores on the validation split during training, on the network's grid. Final figures come from ``focusnet evaluate`` on the
+"""Score a network on the validation split during training, on the network's grid. Final figures come from ``focusnet evaluate`` on the
 scans' own grids."""
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Validator:
         return self._dice(model, self.config.small_organs if self.of == "small" else self.config.organs)
 
     def _dice(self, model: FocusNet, organs: Sequence[str]) -> dict[str, float]:
-        """Mean Dice of ``organs`` over the cases where each was contoured; the score is the mean over organs."""
+        """Return the mean Dice of ``organs`` over the cases where each was contoured; the score is the mean over organs."""
         scores: dict[str, list[float]] = {organ: [] for organ in organs}
         two_stage = self._two_stage(model)
         for number, (case, ct, labels, grid) in enumerate(self.items):
@@ -105,7 +105,7 @@ class Validator:
         return TwoStage(config, backend, config.chunk_when_segmenting, smallest_peak=0.0)
 
     def _localization(self, model: FocusNet) -> dict[str, float]:
-        """Mean distance (mm) from the heat-map maximum to the organ's centre; the score is its negative."""
+        """Return the mean distance (mm) from the heat-map maximum to the organ's centre; the score is its negative."""
         errors: dict[str, list[float]] = {organ: [] for organ in self.config.small_organs}
         two_stage = self._two_stage(model)
         for case, ct, _, grid in self.items:
@@ -119,7 +119,7 @@ class Validator:
 
 
 def make_validator(kind: str, cases: Sequence[Case], config: NetworkConfig, settings: Settings) -> Any:
-    """What scores a stage; ``kind`` is the stage's ``validates``."""
+    """Return what scores a stage; ``kind`` is the stage's ``validates``."""
     cases = cases[: settings.validate_cases] if settings.validate_cases else cases
     if kind != "reconstruction":
         return Validator(cases, config, settings.precision, kind)

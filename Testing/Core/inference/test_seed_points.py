@@ -139,7 +139,7 @@ def test_the_command_line_takes_seeds(
         *("segment", str(tmp_path / "ct.nrrd"), "-o", str(tmp_path / "out.seg.nrrd"), "--model", str(bundle.folder)),
         *("--device", "cpu", "--precision", "fp32", "--organs", "Larynx"),
     ]
-    assert main([*wanted, f"--seed=larynx={x},{y},{z}"]) == 0
+    assert main([*wanted, f"--seed-point=larynx={x},{y},{z}"]) == 0
     assert "at the place given by the user" in capsys.readouterr().out
     from focusnet.io.seg_nrrd import read_seg_nrrd
 
