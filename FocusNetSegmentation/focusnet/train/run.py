@@ -26,7 +26,15 @@ from .setup.cases import read_cases
 from .setup.fine_tune import copy_weights, covered_stages
 from .setup.options import read_options, refuse_unknown_stages
 from .setup.plan import Plan, make_plan, resolve_precision, warn_if_slow
-from .setup.run_manifest import MANIFEST, case_digests, check_same_run, code_version, data_digest, write_manifest
+from .setup.run_manifest import (
+    MANIFEST,
+    case_digests,
+    check_same_run,
+    code_version,
+    data_digest,
+    network_of_the_run,
+    write_manifest,
+)
 from .stages.model import AAE_PREFIX, TrainingNet
 from .stages.organ_volumes import volume_statistics
 from .stages.table import STAGES
@@ -79,6 +87,8 @@ def _train(
     device: Device,
 ) -> ModelBundle:
     options = read_options(config_file)  # what can be refused at once is refused before minutes of reading
+    if resume:
+        options["network"] = {**network_of_the_run(out), **options["network"]}
     refuse_unknown_stages(stages)
     check_folder(out)
     bundle = load_bundle(init) if init is not None else None

@@ -12,6 +12,7 @@ from typing import Any
 from ...datasets.case import Case
 from ...errors import DatasetError
 from ...files.atomic_write import atomic_path, ensure_folder
+from ...nets.config import DILATION_BEFORE_THE_KEY
 
 MANIFEST = "training.json"
 # may differ in a resumed run: they say how long, how often and how fast, not what a step does
@@ -26,6 +27,8 @@ def read_manifest(out: Path) -> dict[str, Any]:
         manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
         if not isinstance(manifest, dict):
             raise ValueError("not an object")
+        if isinstance(manifest.get("network"), dict):
+            manifest["network"].setdefault("dilation_zyx", list(DILATION_BEFORE_THE_KEY))
     except OSError as problem:
         raise DatasetError(f"{out} is no training run (it has no {MANIFEST}).") from problem
     except ValueError as problem:
@@ -33,8 +36,19 @@ def read_manifest(out: Path) -> dict[str, Any]:
     return manifest
 
 
+def network_of_the_run(out: Path) -> dict[str, Any]:
+    """Return what [network] of a resumed run takes from its manifest: the dilation of runs from before there was a choice.
+
+    All else is compared, not taken. Empty where there is no manifest.
+    """
+    if not (out / MANIFEST).is_file():
+        return {}
+    dilation = tuple(read_manifest(out).get("network", {}).get("dilation_zyx", ()))
+    return {"dilation_zyx": dilation} if dilation == DILATION_BEFORE_THE_KEY else {}
+
+
 def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
-    """Raises OutputError, and leaves the manifest that is there alone."""
+    """Write ``training.json``. Raises OutputError, and leaves the manifest that is there alone."""
     ensure_folder(out)
     with atomic_path(out / MANIFEST) as partial:
         partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

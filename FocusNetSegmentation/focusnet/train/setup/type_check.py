@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ...errors import DatasetError
 
@@ -26,6 +26,9 @@ def check_table(path: Path, table: str, values: Any, keys: type) -> None:
 
 
 def fits(value: Any, hint: Any) -> bool:
+    """Return whether ``value`` may stand where the type ``hint`` is declared: bool, int, float, str, a Literal or a tuple of these."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
     if get_origin(hint) is tuple:
         inner = get_args(hint)
         if not isinstance(value, (list, tuple)):
@@ -41,6 +44,9 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def in_words(hint: Any) -> str:
+    """Return what values of the type ``hint`` look like in TOML, for an error message."""
+    if get_origin(hint) is Literal:
+        return " or ".join(f'"{value}"' for value in get_args(hint))
     if get_origin(hint) is not tuple:
         return WORDS[hint]
     inner = get_args(hint)
