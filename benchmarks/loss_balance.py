@@ -1,6 +1,6 @@
 """Eq. 2 as a mean over organs (ours) or as the paper's sum: how heavy is Dice against focal loss, and which segments better?
 
-    python benchmarks/loss_balance.py DATA/openkbp [--steps 150] [--cases 16] [--validate 6] [--weights 1,7]
+    python benchmarks/loss_balance.py DATA/openkbp [--steps 150] [--cases 16] [--validate 6] [--weights 1,7] [--seed 0]
 
 Trains S-Net once for each Dice weight (quarter width, 5 mm voxels, fp32, the same crops and start) and prints, along the way of
 each, the losses and the norms of their gradients with respect to S-Net's weights; at the end the mean
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=16)
     parser.add_argument("--validate", type=int, default=6)
     parser.add_argument("--weights", default="1,7", help="Dice weights to compare (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights and the crops")
     options = parser.parse_args()
     torch.set_num_threads(1)
     dataset = OpenKBPDataset(options.data)
@@ -45,7 +46,7 @@ def main() -> None:
     config = preset(
         "paper", organs=dataset.organs, width=0.25, spacing_mm_zyx=(5.0, 5.0, 5.0), crop_size_yx=(56, 48), chunk_slices=24, stride=24
     )  # fmt: skip
-    settings = Settings(steps=options.steps, pictures=False)
+    settings = Settings(steps=options.steps, pictures=False, seed=options.seed)
     alpha = class_weights(mean_class_voxels(train, config), settings.alpha_power)
     context = StageContext(config, settings, Augmentation(shift_mm=20.0), alpha)
     validate = make_validator("dice", val, config, settings)
@@ -62,13 +63,13 @@ def main() -> None:
 
 def trained(train: list, context: StageContext, weight: float) -> TrainingNet:
     """S-Net after all steps at one Dice weight; prints losses and gradient norms on the way."""
-    torch.manual_seed(0)
+    torch.manual_seed(context.settings.seed)
     model = TrainingNet(context.config, with_aae=False).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     parameters = list(model.snet.parameters())
     optimizer = torch.optim.Adam(parameters, lr=1e-3)
     model.train()
     for step in range(context.settings.steps):
-        rng = np.random.default_rng([0, step])
+        rng = np.random.default_rng([context.settings.seed, step])
         order = rng.integers(len(train), size=2)
         crops = join_crops([draw_crop(train[i], context, rng) for i in order])
         probabilities = marginal_probabilities(model.snet(crops.ct)[1], crops.known)
