@@ -174,7 +174,10 @@ class FocusNetSegmentationLogic(ScriptedLoadableModuleLogic):
     def getParameterNode(self) -> Any:
         from FocusNetSegmentationLib.parameters import FocusNetSegmentationParameterNode
 
-        return FocusNetSegmentationParameterNode(super().getParameterNode())
+        wrap: Any = (
+            FocusNetSegmentationParameterNode  # Slicer's decorator gives it a constructor that no type checker sees
+        )
+        return wrap(super().getParameterNode())
 
     def process(self, volumeNode: Any, segmentationNode: Any = None, **options: Any) -> Any:
         """Contour a CT: ``process(volumeNode, segmentationNode, model="han7-openkbp", device="auto", organs=None, wait=True)``.

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
@@ -19,10 +18,12 @@ from focusnet.evaluation.evaluate import OrganScores, score_organ
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
 from focusnet.io.read import read_segmentation
+from focusnet.io.segment_tags import ORGAN_TAG
 
 from ..review.scoring import on_other_grid
 from ..scene.labelmaps import LABELMAP, empty_image, get_tag, mask_on, oriented_image
-from ..scene.nodes import ORGAN_TAG, dress, place_labels
+from ..scene.nodes import place_labels, set_name_color_and_code
+from ..scene.types import Scene, SegmentationNode, VolumeNode
 from ..scene.volumes import LPS_RAS, transform_matrix, world_geometry
 from .export import dicom_volume
 
@@ -48,7 +49,9 @@ class Comparison:
         return [*only, *self.notes]
 
 
-def compare(segmentation_node: Any, reference_node: Any, volume_node: Any) -> Comparison:
+def compare(
+    segmentation_node: SegmentationNode | None, reference_node: SegmentationNode | None, volume_node: VolumeNode | None
+) -> Comparison:
     """Both on the grid of ``volume_node``, organs matched by TG-263 name or synonym. Raises InputError for what cannot be compared."""
     if segmentation_node is None:
         raise InputError("There is no segmentation to compare. Apply first, or choose one under Outputs.")
@@ -92,7 +95,7 @@ def compare(segmentation_node: Any, reference_node: Any, volume_node: Any) -> Co
     return Comparison(tuple(rows), only[0], only[1], tuple(notes))
 
 
-def with_labelmap(node: Any, volume_node: Any) -> Any:
+def with_labelmap(node: SegmentationNode, volume_node: VolumeNode) -> SegmentationNode:
     """The node if it has voxels; else a copy with voxels on the CT's grid, made of its contours or surfaces. Raises InputError."""
     if node.GetSegmentation().GetNumberOfSegments() == 0:
         raise InputError(f"{node.GetName()} has no segments. Choose another reference.")
@@ -111,7 +114,7 @@ def with_labelmap(node: Any, volume_node: Any) -> Any:
     return copy
 
 
-def read_reference(path: Path | str, volume_node: Any, dicom_folder: Path | str | None = None) -> Segmentation:
+def read_reference(path: Path | str, volume_node: VolumeNode, dicom_folder: Path | str | None = None) -> Segmentation:
     """A .seg.nrrd, a label map with its names beside it, or an RTSTRUCT, which needs the CT's DICOM files: from Slicer's database or
     ``dicom_folder``. Raises InputError."""
     path = Path(path)
@@ -124,7 +127,9 @@ def needs_dicom(path: Path | str) -> bool:
     return str(path).lower().endswith(".dcm")
 
 
-def add_reference(scene: Any, segmentation: Segmentation, volume_node: Any, name: str) -> Any:
+def add_reference(
+    scene: Scene, segmentation: Segmentation, volume_node: VolumeNode | None, name: str
+) -> SegmentationNode:
     """A node of the reference, drawn as outlines; it is not a model's result, and no review begins. Raises InputError."""
     matrix, parent, _ = place_labels(segmentation.geometry, volume_node, None, None)
     image = oriented_image(segmentation.labels, matrix)
@@ -135,7 +140,7 @@ def add_reference(scene: Any, segmentation: Segmentation, volume_node: Any, name
         node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     for result in segmentation.results:
         segment = slicer.vtkSegment()
-        dress(segment, result.organ)
+        set_name_color_and_code(segment, result.organ)
         segment.SetLabelValue(result.label)
         segment.AddRepresentation(LABELMAP, image)
         node.GetSegmentation().AddSegment(segment, f"Reference_{result.organ.name}")
@@ -168,9 +173,10 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(ordered[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _organs(node: Any, what: str, notes: list[str]) -> dict[str, str]:
+def _organs(node: SegmentationNode, what: str, notes: list[str]) -> dict[str, str]:
     """Organ name to segment ID. Where two segments go by one name neither is taken: which is meant cannot be known."""
-    segmentation, found, twice = node.GetSegmentation(), {}, set()
+    segmentation, twice = node.GetSegmentation(), set[str]()
+    found: dict[str, str] = {}
     for index in range(segmentation.GetNumberOfSegments()):
         segment_id = segmentation.GetNthSegmentID(index)
         segment = segmentation.GetSegment(segment_id)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
 from ..review.rows import Row
 from ..scene.review_tags import APPROVED
+from ..scene.types import Widget
 
 ORGAN, STATE, SCORE, REASON, VOLUME = range(5)
 ROW_PIXELS = 22
@@ -19,7 +19,7 @@ ATTENTION = "\u25b2"  # read without colours
 class ReviewTable:
     """``on_selected(organ)``: a person chose a row. ``rows``: what is shown."""
 
-    def __init__(self, widget: Any, on_selected: Callable[[str], object]) -> None:
+    def __init__(self, widget: Widget, on_selected: Callable[[str], object]) -> None:
         self.widget, self.on_selected = widget, on_selected
         self.rows: list[Row] = []
         self._shown: list[tuple[str, ...]] = []
@@ -58,7 +58,7 @@ class ReviewTable:
         finally:
             self.widget.blockSignals(False)
 
-    def _changed(self, *_args: Any) -> None:
+    def _changed(self, *_args: object) -> None:
         number = self.widget.currentRow()
         if 0 <= number < len(self.rows):
             self.on_selected(self.rows[number].organ)

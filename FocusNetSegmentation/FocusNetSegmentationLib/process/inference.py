@@ -15,6 +15,7 @@ from typing import Any
 from focusnet.errors import FocusNetError
 
 from ..scene.nodes import SegmentationImport, import_result
+from ..scene.types import Scene, SegmentationNode, VolumeNode
 from ..scene.volumes import check_node, volume_summary, write_ct_for_worker
 from .worker import QtProcess, SubprocessProcess, Worker, WorkerBusyError, WorkerResult, remove_folder
 from .worker_protocol import ProgressEvent, WorkerProcess, WorkerRequest, focusnet_command
@@ -57,8 +58,8 @@ class SegmentationRun:
 
     def __init__(
         self,
-        volume_node: Any,
-        segmentation_node: Any = None,
+        volume_node: VolumeNode,
+        segmentation_node: SegmentationNode | None = None,
         model: str = DEFAULT_MODEL,
         device: str = "auto",
         organs: Sequence[str] | None = None,
@@ -173,8 +174,8 @@ class SegmentationRun:
 
 
 def process(
-    volumeNode: Any,
-    segmentationNode: Any = None,
+    volumeNode: VolumeNode,
+    segmentationNode: SegmentationNode | None = None,
     model: str = DEFAULT_MODEL,
     device: str = "auto",
     organs: Sequence[str] | None = None,
@@ -182,7 +183,7 @@ def process(
     hu_offset: float | None = None,
     callbacks: Callbacks | None = None,
     **options: Any,
-) -> Any:
+) -> SegmentationImport | SegmentationRun:
     """Contour a CT node. ``wait``: return a SegmentationImport, or raise SegmentationError with one line; otherwise return the
     SegmentationRun at once and tell ``callbacks``. Raises InputError at once for a node that cannot be a CT.
 
@@ -201,6 +202,7 @@ def process(
         raise
     if run.failure is not None:
         raise run.failure
+    assert run.imported is not None  # a run that has ended failed or brought a result
     return run.imported
 
 
@@ -208,7 +210,7 @@ def process(
 class BatchItem:
     """``status``: "done", "failed", "skipped" (no usable CT) or "cancelled"."""
 
-    volume_node: Any
+    volume_node: VolumeNode
     status: str
     message: str = ""
     imported: SegmentationImport | None = None
@@ -219,7 +221,7 @@ class BatchRun:
 
     def __init__(
         self,
-        volume_nodes: Sequence[Any],
+        volume_nodes: Sequence[VolumeNode],
         on_item: Callable[[BatchItem], object] = _nothing,
         on_progress: Callable[[ProgressEvent], object] = _nothing,
         on_finished: Callable[[list[BatchItem]], object] = _nothing,
@@ -289,14 +291,14 @@ class BatchRun:
 
 
 def process_scene(
-    scene: Any,
+    scene: Scene,
     model: str = DEFAULT_MODEL,
     device: str = "auto",
     organs: Sequence[str] | None = None,
     wait: bool = True,
-    volume_nodes: Sequence[Any] | None = None,
+    volume_nodes: Sequence[VolumeNode] | None = None,
     **options: Any,
-) -> Any:
+) -> list[BatchItem] | BatchRun:
     """Contour every scalar volume of ``scene`` (or ``volume_nodes``), each into a segmentation of its own. ``wait``: return a list
     of BatchItem; otherwise the BatchRun at once. What is no CT is skipped with its reason."""
     if volume_nodes is None:

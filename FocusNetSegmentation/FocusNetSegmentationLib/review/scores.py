@@ -74,5 +74,5 @@ def _score(entry: Mapping[str, Any], rank: int) -> Score:
     return Score.from_json(str(entry["organ"]), {**entry, "rank": rank, "look_at": entry.get("state_hint") == LOOK_AT})
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

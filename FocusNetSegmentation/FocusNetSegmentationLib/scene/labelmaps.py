@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import slicer
@@ -13,18 +12,19 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from focusnet.errors import InputError
 from focusnet.image.volume import Geometry
 
+from .types import OrientedImage, Segment, SegmentationNode, SegmentList
 from .volumes import from_vtk, to_vtk
 
 LABELMAP = "Binary labelmap"  # Slicer's name of the representation
 
 
-def get_tag(segment: Any, name: str) -> str:
+def get_tag(segment: Segment, name: str) -> str:
     """A segment's tag, "" if it has none of that name."""
     value = vtk.reference("")
     return str(value.get()) if segment.GetTag(name, value) else ""
 
 
-def oriented_image(labels: np.ndarray, matrix_ras: np.ndarray) -> Any:
+def oriented_image(labels: np.ndarray, matrix_ras: np.ndarray) -> OrientedImage:
     """vtkOrientedImageData of labels (z, y, x); ``matrix_ras``: index (x, y, z) to RAS mm. The voxels are copied once."""
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(labels.shape[2], labels.shape[1], labels.shape[0])
@@ -34,16 +34,16 @@ def oriented_image(labels: np.ndarray, matrix_ras: np.ndarray) -> Any:
     return image
 
 
-def voxels(image: Any) -> np.ndarray:
+def voxels(image: OrientedImage | None) -> np.ndarray:
     """(z, y, x), not a copy; empty for an image without voxels."""
     scalars = image.GetPointData().GetScalars() if image is not None else None
-    if scalars is None:
+    if image is None or scalars is None:
         return np.zeros((0, 0, 0), np.uint8)
     x, y, z = image.GetDimensions()
     return vtk_to_numpy(scalars).reshape(z, y, x)
 
 
-def label_box(image: Any, label: int) -> tuple[slice, slice, slice] | None:
+def label_box(image: OrientedImage, label: int) -> tuple[slice, slice, slice] | None:
     """The box (z, y, x) of one label in the image's array, None if it has no voxels."""
     from scipy import ndimage
 
@@ -52,21 +52,21 @@ def label_box(image: Any, label: int) -> tuple[slice, slice, slice] | None:
     return boxes[label - 1] if 0 < label <= len(boxes) else None
 
 
-def image_matrix(image: Any) -> np.ndarray:
+def image_matrix(image: OrientedImage) -> np.ndarray:
     """4x4, index (x, y, z) to the node's own RAS mm."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return from_vtk(matrix)
 
 
-def same_grid(first: Any, second: Any) -> bool:
+def same_grid(first: OrientedImage, second: OrientedImage) -> bool:
     """The same voxel centres, and as many of them."""
     return first.GetExtent() == second.GetExtent() and bool(
         np.allclose(image_matrix(first), image_matrix(second), atol=1e-4)
     )
 
 
-def same_voxels(now: Any, then: Any, labels: Iterable[tuple[int, int]]) -> list[bool]:
+def same_voxels(now: OrientedImage, then: OrientedImage, labels: Iterable[tuple[int, int]]) -> list[bool]:
     """For each (label now, label then): are these voxels the same? Images may be cropped differently; a grid that is turned, scaled
     or shifted by parts of a voxel is another one."""
     labels = list(labels)
@@ -91,7 +91,7 @@ def _counts(labels: np.ndarray, size: int) -> np.ndarray:
     return total
 
 
-def _common(now: Any, then: Any) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
+def _common(now: OrientedImage, then: OrientedImage) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
     """The box (z, y, x) that both images hold, in each one's own array; None if there is none or the grids differ."""
     relative = np.linalg.inv(image_matrix(then)) @ image_matrix(now)  # index now to index then
     shift = np.round(relative[:3, 3]).astype(int)
@@ -109,10 +109,10 @@ def _common(now: Any, then: Any) -> tuple[tuple[slice, ...], tuple[slice, ...]] 
     return window_a, window_b
 
 
-def make_room(segmentation: Any, replaced: set[str], image: Any, used: int) -> None:
+def clear_or_keep_old_segments(segmentation: SegmentList, replaced: set[str], image: OrientedImage, used: int) -> None:
     """Clear the old voxels of ``replaced`` segments, and move kept ones into ``image`` where the grid is the same and none of them
     overlaps: the node keeps one layer. ``used``: the highest label in ``image``."""
-    layers: dict[int, tuple[Any, list[str]]] = {}
+    layers: dict[int, tuple[OrientedImage, list[str]]] = {}
     for index in range(segmentation.GetNumberOfSegments()):
         segment_id = segmentation.GetNthSegmentID(index)
         layer = segmentation.GetSegment(segment_id).GetRepresentation(LABELMAP)
@@ -150,7 +150,7 @@ def make_room(segmentation: Any, replaced: set[str], image: Any, used: int) -> N
     image.Modified()
 
 
-def empty_image(geometry: Geometry, matrix_ras: np.ndarray) -> Any:
+def empty_image(geometry: Geometry, matrix_ras: np.ndarray) -> OrientedImage:
     """An image of no voxels on ``geometry``'s grid; ``matrix_ras``: index (x, y, z) to the node's own RAS mm."""
     z, y, x = geometry.shape_zyx
     image = slicer.vtkOrientedImageData()
@@ -159,7 +159,7 @@ def empty_image(geometry: Geometry, matrix_ras: np.ndarray) -> Any:
     return image
 
 
-def mask_on(target: Any, node: Any, segment_id: str) -> np.ndarray:
+def mask_on(target: OrientedImage, node: SegmentationNode, segment_id: str) -> np.ndarray:
     """bool (z, y, x) of one segment on the grid and extent of ``target`` (vtkOrientedImageData in the node's own space, no voxels needed).
 
     A grid that differs by whole voxels is copied, any other resampled. Raises InputError if that fails.
@@ -171,7 +171,7 @@ def mask_on(target: Any, node: Any, segment_id: str) -> np.ndarray:
     mask = np.zeros(shape_zyx, bool)
     if image is None or voxels(image).size == 0:
         return mask
-    shift = whole_shift(image_matrix(target), image_matrix(image))
+    shift = whole_voxel_shift(image_matrix(target), image_matrix(image))
     if shift is not None:  # the same grid, perhaps cropped: copied, not resampled
         low = np.array(image.GetExtent()[::2]) + shift - low_target
         high = np.array(image.GetExtent()[1::2]) + shift + 1 - low_target
@@ -191,7 +191,7 @@ def mask_on(target: Any, node: Any, segment_id: str) -> np.ndarray:
     return voxels(merged) > 0
 
 
-def whole_shift(target: np.ndarray, image: np.ndarray) -> np.ndarray | None:
+def whole_voxel_shift(target: np.ndarray, image: np.ndarray) -> np.ndarray | None:
     """Index (x, y, z) in ``target`` of the image's index 0; None if the grids differ by more than a shift by whole voxels."""
     relative = np.linalg.inv(target) @ image
     shift = np.round(relative[:3, 3])

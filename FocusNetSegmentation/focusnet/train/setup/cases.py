@@ -11,7 +11,7 @@ import numpy as np
 from ...datasets.case import Case
 from ...datasets.dataset_toml import SPLIT_REMEDY
 from ...datasets.file_dataset import Dataset
-from ...datasets.sides import turned
+from ...datasets.sides import orientation_problem
 from ...errors import DatasetError, FocusNetError
 from ..logger import LOGGER
 
@@ -41,9 +41,9 @@ def read_cases(source: Dataset) -> tuple[list[Case], list[Case]]:
 
 def _refuse_turned(case: Case) -> None:
     """Raise DatasetError for a case whose left and right are exchanged: the network would learn it."""
-    said = turned(case.centroids_mm_xyz)
-    if said:
-        raise DatasetError(f"Case {case.name}: {said}")
+    problem = orientation_problem(case.centroids_mm_xyz)
+    if problem:
+        raise DatasetError(f"Case {case.name}: {problem}")
 
 
 def _refuse_shared_scans(training: Sequence[Case], validating: Sequence[Case]) -> None:
