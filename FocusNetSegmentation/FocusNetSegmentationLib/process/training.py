@@ -18,7 +18,7 @@ from typing import Any
 
 from focusnet.errors import ConfigError, DatasetError, ModelError
 from focusnet.nets.bundle import MODELS_VARIABLE, user_models_folder
-from focusnet.train.progress import StageProgress, current_stage, read_progress
+from focusnet.train.stage_progress import StageProgress, current_stage, read_progress
 
 from .process_tree import is_alive, kill_tree, run_is_alive
 from .worker_protocol import explain_end, find_python, worker_environment
@@ -60,7 +60,7 @@ class TrainingProgress:
     """How a run stands. ``state``: "running", "finished", "stopped" (by a person), "failed" (``message`` says why) or "interrupted"
     (killed from outside, for instance by a restart; ``resume`` goes on).
 
-    The rest is the stage that reported last (``focusnet.train.progress.StageProgress``), empty before its first report.
+    The rest is the stage that reported last (``focusnet.train.stage_progress.StageProgress``), empty before its first report.
     ``scores``: that stage's last validation, by name.
     """
 

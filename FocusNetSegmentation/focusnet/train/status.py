@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 from ..wording import counted
-from .progress import StageProgress, read_progress
 from .setup.run_manifest import read_manifest
+from .stage_progress import StageProgress, read_progress
 
 
 def status_text(out: Path, now: float | None = None) -> str:

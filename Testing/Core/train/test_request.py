@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from focusnet.errors import ConfigError, DatasetError
-from focusnet.train.progress import current_stage, read_progress
 from focusnet.train.settings import STAGE_ORDER, Settings
 from focusnet.train.setup.options import read_options
 from focusnet.train.setup.request import TrainRequest
 from focusnet.train.setup.run_manifest import write_manifest
+from focusnet.train.stage_progress import current_stage, read_progress
 from focusnet.train.stages.table import STAGES
 
 
@@ -76,7 +76,7 @@ def test_the_stage_that_reported_last_is_the_current_one(tmp_path: Path) -> None
 
 def test_progress_and_requests_need_no_torch() -> None:
     code = (
-        "import sys; sys.modules['torch'] = None\nimport focusnet.train.progress, focusnet.train.status\n"
+        "import sys; sys.modules['torch'] = None\nimport focusnet.train.stage_progress, focusnet.train.status\n"
         "from focusnet.train.setup.request import TrainRequest"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(p for p in sys.path if p)})
