@@ -1,4 +1,4 @@
-"""What a training says: records of the logger ``focusnet.train``, which the command line shows on stderr."""
+"""Messages of a training: records of the logger ``focusnet.train``, which the command line shows on stderr."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
     return {k.split(".")[0] for k in before if not torch.equal(before[k], after[k])}
 
 
-def moves_by_turn(stage_name: str, cases: list[Case], out: Path, **settings: Any) -> list[set[str]]:
+def moves_by_update(stage_name: str, cases: list[Case], out: Path, **settings: Any) -> list[set[str]]:
     """Train two steps and tell which parts moved in each update."""
     torch.manual_seed(0)
     model = TrainingNet(config(), with_aae=True)
@@ -161,7 +161,7 @@ def moves_by_turn(stage_name: str, cases: list[Case], out: Path, **settings: Any
 def test_each_turn_moves_its_own_weights_and_no_others(
     stage: str, mode: str, expected: list[set[str]], cases: list[Case], tmp_path: Path
 ) -> None:
-    assert moves_by_turn(stage, cases, tmp_path, aae_mode=mode) == expected
+    assert moves_by_update(stage, cases, tmp_path, aae_mode=mode) == expected
 
 
 def test_an_organ_that_nobody_contoured_teaches_its_networks_nothing(cases: list[Case]) -> None:

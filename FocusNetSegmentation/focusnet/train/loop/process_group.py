@@ -20,13 +20,14 @@ WAIT_LIMIT = timedelta(hours=6)  # the others wait while the first process valid
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes of a run. Only ``first`` validates, writes and speaks."""
+    """The processes of a run. Only the first one validates, writes files and prints messages."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
+        """Whether this is the process that validates, writes and prints."""
         return self.rank == 0
 
     def wait(self) -> None:
@@ -54,7 +55,7 @@ def leave_process_group(group: ProcessGroup) -> None:
 
 
 class _UpdateModule(nn.Module):
-    """An update's loss as a module's forward pass, which is what DDP wants."""
+    """An update's loss as a module's forward pass, as DDP needs it."""
 
     def __init__(self, model: nn.Module, update: Update, context: StageContext) -> None:
         super().__init__()

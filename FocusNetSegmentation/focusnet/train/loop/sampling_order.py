@@ -1,4 +1,4 @@
-"""What a step sees depends on (seed, stage, number) alone: a resumed run goes on as one that was never stopped, and several
+"""The cases and random numbers of a step, which depend on (seed, stage, number) alone: a resumed run goes on as one that was never stopped, and several
 processes share one order."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The cases of a run, read before its first step and kept in memory: what changes in the folder afterwards cannot spoil it."""
+"""The cases of a run, read before its first step and kept in memory: later changes in the folder do not affect it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ MOST_WARNINGS = 10
 
 
 def read_cases(source: Dataset) -> tuple[list[Case], list[Case]]:
-    """Return everything to train on and to select on. Raises DatasetError that names the case; what was odd about a case is logged."""
+    """Return everything to train on and to select on. Raises DatasetError that names the case; warnings
+    about cases are logged."""
     for split, what in (("train", "train"), ("val", "select")):
         if split not in source.splits() or not source.patients(split):
             raise DatasetError(f"{source.folder}: there is no case to {what} on (split {split}). {SPLIT_REMEDY}")
@@ -27,7 +28,7 @@ def read_cases(source: Dataset) -> tuple[list[Case], list[Case]]:
     try:
         training, validating = list(source.cases("train")), list(source.cases("val"))
         for case in (*training, *validating):
-            _refuse_turned(case)
+            _refuse_swapped_sides(case)
     except FocusNetError as problem:
         raise DatasetError(f"{problem} Every problem of the data set: {all_of_them}") from problem
     _refuse_shared_scans(training, validating)
@@ -39,7 +40,7 @@ def read_cases(source: Dataset) -> tuple[list[Case], list[Case]]:
     return training, validating
 
 
-def _refuse_turned(case: Case) -> None:
+def _refuse_swapped_sides(case: Case) -> None:
     """Raise DatasetError for a case whose left and right are exchanged: the network would learn it."""
     problem = orientation_problem(case.centroids_mm_xyz)
     if problem:

@@ -83,7 +83,7 @@ def covered_stages(bundle: ModelBundle) -> set[str]:
 
 
 def _copy_rows(target: Tensor, source: Tensor, names: tuple[str, ...], old_names: tuple[str, ...]) -> None:
-    """One output channel per organ: the same organ's row moves to its new place."""
+    """Copy the output channel (row) of each organ that both networks know to its place in ``target``."""
     if source.shape[1:] != target.shape[1:]:
         raise ModelError("The bundle's width is another one; leave width to the bundle.")
     for row, name in enumerate(names):

@@ -37,10 +37,12 @@ class Plan:
 
     @property
     def stages(self) -> tuple[str, ...]:
+        """The stages that will run, in their order."""
         return tuple(self.settings)
 
     @property
     def with_aae(self) -> bool:
+        """Whether a stage trains or uses the shape autoencoder."""
         return any(s.aae_mode != "none" for name, s in self.settings.items() if name in ("aae", "sos", "joint"))
 
 
@@ -52,7 +54,7 @@ def resolve_precision(settings: Settings, device: Device) -> Settings:
 
 
 def warn_if_slow(settings: Iterable[Settings], device: Device) -> None:
-    """fp16 is for GPUs: a CPU that has to convert every number is warned of, not refused."""
+    """Log that fp16 is slow where the device is a CPU that converts every number."""
     if device.torch_device.type == "cpu" and any(s.precision == "fp16" for s in settings) and not cpu_has_fp16():
         LOGGER.info("This CPU does not multiply fp16 itself: expect steps slower than with fp32.")
 

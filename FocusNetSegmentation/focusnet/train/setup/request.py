@@ -1,4 +1,4 @@
-"""What someone asks of ``train_bundle``. No torch at import."""
+"""The arguments of ``train_bundle``. No torch at import."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
     """Compare with what the run in ``out`` was started with. Raises ConfigError that names the keys that differ,
     DatasetError that names the training cases.
 
-    Returns what a reader should know although the run may go on: another version of the code.
+    Returns warnings that do not stop the run: other validation cases, another version of the code.
     """
     old = read_manifest(out)
     before, now = dict(_flat(old)), dict(_flat(json.loads(json.dumps(new))))
@@ -80,7 +80,7 @@ def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
 
 
 def _changed_cases(old: dict[str, str] | None, new: dict[str, str] | None) -> str:
-    """Which cases came, went or changed, in words; empty where none did or an older run did not write them down."""
+    """Return in words which cases were added, removed or changed; empty where none was or an older run did not record them."""
     if old is None or new is None:
         return ""
     parts = []

@@ -1,4 +1,4 @@
-"""What the choice of a system (``NetworkConfig.arch``) decides in a run's plan."""
+"""The parts of a run's plan that depend on its system (``NetworkConfig.arch``)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def check_table(path: Path, table: str, values: Any, keys: type) -> None:
 
 
 def check_values(where: str, values: Mapping[str, Any], keys: type) -> None:
-    """The same for a mapping; ``where`` begins the message."""
+    """Raise ConfigError for an unknown key or a value of another type than in the dataclass ``keys``; ``where`` begins the message."""
     hints = _hints(keys)
     unknown = set(values) - set(hints)
     if unknown:

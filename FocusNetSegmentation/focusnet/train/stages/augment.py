@@ -65,15 +65,18 @@ class Crops:
 
     @property
     def ct(self) -> Tensor:
-        return torch.stack([sample.ct for sample in self.samples])  # (B, 1, D, H, W)
+        """Normalised CT, (B, 1, D, H, W)."""
+        return torch.stack([sample.ct for sample in self.samples])
 
     @property
     def labels(self) -> Tensor:
-        return torch.stack([sample.labels for sample in self.samples])  # (B, D, H, W)
+        """Label values, (B, D, H, W) long."""
+        return torch.stack([sample.labels for sample in self.samples])
 
     @property
     def known(self) -> Tensor:
-        return torch.stack([sample.known for sample in self.samples])  # (B, C + 1)
+        """Whether each class was contoured, (B, C + 1) bool."""
+        return torch.stack([sample.known for sample in self.samples])
 
     def to(self, device: torch.device) -> Crops:
         return replace(self, samples=tuple(sample.to(device) for sample in self.samples))
