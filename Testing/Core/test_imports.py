@@ -46,12 +46,14 @@ ENGINE_ROOMS["__init__"] = {"image", "io", "inference", "nets"}  # the public na
 
 TRAIN_ROOMS: dict[str, set[str]] = {
     "settings": set(),
+    "logger": set(),
     "stages": {"settings"},
-    "loop": {"settings", "stages"},
-    "setup": {"loop", "settings", "stages"},
+    "loop": {"logger", "settings", "stages"},
+    "setup": {"logger", "loop", "settings", "stages"},
     "validation": {"loop", "settings", "stages"},
-    "status": {"loop", "settings", "setup", "stages"},
-    "run": {"loop", "settings", "setup", "stages", "status", "validation"},
+    "stage_progress": {"setup"},
+    "status": {"setup", "stage_progress"},
+    "run": {"logger", "loop", "settings", "setup", "stages", "validation"},
 }
 LIB_ROOMS: dict[str, set[str]] = {
     "messages": set(),
