@@ -28,7 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from openkbp_scores import FIVE, reference
 
 from focusnet.datasets.openkbp import OpenKBPDataset
-from focusnet.evaluation.evaluate import OrganScores, evaluate, summarise
+from focusnet.evaluation.evaluate import OrganScores, evaluate
+from focusnet.evaluation.score_table import summarise
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
 from focusnet.nets.bundle import load_bundle
@@ -199,9 +200,9 @@ def by_network(volume: Volume, bundle) -> Segmentation:
 
 
 def by_atlas(volume: Volume, dataset: OpenKBPDataset, options: argparse.Namespace) -> Segmentation:
-    from focusnet.baselines.atlas import segment_by_atlases
+    from focusnet.baselines.atlas import AtlasOptions, segment_by_atlases
 
-    return segment_by_atlases(volume, dataset, count=options.atlases)
+    return segment_by_atlases(volume, dataset, AtlasOptions(count=options.atlases))
 
 
 def full_size(name: str) -> tuple[str, str]:

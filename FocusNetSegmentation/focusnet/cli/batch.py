@@ -87,10 +87,10 @@ def _batch_one(name: str, path: Path, wanted: SegmentOptions, options: argparse.
 
 def _write_scores(result: Segmentation, volume: Volume, bundle: ModelBundle, path: Path) -> None:
     """Write the scores as ``focusnet qa -o`` does."""
-    from ..qa import write_review
-    from ..reports.case_scores import reviewed
+    from ..qa import write_ranking
+    from ..reports.case_scores import ranked_organs
 
-    write_review(reviewed(result, volume, bundle)[0], path, overwrite=True)
+    write_ranking(ranked_organs(result, volume, bundle)[0], path, overwrite=True)
 
 
 def find_scans(folder: Path) -> list[tuple[str, Path]]:

@@ -31,7 +31,7 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--picture", type=Path, metavar="P.png", help="write an overview picture")
     parser.add_argument(
         "--seed-point",
-        "--seed",  # its old name; elsewhere --seed is a number
+        "--seed",  # the older name, kept for users' scripts: in other commands --seed is a number
         dest="seed_points",
         action="append",
         default=[],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from ..image.organs import without_side
 from ..phantom.anatomy import AIR
 from ..phantom.shapes import Point, ellipsoid, tube
 from .head import Scene
@@ -88,9 +89,7 @@ def _paint_orbit(scene: Scene, side: str) -> None:
         back = back if back[1] > centre[1] + 25 else (back[0], centre[1] + 25.0, back[2])
     middle: Point = tuple(centre[i] + 0.5 * (back[i] - centre[i]) for i in range(3))  # type: ignore[assignment]
     rim: Point = (centre[0], centre[1] - 1.0, centre[2])
-    others = [
-        name for name in scene.masks if name.rsplit("_", 1)[0] not in ("Eye", "Lens", "OpticNrv", "Glnd_Lacrimal")
-    ]
+    others = [name for name in scene.masks if without_side(name) not in ("Eye", "Lens", "OpticNrv", "Glnd_Lacrimal")]
     free = ~scene.mask(*others) & (scene.hu > -900)
     canvas.paint(
         tube([rim, middle, back], [19.0, 14.0, 5.5]),

@@ -14,26 +14,26 @@ from ...errors import DatasetError
 from ...files.atomic_write import atomic_path, ensure_folder
 from ...nets.config import DILATION_BEFORE_THE_KEY
 
-RECORD = "training.json"
+MANIFEST = "training.json"
 # may differ in a resumed run: they say how long, how often and how fast, not what a step does
 FREE = {"steps", "checkpoint_every", "validate_every", "validate_cases", "pictures", "workers"}
 MOST_NAMED = 5
 NOT_COMPARED = {"cases", "val_cases", "code", "started", "dataset", "device", "pid"}
 
 
-def read_record(out: Path) -> dict[str, Any]:
+def read_manifest(out: Path) -> dict[str, Any]:
     """``training.json`` of a run. Raises DatasetError where there is none or it is damaged."""
     try:
-        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
-        if not isinstance(record, dict):
+        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict):
             raise ValueError("not an object")
-        if isinstance(record.get("network"), dict):
-            record["network"].setdefault("dilation_zyx", list(DILATION_BEFORE_THE_KEY))
+        if isinstance(manifest.get("network"), dict):
+            manifest["network"].setdefault("dilation_zyx", list(DILATION_BEFORE_THE_KEY))
     except OSError as problem:
-        raise DatasetError(f"{out} is no training run (it has no {RECORD}).") from problem
+        raise DatasetError(f"{out} is no training run (it has no {MANIFEST}).") from problem
     except ValueError as problem:
-        raise DatasetError(f"{out / RECORD} is damaged ({problem}); train into another folder.") from problem
-    return record
+        raise DatasetError(f"{out / MANIFEST} is damaged ({problem}); train into another folder.") from problem
+    return manifest
 
 
 def network_of_the_run(out: Path) -> dict[str, Any]:
@@ -41,17 +41,17 @@ def network_of_the_run(out: Path) -> dict[str, Any]:
 
     All else is compared, not taken. Empty where there is no manifest.
     """
-    if not (out / RECORD).is_file():
+    if not (out / MANIFEST).is_file():
         return {}
-    dilation = tuple(read_record(out).get("network", {}).get("dilation_zyx", ()))
+    dilation = tuple(read_manifest(out).get("network", {}).get("dilation_zyx", ()))
     return {"dilation_zyx": dilation} if dilation == DILATION_BEFORE_THE_KEY else {}
 
 
-def write_record(out: Path, record: dict[str, Any]) -> None:
-    """Raises OutputError, and leaves the record that is there alone."""
+def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+    """Raises OutputError, and leaves the manifest that is there alone."""
     ensure_folder(out)
-    with atomic_path(out / RECORD) as partial:
-        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with atomic_path(out / MANIFEST) as partial:
+        partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
@@ -59,7 +59,7 @@ def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
 
     Returns what a reader should know although the run may go on: another version of the code.
     """
-    old = read_record(out)
+    old = read_manifest(out)
     before, now = dict(_flat(old)), dict(_flat(json.loads(json.dumps(new))))
     different = []
     for key in sorted({*before, *now}):
