@@ -11,7 +11,7 @@ from focusnet.cli.main import main
 from focusnet.image.segmentation import OrganResult
 from focusnet.io.read import read_segmentation
 from focusnet.nets.bundle import load_bundle
-from focusnet.train.setup.run_manifest import read_record
+from focusnet.train.setup.run_manifest import read_manifest
 
 from .helpers_engine import head
 from .helpers_outputs import MISSING, NAMES, PROVENANCE, scan_and_organs
@@ -36,7 +36,7 @@ def test_a_run_folder_made_before_says_how_it_stands(capsys: pytest.CaptureFixtu
 
 
 def test_a_run_manifest_made_before_is_read() -> None:
-    record = read_record(MADE_BEFORE / "run")
+    record = read_manifest(MADE_BEFORE / "run")
     assert (record["dataset"], record["settings"]["snet"]["steps"]) == ("data", 6)
     assert load_bundle(MADE_BEFORE / "run" / "bundle").config.organs == ("Brainstem", "Parotid_R", "Parotid_L")
 
