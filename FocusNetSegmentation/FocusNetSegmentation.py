@@ -129,6 +129,9 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
 
     def onSceneEndImport(self, caller: Any, event: Any) -> None:
         """The parameter node may have come before the nodes that it names: show it again now that all are there."""
+        from FocusNetSegmentationLib.scene.helper_nodes import hide_helpers
+
+        hide_helpers(slicer.mrmlScene)
         if self.parent.isEntered:
             self.initializeParameterNode()
         self.panel.scene_changed()
