@@ -31,7 +31,7 @@ def load_phantom(
 
 
 def add_volume(scene: Scene, hu: np.ndarray, affine_lps: np.ndarray, name: str) -> VolumeNode:
-    """A CT node from HU (z, y, x) and a 4x4 matrix from index (x, y, z) to LPS mm, shown with a soft-tissue window."""
+    """Add a CT node made from HU (z, y, x) and a 4x4 matrix from index (x, y, z) to LPS mm, shown with a soft-tissue window."""
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetIJKToRASMatrix(to_vtk(LPS_RAS @ affine_lps))
     set_voxels(node, hu)

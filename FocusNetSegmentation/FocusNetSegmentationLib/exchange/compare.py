@@ -19,6 +19,7 @@ from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
 from focusnet.io.read import read_segmentation
 from focusnet.io.segment_tags import ORGAN_TAG
+from focusnet.io.suffixes import DICOM, has_suffix
 
 from ..review.scoring import on_other_grid
 from ..scene.labelmaps import LABELMAP, empty_image, get_tag, mask_on, oriented_image
@@ -40,7 +41,7 @@ class Comparison:
     notes: tuple[str, ...]
 
     def sentences(self) -> list[str]:
-        """What is not in the table, for a person."""
+        """Return what is not in the table, as sentences."""
         only = [
             f"Only in the {where}: {listed(names)}."
             for where, names in (("segmentation", self.only_here), ("reference", self.only_reference))
@@ -52,7 +53,7 @@ class Comparison:
 def compare(
     segmentation_node: SegmentationNode | None, reference_node: SegmentationNode | None, volume_node: VolumeNode | None
 ) -> Comparison:
-    """Both on the grid of ``volume_node``, organs matched by TG-263 name or synonym. Raises InputError for what cannot be compared."""
+    """Compare two segmentations on the grid of ``volume_node``, organs matched by TG-263 name or synonym. Raises InputError for what cannot be compared."""
     if segmentation_node is None:
         raise InputError("There is no segmentation to compare. Apply first, or choose one under Outputs.")
     if reference_node is None:
@@ -115,7 +116,7 @@ def with_labelmap(node: SegmentationNode, volume_node: VolumeNode) -> Segmentati
 
 
 def read_reference(path: Path | str, volume_node: VolumeNode, dicom_folder: Path | str | None = None) -> Segmentation:
-    """A .seg.nrrd, a label map with its names beside it, or an RTSTRUCT, which needs the CT's DICOM files: from Slicer's database or
+    """Read a .seg.nrrd, a label map with its names beside it, or an RTSTRUCT, which needs the CT's DICOM files: from Slicer's database or
     ``dicom_folder``. Raises InputError."""
     path = Path(path)
     ct = dicom_volume(volume_node, dicom_folder) if needs_dicom(path) else None
@@ -124,13 +125,13 @@ def read_reference(path: Path | str, volume_node: VolumeNode, dicom_folder: Path
 
 def needs_dicom(path: Path | str) -> bool:
     """Contours are of a DICOM series."""
-    return str(path).lower().endswith(".dcm")
+    return has_suffix(path, DICOM[:1])
 
 
 def add_reference(
     scene: Scene, segmentation: Segmentation, volume_node: VolumeNode | None, name: str
 ) -> SegmentationNode:
-    """A node of the reference, drawn as outlines; it is not a model's result, and no review begins. Raises InputError."""
+    """Add a node of the reference, drawn as outlines; it is not a model's result, and no review begins. Raises InputError."""
     matrix, parent, _ = place_labels(segmentation.geometry, volume_node, None, None)
     image = oriented_image(segmentation.labels, matrix)
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
@@ -151,7 +152,7 @@ def add_reference(
 
 
 def as_text(rows: Sequence[OrganScores]) -> str:
-    """For the clipboard: tabs between the columns, as spreadsheets take it."""
+    """Return a table for the clipboard: tabs between the columns, as spreadsheets take it."""
     lines = ["Organ\tDSC\tHD95 (mm)\tHD95 max (mm)\tMSD (mm)\tVolume (ml)\tReference (ml)"]
     for row in rows:
         numbers = (
@@ -167,7 +168,7 @@ def as_text(rows: Sequence[OrganScores]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The known organs first, and no more than a line takes."""
+    """Return names as one text, known organs first, and no more of them than a line takes."""
     ordered = sorted(names, key=lambda name: find_organ(name) is None)
     more = len(ordered) - NAMED
     return ", ".join(ordered[:NAMED]) + (f" and {more} more" if more > 0 else "")

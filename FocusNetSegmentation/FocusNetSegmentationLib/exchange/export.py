@@ -14,6 +14,7 @@ from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry, Volume
 from focusnet.io.segment_tags import ALGORITHM_TYPE_TAG, ORGAN_TAG, REVIEW_TAG, RUN_TAG, SCORE_TAG, SECONDS_TAG
+from focusnet.io.suffixes import DICOM, NIFTI, SEG_NRRD
 
 from ..review.states import Review
 from ..scene.as_segmentation import segmentation_on
@@ -31,13 +32,14 @@ KEPT_TAGS = (
     ALGORITHM_TYPE_TAG,
     "Segmentation.Status",
 )
+DICOM_KINDS = {"rtstruct": "rtstruct", "dicom-seg": "seg"}  # as focusnet.io.write calls them
 # kind: what it is called, and the ending of its files ("" for what stays in the scene)
 FORMATS = {
-    "seg.nrrd": ("3D Slicer segmentation (.seg.nrrd)", ".seg.nrrd"),
-    "nifti": ("NIfTI label map (.nii.gz)", ".nii.gz"),
+    "seg.nrrd": ("3D Slicer segmentation (.seg.nrrd)", SEG_NRRD[0]),
+    "nifti": ("NIfTI label map (.nii.gz)", NIFTI[0]),
     "labelmap": ("Label map in the scene", ""),
-    "rtstruct": ("DICOM RT structure set (.dcm)", ".dcm"),
-    "dicom-seg": ("DICOM segmentation (.dcm)", ".dcm"),
+    "rtstruct": ("DICOM RT structure set (.dcm)", DICOM[0]),
+    "dicom-seg": ("DICOM segmentation (.dcm)", DICOM[0]),
 }
 
 
@@ -61,7 +63,7 @@ def export(
     if volume_node is None:
         raise InputError("The CT of this segmentation is not in the scene. Choose it under Inputs.")
     edited = mark_edited(segmentation_node)
-    if kind in ("rtstruct", "dicom-seg"):
+    if kind in DICOM_KINDS:
         return Path(str(path)), _export_dicom(
             segmentation_node, volume_node, Path(str(path)), kind, dicom_folder, edited
         )
@@ -107,6 +109,9 @@ def _export_dicom(
     folder: Path | str | None,
     edited: list[str],
 ) -> list[str]:
+    from focusnet.io.export_details import ExportDetails
+    from focusnet.io.write import write_segmentation
+
     volume = dicom_volume(volume_node, folder)
     if not _overlap(volume.geometry, world_geometry(volume_node)):
         raise InputError(
@@ -114,17 +119,11 @@ def _export_dicom(
         )
     segmentation, notes = segmentation_on(volume.geometry, segmentation_node)
     changed = {r.organ.name for r in segmentation.results} & set(edited) | _drawn_by_hand(segmentation_node)
+    details = ExportDetails(edited=changed)
     if kind == "rtstruct":
-        from focusnet.io.rtstruct_write import write_rtstruct
-
         states, reviewers = _review(segmentation, segmentation_node)
-        left_out = write_rtstruct(
-            segmentation, volume, path, overwrite=True, states=states, edited=changed, reviewer=", ".join(reviewers)
-        )
-    else:
-        from focusnet.io.dicom_seg import write_dicom_seg
-
-        left_out = write_dicom_seg(segmentation, volume, path, overwrite=True, edited=changed)
+        details = ExportDetails(states=states, edited=changed, reviewer=", ".join(reviewers))
+    left_out = write_segmentation(segmentation, volume, path, DICOM_KINDS[kind], overwrite=True, details=details)
     return [*notes, *([f"Left out, because empty: {', '.join(left_out)}."] if left_out else [])]
 
 

@@ -13,6 +13,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
+from focusnet.io.suffixes import DICOM, SEGMENTATIONS
 
 from ..messages import marked
 from ..scene.types import Widget
@@ -65,7 +66,7 @@ class CompareSection:
         return self.ui.referenceSelector.currentNode()
 
     def update(self) -> None:
-        """Another segmentation or reference: the table is no longer about them."""
+        """Bring buttons and table in line with the chosen segmentation and reference; clear a table that is about others."""
         node = self.panel.result_node
         if self.comparison is not None and self._of != (node, self.reference):
             self.clear()
@@ -166,7 +167,7 @@ class CompareSection:
             self.onCompare()
 
     def _pattern(self) -> str:
-        return _("Segmentations") + " (*.seg.nrrd *.nrrd *.nii.gz *.nii *.mha *.dcm)"
+        return _("Segmentations") + f" ({' '.join(f'*{ending}' for ending in (*SEGMENTATIONS, DICOM[0]))})"
 
     # Taking it away ------------------------------------------------------------------------------------------------------------------
 
@@ -186,7 +187,7 @@ class CompareSection:
             return
         path = path if path.lower().endswith(".csv") else path + ".csv"
         try:
-            from focusnet.evaluation.evaluate import write_csv
+            from focusnet.evaluation.score_table import write_csv
 
             write_csv(self.comparison.rows, Path(path))
         except (FocusNetError, OSError) as problem:
@@ -196,7 +197,7 @@ class CompareSection:
 
 
 def cells(row: OrganScores) -> tuple[str, ...]:
-    """The six cells of one organ; a distance that does not exist is a dash."""
+    """Return the six cells of one organ; a distance that does not exist is a dash."""
     distances = (row.hd95_average_mm, row.mean_surface_distance_mm)
     return (
         row.organ,
@@ -208,7 +209,7 @@ def cells(row: OrganScores) -> tuple[str, ...]:
 
 
 def tool_tip(row: OrganScores) -> str:
-    """The scores that have no column, or why there are none."""
+    """Return the scores that have no column, or why there are none."""
     if not row.volume_reference_ml and not row.volume_predicted_ml:
         return _("{organ}: empty in both.").format(organ=row.organ)
     if not row.volume_predicted_ml or not row.volume_reference_ml:

@@ -40,7 +40,7 @@ class InstallSection:
 
     @property
     def missing(self) -> bool:
-        """True if a look has found that something is missing; until then Apply may be tried."""
+        """Return whether a look has found that something is missing; until then Apply may be tried."""
         return self.found is not None and not self.found.ready
 
     @property
@@ -146,7 +146,7 @@ class InstallSection:
             self.install(str(folder))
 
     def make_installer(self, wheels: str | None) -> Installer:
-        """Slicer's own pip and the PyTorch extension; None for the latter where it is not installed."""
+        """Return an installer with Slicer's own pip and the PyTorch extension; None for the latter where it is not installed."""
         from ..install.installer import Installer, PyTorchExtension, SlicerPip
 
         return Installer(SlicerPip(), PyTorchExtension.find(), self._consent, self._progress, wheels)

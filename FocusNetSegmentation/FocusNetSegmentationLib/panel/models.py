@@ -43,14 +43,14 @@ class ModelSection:
 
     @property
     def entry(self) -> ModelEntry | None:
-        """The chosen model; a scene's model that is not on this computer is none."""
+        """Return the chosen model, None if the scene names one that is not on this computer."""
         wanted = self.panel.parameters.model if self.panel.parameters is not None else ""
         if not wanted:
             return self.entries[0] if self.entries else None
         return next((e for e in self.entries if e.name == wanted), None)
 
     def problem(self) -> str:
-        """Why the choice cannot be run; "" if it can."""
+        """Return why the choice cannot be run; "" if it can."""
         if not self.entries:
             return _("No model is installed. Add one from a file.")
         if self.entry is None:
@@ -64,14 +64,14 @@ class ModelSection:
         return ""
 
     def ticked(self) -> list[str]:
-        """Names of the organs to draw."""
+        """Return the names of the organs to draw."""
         if self.entry is None:
             return []
         left_out = self._left_out()
         return [name for name in self.entry.organs if name not in left_out]
 
     def chosen_organs(self) -> list[str] | None:
-        """As a run takes them: None for all."""
+        """Return the ticked organs as a run takes them: None for all."""
         ticked = self.ticked()
         return None if self.entry is not None and len(ticked) == len(self.entry.organs) else ticked
 

@@ -60,7 +60,7 @@ class Panel:
     # Lifecycle -------------------------------------------------------------------------------------------------------------------
 
     def set_parameters(self, parameters: ParameterNode) -> None:
-        """The parameter node that is shown from now on; None while the scene is being closed."""
+        """Show this parameter node from now on; None while the scene is being closed."""
         self.parameters = parameters
         self._checked = None
         self._input_id = None
@@ -81,7 +81,7 @@ class Panel:
         self.result.exit()
 
     def scene_closing(self) -> None:
-        """A run is stopped: its CT is about to go."""
+        """Stop a run whose CT is about to go, and let go of the scene."""
         self.runs.stop(_("The scene was closed, so the run was stopped."))
         self.review.scene_closing()
         self.compare.clear()
@@ -109,13 +109,13 @@ class Panel:
         return self.parameters.resultSegmentation if self.parameters is not None else None
 
     def scene_changed(self, *_: object) -> None:
-        """A node came, went or changed; told in bursts, acted on once."""
+        """Refresh a moment after nodes came, went or changed: such news come in bursts."""
         if self.parameters is not None:
             self.runs.stop_if_volume_is_gone()
             self._timer.start()
 
     def choose_default_volume(self) -> None:
-        """With nothing chosen yet, the first volume that can be a CT."""
+        """Choose, with nothing chosen yet, the first volume that can be a CT."""
         if self.parameters is None or self.volume_node is not None:
             return
         for index in range(self.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
@@ -167,7 +167,7 @@ class Panel:
     # What can be pressed ---------------------------------------------------------------------------------------------------------
 
     def why_not(self) -> str:
-        """Why Apply cannot be pressed now; "" if it can."""
+        """Return why Apply cannot be pressed now; "" if it can."""
         if self.runs.is_running:
             return _("A segmentation is running.")
         if self.level in ("none", "refused"):
@@ -216,13 +216,13 @@ class Panel:
             self._refreshing = False
 
     def say(self, level: str, text: str, details: str = "") -> None:
-        """The line below Apply. ``details`` are a click away."""
+        """Set the line below Apply. ``details`` are a click away."""
         self._last_message = (level, text)
         self._show_message()
         self.runs.set_details(text, details)
 
     def _show_message(self, reason: str = "") -> None:
-        """Why Apply cannot be pressed, unless the CT's own line says it already; else what happened last."""
+        """Return why Apply cannot be pressed, unless the CT's own line says it already; else what happened last."""
         self.ui.statusLabel.text = marked("warning", reason) if reason else marked(*self._last_message)
 
     def _show_names(self) -> None:

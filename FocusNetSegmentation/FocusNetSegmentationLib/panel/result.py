@@ -39,13 +39,13 @@ class ResultSection:
     # Which segmentation belongs to which CT --------------------------------------------------------------------------------------
 
     def volume_of(self, segmentation_node: SegmentationNode | None) -> VolumeNode | None:
-        """The CT that a segmentation was made on, None if it is not known."""
+        """Return the CT that a segmentation was made on, None if it is not known."""
         if segmentation_node is None:
             return None
         return segmentation_node.GetNodeReference(segmentation_node.GetReferenceImageGeometryReferenceRole())
 
     def result_of(self, volume_node: VolumeNode | None) -> SegmentationNode | None:
-        """The newest result of a CT in the scene, None if there is none."""
+        """Return the newest result of a CT in the scene, None if there is none."""
         scene, found = self.panel.scene, None
         for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
             node = scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode")
@@ -83,7 +83,7 @@ class ResultSection:
             self.editor.setSourceVolumeNode(volume if node is not None else None)
 
     def show_new(self, node: SegmentationNode) -> None:
-        """After a run: the organs over their CT, ready to be corrected."""
+        """Show the organs of a run that has ended over their CT, ready to be corrected."""
         self._shown = (None, None)
         self.update()
         self.ui.editCollapsibleButton.collapsed = False
@@ -151,7 +151,7 @@ class ResultSection:
             self.editor.removeViewObservations()
 
     def scene_closed(self) -> None:
-        """The editor's node went with the scene."""
+        """Give the editor a node again: the old one went with the scene."""
         if self.editor is not None:
             self._set_editor_node()
             if self._entered:

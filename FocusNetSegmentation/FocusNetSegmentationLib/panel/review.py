@@ -71,7 +71,7 @@ class ReviewSection:
         return self.panel.result.volume_of(self.node) or self.panel.volume_node
 
     def row(self) -> Row | None:
-        """Of the current organ."""
+        """Return the row of the current organ."""
         return next((row for row in self.table.rows if row.organ == self.current), None)
 
     def update(self) -> None:
@@ -104,7 +104,7 @@ class ReviewSection:
         self.shape.update()
 
     def say(self, level: str, text: str) -> None:
-        """The line at the top of the section."""
+        """Set the line at the top of the section."""
         self._last_message = (level, text)
         self.fill()
 
@@ -140,7 +140,7 @@ class ReviewSection:
             self.select(organ)
 
     def select(self, organ: str) -> None:
-        """Views, window and editor on one organ."""
+        """Put views, window and editor on one organ."""
         if self.review is None:
             return
         self._observe_views()
@@ -161,7 +161,7 @@ class ReviewSection:
         self.fill()
 
     def step(self, by: int) -> None:
-        """Next or previous organ of the list."""
+        """Go to the next or previous organ of the list."""
         organ = self.review.neighbour(self.current, by) if self.review is not None else None
         if organ is not None:
             self.select(organ)
@@ -185,7 +185,7 @@ class ReviewSection:
             self.fill()
 
     def end(self) -> None:
-        """The user's own window again, nothing of ours in the views. The states stay."""
+        """End the review: give the user's own window back and hide what the review showed. The states stay."""
         if self.review is not None:
             self.review.record_activity(None)
         self._timer.stop()
@@ -273,7 +273,7 @@ class ReviewSection:
     # Lifecycle -----------------------------------------------------------------------------------------------------------------------
 
     def enter(self) -> None:
-        """Keys: Enter in the list; elsewhere with Ctrl, because the editor's effects use Enter themselves."""
+        """Install the keys: Enter in the list; elsewhere with Ctrl, because the editor's effects use Enter themselves."""
         window, table = slicer.util.mainWindow() or self.ui.reviewTable, self.ui.reviewTable
         inside = qt.Qt.WidgetWithChildrenShortcut
         keys: list[tuple[str, Widget, int, Callable[[], None]]] = [

@@ -48,7 +48,7 @@ class ShapeTools:
         return self.section.node
 
     def update(self) -> None:
-        """What can be pressed; a button that cannot says why."""
+        """Enable what can be pressed; the tool tip of a button that cannot says why."""
         shape_prior, seed = self._why_no_shape_prior(), self._why_no_seed()
         for name in self.SHAPE_PRIOR_BUTTONS:
             self._enable(name, shape_prior)
@@ -104,7 +104,7 @@ class ShapeTools:
             )
 
     def hide(self) -> None:
-        """Nothing of ours in the views; the switches stay as they are."""
+        """Hide shape prior, distances and seeds; the switches stay as they are."""
         if self.node is not None:
             show_shape_prior(self.node, None)
             hide_distance(self.node)
@@ -123,7 +123,7 @@ class ShapeTools:
         self._use(lambda save: use_shape(self.node, self.organ, save_state=save))
 
     def onUseShapeHere(self, *_args: object) -> None:
-        """Inside a sphere around the crosshair, which follows the mouse while Shift is held."""
+        """Use the shape prior inside a sphere around the crosshair, which follows the mouse while Shift is held."""
         crosshair = self.section.panel.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         if crosshair is None:
             self.section.say(

@@ -35,7 +35,7 @@ class ReviewTable:
         widget.connect("itemSelectionChanged()", self._changed)
 
     def show(self, rows: list[Row], current: str | None) -> None:
-        """Cheap where nothing changed; the selection is not told as a person's."""
+        """Show ``rows`` and select ``current`` without calling ``on_selected``. Cheap where nothing changed."""
         self.rows = rows
         texts = [cells(row) for row in rows]
         self.widget.blockSignals(True)
@@ -65,7 +65,7 @@ class ReviewTable:
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """The five cells of one row."""
+    """Return the five cells of one row."""
     score = _("n/a") if row.score is None else f"{row.score:.1f}"
     if row.look_at:
         score = f"{ATTENTION} {score}"
@@ -74,7 +74,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def tool_tip(row: Row) -> str:
-    """All reasons, and who approved the organ."""
+    """Return all reasons, and who approved the organ."""
     lines = [row.organ, *row.reasons]
     if row.state == APPROVED and row.approved_by:
         lines.append(_("Approved by {name}.").format(name=row.approved_by))

@@ -167,7 +167,7 @@ class RunSection:
             self.stop(_("The CT was removed, so the run was stopped."))
 
     def close(self) -> None:
-        """Without a word: the panel is going away."""
+        """End a run without a message: the panel is going away."""
         run, self.run = self.run, None
         if run is not None and run.is_running:
             (run.close if hasattr(run, "close") else run.cancel)()

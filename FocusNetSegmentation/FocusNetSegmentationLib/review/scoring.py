@@ -24,14 +24,14 @@ from .scores import Scores, read_scores
 
 
 def grid_note(segmentation_node: SegmentationNode, volume_node: VolumeNode | None) -> str:
-    """A sentence if the segmentation does not lie on the CT's grid; "" if it does."""
+    """Return a sentence if the segmentation does not lie on the CT's grid; "" if it does."""
     if volume_node is None or not on_other_grid(segmentation_node, volume_node):
         return ""
     return f"The segmentation lies on another grid than {volume_node.GetName()}: it is resampled to it for the scores."
 
 
 def on_other_grid(segmentation_node: SegmentationNode, volume_node: VolumeNode) -> bool:
-    """Do voxels of any segment not fall on the CT's voxels?"""
+    """Return whether voxels of any segment do not fall on the CT's voxels."""
     to_world = transform_matrix(segmentation_node)
     ct = LPS_RAS @ check_node(volume_node).affine_xyz
     segmentation = segmentation_node.GetSegmentation()
@@ -43,7 +43,7 @@ def on_other_grid(segmentation_node: SegmentationNode, volume_node: VolumeNode) 
 
 
 def has_small_organs(segmentation: Segmentation) -> bool:
-    """Shape priors are of small organs."""
+    """Return whether any small organ is drawn: only these have shape priors."""
     return any(r.organ.small and r.volume_ml > 0 for r in segmentation.results)
 
 
@@ -102,7 +102,7 @@ class Scoring:
             raise
 
     def stop(self) -> None:
-        """End it without a word; no process and no file is left."""
+        """End it without a callback; no process and no file is left."""
         if self.command is not None:
             self.command.stop()
             self.command = None

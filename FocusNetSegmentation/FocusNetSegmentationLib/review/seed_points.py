@@ -20,7 +20,7 @@ COLOR = (1.0, 0.85, 0.0)
 
 
 def why_no_seed(manifest: Mapping[str, Any], organ: str) -> str:
-    """Why a model (its bundle.json) cannot look for ``organ`` at a given place; "" if it can."""
+    """Return why a model (its bundle.json) cannot look for ``organ`` at a given place; "" if it can."""
     network = manifest.get("network") or {}
     name = manifest.get("name") or "This model"
     if not network.get("has_sos"):
@@ -33,7 +33,7 @@ def why_no_seed(manifest: Mapping[str, Any], organ: str) -> str:
 def place_seed(
     scene: Scene, segmentation_node: SegmentationNode, organ: str, fallback_ras: Sequence[float] | None = None
 ) -> Node:
-    """The organ's seed, made if it is not there: where the model found the organ, else in the middle of its voxels, else at ``fallback_ras``
+    """Return the organ's seed, made if it is not there: where the model found the organ, else in the middle of its voxels, else at ``fallback_ras``
     (world). Raises InputError if there is none of them."""
     known = seed_of(segmentation_node, organ)
     if known is not None:
@@ -58,7 +58,7 @@ def place_seed(
 
 
 def seed_of(segmentation_node: SegmentationNode, organ: str) -> Node | None:
-    """The organ's seed, None if there is none."""
+    """Return the organ's seed, None if there is none."""
     for node in _seeds(segmentation_node):
         if node.GetAttribute(SEED_ROLE) == organ:
             return node
@@ -72,7 +72,7 @@ def show_seed(segmentation_node: SegmentationNode, organ: str | None) -> None:
 
 
 def seed_mm_lps(segmentation_node: SegmentationNode, organ: str) -> tuple[float, float, float]:
-    """Where the organ's seed is now, in the world's LPS mm, as ``focusnet segment --seed`` wants it. Raises InputError without a seed."""
+    """Return where the organ's seed is now, in the world's LPS mm, as ``focusnet segment --seed-point`` wants it. Raises InputError without a seed."""
     node = seed_of(segmentation_node, organ)
     if node is None or node.GetNumberOfControlPoints() == 0:
         raise InputError(f"{organ} has no seed. Press Seed and drag it to the organ.")
@@ -81,7 +81,7 @@ def seed_mm_lps(segmentation_node: SegmentationNode, organ: str) -> tuple[float,
 
 
 def first_place_ras(segmentation_node: SegmentationNode, segment_id: str) -> np.ndarray | None:
-    """Where the model found the organ, else the middle of its voxels, in world RAS; None if neither is known."""
+    """Return where the model found the organ, else the middle of its voxels, in world RAS; None if neither is known."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
     peak_mm = tagged_peak_mm_xyz(get_tag(segment, RESULT_TAG))
     if peak_mm is not None:

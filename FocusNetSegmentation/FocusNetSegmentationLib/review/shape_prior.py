@@ -1,4 +1,4 @@
-"""The shape prior's shape prior of an organ: the shape autoencoder's reconstruction, shown over the segment, and where the two disagree.
+"""The shape prior of an organ: the shape autoencoder's reconstruction, shown over the segment, and where the two disagree.
 
 A shape prior is what the autoencoder makes of the segment after having seen healthy organs: a prior, not truth, and every name says so. Its masks
 are made by ``focusnet qa`` in a process of its own and come as a .seg.nrrd. Free of ``slicer.app``.
@@ -62,18 +62,18 @@ def add_shape_priors(
 
 
 def shape_prior_node(segmentation_node: SegmentationNode | None) -> SegmentationNode | None:
-    """The node that holds the shape priors of a segmentation, None if there is none."""
+    """Return the node that holds the shape priors of a segmentation, None if there is none."""
     return segmentation_node.GetNodeReference(SHAPE_PRIOR_ROLE) if segmentation_node is not None else None
 
 
 def shape_priors_of(segmentation_node: SegmentationNode) -> dict[str, str]:
-    """Organ name to the ID of its shape prior's segment in ``shape_prior_node``."""
+    """Return organ name to the ID of its shape prior's segment in ``shape_prior_node``."""
     node = shape_prior_node(segmentation_node)
     return organ_segments(node) if node is not None else {}
 
 
 def is_outdated(segmentation_node: SegmentationNode, organ: str) -> bool:
-    """Was the organ changed after its shape prior was made? Then the shape prior is of a shape that is gone."""
+    """Return whether the organ was changed after its shape prior was made: then the prior is of a shape that is gone."""
     made_from = Fingerprint.from_json(read_tag(shape_prior_segment(segmentation_node, organ), MADE_FROM_TAG))
     return not Fingerprints().of(organ_segment(segmentation_node, organ)).same_as(made_from)
 
@@ -130,7 +130,7 @@ def use_shape(
 
 
 def surface_of(segment: Segment) -> Surface | None:
-    """The closed surface (vtkPolyData, the node's own RAS) that Slicer makes of one segment, without touching its node."""
+    """Return the closed surface (vtkPolyData, the node's own RAS) that Slicer makes of one segment, without touching its node."""
     alone = slicer.vtkSegmentation()
     alone.SetSourceRepresentationName(LABELMAP)
     copy = slicer.vtkSegment()
@@ -142,13 +142,13 @@ def surface_of(segment: Segment) -> Surface | None:
 
 
 def shape_prior_segment(segmentation_node: SegmentationNode, organ: str) -> Segment:
-    """The shape prior's segment. Raises InputError if there is none."""
+    """Return the shape prior's segment. Raises InputError if there is none."""
     node, segment_id = _shape_prior(segmentation_node, organ)
     return node.GetSegmentation().GetSegment(segment_id)
 
 
 def organ_segment(segmentation_node: SegmentationNode, organ: str) -> Segment:
-    """The organ's own segment. Raises InputError if there is none."""
+    """Return the organ's own segment. Raises InputError if there is none."""
     return segmentation_node.GetSegmentation().GetSegment(segment_id_of(segmentation_node, organ))
 
 

@@ -54,7 +54,7 @@ def color_by_distance(scene: Scene, segmentation_node: SegmentationNode, organ: 
 
 
 def distance_node(segmentation_node: SegmentationNode | None) -> ModelNode | None:
-    """The model that ``color_by_distance`` made, None if there is none."""
+    """Return the model that ``color_by_distance`` made, None if there is none."""
     return segmentation_node.GetNodeReference(DISTANCE_ROLE) if segmentation_node is not None else None
 
 
@@ -73,7 +73,7 @@ def hide_distance(segmentation_node: SegmentationNode) -> None:
 
 
 def signed_distances_mm(surface: Surface, prior: Surface) -> np.ndarray:
-    """Distance of each point of ``surface`` to the closed surface ``prior``: negative inside of it."""
+    """Return the distance (mm) of each point of ``surface`` to the closed surface ``prior``: negative inside of it."""
     implicit = vtk.vtkImplicitPolyDataDistance()
     implicit.SetInput(prior)
     values = vtk.vtkDoubleArray()
@@ -82,7 +82,7 @@ def signed_distances_mm(surface: Surface, prior: Surface) -> np.ndarray:
 
 
 def symmetric_range_mm(distances: np.ndarray) -> float:
-    """Half the range of the colours: whole millimetres up to the largest distance."""
+    """Return half the range of the colours: whole millimetres up to the largest distance."""
     largest = float(np.abs(distances).max(initial=0.0))
     return max(SMALLEST_RANGE_MM, float(math.ceil(largest - 1e-3)))
 

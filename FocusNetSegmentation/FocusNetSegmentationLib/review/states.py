@@ -54,12 +54,12 @@ class Review:
     # The list ----------------------------------------------------------------------------------------------------------------------
 
     def rows(self) -> list[Row]:
-        """Every segment, worst first: to look at, then what could not be scored, then what is probably fine."""
+        """Return every segment, worst first: to look at, then what could not be scored, then what is probably fine."""
         rows = [self._row(name, segment_id) for name, segment_id in self.segments().items()]
         return sorted(rows, key=lambda row: (group(row), self._rank(row), row.organ))
 
     def segments(self) -> dict[str, str]:
-        """Organ name to segment ID, in the node's order; a segment that no model made goes by its own name."""
+        """Return organ name to segment ID, in the node's order; a segment that no model made goes by its own name."""
         segmentation, found = self._segmentation(), organ_segments(self.node)
         known = set(found.values())
         for index in range(segmentation.GetNumberOfSegments()):
@@ -70,15 +70,15 @@ class Review:
         return found
 
     def states(self) -> dict[str, str]:
-        """Organ name to draft, edited or approved, as the exports want it."""
+        """Return organ name to draft, edited or approved, as the exports want it."""
         return {name: self._state(segment_id) for name, segment_id in self.segments().items()}
 
     def next_worst(self) -> str | None:
-        """The organ to look at now: the worst that is not approved; None when all are."""
+        """Return the organ to look at now: the worst that is not approved; None when all are."""
         return next((row.organ for row in self.rows() if row.state != APPROVED), None)
 
     def neighbour(self, organ: str | None, step: int) -> str | None:
-        """The organ ``step`` places further down the list, from its ends back to the other; None for an empty list."""
+        """Return the organ ``step`` places further down the list, from its ends back to the other; None for an empty list."""
         names = [row.organ for row in self.rows()]
         if not names:
             return None
@@ -158,7 +158,7 @@ class Review:
     # Scores --------------------------------------------------------------------------------------------------------------------------
 
     def current_fingerprints(self) -> dict[str, Fingerprint]:
-        """What every organ looks like now: scores are about these voxels, even if they arrive when the organ has changed."""
+        """Return what every organ looks like now: scores are about these voxels, even if they arrive when the organ has changed."""
         return {name: self._fingerprint(segment_id) for name, segment_id in self.segments().items()}
 
     def set_scores(self, scores: Scores, fingerprints: Mapping[str, Fingerprint] | None = None) -> None:
@@ -180,7 +180,7 @@ class Review:
                 self._set_status(segment_id)
 
     def notes(self, chosen: Mapping[str, str] | None = None) -> list[str]:
-        """What a reader of the list must know: contours and scores of different models, or of another than the one ``chosen`` now (``model``,
+        """Return what a reader of the list must know: contours and scores of different models, or of another than the one ``chosen`` now (``model``,
         ``model_version``, ``bundle_sha256``). The states are kept in any case."""
         drawn: dict[str, Mapping[str, Any]] = {}
         scored: dict[str, Mapping[str, Any]] = {}
@@ -209,11 +209,11 @@ class Review:
     # Time ----------------------------------------------------------------------------------------------------------------------------
 
     def record_activity(self, organ: str | None) -> None:
-        """A person did something on ``organ`` (None: on nothing). The time since the last touch counts for the organ of that touch, a long
+        """Record that a person did something on ``organ`` (None: on nothing). The time since the last call counts for that call's organ, a long
         pause only in part."""
         now, last = self.clock(), self._working_on
         if last is not None and last[0] == organ and now - last[1] < ACTIVITY_STEP_S:
-            return  # its time is counted by the next touch
+            return  # its time is counted by the next call
         self._working_on = None if organ is None else (organ, now)
         if last is None:
             return
@@ -226,7 +226,7 @@ class Review:
                 self.records.set_seconds(segment_id, spent)
 
     def active_s(self) -> dict[str, float]:
-        """Seconds of work by organ, for ``focusnet.qa.audit``; only organs that were worked on."""
+        """Return seconds of work by organ, for ``focusnet.qa.audit``; only organs that were worked on."""
         times = {name: self.records.seconds(segment_id) for name, segment_id in self.segments().items()}
         return {name: seconds for name, seconds in times.items() if seconds > 0}
 
@@ -349,7 +349,7 @@ class Review:
 
 
 def states_of(node: SegmentationNode) -> dict[str, str]:
-    """The review states of a segmentation, whether or not anyone has it under review now."""
+    """Return the review states of a segmentation, whether or not anyone has it under review now."""
     review = Review(node)
     review.close()
     return review.states()

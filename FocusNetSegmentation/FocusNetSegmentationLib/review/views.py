@@ -23,13 +23,13 @@ WINDOWS = {  # by TG-263 name without its side; every other organ: soft tissue
 
 
 def window_for(organ: str) -> tuple[float, float]:
-    """Window width and level (HU) in which an organ is judged."""
+    """Return window width and level (HU) in which an organ is judged."""
     base = without_side(organ)
     return WINDOWS.get(base, SOFT_TISSUE)
 
 
 def box_ras(segmentation_node: SegmentationNode, segment_id: str) -> np.ndarray | None:
-    """Lowest and highest corner (2, 3) of a segment in world RAS mm; None for an empty one."""
+    """Return lowest and highest corner (2, 3) of a segment in world RAS mm; None for an empty one."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
     image = segment.GetRepresentation(LABELMAP)
     box = label_box(image, segment.GetLabelValue())
@@ -82,7 +82,7 @@ class Views:
         return True
 
     def restore(self) -> None:
-        """The review is over: windows and links as the user had them."""
+        """Give windows and links back as the user had them: the review is over."""
         for node_id, (automatic, width, level) in self._windows.items():
             display = self.scene.GetNodeByID(node_id)
             if display is not None:
@@ -95,7 +95,7 @@ class Views:
         self.forget()
 
     def forget(self) -> None:
-        """The scene is going: there is nothing to restore."""
+        """Forget what was there before: the scene is going, and nothing can be restored."""
         self._windows, self._linked = {}, {}
 
     def _set_window(self, volume_node: VolumeNode | None, organ: str) -> None:

@@ -32,7 +32,7 @@ class Fingerprint:
         return self.voxels * abs(float(np.linalg.det(np.reshape(self.steps_mm, (3, 3))))) / 1000.0
 
     def same_as(self, other: Fingerprint | None) -> bool:
-        """The same voxels in the same place."""
+        """Return whether both are of the same voxels in the same place."""
         if other is None or (self.voxels, self.digest) != (other.voxels, other.digest):
             return False
         return not self.voxels or (
@@ -45,7 +45,7 @@ class Fingerprint:
 
     @classmethod
     def from_json(cls, data: Any) -> Fingerprint | None:
-        """None for what ``to_json`` did not write."""
+        """Return what ``to_json`` wrote, None for anything else."""
         try:
             corner, steps = (tuple(float(v) for v in data[key]) for key in ("corner_mm", "steps_mm"))
             made = cls(int(data["voxels"]), str(data["digest"]), corner, steps)

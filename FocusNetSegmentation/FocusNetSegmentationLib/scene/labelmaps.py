@@ -19,13 +19,13 @@ LABELMAP = "Binary labelmap"  # Slicer's name of the representation
 
 
 def get_tag(segment: Segment, name: str) -> str:
-    """A segment's tag, "" if it has none of that name."""
+    """Return a segment's tag, "" if it has none of that name."""
     value = vtk.reference("")
     return str(value.get()) if segment.GetTag(name, value) else ""
 
 
 def oriented_image(labels: np.ndarray, matrix_ras: np.ndarray) -> OrientedImage:
-    """vtkOrientedImageData of labels (z, y, x); ``matrix_ras``: index (x, y, z) to RAS mm. The voxels are copied once."""
+    """Return a vtkOrientedImageData of labels (z, y, x); ``matrix_ras``: index (x, y, z) to RAS mm. The voxels are copied once."""
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(labels.shape[2], labels.shape[1], labels.shape[0])
     scalars = numpy_to_vtk(np.ascontiguousarray(labels).ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
@@ -35,7 +35,7 @@ def oriented_image(labels: np.ndarray, matrix_ras: np.ndarray) -> OrientedImage:
 
 
 def voxels(image: OrientedImage | None) -> np.ndarray:
-    """(z, y, x), not a copy; empty for an image without voxels."""
+    """Return the voxels (z, y, x), not a copy; empty for an image without voxels."""
     scalars = image.GetPointData().GetScalars() if image is not None else None
     if image is None or scalars is None:
         return np.zeros((0, 0, 0), np.uint8)
@@ -44,7 +44,7 @@ def voxels(image: OrientedImage | None) -> np.ndarray:
 
 
 def label_box(image: OrientedImage, label: int) -> tuple[slice, slice, slice] | None:
-    """The box (z, y, x) of one label in the image's array, None if it has no voxels."""
+    """Return the box (z, y, x) of one label in the image's array, None if it has no voxels."""
     from scipy import ndimage
 
     array = voxels(image)
@@ -53,21 +53,21 @@ def label_box(image: OrientedImage, label: int) -> tuple[slice, slice, slice] | 
 
 
 def image_matrix(image: OrientedImage) -> np.ndarray:
-    """4x4, index (x, y, z) to the node's own RAS mm."""
+    """Return the 4x4 matrix from index (x, y, z) to the node's own RAS mm."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return from_vtk(matrix)
 
 
 def same_grid(first: OrientedImage, second: OrientedImage) -> bool:
-    """The same voxel centres, and as many of them."""
+    """Return whether both have the same voxel centres, and as many of them."""
     return first.GetExtent() == second.GetExtent() and bool(
         np.allclose(image_matrix(first), image_matrix(second), atol=1e-4)
     )
 
 
 def same_voxels(now: OrientedImage, then: OrientedImage, labels: Iterable[tuple[int, int]]) -> list[bool]:
-    """For each (label now, label then): are these voxels the same? Images may be cropped differently; a grid that is turned, scaled
+    """Return for each (label now, label then) whether their voxels are the same. Images may be cropped differently; a grid that is rotated, scaled
     or shifted by parts of a voxel is another one."""
     labels = list(labels)
     a, b = voxels(now), voxels(then)
@@ -92,7 +92,7 @@ def _counts(labels: np.ndarray, size: int) -> np.ndarray:
 
 
 def _common(now: OrientedImage, then: OrientedImage) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
-    """The box (z, y, x) that both images hold, in each one's own array; None if there is none or the grids differ."""
+    """Return the box (z, y, x) that both images hold, in each one's own array; None if there is none or the grids differ."""
     relative = np.linalg.inv(image_matrix(then)) @ image_matrix(now)  # index now to index then
     shift = np.round(relative[:3, 3]).astype(int)
     expected = np.eye(4)
@@ -151,7 +151,7 @@ def clear_or_keep_old_segments(segmentation: SegmentList, replaced: set[str], im
 
 
 def empty_image(geometry: Geometry, matrix_ras: np.ndarray) -> OrientedImage:
-    """An image of no voxels on ``geometry``'s grid; ``matrix_ras``: index (x, y, z) to the node's own RAS mm."""
+    """Return an image of no voxels on ``geometry``'s grid; ``matrix_ras``: index (x, y, z) to the node's own RAS mm."""
     z, y, x = geometry.shape_zyx
     image = slicer.vtkOrientedImageData()
     image.SetExtent(0, x - 1, 0, y - 1, 0, z - 1)
@@ -160,7 +160,7 @@ def empty_image(geometry: Geometry, matrix_ras: np.ndarray) -> OrientedImage:
 
 
 def mask_on(target: OrientedImage, node: SegmentationNode, segment_id: str) -> np.ndarray:
-    """bool (z, y, x) of one segment on the grid and extent of ``target`` (vtkOrientedImageData in the node's own space, no voxels needed).
+    """Return the mask, bool (z, y, x), of one segment on the grid and extent of ``target`` (vtkOrientedImageData in the node's own space, no voxels needed).
 
     A grid that differs by whole voxels is copied, any other resampled. Raises InputError if that fails.
     """
@@ -192,7 +192,7 @@ def mask_on(target: OrientedImage, node: SegmentationNode, segment_id: str) -> n
 
 
 def whole_voxel_shift(target: np.ndarray, image: np.ndarray) -> np.ndarray | None:
-    """Index (x, y, z) in ``target`` of the image's index 0; None if the grids differ by more than a shift by whole voxels."""
+    """Return the index (x, y, z) in ``target`` of the image's index 0; None if the grids differ by more than a shift by whole voxels."""
     relative = np.linalg.inv(target) @ image
     shift = np.round(relative[:3, 3])
     expected = np.eye(4)

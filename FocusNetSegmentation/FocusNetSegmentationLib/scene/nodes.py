@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
@@ -99,7 +98,6 @@ def import_result(
     volume_node: VolumeNode,
     segmentation_node: SegmentationNode | None = None,
     organs: Sequence[str] | None = None,
-    logic: Any = None,
     written: Geometry | None = None,
     keep: Collection[str] = (),
 ) -> SegmentationImport:
@@ -108,10 +106,8 @@ def import_result(
     ``result``: a .seg.nrrd file, a Segmentation, or labels (z, y, x) on the volume's grid where ``organs`` names label 1, 2, ...
     ``organs``: for the first two, take only these. ``written``: what ``write_ct_for_worker`` returned, so that a transform that
     was changed since does not matter. ``keep``: organs of ``segmentation_node`` that keep their voxels; the result of these goes to
-    the frozen copy only. Raises InputError; then the scene is unchanged. ``logic`` is Slicer's segmentations
-    logic; it is not needed where the application has one.
+    the frozen copy only. Raises InputError; then the scene is unchanged.
     """
-    del logic  # conversion rules are registered with the application; the parameter keeps the call the same everywhere
     segmentation = _segmentation(result, volume_node, organs)
     matrix, parent, warnings = place_labels(segmentation.geometry, volume_node, segmentation_node, written)
     image = oriented_image(segmentation.labels, matrix)
@@ -164,7 +160,7 @@ def replace_organs(
 
 
 def edited_segments(segmentation_node: SegmentationNode) -> list[str]:
-    """Names of the model's organs that are no longer as the model drew them: changed, moved to another grid, or deleted."""
+    """Return the names of the model's organs that are no longer as the model drew them: changed, moved to another grid, or deleted."""
     frozen = frozen_copy(segmentation_node)
     if frozen is None:
         return []
@@ -215,7 +211,7 @@ def make_closed_surfaces(segmentation_node: SegmentationNode) -> int:
 
 
 def organ_segments(segmentation_node: SegmentationNode) -> dict[str, str]:
-    """Organ name to segment ID of every segment that came from a model, in the node's order, whatever it is called now."""
+    """Return organ name to segment ID of every segment that came from a model, in the node's order, whatever it is called now."""
     segmentation = segmentation_node.GetSegmentation()
     found = {}
     for index in range(segmentation.GetNumberOfSegments()):
@@ -226,7 +222,7 @@ def organ_segments(segmentation_node: SegmentationNode) -> dict[str, str]:
 
 
 def provenance_of(segmentation_node: SegmentationNode) -> dict[str, str]:
-    """Model, hash, version, time and device of the node's last run; empty for a segmentation that no model made."""
+    """Return model, hash, version, time and device of the node's last run; empty for a segmentation that no model made."""
     found = {key: segmentation_node.GetAttribute(attribute) or "" for attribute, key in ATTRIBUTES.items()}
     return found if found["model"] else {}
 
@@ -276,7 +272,7 @@ def _without(result: Segmentation, organs: Collection[str]) -> Segmentation:
 def place_labels(
     geometry: Geometry, volume_node: VolumeNode, segmentation_node: SegmentationNode, written: Geometry | None
 ) -> tuple[np.ndarray, TransformableNode | None, list[str]]:
-    """Index-to-RAS matrix of the labels in the segmentation node's own space, the parent transform for a new node, warnings.
+    """Return the index-to-RAS matrix of the labels in the segmentation node's own space, the parent transform for a new node, warnings.
 
     A result of this CT is placed by its voxels, on the CT's own grid and under its transform, so that it follows the CT.
     Anything else is placed where its file says.
@@ -350,7 +346,7 @@ def set_name_color_and_code(segment: Segment, organ: Organ) -> None:
         segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), text)
 
 
-def _tag(segment: Any, result: OrganResult, segmentation: Segmentation) -> None:
+def _tag(segment: Segment, result: OrganResult, segmentation: Segmentation) -> None:
     """Write what the model found of this organ, and in which run; tags go with the segment into every .seg.nrrd."""
     voxels = round(result.volume_ml / segmentation.geometry.voxel_ml)
     segment.SetTag(ORGAN_TAG, result.organ.name)

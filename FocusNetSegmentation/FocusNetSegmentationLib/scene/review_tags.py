@@ -26,6 +26,6 @@ def seconds_of(segment: Segment) -> float:
 
 
 def model_text(data: Mapping[str, Any]) -> str:
-    """Name and version (or hash) of a run's model."""
+    """Return name and version (or hash) of a run's model."""
     version = str(data.get("model_version") or "") or str(data.get("bundle_sha256", ""))[:8]
     return f"{data.get('model') or 'a model'} {version}".strip()

@@ -25,7 +25,7 @@ OBLIQUE = 0.02  # radians between a slice's normal and the patient's axis: 1.1 d
 
 
 def volume_summary(volume_node: VolumeNode, hu_offset: float = 0.0) -> tuple[str, str]:
-    """("ok" | "warning" | "refused", one line for a person) for a volume node: kind, modality, transform, HU (``hu_offset`` added to
+    """Return ("ok" | "warning" | "refused", one line for a person) for a volume node: kind, modality, transform, HU (``hu_offset`` added to
     every value), spacing, field of view, orientation. Does not change the scene."""
     try:
         geometry = check_node(volume_node)
@@ -44,7 +44,7 @@ def volume_summary(volume_node: VolumeNode, hu_offset: float = 0.0) -> tuple[str
 
 
 def check_node(volume_node: VolumeNode) -> Geometry:
-    """The volume's grid in world space (LPS). Raises InputError for a node that cannot be a CT, whatever its values."""
+    """Return the volume's grid in world space (LPS). Raises InputError for a node that cannot be a CT, whatever its values."""
     if volume_node is None:
         raise InputError("No volume is chosen. Load a head-and-neck CT and choose it.")
     name = volume_node.GetName()
@@ -62,7 +62,7 @@ def check_node(volume_node: VolumeNode) -> Geometry:
 
 
 def world_geometry(volume_node: VolumeNode) -> Geometry:
-    """Grid of a volume in world space (LPS mm), parent transforms applied. Raises InputError if they are not linear or shear it."""
+    """Return the grid of a volume in world space (LPS mm), parent transforms applied. Raises InputError if they are not linear or shear it."""
     affine_lps = LPS_RAS @ transform_matrix(volume_node) @ ijk_to_ras(volume_node)
     x, y, z = volume_node.GetImageData().GetDimensions()
     spacing = np.linalg.norm(affine_lps[:3, :3], axis=0)
@@ -77,7 +77,7 @@ def world_geometry(volume_node: VolumeNode) -> Geometry:
 
 
 def transform_matrix(node: TransformableNode) -> np.ndarray:
-    """4x4, the node's own space to world, both RAS. Raises InputError if a parent transform is not linear."""
+    """Return the 4x4 matrix from the node's own space to world, both RAS. Raises InputError if a parent transform is not linear."""
     parent = node.GetParentTransformNode()
     matrix = vtk.vtkMatrix4x4()
     if has_non_linear_transform(node):
@@ -96,7 +96,7 @@ def has_non_linear_transform(node: TransformableNode | None) -> bool:
 
 
 def hardened_copy(volume_node: VolumeNode) -> VolumeNode:
-    """A new volume with all transforms above ``volume_node``, non-linear ones included, applied to its voxels; the volume itself stays
+    """Return a new volume with all transforms above ``volume_node``, non-linear ones included, applied to its voxels; the volume itself stays
     as it is."""
     scene = volume_node.GetScene()
     copy = slicer.vtkSlicerVolumesLogic.CloneVolume(scene, volume_node, f"{volume_node.GetName()} hardened")
@@ -143,7 +143,7 @@ def write_ct_for_worker(volume_node: VolumeNode, path: Path | str) -> Geometry:
 
 
 def voxels_of(volume_node: VolumeNode) -> np.ndarray:
-    """The node's own voxels (z, y, x), not a copy."""
+    """Return the node's own voxels (z, y, x), not a copy."""
     image = volume_node.GetImageData()
     x, y, z = image.GetDimensions()
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(z, y, x)
