@@ -105,7 +105,6 @@ class Panel:
 
     def scene_came(self) -> None:
         """A scene was loaded or closed: what was set in views and editor before does not hold any more."""
-        self._shown_id = self._input_id
         self.result.scene_came()
 
     def open_result(self, node: SegmentationNode) -> None:

@@ -197,7 +197,7 @@ class ReviewSection:
 
     def chosen_in_editor(self, segment_id: str) -> None:
         """A person chose another segment in the Segment Editor, by Q too: it is the current organ from now on."""
-        if self.review is None or self.ui.reviewCollapsibleButton.collapsed:
+        if self.review is None or self.ui.reviewCollapsibleButton.collapsed or self.panel.scene.IsBatchProcessing():
             return
         organ = next((name for name, known in self.review.segments().items() if known == segment_id), None)
         if organ is not None and organ != self.current:
