@@ -78,3 +78,16 @@ def paint(panel: Any, organ: str) -> None:
     image.Modified()
     panel.until(lambda: not panel.panel.review._timer.active)
     panel.settle()
+
+
+def empty_organ(panel: Any, organ: str) -> None:
+    """Erase all of an organ."""
+    from FocusNetSegmentationLib.scene.labelmaps import voxels
+
+    node = panel.parameters.resultSegmentation
+    segment = node.GetSegmentation().GetSegment(panel.panel.review.review.segments()[organ])
+    image = segment.GetRepresentation("Binary labelmap")
+    voxels(image)[voxels(image) == segment.GetLabelValue()] = 0
+    image.Modified()
+    panel.until(lambda: not panel.panel.review._timer.active)
+    panel.settle()

@@ -91,6 +91,8 @@ CONNECTIONS: dict[tuple[int, str], list[tuple[Any, Any]]] = {}  # of those that 
 
 def wrap(value: Any) -> Any:
     """A proxy for what is Qt's, by the first of its classes that the allow-list knows; anything else as it is."""
+    if isinstance(value, list):
+        return [wrap(one) for one in value]
     if not isinstance(value, (QtCore.QObject, QtWidgets.QListWidgetItem, QtWidgets.QTableWidgetItem)):
         return value
     names = {widget: name for name, widget in WIDGETS.items()}

@@ -22,7 +22,7 @@ from .models import ModelSection
 from .result import ResultSection
 from .review import ReviewSection
 from .run import RunSection
-from .slice_views import is_shown, show_volume
+from .slice_views import is_shown
 from .widgets import set_enabled
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class Panel:
         if node_id != self._shown_id:
             self._shown_id = node_id
             if node is not None and self._is_entered:
-                show_volume(self.scene, node)
+                self.review.display.views.show_volume(node)
 
     def _result_changed(self) -> None:
         """Another result: its own CT is the chosen one from now on."""
@@ -327,7 +327,6 @@ class Panel:
             return
         finally:
             slicer.app.restoreOverrideCursor()
-        slicer.util.setSliceViewerLayers(background=node, fit=True)
         if self.parameters is not None:
             self.parameters.inputVolume = node
         text = _("This is a synthetic phantom: nothing about a model's quality can be learned from it.")

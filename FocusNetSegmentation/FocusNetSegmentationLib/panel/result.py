@@ -14,7 +14,6 @@ from focusnet.errors import FocusNetError, InputError
 from ..scene.nodes import make_closed_surfaces, provenance_of, remove_orphans
 from ..scene.types import SegmentationNode, VolumeNode
 from .editor import Editor
-from .slice_views import show_volume
 from .widgets import remember, remembered
 
 if TYPE_CHECKING:
@@ -92,9 +91,7 @@ class ResultSection:
         """Show the organs of a run that has ended over their CT, ready to be corrected."""
         self.editing.forget()
         self.update()
-        volume = self.volume_of(node)
-        if volume is not None:
-            show_volume(self.panel.scene, volume)
+        self.panel.review.display.views.show_volume(self.volume_of(node))
         if self.panel.parameters is not None and self.panel.parameters.show3D:
             make_closed_surfaces(node)
 

@@ -268,7 +268,7 @@ class ReviewSection:
 
     def _eye(self, organ: str) -> None:
         if self.review is not None:
-            self.display.visibility.toggle(self.node, self.review.segments()[organ])
+            self.display.toggle_visible(self.review.segments()[organ])
             self.fill()
 
     def shape_prior_on_or_off(self) -> None:

@@ -8,9 +8,8 @@ from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
 
-from ..review.usual_place import place_to_look_ras
+from ..review.display import Display
 from ..review.views import Views
-from .slice_views import Visibility, next_window, show_volume
 from .widgets import timer
 
 if TYPE_CHECKING:
@@ -27,12 +26,12 @@ class ReviewDisplay:
     def __init__(self, section: ReviewSection) -> None:
         self.section = section
         self.views = Views(section.panel.scene)
-        self.visibility = Visibility()
+        self.look = Display(section.panel.scene)
         self._seen_timer = timer(SEEN_MS, self._seen)
 
     @property
     def is_active(self) -> bool:
-        return self.views.is_active
+        return self.views.is_active or self.look.is_active
 
     @property
     def is_settling(self) -> bool:
@@ -46,16 +45,15 @@ class ReviewDisplay:
         """
         self._seen_timer.stop()
         if volume is None:
-            return _("The CT of this segmentation is not in the scene: load it again. Over another CT its organs are not shown.")
+            return _(
+                "The CT of this segmentation is not in the scene: load it again. Over another CT its organs are not shown."
+            )
         node, segment_id = review.node, review.segments()[organ]
         try:
-            show_volume(self.section.panel.scene, volume)
-            empty = not review.current_fingerprints()[organ].voxels
-            place = place_to_look_ras(node, segment_id, organ) if empty else None
-            shown = self.views.focus(node, segment_id, organ, volume, place)
+            shown = self.views.show_organ(node, segment_id, organ, volume)
         except FocusNetError as problem:
             return str(problem)
-        self.visibility.follow(node, segment_id)
+        self.look.highlight(node, segment_id)
         self._seen_timer.start()
         if shown:
             return ""
@@ -69,30 +67,37 @@ class ReviewDisplay:
             self.section.fill()
 
     def toggle_fill(self) -> None:
-        row = self.section.row()
-        if row is not None:
-            self.visibility.toggle_fill(self.section.node, row.segment_id)
+        """Fill the current organ, or show its outline alone."""
+        if self.look.is_active:
+            self.look.toggle_fill()
 
     def toggle_others(self) -> None:
-        row = self.section.row()
-        if row is not None:
-            self.visibility.toggle_others(self.section.node, row.segment_id)
+        """Show the current organ alone, or all again."""
+        if self.look.is_active:
+            self.look.toggle_others()
             self.section.fill()
 
     def next_window(self) -> None:
-        window = next_window(self.section.volume_node)
-        if window is not None:
-            text = _("Window {width:.0f}/{level:.0f} HU.")
-            self.section.say("", text.format(width=window[0], level=window[1]))
+        """Go on to the next window: soft tissue, brain, bone, one's own."""
+        name = self.views.windows.cycle(self.section.volume_node, self.section.current)
+        if name:
+            self.section.say("", _("Window: {name}.").format(name=name))
+
+    def toggle_visible(self, segment_id: str) -> None:
+        """Hide an organ or show it again."""
+        node = self.section.node
+        display = node.GetDisplayNode() if node is not None else None
+        if display is not None:
+            display.SetSegmentVisibility(segment_id, not display.GetSegmentVisibility(segment_id))
 
     def restore(self) -> None:
         """Give back what the user had before the review."""
         self._seen_timer.stop()
         self.views.restore()
-        self.visibility.restore()
+        self.look.restore()
 
     def forget(self) -> None:
         """Forget what was there before: the scene is going, and nothing can be restored."""
         self._seen_timer.stop()
         self.views.forget()
-        self.visibility.forget()
+        self.look.forget()
