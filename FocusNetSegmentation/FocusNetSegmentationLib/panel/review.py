@@ -114,7 +114,7 @@ class ReviewSection:
         node = self.node
         look = {row.organ: (visible(node, row.segment_id), color_of(node, row.segment_id)) for row in rows}
         self.table.show(rows, self.current, look)
-        self.table.fit(self._room())
+        self.table.fit(self._room(), look)
         row, running = self.row(), self.panel.runs.is_running
         self.ui.reviewReasonLabel.text = _reasons(row)
         self.ui.reviewReasonLabel.setVisible(row is not None)
