@@ -165,7 +165,7 @@ def test_a_second_apply_draws_only_organs_that_nobody_touched_unless_all_are_ask
     box.answers = [None]
     reviewed.ui.applyButton.click()
     reviewed.settle()
-    title, text, answers = box.shown[-1]
+    _, text, answers = box.shown[-1]
     assert "These organs are approved: Larynx." in text
     assert answers == ["Only the 6 organs that nobody touched", "All 7 organs"]
     assert reviewed.says == "Nothing was changed."
