@@ -17,7 +17,7 @@ from focusnet.errors import FocusNetError
 from ..scene.nodes import SegmentationImport, import_result
 from ..scene.types import Scene, SegmentationNode, VolumeNode
 from ..scene.volumes import check_node, volume_summary, write_ct_for_worker
-from .worker import QtProcess, SubprocessProcess, Worker, WorkerBusyError, WorkerResult, remove_folder
+from .worker import QtProcess, SubprocessProcess, Worker, WorkerBusyError, WorkerCallbacks, WorkerResult, remove_folder
 from .worker_protocol import ProgressEvent, WorkerProcess, WorkerRequest, focusnet_command
 
 DEFAULT_MODEL = "han7-openkbp"
@@ -91,15 +91,14 @@ class SegmentationRun:
         self.callbacks = callbacks or Callbacks()
         self.imported: SegmentationImport | None = None
         self.failure: SegmentationError | None = None
-        self.worker = Worker(
-            process or default_process(),
-            command,
+        tell = WorkerCallbacks(
             on_progress=self._progress,
             on_warning=lambda text: self.callbacks.on_warning(text),
             on_done=self._import,
             on_failed=self._fail,
             on_cancelled=self._cancelled,
         )
+        self.worker = Worker(process or default_process(), tell, command)
 
     @property
     def is_running(self) -> bool:
