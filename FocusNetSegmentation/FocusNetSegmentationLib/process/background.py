@@ -17,15 +17,22 @@ def focusnet_arguments(*arguments: str) -> tuple[str, list[str], dict[str, str]]
 
 
 class BackgroundCommand:
-    """``on_end(exit_status, stdout, stderr)`` comes once, on the same thread, unless ``stop`` was called before."""
+    """``on_end(exit_status, stdout, stderr)`` comes once, on the same thread, unless ``stop`` was called before. ``on_line(line)``: each whole
+    line of either stream as it comes."""
 
-    def __init__(self, on_end: Callable[[int, str, str], object], process: WorkerProcess | None = None) -> None:
-        self.on_end = on_end
+    def __init__(
+        self,
+        on_end: Callable[[int, str, str], object],
+        process: WorkerProcess | None = None,
+        on_line: Callable[[str], object] = lambda _line: None,
+    ) -> None:
+        self.on_end, self.on_line = on_end, on_line
         self.process = process or default_process()
         self.is_running = False
         self._out, self._err = bytearray(), bytearray()
-        self.process.on_stdout = self._out.extend
-        self.process.on_stderr = self._err.extend
+        self._cut = {id(stream): 0 for stream in (self._out, self._err)}  # up to where lines were told
+        self.process.on_stdout = lambda data: self._heard(self._out, data)
+        self.process.on_stderr = lambda data: self._heard(self._err, data)
         self.process.on_finished = self._finished
 
     def start(self, program: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
@@ -47,6 +54,16 @@ class BackgroundCommand:
         """Wait for something to happen; for scripts and tests, where no event loop runs."""
         if self.is_running:
             self.process.pump(timeout_s)
+
+    def _heard(self, stream: bytearray, data: bytes) -> None:
+        stream.extend(data)
+        start, end = self._cut[id(stream)], stream.rfind(b"\n") + 1
+        if end <= start:
+            return
+        self._cut[id(stream)] = end
+        for line in bytes(stream[start:end]).decode("utf-8", "replace").splitlines():
+            if self.is_running:  # a callback may have stopped it
+                self.on_line(line)
 
     def _finished(self, exit_status: int, crashed: bool) -> None:
         del crashed  # the exit status says it: minus the signal's number

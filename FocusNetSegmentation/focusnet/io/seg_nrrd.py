@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files.atomic_write import atomic_path, check_output
+from ..image.label_boxes import label_counts, labelled_box
 from ..image.organs import Organ, find_organ
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry
@@ -47,10 +48,12 @@ def write_seg_nrrd(
     path: Path | str,
     overwrite: bool = False,
     tags: Mapping[str, Mapping[str, str]] | None = None,
+    crop: bool = False,
 ) -> None:
     """Write labels, TG-263 names, SNOMED terminology, colours, the reference grid and provenance. Raises OutputError.
 
-    ``tags``: organ name to further tags of its segment (ASCII, without a bar), over those that are written anyway.
+    ``tags``: organ name to further tags of its segment (ASCII, without a bar), over those that are written anyway. ``crop``: store only
+    the box around the organs, as Slicer can; readers put it back into the reference grid.
 
     All segments share one layer. An organ that was looked for and not found is an empty segment: in Slicer's Segment
     Editor its name, colour and code are there to be filled in. Organs with warnings carry Slicer's status "flagged".
@@ -59,10 +62,13 @@ def write_seg_nrrd(
 
     check_output(path, overwrite, SEG_NRRD)
     model = segmentation.provenance.get("model")
-    counts = np.bincount(segmentation.labels.ravel(), minlength=256)
+    box = (labelled_box(segmentation.labels) if crop else None) or tuple(slice(0, n) for n in segmentation.labels.shape)
+    affine = segmentation.geometry.affine_xyz.copy()
+    affine[:3, 3] = segmentation.geometry.index_to_mm(np.array([s.start for s in box]))
+    counts = label_counts(segmentation.labels)
     content: dict[str, Any] = {
-        "voxels": np.transpose(segmentation.labels, (2, 1, 0)),  # slicerio's order is x, y, z
-        "ijkToLPS": segmentation.geometry.affine_xyz,
+        "voxels": np.transpose(segmentation.labels[box], (2, 1, 0)),  # slicerio's order is x, y, z
+        "ijkToLPS": affine,
         "encoding": "gzip",
         "containedRepresentationNames": [LABELMAP],
         "masterRepresentation": LABELMAP,
@@ -96,7 +102,7 @@ def read_seg_nrrd(path: Path | str, organs: Sequence[str] | None = None) -> Segm
     geometry = _geometry(affine, labels.shape)
     voxel_ml = geometry.voxel_ml
     labels = np.ascontiguousarray(labels.T)  # (z, y, x)
-    counts = np.bincount(labels.ravel(), minlength=256).tolist()
+    counts = label_counts(labels).tolist()
     return Segmentation(
         labels=labels,
         geometry=geometry,
