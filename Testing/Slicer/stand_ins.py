@@ -212,6 +212,10 @@ class StandIns:
             ("QTableWidgetItem", QtWidgets),
             ("QShortcut", QtGui),  # with Qt 5 in QtWidgets; PythonQt has one name for both
             ("QKeySequence", QtGui),
+            *(
+                (name, QtWidgets)
+                for name in ("QWidget", "QLabel", "QPushButton", "QProgressBar", "QVBoxLayout", "QHBoxLayout")
+            ),
         ):
             setattr(qt, name, proxied(getattr(home, name)))
         qt.QHeaderView = QtWidgets.QHeaderView

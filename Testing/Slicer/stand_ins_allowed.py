@@ -28,7 +28,7 @@ ALLOWED = {
     "QWidget": Allowed(
         ("QObject",),
         ("enabled", "visible", "toolTip", "minimumSizeHint", "sizeHint", "width", "height"),
-        ("setEnabled", "setVisible", "setToolTip", "show", "hide", "layout", "setFocus", "update"),
+        ("setEnabled", "setVisible", "setToolTip", "show", "hide", "layout", "setFocus", "update", "parentWidget"),
     ),
     "QLabel": Allowed(("QWidget",), ("text", "wordWrap"), ("setText", "clear")),
     "QAbstractButton": Allowed(
@@ -71,7 +71,8 @@ ALLOWED = {
     "QTimer": Allowed(
         ("QObject",), ("active", "interval", "singleShot"), ("start", "stop", "setInterval", "setSingleShot"), ("timeout()",)
     ),
-    "QLayout": Allowed(("QObject",), (), ("addWidget", "addStretch", "count", "itemAt")),
+    "QLayout": Allowed(("QObject",), (), ("addWidget", "addStretch", "count", "itemAt", "setContentsMargins", "setSpacing")),
+    "QBoxLayout": Allowed(("QLayout",), (), ("insertWidget", "addLayout")),
     "ctkCollapsibleButton": Allowed(("QAbstractButton",), ("collapsed",), (), ("contentsCollapsed(bool)",)),
     "qMRMLWidget": Allowed(("QWidget",), (), ("mrmlScene", "setMRMLScene"), ("mrmlSceneChanged(vtkMRMLScene*)",)),
     "qMRMLNodeComboBox": Allowed(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 
-from .inference import default_process
-from .worker_protocol import LIBRARY_FOLDER, WorkerProcess, find_python, worker_environment
+from .worker import default_process
+from .worker_protocol import HANDSHAKE, LIBRARY_FOLDER, WorkerProcess, find_python, worker_environment
 
 __all__ = ["LIBRARY_FOLDER", "BackgroundCommand", "focusnet_arguments"]
 
@@ -35,11 +35,15 @@ class BackgroundCommand:
         self.process.on_stderr = lambda data: self._heard(self._err, data)
         self.process.on_finished = self._finished
 
-    def start(self, program: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
-        """Start it; a program that cannot be started is an ``on_end`` with status 127."""
+    def start(
+        self, program: str, arguments: Sequence[str], environment: dict[str, str], ends_with_us: bool = False
+    ) -> None:
+        """Start it; a program that cannot be started is an ``on_end`` with status 127. ``ends_with_us``: it is told that its stdin is our pipe."""
         self.is_running = True
         try:
             self.process.start(program, list(arguments), environment)
+            if ends_with_us:
+                self.process.write(HANDSHAKE)
         except OSError as problem:
             self._err.extend(str(problem).encode())
             self._finished(127, False)

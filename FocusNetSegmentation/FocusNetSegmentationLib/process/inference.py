@@ -17,7 +17,16 @@ from focusnet.errors import FocusNetError
 from ..scene.nodes import SegmentationImport, import_result
 from ..scene.types import Scene, SegmentationNode, VolumeNode
 from ..scene.volumes import check_node, volume_summary, write_ct_for_worker
-from .worker import QtProcess, SubprocessProcess, Worker, WorkerBusyError, WorkerCallbacks, WorkerResult, remove_folder
+from .worker import (
+    SubprocessProcess,
+    Worker,
+    WorkerBusyError,
+    WorkerCallbacks,
+    WorkerResult,
+    default_process,
+    remove_folder,
+    slicer_application,
+)
 from .worker_protocol import ProgressEvent, WorkerProcess, WorkerRequest, focusnet_command
 
 DEFAULT_MODEL = "han7-openkbp"
@@ -328,21 +337,8 @@ def process_scene(
     return batch.wait(process_events) if wait else batch
 
 
-def default_process() -> WorkerProcess:
-    """Return a QProcess where Slicer's application runs, else a subprocess whose ``pump`` must be called."""
-    if _application() is None:
-        return SubprocessProcess()
-    return QtProcess()
-
-
 def process_events() -> None:
     """Let Slicer's window live while a script waits; nothing where there is no application."""
-    application = _application()
+    application = slicer_application()
     if application is not None:
         application.processEvents()
-
-
-def _application() -> Any:
-    import slicer
-
-    return getattr(slicer, "app", None)

@@ -358,3 +358,19 @@ class QtProcess:
             self._process = None
             self.on_stderr(f"{process.errorString()}\n".encode())
             self.on_finished(127, False)
+
+
+def default_process() -> WorkerProcess:
+    """Return a QProcess where Slicer's application runs, else a subprocess whose ``pump`` must be called."""
+    if slicer_application() is None:
+        return SubprocessProcess()
+    return QtProcess()
+
+
+def slicer_application() -> Any:
+    """Return Slicer's application, None in a Python without one."""
+    try:
+        import slicer
+    except ImportError:
+        return None
+    return getattr(slicer, "app", None)
