@@ -6,7 +6,6 @@ Organs fill a small part of a scan: both functions look at the box around everyt
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 Box = tuple[slice, slice, slice]
 
@@ -26,6 +25,8 @@ def labelled_box(labels: np.ndarray) -> Box | None:
 
 def label_boxes(labels: np.ndarray) -> list[Box | None]:
     """Return the box (z, y, x) of label 1, 2, ... up to the highest one in ``labels`` (z, y, x); None for a label without voxels."""
+    from scipy import ndimage  # Slicer loads this module before its packages are there
+
     outer = labelled_box(labels)
     if outer is None:
         return []
