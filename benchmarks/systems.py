@@ -111,7 +111,9 @@ def score(name: str, options: argparse.Namespace) -> None:
 
 
 def train(name: str, options: argparse.Namespace):
+    from focusnet.train.logger import messages_on_stderr
     from focusnet.train.run import train_bundle
+    from focusnet.train.setup.request import TrainRequest
 
     system, out = SYSTEMS[name], options.runs / name
     if (out / "bundle").is_dir():
@@ -124,7 +126,8 @@ def train(name: str, options: argparse.Namespace):
             )
     config = out / "config.toml"
     config.write_text(toml(name, options))
-    return train_bundle(subset(options), out, config_file=config, stages=system.stages, device="cpu")
+    with messages_on_stderr():
+        return train_bundle(TrainRequest(subset(options), out, config_file=config, stages=system.stages, device="cpu"))
 
 
 def subset(options: argparse.Namespace) -> Path:
