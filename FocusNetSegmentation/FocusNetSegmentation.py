@@ -134,6 +134,9 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
 
     def onSceneEndImport(self, caller: object, event: object) -> None:
         """Show the parameter node again: it may have come before the nodes that it names."""
+        from FocusNetSegmentationLib.scene.helper_nodes import hide_helpers
+
+        hide_helpers(slicer.mrmlScene)
         if self.parent.isEntered:
             self.initializeParameterNode()
         self.panel.scene_changed()

@@ -51,6 +51,7 @@ from ..helpers_nodes import (
     segment,
     segmentation_of,
 )
+from ..helpers_review import approve
 from ..helpers_slicer import open_segmentation
 
 EDGE_MM = 40.0
@@ -329,7 +330,7 @@ def test_neighbours_keep_their_voxels_where_the_shape_reaches_into_them(world: W
     node = import_result(world.scene, segmentation(both, CUBE, ("Brainstem", "Larynx")), None).node
     add_shape_priors(world.scene, node, write_shape_priors(drawn(ball(22)), tmp_path))
     review = Review(node)
-    review.approve("Larynx")
+    approve(review, "Larynx")
     use_shape(node, "Brainstem")
     assert review.states() == {"Brainstem": "edited", "Larynx": "approved"}
     layers = node.GetSegmentation().GetSegment(organ_segments(node)["Brainstem"]).GetRepresentation(LABELMAP)
