@@ -17,7 +17,7 @@ BUDGET_S = 0.03  # of one step: below what a person notices, and well below 100 
 
 class Steps(Generic[Result]):
     """``work`` yields wherever it may pause. ``on_end(result)`` gets what it returns, ``on_error(exception)`` what it raises; neither comes
-    after ``stop``. Without Qt everything is done in ``start``."""
+    after ``stop``. ``timer``: what ``make_timer`` returned; without one everything is done in ``start``."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Steps(Generic[Result]):
     ) -> None:
         self.work, self.on_end, self.on_error = work, on_end, on_error
         self.is_running = False
-        self._timer = timer if timer is not None else make_timer()
+        self._timer = timer
 
     def start(self) -> None:
         """Begin; with Qt the first step is done when the event loop runs."""

@@ -17,7 +17,7 @@ from focusnet.errors import FocusNetError, InputError
 from focusnet.image.segmentation import Segmentation
 
 from ..process.background import BackgroundCommand, focusnet_arguments
-from ..process.steps import Steps
+from ..process.steps import Steps, make_timer
 from ..process.worker_protocol import ErrorEvent, LineParser, WarningEvent, WorkerProcess, explain_end
 from ..scene.as_segmentation import segmentation_on
 from ..scene.fingerprints import Fingerprint
@@ -111,6 +111,7 @@ class Scoring:
             _write(volume_node, segmentation, self._folder),
             on_end=lambda _: self._run(with_shape_priors=small),
             on_error=self._not_written,
+            timer=make_timer(),
         )
         self.writing.start()
 

@@ -93,7 +93,11 @@ def read_seg_nrrd(path: Path | str, organs: Sequence[str] | None = None) -> Segm
     would drop voxels of one of them. The result of an organ is taken from its tags if the organ still has
     as many voxels as then; otherwise it was edited. Raises InputError.
     """
-    content = _read(Path(path))
+    return segmentation_from(_read(Path(path)), path, organs)
+
+
+def segmentation_from(content: dict[str, Any], path: Path | str, organs: Sequence[str] | None = None) -> Segmentation:
+    """Return what ``read_seg_nrrd`` does, from what slicerio reads. ``path``: for messages. Raises InputError."""
     segments = _named_segments(content, path, organs)
     voxels = np.asarray(content["voxels"])
     layers = voxels[None] if voxels.ndim == 3 else voxels  # (layer, x, y, z)
@@ -151,10 +155,20 @@ def _read(path: Path) -> dict[str, Any]:
         ) from problem
     if not content.get("segments"):
         raise InputError(f"{path} holds no segments; a .seg.nrrd file as 3D Slicer writes it is expected.")
-    voxels = content["voxels"]
-    if voxels.ndim not in (3, 4) or voxels.dtype.kind not in "iu" or voxels.size == 0 or voxels.min() < 0:
-        raise InputError(f"{path} is not a label map of whole numbers in 3D or in layers; it may be damaged.")
+    check_voxels(content["voxels"], path)
     return content
+
+
+def check_voxels(voxels: np.ndarray, path: Path | str) -> None:
+    """Raise InputError for voxels that are no label map."""
+    unsigned = voxels.dtype.kind == "u"
+    if (
+        voxels.ndim not in (3, 4)
+        or voxels.dtype.kind not in "iu"
+        or voxels.size == 0
+        or (not unsigned and voxels.min() < 0)
+    ):
+        raise InputError(f"{path} is not a label map of whole numbers in 3D or in layers; it may be damaged.")
 
 
 @dataclass(frozen=True)
@@ -225,13 +239,17 @@ def _merge_layers(layers: np.ndarray, segments: Sequence[_Segment], path: Path |
         table[segment.value] = segment.label
     labels = np.zeros(layers.shape[:0:-1], np.uint8)  # (z, y, x): the order in memory
     for layer, table in tables.items():
-        added = table[layers[layer].T]
-        both = (labels > 0) & (added > 0) if labels.any() else np.zeros(0, bool)
+        stored = layers[layer].T
+        box = labelled_box(stored)
+        if box is None:
+            continue
+        added, there = table[stored[box]], labels[box]
+        both = (there > 0) & (added > 0)
         if both.any():
-            pairs, counts = np.unique(np.stack([labels[both], added[both]]), axis=1, return_counts=True)
+            pairs, counts = np.unique(np.stack([there[both], added[both]]), axis=1, return_counts=True)
             first, second = pairs[:, counts.argmax()]
             _refuse_overlap(path, names[int(first)], names[int(second)], int(counts.max()))
-        labels |= added
+        there |= added
     return labels.T
 
 
