@@ -14,7 +14,7 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: p
 from focusnet.errors import InputError
 from FocusNetSegmentationLib.process.inference import RunOptions, SegmentationRun
 from FocusNetSegmentationLib.review.seed_points import place_seed, seed_mm_lps, seed_of, show_seed, why_no_seed
-from FocusNetSegmentationLib.scene.nodes import SEED_ROLE, organ_segments, remove_orphans
+from FocusNetSegmentationLib.scene.nodes import SEED_ROLE, remove_orphans
 
 from ...Core.helpers_outputs import GRIDS
 from ...paths import ROOT
