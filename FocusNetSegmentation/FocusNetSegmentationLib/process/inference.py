@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import tempfile
 import traceback
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from focusnet.errors import FocusNetError, InputError
+from focusnet.errors import FocusNetError
 
-from ..scene.nodes import SegmentationImport, import_in_steps
-from ..scene.results import changed_organs, organ_fingerprints
+from ..scene.nodes import SegmentationImport
+from ..scene.results import organ_fingerprints
 from ..scene.types import Scene, SegmentationNode, VolumeNode
 from ..scene.volumes import check_node, volume_summary, write_ct_for_worker
+from .result_import import ResultImport
 from .steps import Steps, make_timer
 from .worker import (
     QtProcess,
@@ -31,9 +32,6 @@ from .worker import (
     slicer_application,
 )
 from .worker_protocol import ProgressEvent, WorkerProcess, WorkerRequest, focusnet_command
-
-if TYPE_CHECKING:
-    from focusnet.io.seg_nrrd_steps import SegNrrdReader
 
 DEFAULT_MODEL = "han7-openkbp"
 
@@ -114,7 +112,7 @@ class SegmentationRun:
         self.imported: SegmentationImport | None = None
         self.failure: SegmentationError | None = None
         self.importing: Steps[SegmentationImport] | None = None
-        self._touched = False  # whether the scene holds a part of the result
+        self._incoming: ResultImport | None = None
         tell = WorkerCallbacks(
             on_progress=self._progress,
             on_warning=lambda text: self.callbacks.on_warning(text),
@@ -175,6 +173,11 @@ class SegmentationRun:
         if self.importing is not None:
             self.importing.finish() if self._touched else self.importing.stop()
 
+    @property
+    def _touched(self) -> bool:
+        """Return whether the scene holds a part of the result."""
+        return self._incoming is not None and self._incoming.touched
+
     def wait(self, timeout_s: float | None = None, idle: Callable[[], object] = _nothing) -> bool:
         """Wait for the end; False if ``timeout_s`` passed first."""
         if not self.worker.wait(timeout_s, idle):
@@ -205,39 +208,16 @@ class SegmentationRun:
         except Exception as problem:
             self._not_imported(problem)
             return
-        self._touched = False
+        self._incoming = ResultImport(
+            self.scene, self.volume_node, self.segmentation_node, self.before, self.written, self.callbacks.on_conflict
+        )
         self.importing = Steps(
-            self._into_scene(reader),
+            self._incoming.steps(reader),
             on_end=lambda imported: self._imported(imported, result),
             on_error=self._not_imported,
-            timer=self._timer(),
+            timer=make_timer() if isinstance(self.worker.process, QtProcess) else None,
         )
         self.importing.start()
-
-    def _timer(self) -> Any:
-        """Return a timer for the steps; without Qt's event loop they are done at once."""
-        return make_timer() if isinstance(self.worker.process, QtProcess) else None
-
-    def _into_scene(self, reader: SegNrrdReader) -> Generator[None, None, SegmentationImport]:
-        """Bring the result in without losing what was painted during the run. Raises InputError."""
-        drawn = yield from reader.steps()
-        yield
-        node = self._target()
-        redone = {result.organ.name for result in drawn.results}
-        edited = tuple(name for name in changed_organs(node, self.before) if name in redone)
-        keep = () if edited and self.callbacks.on_conflict(edited) else edited
-        node = self._target()  # a question may have been open for long
-        yield
-        steps = import_in_steps(self.scene, drawn, self.volume_node, node, written=self.written, keep=keep)
-        self._touched = True
-        return (yield from steps)
-
-    def _target(self) -> SegmentationNode | None:
-        """Return the segmentation that gets the organs, None for a new one. Raises InputError if the CT has gone."""
-        if self._is_gone():
-            raise InputError("The CT was removed during the run, so there is no place for its result.")
-        node = self.segmentation_node
-        return node if node is not None and node.GetScene() is self.scene else None
 
     def _imported(self, imported: SegmentationImport, result: WorkerResult) -> None:
         retries = ((result.report or {}).get("run") or {}).get("retries") or []

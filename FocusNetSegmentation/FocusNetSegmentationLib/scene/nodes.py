@@ -40,6 +40,7 @@ from .helper_nodes import (
     frozen_copy,
     remove_orphans,
 )
+from .import_steps import finished
 from .labelmaps import LABELMAP, clear_or_keep_old_segments, get_tag, image_matrix, oriented_image, same_voxels
 from .review_records import ReviewRecords
 from .types import OrientedImage, Scene, Segment, SegmentationNode, SegmentList, TransformableNode, VolumeNode
@@ -109,12 +110,7 @@ def import_result(
     was changed since does not matter. ``keep``: organs of ``segmentation_node`` that keep their voxels; the result of these goes to
     the frozen copy only. Raises InputError; then the scene is unchanged.
     """
-    steps = import_in_steps(scene, result, volume_node, segmentation_node, organs, written, keep)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as ended:
-            return ended.value  # type: ignore[no-any-return]
+    return finished(import_in_steps(scene, result, volume_node, segmentation_node, organs, written, keep))
 
 
 def import_in_steps(
