@@ -285,7 +285,7 @@ class StandIns:
             ("QKeySequence", QtGui),
             *(
                 (name, QtWidgets)
-                for name in ("QWidget", "QLabel", "QPushButton", "QProgressBar", "QVBoxLayout", "QHBoxLayout")
+                for name in ("QFrame", "QLabel", "QPushButton", "QProgressBar", "QVBoxLayout", "QHBoxLayout")
             ),
         ):
             setattr(qt, name, proxied(getattr(home, name)))

@@ -30,6 +30,7 @@ ALLOWED = {
         ("enabled", "visible", "toolTip", "minimumSizeHint", "sizeHint", "width", "height", "focus", "minimumHeight", "maximumHeight"),
         ("setEnabled", "setVisible", "setToolTip", "show", "hide", "layout", "setFocus", "update", "setFixedHeight", "parentWidget"),
     ),
+    "QFrame": Allowed(("QWidget",)),
     "QLabel": Allowed(("QWidget",), ("text", "wordWrap"), ("setText", "clear")),
     "QAbstractButton": Allowed(
         ("QWidget",),

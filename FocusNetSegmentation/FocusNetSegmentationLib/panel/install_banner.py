@@ -20,7 +20,7 @@ class InstallBanner:
     """Made in Python, above everything else in the form that ``beside`` lies in. Hidden while nothing is missing."""
 
     def __init__(self, beside: Widget, on_install: Callable[[], object], on_cancel: Callable[[], object]) -> None:
-        self.widget = qt.QWidget()
+        self.widget = qt.QFrame()
         layout = qt.QVBoxLayout(self.widget)
         layout.setContentsMargins(0, 0, 0, 6)
         self.label = qt.QLabel()

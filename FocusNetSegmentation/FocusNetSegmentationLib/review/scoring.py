@@ -108,7 +108,7 @@ class Scoring:
         self._folder = Path(tempfile.mkdtemp(prefix="focusnet-qa-"))
         small = has_small_organs(segmentation)
         self.writing = Steps(
-            _write(volume_node, segmentation, self._folder),
+            write_input(volume_node, segmentation, self._folder),
             on_end=lambda _: self._run(with_shape_priors=small),
             on_error=self._not_written,
             timer=make_timer(),
@@ -213,7 +213,7 @@ def _worst_first(entry: Mapping[str, Any]) -> tuple[bool, float]:
     return entry.get("state_hint") != LOOK_AT, -score if isinstance(score, (int, float)) else 0.0
 
 
-def _write(volume_node: VolumeNode, segmentation: Segmentation, folder: Path) -> Generator[None, None, None]:
+def write_input(volume_node: VolumeNode, segmentation: Segmentation, folder: Path) -> Generator[None, None, None]:
     """Write what is scored; yields between the files."""
     from focusnet.io.seg_nrrd import write_seg_nrrd
 
