@@ -226,7 +226,7 @@ class Panel:
         if problem:
             return problem
         if self.installation.missing:
-            return _("Something is not installed yet: see Installation below.")
+            return _("Something is not installed yet: press Install at the top.")
         return ""
 
     def refresh(self, *_args: object) -> None:
@@ -324,8 +324,8 @@ class Panel:
         slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
         try:
             node = load_phantom(self.scene)
-        except (ImportError, FocusNetError) as problem:
-            self.say("error", _("The sample data cannot be made: {reason}").format(reason=problem))
+        except FocusNetError as problem:
+            self.say("error", str(problem))
             return
         finally:
             slicer.app.restoreOverrideCursor()

@@ -46,7 +46,7 @@ class ReviewSection:
         self.review: Review | None = None
         self.current: str | None = None
         self.display = ReviewDisplay(self)
-        self.scoring = Scoring(self._scored)
+        self.scoring = Scoring(self._scored, on_some=self._some_scored)
         self.table = ReviewTable(self.ui.reviewTable, self._selected, self._eye)
         self.shape = ShapeTools(self)
         self.correction = CorrectionTools(self)
@@ -340,6 +340,12 @@ class ReviewSection:
         except (FocusNetError, ImportError, OSError) as problem:
             self.say("error", str(problem))
         self.fill()
+
+    def _some_scored(self, so_far: ScoringResult) -> None:
+        """Organs are listed with their scores as these come."""
+        if self.review is not None and so_far.scores is not None:
+            self.review.add_scores(so_far.scores, so_far.fingerprints)
+            self.fill()
 
     def _scored(self, ended: ScoringResult) -> None:
         if self.review is None:
