@@ -149,7 +149,7 @@ class ReviewSection:
         """Open the section on the organ to look at first, as soon as the organs are scored."""
         if self.review is None:
             return
-        self._goes_to_worst = True
+        self._goes_to_worst, self.current = True, None
         self.ui.reviewCollapsibleButton.collapsed = False
         self._start_if_open()
         if not self.scoring.is_running:
@@ -209,6 +209,7 @@ class ReviewSection:
         """Put views, window and editor on one organ."""
         if self.review is None:
             return
+        self.ui.reviewCollapsibleButton.collapsed = False
         self._observe_views()
         self.current = organ
         self._last_message = ("", "")
@@ -399,7 +400,8 @@ def _reasons(row: Row | None) -> str:
     if row is None:
         return ""
     reasons = " ".join(html.escape(reason, quote=False) for reason in row.reasons or (_("Nothing odd was found."),))
-    parts = [f"<b>{html.escape(row.organ)}</b>: {reasons}"]
+    found = {"uncertain": _(" (uncertain)"), "not found": _(" (not found by the model)")}.get(row.found, "")
+    parts = [f"<b>{html.escape(row.organ)}</b>{found}: {reasons}"]
     said = [warning for warning in row.warnings if warning not in row.reasons]
     if said:
         text = _("The model says: {warnings}").format(warnings=" ".join(said))
