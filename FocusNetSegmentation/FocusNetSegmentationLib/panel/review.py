@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
@@ -31,7 +30,7 @@ from .slice_views import color_of, visible
 from .widgets import set_enabled, timer
 
 if TYPE_CHECKING:
-    from ..scene.types import Node, SegmentationNode, VolumeNode
+    from ..scene.types import SegmentationNode, VolumeNode
     from .panel import Panel
 
 FOLLOW_MS = 250  # a brush stroke tells of many changes; they are looked at when it is over
@@ -65,7 +64,6 @@ class ReviewSection:
             "?": self.show_keys,
         }
         self.keys = Keys(self.ui.reviewTable, actions, lambda: panel.result.editing.effect == DRAW)
-        self._moves: list[tuple[Node, int]] = []
         self._last_message = ("", "")
         self._goes_to_worst = False
         self._timer = timer(FOLLOW_MS, self._follow)
@@ -210,7 +208,6 @@ class ReviewSection:
         if self.review is None:
             return
         self.ui.reviewCollapsibleButton.collapsed = False
-        self._observe_views()
         self.current = organ
         self._last_message = ("", "")
         self.review.record_activity(organ)
@@ -263,7 +260,6 @@ class ReviewSection:
         if self.review is not None:
             self.review.record_activity(None)
         self._timer.stop()
-        self._unobserve_views()
         self.display.restore()
         self.shape.hide()
         self.current = None
@@ -296,24 +292,6 @@ class ReviewSection:
                 _("{organs} changed after approval: approve again.").format(organs=", ".join(lost)),
             )
         self.fill()
-
-    def _observe_views(self) -> None:
-        """Scrolling through an organ is work on it too."""
-        if self._moves:
-            return
-        scene = self.panel.scene
-        for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
-            node = scene.GetNthNodeByClass(index, "vtkMRMLSliceNode")
-            self._moves.append((node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._moved)))
-
-    def _unobserve_views(self) -> None:
-        for node, tag in self._moves:
-            node.RemoveObserver(tag)
-        self._moves = []
-
-    def _moved(self, *_args: object) -> None:
-        if self.review is not None and self.current is not None:
-            self.review.record_activity(self.current)
 
     # Scores --------------------------------------------------------------------------------------------------------------------------
 
