@@ -6,6 +6,7 @@ Slicer reads this file at every start, so nothing of ours is imported before it 
 from __future__ import annotations
 
 import sys
+import time
 import unittest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from FocusNetSegmentationLib.process.inference import BatchItem, BatchRun, SegmentationRun
     from FocusNetSegmentationLib.scene.nodes import SegmentationImport
     from FocusNetSegmentationLib.scene.types import ParameterNode, SegmentationNode, VolumeNode, Widget
@@ -77,13 +80,15 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         VTKObservationMixin.__init__(self)
         self.logic: Any = None  # FocusNetSegmentationLogic; None before setup
         self.panel: Any = None  # panel.Panel; None before setup and after cleanup
+        self._form: Widget = None
+        self._reloads = False
         self._parameterNode: ParameterNode | None = None
         self._guiTag: Any = None
 
     def setup(self) -> None:
         """Called when the module is opened for the first time, and after Reload."""
         ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/FocusNetSegmentation.ui"))
+        uiWidget = self._form = slicer.util.loadUI(self.resourcePath("UI/FocusNetSegmentation.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         if sys.version_info < OLDEST_PYTHON:
@@ -110,6 +115,11 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
             self.panel.close()
             self.panel = None
         self.removeObservers()
+        if self._reloads and self._form is not None:
+            # Reload hides the old form and no more: it would stay beside the new one, and hold on to all that its buttons call.
+            self._form.setParent(None)
+            self._form.deleteLater()
+            self._form = None
 
     def enter(self) -> None:
         """Called each time the module is opened."""
@@ -128,12 +138,16 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller: object, event: object) -> None:
-        self.panel.result.scene_closed()
+        self.panel.scene_came()
         if self.parent.isEntered:
             self.initializeParameterNode()
 
     def onSceneEndImport(self, caller: object, event: object) -> None:
         """Show the parameter node again: it may have come before the nodes that it names."""
+        from FocusNetSegmentationLib.scene.helper_nodes import hide_helpers
+
+        hide_helpers(slicer.mrmlScene)
+        self.panel.scene_came()
         if self.parent.isEntered:
             self.initializeParameterNode()
         self.panel.scene_changed()
@@ -168,6 +182,7 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
 
     def onReload(self) -> None:
         """Reload our packages too: Slicer reads only this file again."""
+        self._reloads = True
         for name in [n for n in sys.modules if n.partition(".")[0] in OUR_PACKAGES]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
@@ -209,11 +224,15 @@ class FocusNetSegmentationLogic(ScriptedLoadableModuleLogic):
         path: Path | str | None,
         kind: str = "seg.nrrd",
         dicomFolder: Path | str | None = None,
+        notLocalized: str = "leave-out",
     ) -> tuple[Path | VolumeNode, list[str]]:
-        """Write a segmentation: kind "seg.nrrd", "nifti", "labelmap", "rtstruct" or "dicom-seg". Returns (path or node, sentences)."""
+        """Write a segmentation: kind "seg.nrrd", "nifti", "labelmap", "rtstruct" or "dicom-seg". Returns (path or node, sentences).
+
+        ``notLocalized``: "leave-out" or "mark", what DICOM gets of organs that were drawn without being localized.
+        """
         from FocusNetSegmentationLib.exchange.export import export
 
-        return export(segmentationNode, volumeNode, path, kind, dicomFolder)
+        return export(segmentationNode, volumeNode, path, kind, dicomFolder, notLocalized)
 
     def samplePhantom(self) -> VolumeNode:
         """Add the synthetic phantom to the scene and return its volume node."""
@@ -304,6 +323,8 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
         self.assertNotEqual(display.GetWindow(), 1500)
         segment_id = panel.review.review.segments()[organ]
         self.assertEqual(panel.result.editor.currentSegmentID(), segment_id)
+        self.assertFalse(panel.review.review.is_seen(organ), "not drawn yet")
+        self._wait_until(lambda: panel.review.review.is_seen(organ))
         panel.ui.reviewApproveButton.click()
         self.assertEqual(panel.review.review.states()[organ], "approved")
         segment = panel.result_node.GetSegmentation().GetSegment(segment_id)
@@ -314,6 +335,13 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
         self.assertEqual(panel.review.review.states()[organ], "edited")
         panel.ui.reviewEndButton.click()
         self.assertEqual(display.GetWindow(), 1500)
+
+    def _wait_until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Let Slicer's window live until ``condition`` holds."""
+        end = time.monotonic() + seconds
+        while not condition():
+            slicer.app.processEvents()
+            self.assertLess(time.monotonic(), end, "never happened")
 
     def test_segmentation(self) -> None:
         """Run the shipped model over the phantom, in the worker process."""

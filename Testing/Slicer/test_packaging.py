@@ -94,7 +94,7 @@ def test_nothing_heavy_is_imported_when_slicer_starts() -> None:
         elif isinstance(node, ast.ImportFrom):
             imported.add(node.module or ".")
     allowed = {
-        "__future__", "logging", "os", "sys", "typing", "unittest", "pathlib", "ctk", "qt", "vtk", "slicer",
+        "__future__", "logging", "os", "sys", "time", "typing", "unittest", "pathlib", "ctk", "qt", "vtk", "slicer",
         "slicer.i18n", "slicer.ScriptedLoadableModule", "slicer.util",
     }  # fmt: skip
     assert imported <= allowed, imported - allowed
@@ -105,7 +105,7 @@ def test_the_panels_form_is_complete() -> None:
     root = ElementTree.parse(MODULE / "Resources" / "UI" / "FocusNetSegmentation.ui").getroot()
     widgets = {w.get("name"): w for w in root.iter("widget")}
     for name, widget in widgets.items():
-        if widget.get("class") not in ("QLabel", "QWidget", "qMRMLWidget", "QFrame"):
+        if widget.get("class") not in ("QLabel", "QWidget", "qMRMLWidget", "QFrame", "QScrollArea"):
             assert widget.find("property[@name='toolTip']/string") is not None, f"{name} has no tool tip"
     receivers = {
         c.findtext("receiver") for c in root.iter("connection") if c.findtext("slot") == "setMRMLScene(vtkMRMLScene*)"

@@ -18,6 +18,7 @@ from focusnet.image.volume import box_corners
 from focusnet.io.segment_tags import ORGAN_TAG, tag_text
 
 from ..scene.fingerprints import Fingerprint, Fingerprints
+from ..scene.helper_nodes import add_hidden_node
 from ..scene.labelmaps import LABELMAP, image_matrix, mask_on, oriented_image, voxels, whole_voxel_shift
 from ..scene.nodes import SHAPE_PRIOR_ROLE, SURFACE, organ_segments
 from ..scene.review_tags import read_tag
@@ -186,13 +187,8 @@ def organ_segment(segmentation_node: SegmentationNode, organ: str) -> Segment:
 def _make_node(scene: Scene, segmentation_node: SegmentationNode) -> SegmentationNode:
     node = slicer.vtkMRMLSegmentationNode()
     node.SetName(f"{segmentation_node.GetName()} {NOT_TRUTH}")
-    node.SetHideFromEditors(True)  # before it enters the scene: nobody picks a prior for an export by mistake
-    node.SetSelectable(False)
-    node.SetAttribute(SHAPE_PRIOR_ROLE, "1")
-    scene.AddNode(node)
-    node.CreateDefaultDisplayNodes()
+    add_hidden_node(scene, node, SHAPE_PRIOR_ROLE)  # nobody picks a prior for an export by mistake
     display = node.GetDisplayNode()
-    display.SetVisibility(False)
     display.SetVisibility2DFill(False)
     display.SetVisibility2DOutline(True)
     display.SetSliceIntersectionThickness(OUTLINE_PIXELS)

@@ -12,14 +12,13 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from focusnet.errors import InputError
 
-from ..scene.nodes import DISTANCE_ROLE
+from ..scene.helper_nodes import COVERED, DISTANCE_ROLE
 from ..scene.types import ModelNode, Node, Scene, SegmentationNode, Surface
 from .organ_surface import surface_of
 from .shape_prior import organ_segment, segment_id_of, shape_prior_segment
 
 ARRAY = "Distance to shape prior (mm)"
 COLORS = "FocusNet distance"
-COVERED = "FocusNet.Covered"  # ID of the segment whose own outline and surface are hidden meanwhile
 COVERED_BEFORE = "FocusNet.CoveredBefore"  # JSON: by ID of the display node, how the segment was shown
 SURFACES_ROLE = "FocusNet.ReviewSurfaces"  # attribute of the node with the review's surfaces: ID of the segmentation
 OUTLINE_PIXELS = 3

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import Cancelled, FocusNetError, InputError
+from ..image.segmentation import FOUND, NOT_FOUND, UNCERTAIN
 from .options import Commands, add_command
 from .scan import add_model_options, read_scan, run_model, segment_options
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ..image.volume import Volume
     from ..inference.options import SegmentOptions
     from ..nets.bundle import ModelBundle
+
+SUMMARY_COLUMNS = ("scan", "status", "message", "seconds", "organs_found", "uncertain", "not_found", "output")
 
 
 def add_arguments(commands: Commands) -> None:
@@ -54,7 +57,7 @@ def batch(options: argparse.Namespace) -> int:
             atomic_path(options.output / "summary.csv") as partial,
             partial.open("w", newline="", encoding="utf-8") as handle,
         ):
-            writer = csv.DictWriter(handle, ["scan", "status", "message", "seconds", "organs_found", "output"])
+            writer = csv.DictWriter(handle, SUMMARY_COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
     failed = [row for row in rows if row["status"] == "failed"]
@@ -81,8 +84,17 @@ def _batch_one(name: str, path: Path, wanted: SegmentOptions, options: argparse.
     except FocusNetError as problem:
         print(f"focusnet: {name}: {problem}", file=sys.stderr, flush=True)
         return {**row, "status": "failed", "message": str(problem), "output": ""}
-    found = sum(r.found for r in result.results)
-    return {**row, "seconds": result.provenance["seconds"], "organs_found": found, "message": " ".join(volume.notes)}
+    found, uncertain, missing = (
+        [r.organ.name for r in result.results if r.status == status] for status in (FOUND, UNCERTAIN, NOT_FOUND)
+    )
+    return {
+        **row,
+        "seconds": result.provenance["seconds"],
+        "organs_found": len(found),
+        "uncertain": " ".join(uncertain),
+        "not_found": " ".join(missing),
+        "message": " ".join(volume.notes),
+    }
 
 
 def _write_scores(result: Segmentation, volume: Volume, bundle: ModelBundle, path: Path) -> None:

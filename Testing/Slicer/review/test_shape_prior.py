@@ -43,6 +43,7 @@ from ..helpers_nodes import (
     save_segmentation,
     segmentation_of,
 )
+from ..helpers_review import approve
 from ..helpers_shapes import CUBE, ball, balls, drawn, node_mask, write_shape_priors
 from ..helpers_slicer import open_segmentation
 
@@ -210,7 +211,7 @@ def test_neighbours_keep_their_voxels_where_the_shape_reaches_into_them(world: W
     node = import_result(world.scene, segmentation(both, CUBE, ("Brainstem", "Larynx")), None).node
     add_shape_priors(world.scene, node, write_shape_priors(drawn(ball(22)), tmp_path))
     review = Review(node)
-    review.approve("Larynx")
+    approve(review, "Larynx")
     use_shape(node, "Brainstem")
     assert review.states() == {"Brainstem": "edited", "Larynx": "approved"}
     assert np.array_equal(node_mask(node), ball(22) & ~neighbour), "the shape ends where the neighbour begins"
