@@ -284,6 +284,7 @@ class ReviewSection:
         if self.review is None:
             return
         self.review.record_activity(self.current)
+        self.correction.stroke_ended()
         self.display.changed()
         lost = self.review.check()
         if lost:
