@@ -218,8 +218,7 @@ class ReviewSection:
         self.ui.editCollapsibleButton.collapsed = False
         self.panel.result.editing.choose(segment_id)
         self.correction.set_up()
-        self.shape.follow()
-        self.fill()
+        self.shape.follow()  # fills the list, too
 
     def step(self, by: int) -> None:
         """Go to the next or previous organ of the list."""
