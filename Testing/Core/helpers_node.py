@@ -10,10 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from .helpers_engine import head, random_bundle, small_config
 
 PATIENT = "Secretova^Jana"  # must never stand in a log
 PATIENT_ID = "ZZ-4711-99"
-SEG_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 def real_program(name: str) -> str | None:
@@ -79,7 +80,7 @@ def stand_in_model(folder: Path) -> Path:
     return folder / "random"
 
 
-def write_series(folder: Path, number: int = 0, slices: int = 40, **tags: Any) -> tuple[str, Path]:
+def write_series(folder: Path, number: int = 0, slices: int = 20, **tags: Any) -> tuple[str, Path]:
     """Write a tiny CT series of a patient of its own; return its UID and its folder."""
     write_dicom_series(head((slices, 48, 44), seed=number), folder, number)
     series = generate_uid(entropy_srcs=["node test", str(number)])
@@ -222,6 +223,46 @@ def storescp(folder: Path, port: int, *options: str, title: str = "ARCHIVE") -> 
         process.wait()
 
 
+class CutCable:
+    """A way to ``port`` that breaks: the first ``cuts`` connections end without a word after ``after_bytes``."""
+
+    def __init__(self, port: int, after_bytes: int, cuts: int = 1) -> None:
+        self.target, self.after_bytes, self.cuts = port, after_bytes, cuts
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                return
+            left = self.after_bytes if self.cuts > 0 else None
+            self.cuts -= 1
+            threading.Thread(target=self._carry, args=(near, far, left), daemon=True).start()
+            threading.Thread(target=self._carry, args=(far, near, None), daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket, left: int | None) -> None:
+        try:
+            while data := source.recv(4096):
+                if left is not None:
+                    left -= len(data)
+                    if left <= 0:
+                        break
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+                end.close()
+
+
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -239,7 +280,7 @@ class Orthanc:
             "AuthenticationEnabled": False, "DicomAlwaysAllowEcho": True, "DicomAlwaysAllowStore": True,
             "DicomAlwaysAllowFind": True, "DicomCheckCalledAet": False, "HttpDescribeErrors": True,
             "DicomModalities": {"focusnet": ["FOCUSNET", "127.0.0.1", node_port]},
-            "Plugins": [str(SEG_PLUGIN)] if dicomweb else [],
+            "Plugins": [str(DICOMWEB_PLUGIN)] if dicomweb else [],
             "DicomWeb": {"Enable": dicomweb, "Root": "/dicom-web/"},
         }  # fmt: skip
         (folder / "orthanc.json").write_text(json.dumps(configuration))

@@ -73,9 +73,9 @@ class Node:
     def start(self) -> None:
         """Raises OutputError, InputError if it cannot listen."""
         self.receiver.start()
-        jobs: list[tuple[str, Callable[[], bool]]] = [("tend", self.tend)]
-        jobs += [(f"contour {n}", partial(self.contour_next, worker)) for n, worker in enumerate(self.workers, 1)]
-        jobs += [(f"deliver {d.name}", partial(self.deliver_next, d)) for d in self.settings.destinations]
+        jobs: list[tuple[str, Callable[[], bool]]] = [("spool", self.tend)]
+        jobs += [(f"worker {n}", partial(self.contour_next, worker)) for n, worker in enumerate(self.workers, 1)]
+        jobs += [(f"sending to {d.name}", partial(self.deliver_next, d)) for d in self.settings.destinations]
         self._threads = [threading.Thread(target=self._repeat, args=job, name=job[0], daemon=True) for job in jobs]
         for thread in self._threads:
             thread.start()
@@ -95,7 +95,7 @@ class Node:
             try:
                 found_work = step()
             except OSError as problem:  # a full or a failing disk: wait for room
-                self._note_trouble(name, f"the spool cannot be written ({problem.strerror})")
+                self._note_trouble(name, f"the disk cannot be written ({problem.strerror})")
                 found_work = False
                 self._stop.wait(DISK_RETRY_S)
             except Exception as problem:  # not its text: it may hold what stands in a header
@@ -278,7 +278,7 @@ class Node:
 
     def _put_back(self, series: Series, reason: str) -> None:
         """No room is nobody's fault: the series waits, in memory only where the state itself cannot be written."""
-        self._note_trouble("contour", reason)
+        self._note_trouble("worker", reason)
         self.spool.free_oldest()
         with self.spool.lock:
             if series.state == CONTOURING:

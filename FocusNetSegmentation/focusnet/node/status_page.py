@@ -20,17 +20,6 @@ from .spool import AT_WORK, DONE, FAILED, IGNORED, INCOMPLETE, STATES, UNSENT, S
 ATTENTION = (FAILED, INCOMPLETE, UNSENT)
 LONGEST_LIST = 100
 TEMPLATES = Path(__file__).parent / "templates"
-TILES = (
-    ("receiving", "coming in"),
-    ("queued", "waiting"),
-    ("contouring", "being contoured"),
-    ("sending", "being sent"),
-    (DONE, "done"),
-    (IGNORED, "no rule fits"),
-    (FAILED, "failed"),
-    (INCOMPLETE, "incomplete"),
-    (UNSENT, "not sent"),
-)
 
 
 def status(node: Node) -> dict[str, Any]:
@@ -104,8 +93,8 @@ def page(values: dict[str, Any]) -> str:
         **values,
         style=style,
         disclaimer=DISCLAIMER,
-        attention=ATTENTION,
-        tiles=TILES,
+        bad_states=ATTENTION,
+        states=STATES,
         spool_percent=min(100, round(100 * spool["used_bytes"] / spool["limit_bytes"])),
         tables=[
             ("Needs somebody", values["attention"]),
@@ -159,7 +148,12 @@ def _handler(node: Node) -> type[BaseHTTPRequestHandler]:
                 return self._answer(403, "text/plain", "Only for http://127.0.0.1.\n")
             if self.path not in ("/", "/status.json", "/health"):
                 return self._answer(404, "text/plain", "There are /, /status.json and /health.\n")
-            values = status(node)
+            try:
+                self._show(status(node))
+            except OSError:  # the disk: the next look may succeed
+                self._answer(503, "text/plain", "Not now; look again.\n")
+
+        def _show(self, values: dict[str, Any]) -> None:
             if self.path == "/":
                 return self._answer(200, "text/html", page(values))
             if self.path == "/health":
