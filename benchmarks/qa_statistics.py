@@ -1,4 +1,4 @@
-"""What real contours look like, for ``focusnet qa``: writes FocusNetSegmentation/focusnet/qa/statistics.json.
+"""Write FocusNetSegmentation/focusnet/qa/statistics.json: statistics of real contours for ``focusnet qa``.
 
     python benchmarks/qa_statistics.py DATA FocusNetSegmentation/focusnet/qa/statistics.json
 
@@ -26,11 +26,11 @@ from openkbp_scores import reference
 
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.datasets.tcia_oars import TciaOars
-from focusnet.image.organs import find_organ
+from focusnet.image.organs import LEFT, find_organ, mirrored, without_side
 from focusnet.image.segmentation import Segmentation
 from focusnet.qa.hu_scores import outside_fraction
 from focusnet.qa.measure import Measured, measure_all
-from focusnet.qa.reference_statistics import FORMAT_VERSION, MINIMUM, Spread, load_statistics
+from focusnet.qa.reference_statistics import FORMAT_VERSION, MINIMUM, Spread, load_reference_statistics
 from focusnet.qa.spatial_relations import TOUCHES, gap_mm, position_score
 
 FOLDS = 5
@@ -140,27 +140,28 @@ def entry(organ: str, cases: list[Case]) -> dict:
 
 
 def upper(values: list[float]) -> float:
-    """What 1 of 100 passes; with fewer than 100 values near the largest."""
+    """Return the 99th percentile; with fewer than 100 values near the largest."""
     return float(np.percentile(values, 99)) if values else 0.0
 
 
 def asymmetry(cases: list[Case], organs: dict) -> dict[str, float]:
     out = {}
     for organ in organs:
-        if organ.endswith("_L") and f"{organ[:-2]}_R" in organs:
+        right = mirrored(organ)
+        if organ.endswith(LEFT) and right in organs:
             ratios = [
-                np.log(c.organs[organ].volume_ml / c.organs[f"{organ[:-2]}_R"].volume_ml)
+                np.log(c.organs[organ].volume_ml / c.organs[right].volume_ml)
                 for c in cases
-                if organ in c.organs and f"{organ[:-2]}_R" in c.organs
+                if organ in c.organs and right in c.organs
             ]
-            out[organ[:-2]] = round(
+            out[without_side(organ)] = round(
                 float(np.percentile(np.abs(ratios), 90)) * 2.576 / 1.645, 4
             )  # the 99th, from the 90th
     return out
 
 
 def robust(vectors: np.ndarray) -> dict:
-    """Mean and covariance without the outermost tenth: some reference contours are something else."""
+    """Return mean and covariance without the outermost tenth: some reference contours are another structure."""
     kept = vectors
     for _ in range(3):
         mean, covariance = kept.mean(axis=0), np.cov(kept.T) + np.eye(3) * 0.25
@@ -179,7 +180,7 @@ def robust(vectors: np.ndarray) -> dict:
 
 
 def position_limits(openkbp: list[Case], tcia: list[Case], calibrate: list[Case], scratch: Path) -> dict[str, float]:
-    """The limit of ``position_score`` by organ: from its 90th percentile over cases that did not make the statistics."""
+    """Return the limit of ``position_score`` by organ: from its 90th percentile over cases that did not make the statistics."""
     found: dict[str, list[float]] = defaultdict(list)
     folds = [(openkbp[k::FOLDS], [c for i, c in enumerate(openkbp) if i % FOLDS != k] + tcia) for k in range(FOLDS)]
     for tested, trained in [*folds, (calibrate, openkbp + tcia)]:
@@ -188,8 +189,8 @@ def position_limits(openkbp: list[Case], tcia: list[Case], calibrate: list[Case]
             row["position_limit"] = 1.0
         path = scratch.with_suffix(".fold.json")
         write(content, path)
-        load_statistics.cache_clear()
-        table = load_statistics(path)
+        load_reference_statistics.cache_clear()
+        table = load_reference_statistics(path)
         for case in tested:
             for organ, m in case.organs.items():
                 severity = position_score(m, case.organs, table).severity

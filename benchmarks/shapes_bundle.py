@@ -1,4 +1,4 @@
-"""Makes the bundle ``shapes-tcia-oars`` from a run of shapes_train.py: weights in half precision, and what its scores are among real shapes.
+"""Make the bundle ``shapes-tcia-oars`` from a run of shapes_train.py: weights in half precision, and what its scores are among real shapes.
 
     python benchmarks/shapes_bundle.py DATA/tcia-oars RUN FocusNetSegmentation/Resources/Models/shapes-tcia-oars
 
@@ -24,11 +24,12 @@ from shapes_train import shape_config
 
 from focusnet.datasets.organ_boxes import NO_JITTER, Jitter, tcia_shapes
 from focusnet.datasets.tcia_oars import TciaOars
+from focusnet.image.organs import without_side
 from focusnet.metrics import dice, surface_distances
 from focusnet.nets.bundle import save_bundle
 from focusnet.nets.config import NetworkConfig
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
-from focusnet.qa.shape_model import LatentSpace, bare
+from focusnet.qa.shape_model import LatentSpace
 from focusnet.train.loop.checkpoint import load_checkpoint
 from focusnet.version import __version__
 
@@ -54,13 +55,15 @@ def main() -> None:
     spaces = latent_spaces(network, train)
     statistics = {}
     for organ, space in spaces.items():
-        rows = [measured(network, s, space) for s in calibrate if bare(s.organ) == organ]
+        rows = [measured(network, s, space) for s in calibrate if without_side(s.organ) == organ]
         statistics[organ] = {"n": len(rows), "latent": as_json(space), "real": spreads(rows)}
     scores = {
-        organ: [measured(network, s, spaces[organ]) for s in held_out if bare(s.organ) == organ] for organ in spaces
+        organ: [measured(network, s, spaces[organ]) for s in held_out if without_side(s.organ) == organ]
+        for organ in spaces
     }
     by_side = {
-        s.organ: [measured(network, t, spaces[bare(s.organ)]) for t in held_out if t.organ == s.organ] for s in held_out
+        s.organ: [measured(network, t, spaces[without_side(s.organ)]) for t in held_out if t.organ == s.organ]
+        for s in held_out
     }
     metadata = {
         "kind": "shape",
@@ -93,7 +96,11 @@ def main() -> None:
     for organ, rows in scores.items():
         d, c = (
             [r["distance"] for r in rows],
-            [measured(network.float(), s, spaces[organ])["distance"] for s in calibrate if bare(s.organ) == organ],
+            [
+                measured(network.float(), s, spaces[organ])["distance"]
+                for s in calibrate
+                if without_side(s.organ) == organ
+            ],
         )
         dsc = [1 - r["loss"] for r in rows]
         print(
@@ -104,14 +111,14 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A shape in the autoencoder's box: ``masks`` (n, d, h, w), more than one where it was nudged."""
+    """One shape in the autoencoder's box: ``masks`` (n, d, h, w), more than one where it was nudged."""
 
     organ: str
     masks: np.ndarray
 
 
 def drawn(dataset: TciaOars, path: Path, config: NetworkConfig) -> tuple[list[Drawn], ...]:
-    """Shapes of train (nudged), calibrate and held-out patients; kept in ``path``, because reading the scans takes longest."""
+    """Return shapes of train (nudged), calibrate and held-out patients; kept in ``path``, because reading the scans takes longest."""
     splits = ("train", "calibrate", "held-out")
     if not path.is_file():
         rng = np.random.default_rng(0)
@@ -141,8 +148,8 @@ def encode(network: ShapeAutoencoder, mask: np.ndarray) -> tuple[np.ndarray, np.
 
 def latent_spaces(network: ShapeAutoencoder, shapes: list[Drawn]) -> dict[str, LatentSpace]:
     spaces = {}
-    for organ in sorted({bare(s.organ) for s in shapes}):
-        mine = [s for s in shapes if bare(s.organ) == organ]
+    for organ in sorted({without_side(s.organ) for s in shapes}):
+        mine = [s for s in shapes if without_side(s.organ) == organ]
         codes = np.array([encode(network, mask)[1] for s in mine for mask in s.masks])
         center = np.median(codes, axis=0)
         d = codes - center
@@ -171,7 +178,7 @@ def measured(network: ShapeAutoencoder, shape: Drawn, space: LatentSpace) -> dic
 
 
 def spreads(rows: list[dict[str, float]]) -> dict[str, list[float]]:
-    """Mean and SD of logarithms, the SD no less than 0.1: two dozen shapes do not say that all are alike."""
+    """Return mean and SD of logarithms; the SD is at least 0.1, as two dozen shapes cannot show a smaller one."""
     out = {}
     for key in ("loss", "surface_mm", "distance"):
         logs = np.log([max(r[key], 1e-6) for r in rows])

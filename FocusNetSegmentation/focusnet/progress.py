@@ -26,11 +26,11 @@ ProgressCallback = Callable[[Progress], object]
 
 
 def silent(_: Progress) -> None:
-    """The callback that says nothing."""
+    """Do nothing: the default callback."""
 
 
 def json_line(event: str, **values: object) -> str:
-    """One line of ``--json-progress``: {"event": "progress" | "warning" | "result" | "error", ...}."""
+    """Return one line of ``--json-progress``: {"event": "progress" | "warning" | "result" | "error", ...}."""
     return json.dumps({"event": event, **values})
 
 

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..paths import ROOT
+ROOT = Path(__file__).resolve().parents[2]  # run as a script, so it imports nothing beside itself
 
 RETRY = "cuda:0 ran out of memory with chunks of 40 slices; trying chunks of 20."
 
@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("command")
     parser.add_argument("input", type=Path)
     parser.add_argument("-o", "--output")
-    for name in ("--report", "--model", "--device", "--hu-offset", "--organs", "--seed"):
+    for name in ("--report", "--model", "--device", "--hu-offset", "--organs", "--seed-point"):
         parser.add_argument(name)
     parser.add_argument("--json-progress", action="store_true")
     asked = parser.parse_args()

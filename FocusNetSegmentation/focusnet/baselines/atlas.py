@@ -1,4 +1,4 @@
-"""The multi-atlas baseline of the paper's Tables 1 and 2: register contoured scans to the new one, let them vote (section 4.4).
+"""The multi-atlas baseline of the paper's Tables 1 and 2 (section 4.4): register contoured scans to the new one and vote.
 
 SyN registration (Avants et al. 2008) is ANTs' own, through antspyx (extra ``atlas``). No torch.
 """
@@ -32,14 +32,16 @@ if TYPE_CHECKING:
 OUTSIDE = 255  # in warped labels: beyond the atlas's own field of view
 REGISTRATION_MM = 3.0  # a finer scan is brought to this before registration: SyN's time grows with the voxels
 HU_WINDOW = (-1000.0, 1000.0)  # metal and the table's plastic beyond it only disturb the mutual information
-REGISTRATIONS = {"syn": "SyN", "affine": "Affine"}  # what we call it -> ANTs' type_of_transform
-FEW = 3  # fewer voters than this are no majority worth the name; the result says so
+REGISTRATIONS = {"syn": "SyN", "affine": "Affine"}  # option -> ANTs' type_of_transform
+FEW = 3  # an organ with fewer voters gets a warning
 
 
 @dataclass(frozen=True)
 class Warped:
-    """One atlas's opinion on the scan's upright grid: ``labels`` uint8 (z, y, x), OUTSIDE where it has none; ``contoured`` are the
-    label values that it may vote about."""
+    """One atlas registered to the scan's upright grid.
+
+    ``labels``: uint8 (z, y, x), OUTSIDE beyond the atlas's field of view. ``contoured``: the label values that it may vote about.
+    """
 
     name: str
     labels: np.ndarray
@@ -47,76 +49,90 @@ class Warped:
 
 
 @dataclass
-class Run:
-    """What happened on the way."""
+class AtlasLog:
+    """Atlases that were used, and notes about those that were not."""
 
     used: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class AtlasOptions:
+    """How to segment by atlases.
+
+    ``count``: atlases that vote (the paper's 9). ``organs``: names or synonyms to keep, None for all of the data set. ``registration``: a
+    key of REGISTRATIONS. ``seed``: draws the atlases.
+    """
+
+    count: int = 9
+    organs: Sequence[str] | None = None
+    registration: str = "syn"
+    seed: int = 0
+
+
+DEFAULT = AtlasOptions()
+
+
 def segment_by_atlases(
     volume: Volume,
     dataset: Dataset,
-    count: int = 9,
-    organs: Sequence[str] | None = None,
-    registration: str = "syn",
-    seed: int = 0,
-    progress: ProgressCallback | None = None,
+    options: AtlasOptions = DEFAULT,
+    progress: ProgressCallback = silent,
 ) -> Segmentation:
-    """Contour a CT by ``count`` atlases of the split train. ``organs``: names or synonyms to keep, None for all of the data set.
+    """Contour a CT by registered atlases of the split train that vote (section 4.4 of the paper).
 
     ``progress`` may raise ``Cancelled``. Raises InputError (antspyx is missing, no atlas can be registered, an organ is unknown) and
-    DatasetError (fewer cases than ``count``).
+    DatasetError (fewer cases than ``options.count``).
     """
-    report = progress or silent
+    count = options.count
     began = time.monotonic()
-    wanted = wanted_labels(dataset.organs, organs)
+    wanted = wanted_labels(dataset.organs, options.organs)
     ants = import_ants()
-    names = shuffled(dataset.patients("train"), count, seed)
+    names = shuffled(dataset.patients("train"), count, options.seed)
     array, upright, axes, flips = to_upright(volume.array, volume.geometry)
-    run = Run()
+    log = AtlasLog()
     warped: list[Warped] = []
     fixed = to_ants(ants, *registration_grid(np.asarray(array, np.float32), upright))
     for name in names:
         if len(warped) == count:
             break
         place = f"atlas {len(warped) + 1} of {count}: {name}"
-        report(Progress("Registering atlases", 0.95 * len(warped) / count, place))
+        progress(Progress("Registering atlases", 0.95 * len(warped) / count, place))
         case = dataset.case("train", name)
         if case.hu.shape == array.shape and np.array_equal(case.hu, array):
-            run.notes.append(f"{name} is this scan itself and was left out.")
+            log.notes.append(f"{name} is this scan itself and was left out.")
             continue
         known = frozenset(dataset.organs.index(organ) + 1 for organ in case.contoured)
         if not known & set(wanted):
             continue  # it could not vote about anything
         try:
-            labels = register(ants, case, fixed, upright, registration)
+            labels = register(ants, case, fixed, upright, options.registration)
         except (RuntimeError, ValueError) as problem:
-            run.notes.append(f"{name} could not be registered ({' '.join(str(problem).split())[:200]}).")
+            log.notes.append(f"{name} could not be registered ({' '.join(str(problem).split())[:200]}).")
             continue
         warped.append(Warped(name, labels, known))
-        run.used.append(name)
+        log.used.append(name)
     if not warped:
-        raise InputError(f"No atlas could be registered to {volume.source}: {' '.join(run.notes)}")
+        raise InputError(f"No atlas could be registered to {volume.source}: {' '.join(log.notes)}")
     if len(warped) < count:
-        run.notes.append(f"{len(warped)} atlases voted, {count} were asked for.")
-    report(Progress("Voting", 0.97))
+        log.notes.append(f"{len(warped)} atlases voted, {count} were asked for.")
+    progress(Progress("Voting", 0.97))
     labels = from_upright(vote(warped, sorted(wanted)), axes, flips)
-    report(Progress("Done", 1.0))
+    progress(Progress("Done", 1.0))
     return Segmentation(
         labels=labels,
         geometry=volume.geometry,
         results=tuple(describe(labels, volume.geometry, wanted, warped)),
-        provenance=provenance(volume, run, registration, str(ants.__version__), time.monotonic() - began),
+        provenance=provenance(volume, log, options.registration, str(ants.__version__), time.monotonic() - began),
     )
 
 
 def vote(warped: Sequence[Warped], values: Sequence[int]) -> np.ndarray:
-    """Majority vote, organ by organ: uint8 labels on the atlases' common grid.
+    """Return the majority vote, organ by organ: uint8 labels (z, y, x) on the atlases' common grid.
 
-    An atlas votes about an organ where the organ was contoured in it and the voxel lies in its field of view; elsewhere it abstains.
-    A voxel is the organ's where **more than half** of those who vote say so (a tie is background). Where two organs have a majority,
-    each of its own voters, the larger share wins, then the lower label.
+    An atlas votes about an organ where the organ was contoured in it and the voxel lies in its field of view; elsewhere it
+    abstains. A voxel is the organ's where **more than half** of those who vote say so (a tie is background). Where two organs
+    have a majority, each of its own voters, the larger share wins, then the lower label.
     """
     out = np.zeros(warped[0].labels.shape, np.uint8)
     best = np.zeros(out.shape, np.float32)
@@ -134,7 +150,10 @@ def vote(warped: Sequence[Warped], values: Sequence[int]) -> np.ndarray:
 
 
 def shuffled(patients: Sequence[str], count: int, seed: int) -> list[str]:
-    """The paper selects its atlases at random; so do we. Raises DatasetError if there are fewer than ``count``."""
+    """Return all patients in random order; the first ``count`` are the atlases, chosen at random as in the paper (section 4.4).
+
+    Raises DatasetError if there are fewer than ``count``.
+    """
     if count < 1 or count > len(patients):
         raise DatasetError(
             f"{count} atlases were asked for; the split train has {len(patients)} cases. Choose 1 to {len(patients)}."
@@ -143,7 +162,10 @@ def shuffled(patients: Sequence[str], count: int, seed: int) -> list[str]:
 
 
 def register(ants: Any, case: Case, fixed: Any, upright: Geometry, registration: str) -> np.ndarray:
-    """Labels of an atlas on ``upright``, the scan's own voxels, OUTSIDE where the atlas does not reach. ``fixed``: the scan for ANTs."""
+    """Return an atlas's labels on ``upright``, the scan's own grid: uint8 (z, y, x), OUTSIDE where the atlas does not reach.
+
+    ``fixed``: the scan as an ANTsImage.
+    """
     moving = to_ants(ants, *registration_grid(case.hu.astype(np.float32), case.geometry))
     with tempfile.TemporaryDirectory(prefix="focusnet-atlas-") as folder:
         found = ants.registration(
@@ -163,7 +185,7 @@ def register(ants: Any, case: Case, fixed: Any, upright: Geometry, registration:
 
 
 def registration_grid(hu: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, Geometry]:
-    """A CT in the HU window, and no finer than REGISTRATION_MM: float32 (z, y, x) and its grid."""
+    """Return a CT clipped to HU_WINDOW and no finer than REGISTRATION_MM: float32 (z, y, x) and its grid."""
     shape, spacing = list(geometry.shape_zyx), list(geometry.spacing_mm_zyx)
     for axis in range(3):
         if spacing[axis] < REGISTRATION_MM:
@@ -181,7 +203,7 @@ def registration_grid(hu: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, G
 
 
 def to_ants(ants: Any, array: np.ndarray, geometry: Geometry) -> Any:
-    """An ANTsImage of (z, y, x) voxels; ANTs' axes run x, y, z, in LPS mm like ours."""
+    """Return an ANTsImage of (z, y, x) voxels; ANTs' axes run x, y, z, in LPS mm as here."""
     return ants.from_numpy(
         np.ascontiguousarray(array.transpose(2, 1, 0), dtype=np.float32),
         origin=[float(v) for v in geometry.origin_mm_xyz],
@@ -191,7 +213,7 @@ def to_ants(ants: Any, array: np.ndarray, geometry: Geometry) -> Any:
 
 
 def import_ants() -> Any:
-    """antspyx with a fixed seed. Raises InputError with the command that installs it."""
+    """Return antspyx with a fixed seed. Raises InputError with the command that installs it."""
     # ANTs fixes its random numbers only on one thread; a user's own setting for more speed stands
     os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
     try:
@@ -207,7 +229,7 @@ def import_ants() -> Any:
 
 
 def wanted_labels(known: Sequence[str], organs: Sequence[str] | None) -> dict[int, Organ]:
-    """Label value -> organ. Raises InputError for a name that the data set or the organ table does not have."""
+    """Return label value -> organ. Raises InputError for a name that the data set or the organ table does not have."""
     found: dict[int, Organ] = {}
     for name in known if organs is None else organs:
         organ = find_organ(name)
@@ -222,8 +244,8 @@ def wanted_labels(known: Sequence[str], organs: Sequence[str] | None) -> dict[in
 def describe(
     labels: np.ndarray, geometry: Geometry, wanted: dict[int, Organ], warped: Sequence[Warped]
 ) -> list[OrganResult]:
+    """Return each organ's volume (ml) in ``labels`` (z, y, x), and warnings about how many atlases could vote for it."""
     counts = np.bincount(labels.ravel(), minlength=256)
-    voxel_ml = geometry.voxel_ml
     results = []
     for value, organ in sorted(wanted.items()):
         voters = sum(value in atlas.contoured for atlas in warped)
@@ -234,24 +256,25 @@ def describe(
             warnings.append(f"Only {voters} of {len(warped)} atlases have a contour of it.")
         if voters and not counts[value]:
             warnings.append("Not found in this scan.")
-        volume = float(counts[value]) * voxel_ml
+        volume = float(counts[value]) * geometry.voxel_ml
         results.append(
             OrganResult(organ=organ, label=value, found=bool(counts[value]), volume_ml=volume, warnings=tuple(warnings))
         )
     return results
 
 
-def provenance(volume: Volume, run: Run, registration: str, version: str, seconds: float) -> dict[str, Any]:
+def provenance(volume: Volume, log: AtlasLog, registration: str, version: str, seconds: float) -> dict[str, Any]:
+    """Return how the segmentation was made, as plain values for files."""
     return {
         "model": "multi-atlas",
-        "model_version": f"{REGISTRATIONS[registration]}, majority of {len(run.used)} atlases",
-        "atlases": run.used,
+        "model_version": f"{REGISTRATIONS[registration]}, majority of {len(log.used)} atlases",
+        "atlases": log.used,
         "focusnet_version": __version__,
         "antspyx_version": version,
         "device": "cpu",
         "seconds": round(seconds, 2),
         "source": volume.source,
-        "notes": [*volume.notes, *run.notes],
+        "notes": [*volume.notes, *log.notes],
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "disclaimer": DISCLAIMER,
     }

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from .options import Commands, add_command, add_organs, add_overwrite, add_series, named
+from .options import Commands, add_command, add_organs, add_overwrite, add_series
 from .terminal import tell_notes
 
 
@@ -47,24 +47,30 @@ def evaluate(options: argparse.Namespace) -> int:
 
     ct = read_ct(options.ct, options.series) if options.ct is not None else None
     if options.audit:
-        from ..qa.audit_files import audit_files
+        from ..qa.audit_files import AuditOptions, audit_files
 
         if options.organs:
             raise InputError("--organs does not go with --audit, which looks at every organ; leave it out.")
         text, notes = audit_files(
             options.predicted,
             options.reference,
+            AuditOptions(options.tolerance_mm, options.editor, ct),
             out=options.output,
-            ct=ct,
-            **named(options, "tolerance_mm", "editor", "overwrite"),
+            overwrite=options.overwrite,
         )
         tell_notes(notes)
         print(text)
         return 0
     if options.editor:
         raise InputError("--editor goes with --audit; leave it out.")
-    from ..evaluation.evaluate import evaluate_files
+    from ..evaluation.case_pairs import evaluate_files
+    from ..evaluation.score_table import text_table, write_csv
+    from ..files.atomic_write import check_output
 
-    values = named(options, "organs", "tolerance_mm", "overwrite")
-    print(evaluate_files(options.predicted, options.reference, out=options.output, ct=ct, **values))
+    if options.output is not None:
+        check_output(options.output, options.overwrite)
+    rows = evaluate_files(options.predicted, options.reference, options.organs, options.tolerance_mm, ct)
+    if options.output is not None:
+        write_csv(rows, options.output)
+    print(text_table(rows, options.tolerance_mm))
     return 0

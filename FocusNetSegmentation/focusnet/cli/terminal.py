@@ -12,7 +12,7 @@ from ..progress import Progress, ProgressCallback, json_line, progress_line, sil
 
 @contextmanager
 def progress_to(stream: TextIO, as_json: bool) -> Iterator[ProgressCallback]:
-    """A progress callback for a command."""
+    """Yield a progress callback for a command."""
     if as_json:
         yield lambda progress: print(progress_line(progress), file=stream, flush=True)
         return

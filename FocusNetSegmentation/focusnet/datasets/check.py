@@ -1,4 +1,4 @@
-"""``focusnet datasets check``: reads every case once and collects everything that a person should know before training on it."""
+"""Read every case once and list everything to know before training on it (``focusnet datasets check``)."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from ..errors import FocusNetError, OutputError
 from ..progress import Progress, ProgressCallback, silent
 from ..wording import counted
 from .dataset_toml import SPLIT_REMEDY, never_contoured
-from .erased_slices import masked_slices
+from .erased_slices import count_erased_slices
 from .file_dataset import Dataset
-from .gap_slices import skipped_slices
+from .gap_slices import find_gap_slices
 from .in_air import organs_in_air
-from .outliers import Place, find_outliers
+from .outliers import OrganMeasures, find_outliers
 from .raw_contours import Contours
-from .sides import on_the_wrong_side, turned
+from .sides import on_the_wrong_side, orientation_problem
 
 
 @dataclass(frozen=True)
 class Problem:
-    """``severity``: "error" (training would stop or learn what is wrong) or "warning". ``remedy``: what to do."""
+    """One thing that is wrong.
+
+    ``severity``: "error" (training would stop or learn what is wrong) or "warning". ``remedy``: what to do.
+    """
 
     severity: str
     case: str
@@ -37,7 +40,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """One case in numbers. ``digest``: of the CT's voxels, "" without a CT. ``masked_slices``: see ``masked``; ``in_air``, ``skipped``: likewise."""
+    """One case in numbers.
+
+    ``digest``: SHA-256 of the CT's voxels, "" without a CT. ``erased_slices``: see ``count_erased_slices``. ``in_air``: see
+    ``organs_in_air``. ``gap_slices``: see ``find_gap_slices``.
+    """
 
     name: str
     split: str
@@ -46,15 +53,15 @@ class CaseFacts:
     size_xyz: tuple[int, int, int]
     digest: str
     contoured: frozenset[str]
-    place: Place
-    masked_slices: int = 0
+    measures: OrganMeasures
+    erased_slices: int = 0
     in_air: tuple[str, ...] = ()
-    skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    gap_slices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass
-class Report:
-    """What was found. ``usable`` without errors."""
+class CheckReport:
+    """The result of a check: facts of every case and all problems. ``usable`` if none of them is an error."""
 
     folder: str
     layout: str
@@ -66,16 +73,21 @@ class Report:
 
     @property
     def usable(self) -> bool:
+        """Return whether the data set can be trained on: no error was found."""
         return not any(p.severity == "error" for p in self.problems)
 
     def volumes_ml(self, organ: str) -> np.ndarray:
-        return np.array([c.place.volumes_ml[organ] for c in self.cases if organ in c.place.volumes_ml])
+        """Return the organ's volume in ml in every case that has it, (cases,)."""
+        return np.array([c.measures.volumes_ml[organ] for c in self.cases if organ in c.measures.volumes_ml])
 
 
-def check_dataset(dataset: Dataset, progress: ProgressCallback = silent) -> Report:
-    """Read every case and judge it alone, then all of them together. A case that cannot be read is a problem, never the end."""
+def check_dataset(dataset: Dataset, progress: ProgressCallback = silent) -> CheckReport:
+    """Read every case, check it alone, then compare all of them.
+
+    A case that cannot be read becomes an error in the report. Raises OutputError if the cache's disk is full.
+    """
     splits = {split: len(dataset.patients(split)) for split in dataset.splits()}
-    report = Report(str(dataset.folder), dataset.layout, dataset.organs, dataset.notes, splits)
+    report = CheckReport(str(dataset.folder), dataset.layout, dataset.organs, dataset.notes, splits)
     todo = [(split, name) for split in dataset.splits() for name in dataset.patients(split)]
     for number, (split, name) in enumerate(todo):
         progress(Progress("Reading cases", number / max(len(todo), 1), name))
@@ -89,8 +101,8 @@ def check_dataset(dataset: Dataset, progress: ProgressCallback = silent) -> Repo
         facts = _facts(contours, split)
         report.cases.append(facts)
         report.problems += [Problem("warning", name, warning, "") for warning in contours.warnings]
-        report.problems += _alone(contours, facts)
-    report.problems += _together(report)
+        report.problems += _problems_of_case(contours, facts)
+    report.problems += _problems_across_cases(report)
     return report
 
 
@@ -105,27 +117,27 @@ def _facts(contours: Contours, split: str) -> CaseFacts:
         size_xyz=(shape[2], shape[1], shape[0]),
         digest="" if contours.hu is None else hashlib.sha256(contours.hu.tobytes()).hexdigest(),
         contoured=contours.contoured,
-        place=Place({o: contours.volume_ml(o) for o in there}, {o: contours.centroid_mm(o) for o in there}),
-        masked_slices=masked_slices(contours),
+        measures=OrganMeasures({o: contours.volume_ml(o) for o in there}, {o: contours.centroid_mm(o) for o in there}),
+        erased_slices=count_erased_slices(contours),
         in_air=organs_in_air(contours),
-        skipped=skipped_slices(contours),
+        gap_slices=find_gap_slices(contours),
     )
 
 
-def _alone(contours: Contours, facts: CaseFacts) -> list[Problem]:
+def _problems_of_case(contours: Contours, facts: CaseFacts) -> list[Problem]:
     problems = []
-    if not facts.place.volumes_ml:
+    if not facts.measures.volumes_ml:
         remedy = "Contour it, or exclude it in dataset.toml."
         return [Problem("error", facts.name, "no organ has a contour.", remedy)]
-    for organ in sorted(facts.contoured - set(facts.place.volumes_ml)):
+    for organ in sorted(facts.contoured - set(facts.measures.volumes_ml)):
         text = f"{organ} is listed as contoured but has no voxel, which teaches that it is absent."
         problems.append(Problem("warning", facts.name, text, "Contour it, or take it off the list."))
     if facts.in_air:
         text = f"{', '.join(facts.in_air)} {'lies' if len(facts.in_air) == 1 else 'lie'} mostly in air."
         remedy = "Look at it; the contours may be shifted or turned against the scan."
         problems.append(Problem("warning", facts.name, text, remedy))
-    if facts.skipped:
-        listed = ", ".join(f"{organ} ({count} of {span})" for organ, (count, span) in sorted(facts.skipped.items()))
+    if facts.gap_slices:
+        listed = ", ".join(f"{organ} ({count} of {span})" for organ, (count, span) in sorted(facts.gap_slices.items()))
         text = f"slices without a voxel between the first and the last of an organ: {listed}."
         remedy = "Look at it; slices that were skipped in drawing teach that nothing is there: fill them in."
         problems.append(Problem("warning", facts.name, text, remedy))
@@ -133,16 +145,16 @@ def _alone(contours: Contours, facts: CaseFacts) -> list[Problem]:
 
 
 def _sides(facts: CaseFacts) -> list[Problem]:
-    centroids = facts.place.centroids_mm
-    said = turned(centroids)
-    problems = [Problem("error", facts.name, said, "")] if said else []
+    centroids = facts.measures.centroids_mm
+    problem = orientation_problem(centroids)
+    problems = [Problem("error", facts.name, problem, "")] if problem else []
     for organ in on_the_wrong_side(centroids):
         text = f"{organ} lies on the other side of the patient's middle."
         problems.append(Problem("warning", facts.name, text, "Look at it; it may be named for the wrong side."))
     return problems
 
 
-def _together(report: Report) -> list[Problem]:
+def _problems_across_cases(report: CheckReport) -> list[Problem]:
     problems = [*_duplicates(report.cases)]
     if report.cases and not any(c.digest for c in report.cases):
         text = "no case has a CT: shapes can be learned from it, organs in scans cannot."
@@ -151,22 +163,22 @@ def _together(report: Report) -> list[Problem]:
         if not report.splits.get(split):
             text = f"there is no case to {what} on (split {split})."
             problems.append(Problem("error", "", text, SPLIT_REMEDY))
-    problems += _unseen(report)
-    for case, organ, sentence in find_outliers({c.name: c.place for c in report.cases}):
+    problems += _unseen_organs(report)
+    for case, organ, sentence in find_outliers({c.name: c.measures for c in report.cases}):
         remedy = "Look at it; exclude the case in dataset.toml if the contour is wrong."
         problems.append(Problem("warning", case, f"{organ} {sentence}.", remedy))
-    masked = [c for c in report.cases if c.masked_slices]
-    if masked:
-        names = ", ".join(f"{c.name} ({c.masked_slices})" for c in masked)
-        text = f"{counted(len(masked), 'case')} with slices that hold hardly any tissue but contoured organs (so many): {names}."
-        remedy = "There the picture shows the contour, and scores are flattered; exclude them in dataset.toml if you can spare them."
+    erased = [c for c in report.cases if c.erased_slices]
+    if erased:
+        names = ", ".join(f"{c.name} ({c.erased_slices})" for c in erased)
+        text = f"{counted(len(erased), 'case')} with slices that hold hardly any tissue but contoured organs (so many): {names}."
+        remedy = "There the image itself shows the contours, so scores come out too high; exclude these cases in dataset.toml if enough remain."
         problems.append(Problem("warning", "", text, remedy))
     return problems
 
 
-def _unseen(report: Report) -> list[Problem]:
-    """Organs that cannot be learned, and those that are learned blindly: one line each, however many organs."""
-    seen = {s: {o for c in report.cases if c.split == s for o in c.place.volumes_ml} for s in ("train", "val")}
+def _unseen_organs(report: CheckReport) -> list[Problem]:
+    """List the organs that cannot be learned and those that cannot be judged, one problem each, however many organs."""
+    seen = {s: {o for c in report.cases if c.split == s for o in c.measures.volumes_ml} for s in ("train", "val")}
     problems = []
     never = [o for o in report.organs if o not in seen["train"]]
     if never and seen["train"]:
@@ -197,15 +209,17 @@ def _duplicates(cases: Iterable[CaseFacts]) -> list[Problem]:
     return problems
 
 
-def as_json(report: Report) -> dict[str, Any]:
-    """Plain values: layout, splits, organs with counts and volumes, cases, problems."""
+def as_json(report: CheckReport) -> dict[str, Any]:
+    """Return the report as plain values: layout, splits, organs with counts and volumes, cases, problems."""
     organs = {}
     for organ in report.organs:
         volumes = report.volumes_ml(organ)
         spread = (
             {"minimum": volumes.min(), "median": np.median(volumes), "maximum": volumes.max()} if len(volumes) else {}
         )
-        by_split = {s: sum(c.split == s and organ in c.place.volumes_ml for c in report.cases) for s in report.splits}
+        by_split = {
+            s: sum(c.split == s and organ in c.measures.volumes_ml for c in report.cases) for s in report.splits
+        }
         organs[organ] = {"cases": by_split, "volume_ml": spread}
     return {
         "folder": report.folder,
@@ -221,9 +235,9 @@ def as_json(report: Report) -> dict[str, Any]:
                 "patient": c.patient,
                 "spacing_mm_xyz": c.spacing_mm_xyz,
                 "size_xyz": c.size_xyz,
-                "volumes_ml": c.place.volumes_ml,
+                "volumes_ml": c.measures.volumes_ml,
                 "contoured": sorted(c.contoured),
-                "masked_slices": c.masked_slices,
+                "masked_slices": c.erased_slices,
             }
             for c in report.cases
         ],
@@ -231,8 +245,8 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def as_text(report: Report) -> str:
-    """For a terminal: layout, splits, organs, spacings and sizes, notes, then every problem."""
+def as_text(report: CheckReport) -> str:
+    """Return the report for a terminal: layout, splits, organs, spacings and sizes, notes, then every problem."""
     lines = [f"{report.folder}: {report.layout}"]
     lines.append("cases: " + ", ".join(f"{split} {count}" for split, count in report.splits.items()))
     width = max([5, *(len(o) for o in report.organs)])
@@ -242,7 +256,7 @@ def as_text(report: Report) -> str:
     ]
     for organ in report.organs:
         volumes = report.volumes_ml(organ)
-        counts = [sum(c.split == s and organ in c.place.volumes_ml for c in report.cases) for s in report.splits]
+        counts = [sum(c.split == s and organ in c.measures.volumes_ml for c in report.cases) for s in report.splits]
         spread = f"{volumes.min():9.2f} {np.median(volumes):9.2f} {volumes.max():9.2f}" if len(volumes) else ""
         lines.append(f"{organ:<{width}} " + " ".join(f"{n:>6}" for n in counts) + f"  {spread}")
     if report.cases:
@@ -257,7 +271,7 @@ def as_text(report: Report) -> str:
 
 
 def _grids(cases: list[CaseFacts]) -> list[str]:
-    """Spacings and sizes as a table that fits a terminal of 80 columns: an axis a column, smallest to largest and median."""
+    """Return spacings and sizes as a table of at most 80 columns: an axis per column, smallest to largest and median."""
     spacings, sizes = np.array([c.spacing_mm_xyz for c in cases]), np.array([c.size_xyz for c in cases])
     lines = [f"{'min to max (median)':<20} " + " ".join(f"{axis:<19}" for axis in "xyz").rstrip()]
     for title, values, digits in (("spacing mm", spacings, 2), ("voxels", sizes, 0)):

@@ -1,4 +1,4 @@
-"""DICOM: every RTSTRUCT with the CT series that its UIDs name, wherever the files lie."""
+"""Find DICOM cases: every RTSTRUCT with the CT series that its UIDs name, in whatever folders the files lie."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..io.rtstruct_read import check_frame_of_reference, read_structures, struct
 from ..io.suffixes import TRAINING_FILES, has_suffix
 from ..wording import counted
 from .case_files import CaseFiles
-from .dataset_toml import SPLIT_NAMES, Table
-from .layouts import Found, dead_links
+from .dataset_toml import SPLIT_NAMES, DatasetToml
+from .layouts import FoundCases, dead_links
 from .raw_contours import RawCase
 
 TAGS = ["Modality", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "ReferencedFrameOfReferenceSequence"]  # fmt: skip
@@ -37,12 +37,15 @@ class DicomCase:
     slices: tuple[Path, ...]
 
     def paths(self) -> list[Path]:
+        """Return every file that is read."""
         return [self.structure_set, *self.slices]
 
     def structures(self) -> list[str]:
+        """Return the structures' names, without their contours."""
         return structure_names(self.structure_set)
 
     def read(self) -> RawCase:
+        """Read CT and contours. Raises InputError or DatasetError."""
         if not self.slices:
             raise DatasetError(
                 f"the CT of {self.structure_set} (series {self.series or 'not named'}) is not in the folder; copy the series there, "
@@ -57,8 +60,8 @@ class DicomCase:
             raise DatasetError(
                 f"{self.structure_set}: {names.count(twice[0])} structures share the name {twice[0]!r}; rename one."
             )
-        said = {s.name: s.warnings for s in structures if s.warnings}
-        return RawCase(volume, volume.geometry, {s.name: s.voxels for s in structures}, said)
+        odd = {s.name: s.warnings for s in structures if s.warnings}
+        return RawCase(volume, volume.geometry, {s.name: s.voxels for s in structures}, odd)
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,16 @@ class _StructureSet:
     frame_of_reference: str
 
 
-def find_dicom_cases(folder: Path, table: Table) -> Found:
-    """Every RTSTRUCT below ``folder`` as a case. Raises DatasetError if two of them belong to one CT: which one would be a guess."""
+def find_dicom_cases(folder: Path, toml: DatasetToml) -> FoundCases:
+    """Return every RTSTRUCT below ``folder`` as a case.
+
+    Raises DatasetError if two of them belong to one CT, because nothing says which one is meant.
+    """
     series: dict[str, list[Path]] = {}
     series_of: dict[str, str] = {}
     frames: dict[str, set[str]] = {}
     sets: list[_StructureSet] = []
-    for path, header in _read_headers(folder, table):
+    for path, header in _read_headers(folder, toml):
         uid = str(header.get("SeriesInstanceUID", ""))
         if header.get("Modality") == "CT":
             series.setdefault(uid, []).append(path)
@@ -104,13 +110,15 @@ def find_dicom_cases(folder: Path, table: Table) -> Found:
             for c in cases
             if isinstance(c, DicomCase)
         ]
-    left = {_first_folder(folder, series[uid][0]): series[uid] for uid in series if uid not in taken}
-    alone = {n: f"a CT of {counted(len(s), 'slice')}, but no RTSTRUCT drawn on it" for n, s in left.items()}
-    return Found(TITLE if cases else "", cases, {**alone, **dead_links([folder])})
+    without_contours = {_first_folder(folder, series[uid][0]): series[uid] for uid in series if uid not in taken}
+    incomplete = {
+        n: f"a CT of {counted(len(s), 'slice')}, but no RTSTRUCT drawn on it" for n, s in without_contours.items()
+    }
+    return FoundCases(TITLE if cases else "", cases, {**incomplete, **dead_links([folder])})
 
 
 def _drawn_twice(folder: Path, pairs: list[tuple[Path, Path]]) -> str:
-    """Every CT with several structure sets at once: a folder of fifty has them in many cases."""
+    """Return the message about every CT that has several structure sets."""
     first, other = pairs[0]
     names = [second.relative_to(folder).as_posix() for _, second in pairs]
     more = f" (and so it is with {', '.join(names[1:10])}{' ...' if len(names) > 10 else ''})" if len(names) > 1 else ""
@@ -121,28 +129,28 @@ def _drawn_twice(folder: Path, pairs: list[tuple[Path, Path]]) -> str:
 
 
 def _first_folder(folder: Path, path: Path) -> str:
-    """What a case in this place would be called: the first folder below the data set's (below its split)."""
+    """Return the name of a case at this path: the first folder below the data set's (below its split)."""
     parts = list(path.relative_to(folder).parts[:-1])
     parts = parts[1:] if parts and parts[0].lower() in SPLIT_NAMES else parts
     return parts[0] if parts else path.name
 
 
-def _read_headers(folder: Path, table: Table) -> list[tuple[Path, pydicom.Dataset]]:
+def _read_headers(folder: Path, toml: DatasetToml) -> list[tuple[Path, pydicom.Dataset]]:
     try:
-        return list(_headers(folder, table))
+        return list(_headers(folder, toml))
     except OSError as problem:
         raise DatasetError(
             f"The folder {problem.filename or folder} cannot be read ({problem.strerror}); check its permissions."
         ) from problem
 
 
-def _headers(folder: Path, table: Table) -> Iterator[tuple[Path, pydicom.Dataset]]:
+def _headers(folder: Path, toml: DatasetToml) -> Iterator[tuple[Path, pydicom.Dataset]]:
     for path in files_below(folder):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
         if hidden or has_suffix(path, (*TRAINING_FILES, ".toml", ".json")):
             continue
-        if any(fnmatch(relative.as_posix(), pattern) for pattern in table.ignore):
+        if any(fnmatch(relative.as_posix(), pattern) for pattern in toml.ignore):
             continue
         try:
             with warnings.catch_warnings():
@@ -171,7 +179,8 @@ def _structure_set(path: Path, header: pydicom.Dataset) -> _StructureSet:
 def _series(
     found: _StructureSet, series: dict[str, list[Path]], series_of: dict[str, str], frames: dict[str, set[str]]
 ) -> str:
-    """The CT series that a structure set was drawn on: by its series UID, else its slices' UIDs, else a frame of reference that one CT has."""
+    """Return the CT series that a structure set was drawn on: by its series UID, else by its slices' UIDs, else by a
+    frame of reference that only one CT has."""
     for uid in found.series:
         if uid in series:
             return uid
@@ -184,7 +193,7 @@ def _series(
 
 
 def _name(folder: Path, found: _StructureSet, slices: tuple[Path, ...]) -> tuple[str, str]:
-    """The first folder below the data set's (below its split) that holds the case; the patient's ID where all lies in one folder."""
+    """Return the case's name and split: the first folder below the data set's (below its split), or the patient's ID if there is none."""
     parts = list(found.path.relative_to(folder).parts[:-1])
     split = SPLIT_NAMES.get(parts[0].lower(), "") if parts else ""
     parts = parts[1:] if split else parts
@@ -192,7 +201,7 @@ def _name(folder: Path, found: _StructureSet, slices: tuple[Path, ...]) -> tuple
 
 
 def _common(paths: tuple[Path, ...]) -> Path:
-    """The deepest folder that holds all slices."""
+    """Return the deepest folder that holds all slices."""
     common = paths[0].parent
     while not all(path.is_relative_to(common) for path in paths):
         common = common.parent

@@ -57,7 +57,7 @@ class Segmentation:
             raise InputError(f"Label values {values} must be distinct and not 0 (background).")
 
     def mask(self, organ_name: str) -> np.ndarray:
-        """Boolean (z, y, x) mask of one organ, by its TG-263 name."""
+        """Return the bool (z, y, x) mask of one organ, by its TG-263 name."""
         for result in self.results:
             if result.organ.name == organ_name:
                 return self.labels == result.label

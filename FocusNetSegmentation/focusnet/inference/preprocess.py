@@ -18,7 +18,7 @@ from ..nets.config import NetworkConfig
 
 
 @dataclass(frozen=True)
-class Record:
+class PreprocessRecord:
     """What preprocessing did: the scan's own grid, its upright twin, and the network's grid.
 
     ``axes_zyx[i]`` is the scan's array axis that became the upright axis i (z, y, x); ``flips_zyx[i]`` is True where it was
@@ -33,27 +33,28 @@ class Record:
     oblique: bool
 
 
-def preprocess(volume: Volume, config: NetworkConfig) -> tuple[np.ndarray, Record]:
-    """CT in HU on any grid -> float32 intensities (z, y, x) on the network's grid, and the Record.
+def preprocess(volume: Volume, config: NetworkConfig) -> tuple[np.ndarray, PreprocessRecord]:
+    """Return float32 intensities (z, y, x) on the network's grid for a CT in HU on any grid, and the record that ``restore`` needs
+    (section 4.2).
 
     Raises InputError if there is no body in the image.
     """
     array, upright, axes, flips = to_upright(volume.array, volume.geometry)
     center_mm = body_center_mm(array, upright)
     network = network_grid(upright, center_mm, config)
-    record = Record(volume.geometry, upright, network, axes, flips, is_oblique(upright))
+    record = PreprocessRecord(volume.geometry, upright, network, axes, flips, is_oblique(upright))
     hu = resample_ct(array, upright, network)
     return normalise(hu, config), record
 
 
 def normalise(hu: np.ndarray, config: NetworkConfig) -> np.ndarray:
-    """HU to network intensities: clipped, then (HU + offset) / scale, float32."""
+    """Return network intensities (float32, same shape) of HU: clipped, then (HU + offset) / scale."""
     low, high = config.hu_clip
     return ((np.clip(hu, low, high) + config.hu_offset) / config.hu_scale).astype(np.float32)
 
 
 def network_grid(upright: Geometry, center_mm_xyz: np.ndarray, config: NetworkConfig) -> Geometry:
-    """The upright grid at the network's spacing: ``crop_size_yx`` in plane around the centre, all of the scan along z.
+    """Return the upright grid at the network's spacing: ``crop_size_yx`` in plane around the centre (LPS mm), all of the scan along z.
 
     Where the scan already has the network's spacing, the grids share their voxel centres and nothing is interpolated.
     """

@@ -44,14 +44,15 @@ class AnatomyNet(nn.Module):
         return features, self.head(features)
 
     def features(self, ct: Tensor) -> Tensor:
-        x = self.stem(ct)
+        """Return features (B, 14 * width, D, H, W) for CT (B, 1, D, H, W)."""
+        x = self.stem(ct)  # (B, 28, D / 2, H / 2, W / 2), the size of all that follows
         kept = [x]
         for encoder in self.encoders:
             x = encoder(x)
             kept.append(x)
         x = kept.pop()
         for decoder in self.decoders:
-            x = decoder(torch.cat([x, kept.pop()], dim=1))
+            x = decoder(torch.cat([x, kept.pop()], dim=1))  # (B, below + skip, D / 2, H / 2, W / 2)
         return self.full(torch.cat([self.up(x), ct], dim=1))  # (B, 14 * width, D, H, W)
 
 

@@ -56,13 +56,14 @@ class DeepLabV3Plus(nn.Module):
         return features, scores
 
     def features(self, ct: Tensor) -> Tensor:
+        """Return the decoder's features (B, 256 * width, D, H / 4, W / 4) for CT (B, 1, D, H, W)."""
         x = self.layers[0](self.stem(ct))
         low = self.low_level(x)  # (B, 48, D, H / 4, W / 4)
         for layer in list(self.layers)[1:]:
             x = layer(x)
         x = self.aspp(x)  # (B, 256, D / 4, H / 16, W / 16)
         x = F.interpolate(x, size=low.shape[2:], mode="trilinear", align_corners=False)
-        return self.decoder(torch.cat([x, low], dim=1))
+        return self.decoder(torch.cat([x, low], dim=1))  # (B, 256 + 48, D, H / 4, W / 4) -> (B, 256, D, H / 4, W / 4)
 
 
 class Bottleneck(nn.Module):

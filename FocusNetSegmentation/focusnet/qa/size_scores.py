@@ -1,4 +1,4 @@
-"""Scores of one organ alone: size, extent, parts, holes, missing slices, edges of the scan, HU."""
+"""Score one organ alone: size, extent, parts, holes, missing slices, edges of the scan, HU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..image.volume import Geometry
 from .hu_scores import outside_fraction, tissue_range
 from .measure import Measured
 from .organ_scores import HIGHEST, Point, Score
-from .reference_statistics import Spread, Statistics
+from .reference_statistics import ReferenceStatistics, Spread
 
 # Limits of organs without statistics, set by hand: wide enough for any organ of the head and neck.
 EXTRA_FRACTION, GAP_MM, HOLE_FRACTION, OUTSIDE_FRACTION = 0.02, 6.0, 0.02, 0.25
@@ -17,7 +17,8 @@ LEAVES = "Does not apply: this organ leaves most scans, so its size is that of t
 AXES = ("across", "front to back", "along the body")
 
 
-def volume_score(m: Measured, statistics: Statistics) -> Score:
+def volume_score(m: Measured, statistics: ReferenceStatistics) -> Score:
+    """Score the volume (ml) against real contours of this organ."""
     spread = statistics.volumes.get(m.name)
     if spread is None:
         return Score(
@@ -35,7 +36,8 @@ def volume_score(m: Measured, statistics: Statistics) -> Score:
     return Score("volume", "Volume", word, _cap(severity), m.volume_ml, "ml", percentile)
 
 
-def extent_score(m: Measured, statistics: Statistics, geometry: Geometry) -> Score:
+def extent_score(m: Measured, statistics: ReferenceStatistics, geometry: Geometry) -> Score:
+    """Score the length of the main part along x, y and z (mm); the oddest of the three counts."""
     spreads = statistics.organs.get(m.name, {}).get("extent_mm")
     title = "Extent"
     if spreads is None:
@@ -56,13 +58,14 @@ def extent_score(m: Measured, statistics: Statistics, geometry: Geometry) -> Sco
     )  # fmt: skip
 
 
-def parts_score(m: Measured, statistics: Statistics) -> Score:
+def parts_score(m: Measured, statistics: ReferenceStatistics) -> Score:
+    """Score separate parts: the larger and the farther from the main part, the worse."""
     title = "Separate parts"
     if not m.parts:
         return Score("parts", title, "In one piece.", 0.0, 1.0, "parts")
     extra_limit = statistics.limit(m.name, "extra_fraction_limit") or EXTRA_FRACTION
     gap_limit = statistics.limit(m.name, "gap_mm_limit") or GAP_MM
-    # a speck next to the organ is a trifle, a large part far away is not
+    # a small part next to the organ matters little, a large part far away matters
     severity = max(p.gap_mm / gap_limit * min(1.0, p.volume_ml / m.volume_ml / extra_limit) for p in m.parts)
     far = max(m.parts, key=lambda p: p.gap_mm * min(1.0, p.volume_ml / m.volume_ml / extra_limit))
     others = len(m.parts)
@@ -72,7 +75,8 @@ def parts_score(m: Measured, statistics: Statistics) -> Score:
     return Score("parts", title, reason, _cap(severity), others + 1.0, "parts", None, far.center_mm_xyz)
 
 
-def holes_score(m: Measured, statistics: Statistics) -> Score:
+def holes_score(m: Measured, statistics: ReferenceStatistics) -> Score:
+    """Score background inside the organ's outlines, as a fraction of its volume."""
     limit = statistics.limit(m.name, "hole_fraction_limit") or HOLE_FRACTION
     percent = 100 * m.hole_fraction
     reason = (
@@ -83,7 +87,8 @@ def holes_score(m: Measured, statistics: Statistics) -> Score:
     return Score("holes", "Holes", reason, _cap(m.hole_fraction / limit), percent, "%", None, m.hole_mm_xyz)
 
 
-def gaps_score(m: Measured, statistics: Statistics, geometry: Geometry) -> Score:
+def gaps_score(m: Measured, statistics: ReferenceStatistics, geometry: Geometry) -> Score:
+    """Score slices without the organ between its first and its last slice."""
     title = "Slice gaps"
     if not m.missing_slices:
         return Score("slice_gaps", title, "No slice is missing.", 0.0, 0.0, "slices")
@@ -102,7 +107,8 @@ def gaps_score(m: Measured, statistics: Statistics, geometry: Geometry) -> Score
     return Score("slice_gaps", title, reason, _cap(severity), float(count), "slices", None, _xyz(place))
 
 
-def edges_score(m: Measured, statistics: Statistics) -> Score:
+def edges_score(m: Measured, statistics: ReferenceStatistics) -> Score:
+    """Score touching the edge of the scan, where real contours of this organ seldom do."""
     title = "Edge of the scan"
     if not m.edges:
         return Score("scan_edge", title, "Lies inside the scan.", 0.0)
@@ -117,7 +123,8 @@ def edges_score(m: Measured, statistics: Statistics) -> Score:
     return Score("scan_edge", title, reason, 1.0)
 
 
-def hu_score(m: Measured, hu: np.ndarray | None, statistics: Statistics) -> Score:
+def hu_score(m: Measured, hu: np.ndarray | None, statistics: ReferenceStatistics) -> Score:
+    """Score the fraction of voxels with HU of another tissue. ``hu`` (z, y, x): the upright CT, or None."""
     title = "HU inside"
     if hu is None:
         return Score("hu", title, "Does not apply: needs the CT.")

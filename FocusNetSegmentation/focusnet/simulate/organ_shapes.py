@@ -1,10 +1,11 @@
-"""Glands, ears and orbits of the simulator: what the small organs lie in, and the small organs themselves."""
+"""Paint glands, ears and orbits of the simulator: the surroundings of the small organs, and the small organs themselves."""
 
 from __future__ import annotations
 
 import numpy as np
 from scipy import ndimage
 
+from ..image.organs import without_side
 from ..phantom.anatomy import AIR
 from ..phantom.shapes import Point, ellipsoid, tube
 from .head import Scene
@@ -17,7 +18,7 @@ THINNEST = 0.7  # share of its own tissue that an organ has at least inside its 
 
 
 def paint_organs(scene: Scene) -> None:
-    """Glands first, then ears and orbits."""
+    """Paint glands first, then ears and orbits."""
     tissues = scene.tissues
     for side in ("_L", "_R"):
         soft_organ(scene, f"Parotid{side}", tissues.parotid, blur_mm=1.2, spread=16.0)
@@ -27,7 +28,10 @@ def paint_organs(scene: Scene) -> None:
 
 
 def soft_organ(scene: Scene, name: str, mean_hu: float, blur_mm: float, spread: float) -> None:
-    """An organ that fades into its surroundings over ``blur_mm``, with a border that strays a little from the contour."""
+    """Paint an organ that fades into its surroundings over ``blur_mm``, with a border that strays a little from the contour.
+
+    ``mean_hu``: its mean. ``spread``: standard deviation inside it, HU.
+    """
     mask = scene.masks.get(name)
     if mask is None or not mask.any():
         return
@@ -35,14 +39,14 @@ def soft_organ(scene: Scene, name: str, mean_hu: float, blur_mm: float, spread: 
     sigma = [blur_mm / s for s in scene.geometry.spacing_mm_zyx]
     weight = ndimage.gaussian_filter(mask[window].astype(np.float32), sigma)
     weight = np.clip((weight + BORDER_NOISE * scene.field[window] * (weight > 0.02) - 0.5) * 2.5 + 0.5, 0, 1)
-    weight = np.maximum(weight, THINNEST * mask[window])  # a gland thinner than the blur is still a gland
+    weight = np.maximum(weight, THINNEST * mask[window])  # so that a gland thinner than the blur stays visible
     own = mean_hu + spread * scene.field[window]
     hu = scene.hu[window]
     hu[...] = (1 - weight) * hu + weight * own
 
 
 def _paint_ear(scene: Scene, side: str) -> None:
-    """Petrous bone with a labyrinth of many hollows, of which the contoured cochlea is one; cells of the mastoid; the ear canal."""
+    """Paint petrous bone with many hollows, of which the contoured cochlea is one; cells of the mastoid; the ear canal."""
     cochlea = scene.masks.get(f"Cochlea{side}")
     if cochlea is None or not cochlea.any():
         return
@@ -73,7 +77,7 @@ def _paint_ear(scene: Scene, side: str) -> None:
 
 
 def _paint_orbit(scene: Scene, side: str) -> None:
-    """A cone of fat in thin bone behind the contoured eye, four muscles, the nerve; then lacrimal gland, eye and lens."""
+    """Paint a cone of fat in thin bone behind the contoured eye, four muscles, the nerve; then lacrimal gland, eye and lens."""
     canvas, tissues = scene.canvas, scene.tissues
     eye = scene.masks.get(f"Eye{side}")
     if eye is None or not eye.any():
@@ -88,9 +92,7 @@ def _paint_orbit(scene: Scene, side: str) -> None:
         back = back if back[1] > centre[1] + 25 else (back[0], centre[1] + 25.0, back[2])
     middle: Point = tuple(centre[i] + 0.5 * (back[i] - centre[i]) for i in range(3))  # type: ignore[assignment]
     rim: Point = (centre[0], centre[1] - 1.0, centre[2])
-    others = [
-        name for name in scene.masks if name.rsplit("_", 1)[0] not in ("Eye", "Lens", "OpticNrv", "Glnd_Lacrimal")
-    ]
+    others = [name for name in scene.masks if without_side(name) not in ("Eye", "Lens", "OpticNrv", "Glnd_Lacrimal")]
     free = ~scene.mask(*others) & (scene.hu > -900)
     canvas.paint(
         tube([rim, middle, back], [19.0, 14.0, 5.5]),
@@ -111,7 +113,7 @@ def _paint_orbit(scene: Scene, side: str) -> None:
 
 
 def _paint_eye(scene: Scene, eye: np.ndarray, lens: str) -> None:
-    """Sclera as thick as a voxel, the vitreous body in it, the lens in that."""
+    """Paint the sclera as thick as a voxel, the vitreous body in it, the lens in that."""
     window = _around(scene, eye, 3.0)
     part = eye[window]
     depth = ndimage.distance_transform_edt(np.pad(part, 1), sampling=scene.geometry.spacing_mm_zyx)[1:-1, 1:-1, 1:-1]
@@ -121,13 +123,13 @@ def _paint_eye(scene: Scene, eye: np.ndarray, lens: str) -> None:
 
 
 def _place(scene: Scene, mask: np.ndarray) -> Point:
-    """Centre of a mask in the phantom's millimetres."""
+    """Return the centre of a mask in the phantom's millimetres."""
     x, y, z = (float(np.mean(c[mask])) for c in (scene.canvas.x_mm, scene.canvas.y_mm, scene.canvas.z_mm))
     return (x, y, z)
 
 
 def _around(scene: Scene, mask: np.ndarray, margin_mm: float) -> tuple[slice, ...]:
-    """The box of a mask and a margin."""
+    """Return the box of a mask and a margin."""
     box = ndimage.find_objects(mask.view(np.uint8))[0]
     return tuple(
         slice(max(0, part.start - round(margin_mm / s)), min(n, part.stop + round(margin_mm / s)))

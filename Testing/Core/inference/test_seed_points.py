@@ -12,7 +12,7 @@ from focusnet.cli.main import main
 from focusnet.errors import InputError
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Volume
-from focusnet.inference.backends import TorchEngine
+from focusnet.inference.backends import TorchBackend
 from focusnet.inference.segment import segment
 from focusnet.nets.bundle import ModelBundle
 
@@ -80,13 +80,13 @@ def test_the_organ_alone_is_what_the_whole_run_gives_for_it_from_fewer_slices(
     """Also where the ROI crosses a chunk's border, and with chunks that overlap."""
     bundle = random_bundle(tmp_path, small_config(has_sos=True, location_threshold=1.01, stride=stride), seed=WEIGHTS)
     chunks: list[int] = []
-    original = TorchEngine.run
+    original = TorchBackend.run
 
-    def counted(self: TorchEngine, ct: np.ndarray) -> object:
+    def counted(self: TorchBackend, ct: np.ndarray) -> object:
         chunks.append(ct.shape[0])
         return original(self, ct)
 
-    monkeypatch.setattr(TorchEngine, "run", counted)
+    monkeypatch.setattr(TorchBackend, "run", counted)
     seeds = {"Larynx": place_mm(scan, height, 0.5, 0.5)}
     whole = run(scan, bundle, seeds=seeds)
     in_whole = len(chunks)
@@ -108,10 +108,10 @@ def test_other_organs_are_as_without_the_seed(scan: Volume, bundle: ModelBundle)
 def test_what_cannot_be_seeded_is_refused_with_the_reason(
     scan: Volume, bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(self: TorchEngine, ct: np.ndarray) -> object:
+    def never(self: TorchBackend, ct: np.ndarray) -> object:
         raise AssertionError("a refusal comes before the networks run")
 
-    monkeypatch.setattr(TorchEngine, "run", never)
+    monkeypatch.setattr(TorchBackend, "run", never)
     here = place_mm(scan, 0.5, 0.5, 0.5)
     with pytest.raises(InputError, match=r"has no SOS-Nets .* cannot segment Larynx at a given place"):
         run(scan, random_bundle(tmp_path, small_config()), seeds={"Larynx": here})
@@ -139,7 +139,7 @@ def test_the_command_line_takes_seeds(
         *("segment", str(tmp_path / "ct.nrrd"), "-o", str(tmp_path / "out.seg.nrrd"), "--model", str(bundle.folder)),
         *("--device", "cpu", "--precision", "fp32", "--organs", "Larynx"),
     ]
-    assert main([*wanted, f"--seed=larynx={x},{y},{z}"]) == 0
+    assert main([*wanted, f"--seed-point=larynx={x},{y},{z}"]) == 0
     assert "at the place given by the user" in capsys.readouterr().out
     from focusnet.io.seg_nrrd import read_seg_nrrd
 
@@ -152,7 +152,7 @@ def test_the_command_line_takes_seeds(
         ("Larynx=1,2,nan", "ORGAN=X,Y,Z"),
         ("Parotid_L=1,2,3", "no SOS-Net for Parotid_L"),
     ):
-        assert main([*wanted, "--overwrite", "--seed", text]) == 2, text
+        assert main([*wanted, "--overwrite", "--seed-point", text]) == 2, text
         assert reason in capsys.readouterr().err
-    assert main([*wanted, "--overwrite", "--seed=larynx=1,2,3", "--seed=LARYNX=1,2,4"]) == 2
+    assert main([*wanted, "--overwrite", "--seed-point=larynx=1,2,3", "--seed-point=LARYNX=1,2,4"]) == 2
     assert "Larynx has two seeds" in capsys.readouterr().err

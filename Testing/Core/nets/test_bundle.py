@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from focusnet.errors import ModelError
 from focusnet.nets import bundle as bundle_module
 from focusnet.nets.bundle import MANIFEST, WEIGHTS, ModelBundle, available_bundles, install_bundle, load_bundle, sha256
+from focusnet.train.setup.fine_tune import inherited_network
 
 from ..helpers_engine import random_bundle, random_network, small_config
 
@@ -150,3 +151,13 @@ def test_users_bundles_come_before_those_that_ship(bundle: ModelBundle, monkeypa
 def test_saving_over_a_bundle_needs_to_be_said(bundle: ModelBundle) -> None:
     with pytest.raises(ModelError, match="exists"):
         random_bundle(bundle.folder.parent)
+
+
+def test_a_bundle_from_before_the_dilation_was_a_key_is_built_as_it_was_trained(bundle: ModelBundle) -> None:
+    network = json.loads((bundle.folder / MANIFEST).read_text())["network"]
+    del network["dilation_zyx"]
+    edit(bundle, network=network)
+    old = load_bundle(bundle.folder)
+    assert old.config.dilation_zyx == (2, 2, 2)
+    assert inherited_network(old)["dilation_zyx"] == (2, 2, 2), "a run that starts from it goes on with it"
+    assert load_bundle("han7-openkbp").config.dilation_zyx == (2, 2, 2)

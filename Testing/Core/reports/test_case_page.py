@@ -142,7 +142,7 @@ def test_an_organ_without_a_voxel_is_shown_where_its_heat_map_peaks() -> None:
 def test_nothing_flagged_no_organ_at_all_and_an_organ_at_the_scans_edge_make_a_page() -> None:
     _volume, organs = scan_and_organs()
     plain = replace(organs, results=tuple(replace(r, warnings=()) for r in organs.results))
-    nothing = {"qa": None, "model_copy": None, "shape-prior": None, "audit": None}
+    nothing = {"qa": None, "model_copy": None, "shape_prior": None, "audit": None}
     assert "No organ is flagged" in page(case(segmentation=plain, **nothing)).text
     page(case(segmentation=replace(plain, labels=np.zeros_like(organs.labels)), **nothing))
     corner = np.zeros_like(organs.labels)
@@ -236,7 +236,7 @@ def test_a_scan_stored_the_other_way_round_fits_its_segmentation(files: Path) ->
         (["none.seg.nrrd", "--ct", "ct.nrrd"], "none.seg.nrrd does not exist"),
         (["edited.seg.nrrd", "--ct", "small.nrrd"], "another grid than"),
         (["edited.seg.nrrd", "--ct", "ct.nrrd", "--qa", "broken.json"], "cannot be read as JSON"),
-        (["edited.seg.nrrd", "--ct", "ct.nrrd", "--qa", "list.json"], "holds no review"),
+        (["edited.seg.nrrd", "--ct", "ct.nrrd", "--qa", "list.json"], "holds no scores"),
         ([".", "--ct", "ct.nrrd"], "belongs to the page of one case"),
         (["empty"], "holds no report"),
     ],

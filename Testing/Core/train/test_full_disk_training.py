@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from focusnet.cli.main import main
 from focusnet.errors import OutputError
 from focusnet.nets.bundle import load_bundle
 from focusnet.train.loop.checkpoint import load_checkpoint
-from focusnet.train.loop.training_log import Journal, append_csv, forget_after
+from focusnet.train.loop.training_log import TrainingLog, append_csv, forget_after
 
 from ..helpers_dataset import TINY_TOML, write_dataset
 from ..helpers_disk import files_end_at, on_linux
@@ -64,9 +65,9 @@ def test_a_log_or_a_picture_that_cannot_be_written_costs_no_checkpoint(
     out = tmp_path / "run"
     out.mkdir()
     if what == "tensorboard":
-        board = pytest.importorskip("focusnet.train.loop.tensorboard")
         pytest.importorskip("tensorboard", reason="extra train")
-        monkeypatch.setattr(board, "append_whole", full_at_third(board.append_whole))
+        summary_writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter
+        monkeypatch.setattr(summary_writer, "flush", full_after_the_head(summary_writer.flush))
     else:
         (out / what).symlink_to("/dev/full")  # every write to it fails, and it is no folder
     assert train(dataset, out) == 2
@@ -83,17 +84,17 @@ def test_a_log_or_a_picture_that_cannot_be_written_costs_no_checkpoint(
     assert_same_weights(whole, out)
 
 
-def full_at_third(write):  # type: ignore[no-untyped-def]
+def full_after_the_head(flush):  # type: ignore[no-untyped-def]
     """The disk is full once the file has its head: the first curve's point does not fit."""
-    calls: list[Path] = []
+    calls: list[object] = []
 
-    def appended(path: Path, data: bytes) -> None:
-        calls.append(path)
+    def flushed(writer: object) -> None:
+        calls.append(writer)
         if len(calls) > 1:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(path, data)
+        flush(writer)
 
-    return appended
+    return flushed
 
 
 def test_a_bundle_that_does_not_fit_is_written_by_resuming(
@@ -137,16 +138,23 @@ def test_a_torn_row_whose_columns_all_have_a_value_leaves_the_log(tmp_path: Path
 
 
 @on_linux
-def test_curves_stay_readable_after_a_point_that_did_not_fit(tmp_path: Path) -> None:
+def test_curves_stay_readable_after_a_point_that_did_not_fit(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The point's half record stays in its file; the resumed run writes another one. The writer's thread prints no traceback."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="extra train")
-    journal = Journal(tmp_path, "snet", ("S-Net",), 0, 9, lambda _: None)
-    journal.validated(1, {"score": 0.5})
-    assert journal.trouble is None
-    assert journal._board is not None
-    with files_end_at(journal._board.path.stat().st_size + 5):
-        journal.validated(2, {"score": 0.6})
-    assert journal.trouble is not None
-    assert "cannot be written (File too large" in str(journal.trouble)
-    journal._board.add(3, {"validation/score": 0.7})
+    first = TrainingLog(tmp_path, "snet", ("S-Net",), 0, 9)
+    first.validated(1, {"score": 0.5})
+    assert first.trouble is None
+    (file,) = (tmp_path / "tensorboard" / "snet").iterdir()
+    with files_end_at(file.stat().st_size + 5):
+        first.validated(2, {"score": 0.6})
+        first.close()
+    assert first.trouble is not None
+    assert "tensorboard" in str(first.trouble)
+    assert "cannot be written (File too large" in str(first.trouble)
+    assert "Traceback" not in capfd.readouterr().err
+    time.sleep(1.1)  # files are named by the second
+    resumed = TrainingLog(tmp_path, "snet", ("S-Net",), 1, 9)
+    resumed.validated(3, {"score": 0.7})
+    resumed.close()
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard" / "snet")).Reload()
     assert [(e.step, round(e.value, 3)) for e in events.Scalars("validation/score")] == [(1, 0.5), (3, 0.7)]

@@ -14,6 +14,7 @@ from ...nets.config import NetworkConfig
 from ...nets.roi import Roi, roi_around
 from .augment import (
     NO_AUGMENTATION,
+    CropPlace,
     Sample,
     crop_to_case,
     interpolate,
@@ -29,7 +30,7 @@ MARGIN_SLICES = 1.0
 
 
 @dataclass(frozen=True)
-class Extent:
+class OrganExtent:
     """Where a small organ of a case lies, in mm of the upright patient: centre (x, y, z) and half sizes of its box (x, y, z)."""
 
     center_mm_xyz: np.ndarray
@@ -37,8 +38,8 @@ class Extent:
     high_mm_xyz: np.ndarray
 
 
-def small_extents(case: Case, config: NetworkConfig) -> dict[str, Extent]:
-    """Contoured small organs of a case that are not empty."""
+def small_organ_extents(case: Case, config: NetworkConfig) -> dict[str, OrganExtent]:
+    """Return the extents of a case's small organs that are contoured and not empty."""
     found = {}
     for organ in config.small_organs:
         box = case.boxes_zyx.get(config.organs.index(organ) + 1)
@@ -46,18 +47,18 @@ def small_extents(case: Case, config: NetworkConfig) -> dict[str, Extent]:
             continue
         ends = [[s.start - 0.5 for s in box], [s.stop - 0.5 for s in box]]  # voxel edges
         corners = np.stack([case.geometry.index_to_mm(np.array(end)) for end in ends])
-        found[organ] = Extent(np.array(case.centroids_mm_xyz[organ]), corners.min(axis=0), corners.max(axis=0))
+        found[organ] = OrganExtent(np.array(case.centroids_mm_xyz[organ]), corners.min(axis=0), corners.max(axis=0))
     return found
 
 
-def draw_whole(case: Case, context: StageContext, rng: np.random.Generator) -> Sample:
-    """A crop that holds as many small organs whole as fit, at a random place along z, with an ROI for each of them.
+def draw_whole_organs(case: Case, context: StageContext, rng: np.random.Generator) -> Sample:
+    """Return a crop that holds as many small organs whole as fit, at a random place along z, with an ROI for each of them.
 
     An organ longer than the ROI counts as whole where the ROI around its centre lies inside the crop.
     """
     config, settings, augmentation = context.config, context.settings, context.augmentation
     shape = (settings.crop_slices or config.chunk_slices, *config.crop_size_yx)
-    extents = small_extents(case, config)
+    extents = small_organ_extents(case, config)
     for attempt in range(TRIES + 1):
         used = augmentation if attempt < TRIES else NO_AUGMENTATION
         linear_xyz, mirrored = random_linear(used, rng)
@@ -66,21 +67,22 @@ def draw_whole(case: Case, context: StageContext, rng: np.random.Generator) -> S
         shift = rng.uniform(-1, 1, 3) * used.shift_mm
         shift[2] = 0.0
         to_case = crop_to_case(case, config, shape, linear_xyz, center + shift)
-        rois = _rois(case, context, extents, to_case, shape, mirrored, rng)
+        place = CropPlace(shape, to_case, mirrored)
+        rois = _rois(case, context, extents, place, rng)
         if rois:
             break
-    return replace(sample_at(case, config, augmentation, rng, shape, to_case, mirrored), rois=rois)
+    return replace(sample_at(case, config, place, augmentation.noise_hu, rng), rois=rois)
 
 
 def _whole_z_mm(
     case: Case,
     config: NetworkConfig,
-    extents: dict[str, Extent],
+    extents: dict[str, OrganExtent],
     slices: int,
     linear_xyz: np.ndarray,
     rng: np.random.Generator,
 ) -> float:
-    """Middle of a chunk (mm) that covers a random choice of small organs with a margin: one, and all others that still fit."""
+    """Return the middle of a chunk (mm) that covers a random choice of small organs with a margin: one, and all others that still fit."""
     spacing_z = config.spacing_mm_zyx[0]
     scale = float(np.abs(np.linalg.det(linear_xyz))) ** (1 / 3)  # of crop millimetres to patient millimetres
     margin = MARGIN_SLICES * spacing_z * scale
@@ -106,20 +108,18 @@ def _whole_z_mm(
 def _rois(
     case: Case,
     context: StageContext,
-    extents: dict[str, Extent],
-    to_case: np.ndarray,
-    shape_zyx: tuple[int, int, int],
-    mirrored: bool,
+    extents: dict[str, OrganExtent],
+    place: CropPlace,
     rng: np.random.Generator,
 ) -> dict[str, Roi]:
-    """The ROI of each small organ that lies whole in the crop: around its true centre, moved by the jitter as far as the organ
+    """Return the ROI of each small organ that lies whole in the crop: around its true centre, moved by the jitter as far as the organ
     stays inside."""
     config = context.config
-    inverse = np.linalg.inv(to_case)
+    inverse, shape_zyx = np.linalg.inv(place.to_case), place.shape_zyx
     rois = {}
     for organ, extent in extents.items():
         jitter = rng.uniform(-1, 1, 3) * context.settings.roi_jitter_zyx
-        name = mirrored_organ(organ) if mirrored else organ
+        name = mirrored_organ(organ) if place.mirrored else organ
         if name not in config.small_organs:
             continue
         size = np.array(config.roi_size_of(name))
@@ -131,19 +131,22 @@ def _rois(
         if (low < -0.5).any() or (high > np.array(shape_zyx) - 0.5).any():
             continue
         slack = np.maximum(size / 2 - np.maximum(center - low, high - center) - 1, 0)
-        place = center + np.clip(jitter, -slack, slack)
-        rois[name] = roi_around((place[0], place[1], place[2]), config.roi_size_of(name), shape_zyx)
+        z, y, x = center + np.clip(jitter, -slack, slack)
+        rois[name] = roi_around((z, y, x), config.roi_size_of(name), shape_zyx)
     return rois
 
 
 def draw_case_shapes(case: Case, context: StageContext, rng: np.random.Generator) -> ShapeSample:
-    """True masks of the small organs of a case, each in its ROI, under one affine augmentation. The CT is not needed."""
+    """Return the true masks (N, 1, d, h, w) of a case's small organs, each in its ROI, under one affine augmentation.
+
+    The CT is not needed.
+    """
     config, size = context.config, context.config.roi_size_zyx
     masks: list[torch.Tensor] = []
     names: list[str] = []
     for attempt in range(TRIES + 1):
         linear_xyz, mirrored = random_linear(context.augmentation if attempt < TRIES else NO_AUGMENTATION, rng)
-        for organ, extent in small_extents(case, config).items():
+        for organ, extent in small_organ_extents(case, config).items():
             name = mirrored_organ(organ) if mirrored else organ
             jitter = (rng.uniform(-1, 1, 3) * context.settings.roi_jitter_zyx * config.spacing_mm_zyx)[::-1]
             to_case = crop_to_case(case, config, size, linear_xyz, extent.center_mm_xyz + jitter)
@@ -160,7 +163,7 @@ def draw_case_shapes(case: Case, context: StageContext, rng: np.random.Generator
 
 
 def fitting_roi(extents_mm_xyz: np.ndarray, config: NetworkConfig) -> tuple[int, int, int]:
-    """The paper's ROI (24 x 64 x 64 mm), or as much more as the organs need: sides in voxels of the network, multiples of 8.
+    """Return the paper's ROI (24 x 64 x 64 mm), or as much more as the organs need: sides (z, y, x) in voxels, multiples of 8.
 
     ``extents_mm_xyz`` (N, 3): sizes of the small organs in the training cases. Half a voxel more than the paper counts as the paper.
     """

@@ -1,4 +1,4 @@
-"""The five stages of the paper (section 4.2) as data, in their order."""
+"""The five stages of the paper (section 4.2) as data, in the order of ``settings.STAGE_ORDER``."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ import torch
 from torch import Tensor
 
 from ...nets.solnet import gaussian_heatmap
-from .adversarial import AAE_TURN_AGAINST_G, shape_constrained_loss, sos_loss
+from .adversarial import AAE_ADVERSARIAL, shape_constrained_loss, sos_loss
 from .augment import Crops
 from .losses import heatmap_loss, segmentation_loss
-from .shape_samples import AAE_TURN, join_shapes
-from .small_organ_crops import draw_case_shapes, draw_whole
-from .stage import Stage, StageContext, Turn, has_small_organ
+from .shape_samples import AAE_PRETRAINING, join_shapes
+from .small_organ_crops import draw_case_shapes, draw_whole_organs
+from .stage import Stage, StageContext, Update, has_small_organ
 
 
 def snet_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """Eq. 3 on S-Net's scores."""
+    """Return eq. 3 for S-Net."""
     _, scores = model.snet(crops.ct)
     return loss_of_scores(scores, crops, context)
 
 
 def loss_of_scores(scores: Tensor, crops: Crops, context: StageContext) -> Tensor:
-    s = context.settings
-    return segmentation_loss(scores, crops.labels, crops.known, context.alpha, s.gamma, s.dice_weight, s.focal_weight)
+    """Return eq. 3 on S-Net's scores (B, C + 1, D, H, W)."""
+    return segmentation_loss(scores, crops.labels, crops.known, context.alpha, context.settings)
 
 
 def sol_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """L2 between SOL-Net's heat maps and Gaussians at the organs' centres, S-Net fixed."""
+    """Return the loss between SOL-Net's heat maps and Gaussians at the organs' centres, S-Net fixed."""
     with torch.no_grad():
         features = model.snet.features(crops.ct)
     return heatmaps_against(model.solnet(features), crops, context)
 
 
 def heatmaps_against(predicted: Tensor, crops: Crops, context: StageContext) -> Tensor:
-    """SOL-Net's loss for heat maps (B, S, D, H, W): organs that nobody contoured, or that are empty, do not count."""
+    """Return SOL-Net's loss for heat maps (B, S, D, H, W): organs that nobody contoured, or that are empty, do not count."""
     config = context.config
     shape = (predicted.shape[2], predicted.shape[3], predicted.shape[4])
     wanted = torch.zeros_like(predicted)
@@ -50,7 +50,7 @@ def heatmaps_against(predicted: Tensor, crops: Crops, context: StageContext) -> 
 
 
 def joint_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """All of the network at once: eq. 3 on S-Net, SOL-Net's L2 and eq. 7 on the SOS-Nets, each with weight 1."""
+    """Return the loss of the whole network: eq. 3 on S-Net, SOL-Net's L2 and eq. 7 on the SOS-Nets, each with weight 1."""
     features, scores = model.snet(crops.ct)
     located = heatmaps_against(model.solnet(features), crops, context)
     return loss_of_scores(scores, crops, context) + located + shape_constrained_loss(model, features, crops, context)
@@ -59,17 +59,17 @@ def joint_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("snet", (Turn("S-Net", ("snet",), snet_loss),), class_weights=True),
+        Stage("snet", (Update("S-Net", ("snet",), snet_loss),), class_weights=True),
         Stage(
             "sol",
-            (Turn("SOL-Net", ("solnet",), sol_loss),),
+            (Update("SOL-Net", ("solnet",), sol_loss),),
             usable=has_small_organ,
             validates="localization",
             needs=("snet",),
         ),
         Stage(
             "aae",
-            (AAE_TURN,),
+            (AAE_PRETRAINING,),
             draw=draw_case_shapes,
             join=join_shapes,
             usable=has_small_organ,
@@ -77,16 +77,16 @@ STAGES = {
         ),
         Stage(
             "sos",
-            (Turn("SOS-Net", ("sosnets",), sos_loss), AAE_TURN_AGAINST_G),
-            draw=draw_whole,
+            (Update("SOS-Net", ("sosnets",), sos_loss), AAE_ADVERSARIAL),
+            draw=draw_whole_organs,
             usable=has_small_organ,
             validates="small",
             needs=("snet", "sol", "aae"),
         ),
         Stage(
             "joint",
-            (Turn("FocusNet", ("snet", "solnet", "sosnets"), joint_loss), AAE_TURN_AGAINST_G),
-            draw=draw_whole,
+            (Update("FocusNet", ("snet", "solnet", "sosnets"), joint_loss), AAE_ADVERSARIAL),
+            draw=draw_whole_organs,
             usable=has_small_organ,
             class_weights=True,
             validates="all",
