@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
+from ..reports import render as reports
 from ..version import __version__
 from ..wording import DISCLAIMER
 from .service import Node
@@ -87,7 +88,7 @@ def page(values: dict[str, Any]) -> str:
         clock=lambda when: time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when)),
         gigabytes=lambda value: f"{value:.1f}",
     )
-    style = (Path(__file__).parents[1] / "reports" / "templates" / "report.css").read_text(encoding="utf-8")
+    style = (reports.TEMPLATES / "report.css").read_text(encoding="utf-8")
     spool = values["spool"]
     return environment.get_template("status.html.j2").render(
         **values,

@@ -77,7 +77,7 @@ def contour(job: Mapping[str, Any], bundles: dict[str, ModelBundle]) -> dict[str
     ``job``: ``scan`` (folder), ``out`` (empty folder), ``uid``, ``rule``, ``content``, ``instances``, ``device``, ``precision``.
     Raises FocusNetError.
     """
-    from .. import read_volume
+    from ..io.read import read_volume
     from ..io.write import write_segmentation
 
     rule = job["rule"]
@@ -108,18 +108,18 @@ def contour(job: Mapping[str, Any], bundles: dict[str, ModelBundle]) -> dict[str
 
 def load_model(name: str) -> ModelBundle:
     """Raises ModelError."""
-    from .. import load_bundle
+    from ..nets.bundle import load_bundle
 
     return load_bundle(name)
 
 
 def run_model(volume: Any, bundle: ModelBundle, job: Mapping[str, Any]) -> Segmentation:
     """Contour as the job's rule says. Raises InputError."""
-    from .. import segment
+    from ..inference.options import SegmentOptions
+    from ..inference.segment import segment_scan
 
-    return segment(
-        volume, bundle, device=job["device"], precision=job["precision"], organs=list(job["rule"]["organs"]) or None
-    )
+    organs = list(job["rule"]["organs"]) or None
+    return segment_scan(volume, SegmentOptions(bundle, device=job["device"], precision=job["precision"], organs=organs))
 
 
 def found_only(result: Segmentation) -> tuple[Segmentation, list[str]]:
