@@ -83,14 +83,14 @@ def run(settings: Settings, worker_command: Sequence[str] | None = None) -> int:
     from ..node.service import Node
     from ..node.settings import LOCAL
     from ..node.status_page import StatusServer
-    from ..node.worker_process import WORKER
+    from ..node.worker import COMMAND
 
     log = logging.getLogger("focusnet.node")
     stop = threading.Event()
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: stop.set())
-    running = Node(settings, worker_command or WORKER)
+    running = Node(settings, worker_command or COMMAND)
     page = StatusServer(running)
     running.start()
     try:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..jobs.worker_process import WorkerDied, WorkerProcess
 from .completeness import Arrival, Verdict, judge
 from .find import count_instances
 from .instance import series_content, series_facts
@@ -42,8 +43,7 @@ from .spool import (
     remove,
 )
 from .spool import RESULT as RESULT_FILE
-from .worker import DISK, INPUT, file_digest
-from .worker_process import WORKER, WorkerDied, WorkerProcess
+from .worker import COMMAND, DISK, INPUT, file_digest
 
 log = logging.getLogger("focusnet.node")
 
@@ -57,7 +57,7 @@ CLEAN_EVERY_S = 60.0
 class Node:
     """A node. ``start`` returns at once; ``stop`` ends it, as would a power cut, only without the noise."""
 
-    def __init__(self, settings: Settings, worker_command: Sequence[str] = WORKER, tick_s: float = TICK_S) -> None:
+    def __init__(self, settings: Settings, worker_command: Sequence[str] = COMMAND, tick_s: float = TICK_S) -> None:
         self.settings, self.tick_s = settings, tick_s
         self.spool = Spool(settings.spool, settings.spool_limit_bytes)
         self.receiver = Receiver(settings, self.spool)

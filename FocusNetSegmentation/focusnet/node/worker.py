@@ -1,22 +1,16 @@
-"""The process that contours: jobs come as JSON lines on stdin, one answer a line goes to stdout. ``python -m focusnet.node.worker``.
-
-It lives apart from the node, so that a crash or a lack of memory ends one job and not the reception. It ends when its stdin does.
-"""
+"""The process that contours for the node: ``python -m focusnet.node.worker``. It lives apart, so that its crash does not end the reception."""
 
 from __future__ import annotations
 
-import json
-import os
-import queue
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from ..errors import FocusNetError, InputError, OutputError
 from ..files.disk import is_full
+from ..jobs.serve import serve
 from .instance import without_patient
 from .spool import RESULT, write_json
 
@@ -24,6 +18,7 @@ if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
     from ..nets.bundle import ModelBundle
 
+COMMAND = (sys.executable, "-m", "focusnet.node.worker")
 INPUT, DISK, ERROR = (
     "input",
     "disk",
@@ -32,24 +27,8 @@ INPUT, DISK, ERROR = (
 
 
 def main() -> int:
-    answers, sys.stdout = sys.stdout, sys.stderr  # what a library prints must not be taken for an answer
-    jobs: queue.Queue[str] = queue.Queue()
-    threading.Thread(target=_read, args=(jobs,), daemon=True).start()
     bundles: dict[str, ModelBundle] = {}
-    while True:
-        job = json.loads(jobs.get())
-        _say(answers, answer(job, bundles))
-
-
-def _read(jobs: queue.Queue[str]) -> None:
-    for line in sys.stdin:
-        jobs.put(line)
-    os._exit(0)  # the node is gone; what is half done would be thrown away
-
-
-def _say(stream: TextIO, value: Mapping[str, Any]) -> None:
-    stream.write(json.dumps(value) + "\n")
-    stream.flush()
+    return serve(lambda job: answer(job, bundles))
 
 
 def answer(job: Mapping[str, Any], bundles: dict[str, ModelBundle]) -> dict[str, Any]:

@@ -1,29 +1,27 @@
-"""The node's side of a worker process: started when there is work, killed when it takes too long, started again after a crash."""
+"""The other side of a worker process: started when there is work, killed when it takes too long, started again after a crash."""
 
 from __future__ import annotations
 
 import json
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-WORKER = (sys.executable, "-m", "focusnet.node.worker")
 SIGNALS = {-9: "it was killed, as the system does when memory runs out", -11: "it crashed (segmentation fault)"}
 
 
-class WorkerDied(Exception):  # noqa: N818 - an event, told to the node
+class WorkerDied(Exception):  # noqa: N818 - an event, told to who waits
     """The worker ended or was ended before it answered; the message says how."""
 
 
 class WorkerProcess:
     """One worker. ``ask`` is called by one thread; ``stop`` by any."""
 
-    def __init__(self, command: Sequence[str] = WORKER) -> None:
-        self.command = command
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self.command, self.environment = command, environment
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.Queue[str] = queue.Queue()
 
@@ -31,7 +29,7 @@ class WorkerProcess:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
-    def ask(self, job: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+    def ask(self, job: Mapping[str, Any], timeout_s: float | None = None) -> dict[str, Any]:
         """Return the worker's answer. Raises WorkerDied, OSError if it cannot be started."""
         process = self._started()
         try:
@@ -41,7 +39,7 @@ class WorkerProcess:
             line = self._answers.get(timeout=timeout_s)
         except queue.Empty:
             self.stop()
-            raise WorkerDied(f"no result after {timeout_s / 60:g} minutes") from None
+            raise WorkerDied(f"no result after {(timeout_s or 0) / 60:g} minutes") from None
         except OSError:
             line = ""
         if not line:
@@ -75,6 +73,7 @@ class WorkerProcess:
                 stderr=subprocess.DEVNULL,  # libraries print what they like there; reasons come in the answer
                 text=True,
                 encoding="utf-8",
+                env=None if self.environment is None else dict(self.environment),
             )
             threading.Thread(target=_collect, args=(self._process, self._answers), daemon=True).start()
         return self._process
