@@ -1,4 +1,4 @@
-"""What the commands that contour a scan share: the options of a model, checks before the run, the table after it."""
+"""Parts that the commands which contour a scan share: the options of a model, checks before the run, the table after it."""
 
 from __future__ import annotations
 

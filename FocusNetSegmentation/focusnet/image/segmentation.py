@@ -1,4 +1,4 @@
-"""What the engine hands back: labels on the scan's own grid, which organ each label is, and how sure the network was."""
+"""Results of the engine: labels on the scan's own grid, which organ each label is, and how sure the network was."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ class SOLNet(nn.Module):
         self.head = nn.Conv3d(channels, len(config.small_organs), 1)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Return heat maps (B, small organs, D, H, W), 0 to 1, of features (B, F, D, H, W)."""
         return torch.sigmoid(self.head(self.block(features)).float())
 
 

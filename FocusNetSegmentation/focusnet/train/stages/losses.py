@@ -48,7 +48,7 @@ def focal_loss(probabilities: Tensor, target: Tensor, alpha: Tensor, gamma: floa
 
 
 def binary_focal_loss(probability: Tensor, target: Tensor, alpha: float = 0.5, gamma: float = 2.0) -> Tensor:
-    """Return eq. 1 for one organ in its ROI (SOS-Net): ``probability`` after sigmoid and ``target`` 0/1, any equal shape."""
+    """Return eq. 1 for one organ in its ROI (SOS-Net), a scalar: ``probability`` (B, 1, d, h, w) after sigmoid and ``target`` 0/1, any equal shape."""
     p = probability.float().clamp(EPSILON, 1 - EPSILON)
     target = target.to(p.dtype)
     positive = -alpha * (1 - p) ** gamma * p.log() * target
