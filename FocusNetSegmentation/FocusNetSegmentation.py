@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import unittest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import slicer
 import vtk
@@ -21,6 +21,11 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+if TYPE_CHECKING:
+    from FocusNetSegmentationLib.process.inference import BatchItem, BatchRun, SegmentationRun
+    from FocusNetSegmentationLib.scene.nodes import SegmentationImport
+    from FocusNetSegmentationLib.scene.types import ParameterNode, SegmentationNode, VolumeNode, Widget
 
 OLDEST_PYTHON = (3, 10)
 OUR_PACKAGES = ("FocusNetSegmentationLib", "focusnet")
@@ -46,7 +51,7 @@ class FocusNetSegmentation(ScriptedLoadableModule):
         self.parent.contributors = ["FocusNet Segmentation contributors"]
         self.parent.helpText = _(
             "Contours organs at risk in head-and-neck CT with FocusNetv2. Choose a CT, press Apply, correct the organs in the editor "
-            "below. Everything runs on this computer.<br><b>Research software, not a medical device: every contour must be checked by a "
+            "below. Everything runs on this computer.<br><b>Research software, not a medical device. Every contour must be checked by a "
             "qualified person.</b>"
         )
         self.parent.acknowledgementText = _(
@@ -67,12 +72,12 @@ def registerSampleData() -> None:
 class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel's frame: form, parameter node and scene events. ``panel.Panel`` does the rest."""
 
-    def __init__(self, parent: Any = None) -> None:
+    def __init__(self, parent: Widget = None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic: Any = None
-        self.panel: Any = None
-        self._parameterNode: Any = None
+        self.logic: Any = None  # FocusNetSegmentationLogic; None before setup
+        self.panel: Any = None  # panel.Panel; None before setup and after cleanup
+        self._parameterNode: ParameterNode | None = None
         self._guiTag: Any = None
 
     def setup(self) -> None:
@@ -118,32 +123,32 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
             self.disconnectGui()
             self.panel.exit()
 
-    def onSceneStartClose(self, caller: Any, event: Any) -> None:
+    def onSceneStartClose(self, caller: object, event: object) -> None:
         self.panel.scene_closing()
         self.setParameterNode(None)
 
-    def onSceneEndClose(self, caller: Any, event: Any) -> None:
+    def onSceneEndClose(self, caller: object, event: object) -> None:
         self.panel.result.scene_closed()
         if self.parent.isEntered:
             self.initializeParameterNode()
 
-    def onSceneEndImport(self, caller: Any, event: Any) -> None:
-        """The parameter node may have come before the nodes that it names: show it again now that all are there."""
+    def onSceneEndImport(self, caller: object, event: object) -> None:
+        """Show the parameter node again: it may have come before the nodes that it names."""
         if self.parent.isEntered:
             self.initializeParameterNode()
         self.panel.scene_changed()
 
-    def onSceneChanged(self, caller: Any, event: Any) -> None:
+    def onSceneChanged(self, caller: object, event: object) -> None:
         self.panel.scene_changed()
 
-    def onParameterNodeModified(self, caller: Any = None, event: Any = None) -> None:
+    def onParameterNodeModified(self, caller: object = None, event: object = None) -> None:
         self.panel.refresh()
 
     def initializeParameterNode(self) -> None:
-        """The scene's parameter node, made if it is not there."""
+        """Show the scene's parameter node, made if it is not there."""
         self.setParameterNode(self.logic.getParameterNode())
 
-    def setParameterNode(self, parameterNode: Any) -> None:
+    def setParameterNode(self, parameterNode: ParameterNode | None) -> None:
         """Show ``parameterNode`` from now on; None lets go of the one that is shown."""
         self.disconnectGui()
         self._parameterNode = parameterNode
@@ -171,12 +176,17 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
 class FocusNetSegmentationLogic(ScriptedLoadableModuleLogic):
     """Everything that the panel can do, for scripts and the Python console; needs no main window."""
 
-    def getParameterNode(self) -> Any:
+    def getParameterNode(self) -> ParameterNode:
         from FocusNetSegmentationLib.parameters import FocusNetSegmentationParameterNode
 
-        return FocusNetSegmentationParameterNode(super().getParameterNode())
+        wrap: Any = (
+            FocusNetSegmentationParameterNode  # Slicer's decorator gives it a constructor that no type checker sees
+        )
+        return wrap(super().getParameterNode())
 
-    def process(self, volumeNode: Any, segmentationNode: Any = None, **options: Any) -> Any:
+    def process(
+        self, volumeNode: VolumeNode, segmentationNode: SegmentationNode | None = None, **options: Any
+    ) -> SegmentationImport | SegmentationRun:
         """Contour a CT: ``process(volumeNode, segmentationNode, model="han7-openkbp", device="auto", organs=None, wait=True)``.
 
         Waits and returns the result (``.node``, ``.missing``, ``.warnings``), or with ``wait=False`` returns the run at once. Raises
@@ -186,21 +196,26 @@ class FocusNetSegmentationLogic(ScriptedLoadableModuleLogic):
 
         return process(volumeNode, segmentationNode, **options)
 
-    def processScene(self, **options: Any) -> Any:
+    def processScene(self, **options: Any) -> list[BatchItem] | BatchRun:
         """Contour every CT of the scene, one after the other; see FocusNetSegmentationLib.process.inference.process_scene."""
         from FocusNetSegmentationLib.process.inference import process_scene
 
         return process_scene(slicer.mrmlScene, **options)
 
     def export(
-        self, segmentationNode: Any, volumeNode: Any, path: Any, kind: str = "seg.nrrd", dicomFolder: Any = None
-    ) -> Any:
+        self,
+        segmentationNode: SegmentationNode,
+        volumeNode: VolumeNode,
+        path: Path | str | None,
+        kind: str = "seg.nrrd",
+        dicomFolder: Path | str | None = None,
+    ) -> tuple[Path | VolumeNode, list[str]]:
         """Write a segmentation: kind "seg.nrrd", "nifti", "labelmap", "rtstruct" or "dicom-seg". Returns (path or node, sentences)."""
         from FocusNetSegmentationLib.exchange.export import export
 
         return export(segmentationNode, volumeNode, path, kind, dicomFolder)
 
-    def samplePhantom(self) -> Any:
+    def samplePhantom(self) -> VolumeNode:
         """Add the synthetic phantom to the scene and return its volume node."""
         from FocusNetSegmentationLib.sample_data import load_phantom
 
@@ -227,12 +242,12 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
             except unittest.SkipTest as reason:
                 self.delayDisplay(_("{name}: skipped, {reason}").format(name=name, reason=reason))
 
-    def _phantom(self) -> Any:
+    def _phantom(self) -> VolumeNode:
         from FocusNetSegmentationLib.sample_data import load_phantom
 
         return load_phantom(slicer.mrmlScene, spacing_mm_xyz=(3.0, 3.0, 3.0))
 
-    def _reference(self, volumeNode: Any) -> Any:
+    def _reference(self, volumeNode: VolumeNode) -> SegmentationImport:
         """The phantom's reference contours as a result in the scene."""
         from focusnet.phantom.write import phantom
         from FocusNetSegmentationLib.scene.nodes import import_result
@@ -254,7 +269,7 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
         self.assertEqual(again.GetSegmentation().GetNumberOfSegments(), 22)
 
     def test_panel(self) -> None:
-        """The whole way by the panel's own buttons, without a run."""
+        """Go the whole way by the panel's own buttons, without a run."""
         if slicer.util.mainWindow() is None:
             self.skipTest("needs the main window")
         slicer.util.selectModule("FocusNetSegmentation")
@@ -269,7 +284,7 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
         self.assertLessEqual(widget.ui.inputsCollapsibleButton.minimumSizeHint.width(), 420)
 
     def test_review(self) -> None:
-        """The list by the panel's own buttons: an organ is chosen, shown, approved; a change takes that back; the window comes back."""
+        """Use the list by the panel's own buttons: an organ is chosen, shown, approved; a change takes that back; the window comes back."""
         if slicer.util.mainWindow() is None:
             self.skipTest("needs the main window")
         from FocusNetSegmentationLib.scene.labelmaps import voxels
@@ -301,11 +316,11 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
         self.assertEqual(display.GetWindow(), 1500)
 
     def test_segmentation(self) -> None:
-        """The shipped model over the phantom, in the worker process."""
+        """Run the shipped model over the phantom, in the worker process."""
         from FocusNetSegmentationLib.install.preflight import probe_torch
 
         if probe_torch().version is None:
             self.skipTest("PyTorch is not installed")
-        imported = FocusNetSegmentationLogic().process(self._phantom(), device="cpu")
+        imported: Any = FocusNetSegmentationLogic().process(self._phantom(), device="cpu")
         self.assertEqual(len(imported.segment_ids), 7)
         self.assertIsNotNone(imported.frozen)

@@ -23,12 +23,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentati
 
 from focusnet.datasets.organ_boxes import SMALL
 from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars
+from focusnet.image.organs import mirrored as other_side
+from focusnet.image.organs import without_side
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry
 from focusnet.qa.measure import Measured, measure, measure_all
-from focusnet.qa.ranking import review
-from focusnet.qa.reference_statistics import load_statistics
-from focusnet.qa.shape_model import ShapeModel, bare, load_shape_model
+from focusnet.qa.ranking import rank_organs
+from focusnet.qa.reference_statistics import load_reference_statistics
+from focusnet.qa.shape_model import ShapeModel, load_shape_model
 from focusnet.qa.size_scores import extent_score, gaps_score, holes_score, parts_score, volume_score
 from focusnet.qa.spatial_relations import asymmetry_score, position_score, touch_score
 
@@ -105,14 +107,14 @@ def corrupted_rows(segmentation: Segmentation, scan: str, annotator: str, prior:
         inner = tuple(slice(b.start - w.start, b.stop - w.start) for b, w in zip(organs[name].box, window, strict=True))
         mask[inner] = organs[name].mask
         stranger = {"Lens": "Cochlea", "Cochlea": "Lens", "OpticNrv": "Glnd_Lacrimal", "Glnd_Lacrimal": "OpticNrv"}[
-            bare(name)
+            without_side(name)
         ] + name[-2:]
         other = placed(organs[stranger], mask) if stranger in organs else mask
         for what, change in {"real": lambda m, g, r: m, **corruptions(other)}.items():
             if what == "wrong organ" and stranger not in organs:
                 continue
             wrong = change(mask, part, rng)
-            base = {"scan": scan, "annotator": annotator, "organ": bare(name), "what": what}
+            base = {"scan": scan, "annotator": annotator, "organ": without_side(name), "what": what}
             if not wrong.any():
                 yield {**base, **dict.fromkeys(COLUMNS, 10.0)}  # nothing left: an empty segment, always flagged
                 continue
@@ -122,14 +124,13 @@ def corrupted_rows(segmentation: Segmentation, scan: str, annotator: str, prior:
 def scores(
     name: str, mask: np.ndarray, geometry: Geometry, organs: dict[str, Measured], prior: ShapeModel
 ) -> dict[str, float | None]:
-    statistics = load_statistics()
+    statistics = load_reference_statistics()
     m = measure(name, mask.astype(np.uint8), 1, ndimage.find_objects(mask.astype(np.uint8))[0], geometry)
-    mirror = name[:-1] + ("R" if name.endswith("L") else "L")
     around = {**organs, name: m}
     found = [
         volume_score(m, statistics), extent_score(m, statistics, geometry), parts_score(m, statistics), holes_score(m, statistics),
-        gaps_score(m, statistics, geometry), asymmetry_score(m, around, mirror, statistics), position_score(m, around, statistics),
-        *prior.scores(name, prior.look(m, geometry)),
+        gaps_score(m, statistics, geometry), asymmetry_score(m, around, other_side(name), statistics), position_score(m, around, statistics),
+        *prior.scores(name, prior.reconstruct(m, geometry)),
     ]  # fmt: skip
     gap = touch_score(m, moved_to(around, geometry, name), statistics, geometry)
     every = [*found, *([gap] if gap else [])]
@@ -235,7 +236,7 @@ def placed(m: Measured, like: np.ndarray) -> np.ndarray:
 
 
 def real_rows(segmentation: Segmentation, scan: str, annotator: str, prior: ShapeModel) -> Iterator[dict]:
-    for entry in review(segmentation, shapes=prior).organs:
+    for entry in rank_organs(segmentation, shape_model=prior).organs:
         yield {
             "scan": scan, "annotator": annotator, "organ": entry.organ.name, "look": entry.group == "look at",
             "flags": [s.id for s in entry.scores if s.flagged],

@@ -27,7 +27,7 @@ from focusnet.inference.segment import segment
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.metrics import dice
 from focusnet.nets.bundle import ModelBundle, load_bundle
-from focusnet.qa.ranking import review
+from focusnet.qa.ranking import rank_organs
 
 SAMPLES = 500
 BAD_DSC = 0.6  # what a reviewer would want to see first
@@ -68,7 +68,7 @@ def scored(data: Path, split: str, bundle: ModelBundle, cache: Path):
         volume = Volume(case.hu, case.geometry, case.name)
         result = predicted(volume, bundle, cache)
         truth = reference(case, dataset.organs)
-        checked = review(result, volume, bundle)
+        checked = rank_organs(result, volume, bundle)
         for entry in checked.organs:
             name = entry.organ.name
             if name in case.contoured:

@@ -26,11 +26,11 @@ from openkbp_scores import reference
 
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.datasets.tcia_oars import TciaOars
-from focusnet.image.organs import find_organ
+from focusnet.image.organs import LEFT, find_organ, mirrored, without_side
 from focusnet.image.segmentation import Segmentation
 from focusnet.qa.hu_scores import outside_fraction
 from focusnet.qa.measure import Measured, measure_all
-from focusnet.qa.reference_statistics import FORMAT_VERSION, MINIMUM, Spread, load_statistics
+from focusnet.qa.reference_statistics import FORMAT_VERSION, MINIMUM, Spread, load_reference_statistics
 from focusnet.qa.spatial_relations import TOUCHES, gap_mm, position_score
 
 FOLDS = 5
@@ -147,13 +147,14 @@ def upper(values: list[float]) -> float:
 def asymmetry(cases: list[Case], organs: dict) -> dict[str, float]:
     out = {}
     for organ in organs:
-        if organ.endswith("_L") and f"{organ[:-2]}_R" in organs:
+        right = mirrored(organ)
+        if organ.endswith(LEFT) and right in organs:
             ratios = [
-                np.log(c.organs[organ].volume_ml / c.organs[f"{organ[:-2]}_R"].volume_ml)
+                np.log(c.organs[organ].volume_ml / c.organs[right].volume_ml)
                 for c in cases
-                if organ in c.organs and f"{organ[:-2]}_R" in c.organs
+                if organ in c.organs and right in c.organs
             ]
-            out[organ[:-2]] = round(
+            out[without_side(organ)] = round(
                 float(np.percentile(np.abs(ratios), 90)) * 2.576 / 1.645, 4
             )  # the 99th, from the 90th
     return out
@@ -188,8 +189,8 @@ def position_limits(openkbp: list[Case], tcia: list[Case], calibrate: list[Case]
             row["position_limit"] = 1.0
         path = scratch.with_suffix(".fold.json")
         write(content, path)
-        load_statistics.cache_clear()
-        table = load_statistics(path)
+        load_reference_statistics.cache_clear()
+        table = load_reference_statistics(path)
         for case in tested:
             for organ, m in case.organs.items():
                 severity = position_score(m, case.organs, table).severity

@@ -24,11 +24,12 @@ from shapes_train import shape_config
 
 from focusnet.datasets.organ_boxes import NO_JITTER, Jitter, tcia_shapes
 from focusnet.datasets.tcia_oars import TciaOars
+from focusnet.image.organs import without_side
 from focusnet.metrics import dice, surface_distances
 from focusnet.nets.bundle import save_bundle
 from focusnet.nets.config import NetworkConfig
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
-from focusnet.qa.shape_model import LatentSpace, bare
+from focusnet.qa.shape_model import LatentSpace
 from focusnet.train.loop.checkpoint import load_checkpoint
 from focusnet.version import __version__
 
@@ -54,13 +55,15 @@ def main() -> None:
     spaces = latent_spaces(network, train)
     statistics = {}
     for organ, space in spaces.items():
-        rows = [measured(network, s, space) for s in calibrate if bare(s.organ) == organ]
+        rows = [measured(network, s, space) for s in calibrate if without_side(s.organ) == organ]
         statistics[organ] = {"n": len(rows), "latent": as_json(space), "real": spreads(rows)}
     scores = {
-        organ: [measured(network, s, spaces[organ]) for s in held_out if bare(s.organ) == organ] for organ in spaces
+        organ: [measured(network, s, spaces[organ]) for s in held_out if without_side(s.organ) == organ]
+        for organ in spaces
     }
     by_side = {
-        s.organ: [measured(network, t, spaces[bare(s.organ)]) for t in held_out if t.organ == s.organ] for s in held_out
+        s.organ: [measured(network, t, spaces[without_side(s.organ)]) for t in held_out if t.organ == s.organ]
+        for s in held_out
     }
     metadata = {
         "kind": "shape",
@@ -93,7 +96,11 @@ def main() -> None:
     for organ, rows in scores.items():
         d, c = (
             [r["distance"] for r in rows],
-            [measured(network.float(), s, spaces[organ])["distance"] for s in calibrate if bare(s.organ) == organ],
+            [
+                measured(network.float(), s, spaces[organ])["distance"]
+                for s in calibrate
+                if without_side(s.organ) == organ
+            ],
         )
         dsc = [1 - r["loss"] for r in rows]
         print(
@@ -141,8 +148,8 @@ def encode(network: ShapeAutoencoder, mask: np.ndarray) -> tuple[np.ndarray, np.
 
 def latent_spaces(network: ShapeAutoencoder, shapes: list[Drawn]) -> dict[str, LatentSpace]:
     spaces = {}
-    for organ in sorted({bare(s.organ) for s in shapes}):
-        mine = [s for s in shapes if bare(s.organ) == organ]
+    for organ in sorted({without_side(s.organ) for s in shapes}):
+        mine = [s for s in shapes if without_side(s.organ) == organ]
         codes = np.array([encode(network, mask)[1] for s in mine for mask in s.masks])
         center = np.median(codes, axis=0)
         d = codes - center

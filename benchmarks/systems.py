@@ -199,9 +199,9 @@ def by_network(volume: Volume, bundle) -> Segmentation:
 
 
 def by_atlas(volume: Volume, dataset: OpenKBPDataset, options: argparse.Namespace) -> Segmentation:
-    from focusnet.baselines.atlas import segment_by_atlases
+    from focusnet.baselines.atlas import AtlasOptions, segment_by_atlases
 
-    return segment_by_atlases(volume, dataset, count=options.atlases)
+    return segment_by_atlases(volume, dataset, AtlasOptions(count=options.atlases))
 
 
 def full_size(name: str) -> tuple[str, str]:

@@ -14,7 +14,7 @@ MARKS = {  # level: mark and colour, readable on light and dark backgrounds
 
 
 def marked(level: str, text: str) -> str:
-    """Rich text with the level's mark before it; the text itself is shown as it is. Any other level has no mark."""
+    """Return rich text with the level's mark before it; the text itself is shown as it is. Any other level has no mark."""
     mark, color = MARKS.get(level, ("", ""))
     safe = html.escape(text, quote=False).replace("\n", "<br>")
     return f'<span style="color:{color}"><b>{mark}</b></span> {safe}' if mark else safe

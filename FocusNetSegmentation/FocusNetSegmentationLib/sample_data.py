@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
+from .scene.types import Scene, VolumeNode
 from .scene.volumes import LPS_RAS, to_vtk
 
 NAME = "FocusNetPhantom"
@@ -17,7 +18,9 @@ SPACING_MM_XYZ = (1.0, 1.0, 3.0)
 ICON = Path(__file__).resolve().parents[1] / "Resources" / "Icons" / f"{NAME}.png"
 
 
-def load_phantom(scene: Any = None, seed: int = 0, spacing_mm_xyz: tuple[float, float, float] = SPACING_MM_XYZ) -> Any:
+def load_phantom(
+    scene: Scene | None = None, seed: int = 0, spacing_mm_xyz: tuple[float, float, float] = SPACING_MM_XYZ
+) -> VolumeNode:
     """Make the phantom's CT and add it to ``scene`` (Slicer's own if none is given). Returns the volume node. Raises ImportError where
     SciPy is missing. Synthetic: nothing about a model's quality can be learned from it."""
     from focusnet.phantom.write import phantom
@@ -27,8 +30,8 @@ def load_phantom(scene: Any = None, seed: int = 0, spacing_mm_xyz: tuple[float, 
     return add_volume(scene, volume.array, volume.geometry.affine_xyz, scene.GenerateUniqueName(NAME))
 
 
-def add_volume(scene: Any, hu: Any, affine_lps: Any, name: str) -> Any:
-    """A CT node from HU (z, y, x) and a 4x4 matrix from index (x, y, z) to LPS mm, shown with a soft-tissue window."""
+def add_volume(scene: Scene, hu: np.ndarray, affine_lps: np.ndarray, name: str) -> VolumeNode:
+    """Add a CT node made from HU (z, y, x) and a 4x4 matrix from index (x, y, z) to LPS mm, shown with a soft-tissue window."""
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetIJKToRASMatrix(to_vtk(LPS_RAS @ affine_lps))
     set_voxels(node, hu)
@@ -41,7 +44,7 @@ def add_volume(scene: Any, hu: Any, affine_lps: Any, name: str) -> Any:
     return node
 
 
-def set_voxels(node: Any, array: Any) -> None:
+def set_voxels(node: VolumeNode, array: np.ndarray) -> None:
     """Give a volume node a copy of ``array`` (z, y, x)."""
     image = vtk.vtkImageData()
     image.SetDimensions(*array.shape[::-1])

@@ -11,7 +11,7 @@ from .image.regrid import put_on_grid
 from .image.segmentation import Segmentation
 from .image.volume import Volume
 from .io.read import read_ct, read_segmentation
-from .io.segment_tags import OrganReview, read_reviews, with_run
+from .io.review_tags import OrganReview, read_reviews, with_run
 from .io.suffixes import has_suffix
 from .io.write import write_image
 from .qa.audit import audit

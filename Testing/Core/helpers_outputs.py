@@ -109,6 +109,22 @@ def segmentation(labels: np.ndarray, geometry: Geometry, names: tuple[str, ...] 
     return Segmentation(labels, geometry, tuple(results), dict(PROVENANCE))
 
 
+def full_result(name: str, label: int) -> OrganResult:
+    """A result of an organ that says something in each of its fields, nothing of it a default."""
+    return OrganResult(
+        organ=organ(name),
+        label=label,
+        found=True,
+        volume_ml=1.5,
+        peak=0.875,
+        peak_mm_xyz=(1.5, -2.25, 3.0),
+        second_peak=0.5,
+        second_mm_xyz=(-4.0, 5.25, 6.5),
+        spread_mm=2.75,
+        warnings=('Two places are likely: "left | right".', "C:\\new ü"),
+    )
+
+
 def openkbp_case(data: Path, case: str) -> tuple[Volume, Segmentation]:
     """A real scan and its clinical contours, e.g. case "val/pt_201"."""
     names = ("Brainstem", "SpinalCord", "Parotid_R", "Parotid_L", "Esophagus", "Larynx", "Bone_Mandible")

@@ -10,7 +10,7 @@ import numpy as np
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
 from focusnet.phantom.write import phantom
-from focusnet.qa.reference_statistics import Statistics, load_statistics
+from focusnet.qa.reference_statistics import ReferenceStatistics, load_reference_statistics
 
 # The phantom is not anatomical: its organs are held to what real ones measure in everything but size, place and HU.
 NOT_ANATOMICAL = ("extent_mm", "position_limit", "hu_outside_limit", "edge_fraction")
@@ -54,8 +54,8 @@ def far_blob(segmentation: Segmentation, name: str, size: int = 8) -> Segmentati
     return with_labels(segmentation, labels)
 
 
-def statistics_for_the_phantom() -> Statistics:
+def statistics_for_the_phantom() -> ReferenceStatistics:
     """What ships, less what a phantom that is not anatomical cannot be held to."""
-    real = load_statistics()
+    real = load_reference_statistics()
     organs = {o: {k: v for k, v in row.items() if k not in NOT_ANATOMICAL} for o, row in real.organs.items()}
     return replace(real, organs=organs, volumes={})

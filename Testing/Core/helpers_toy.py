@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from focusnet.train.loop.loop import ALONE, train_stage
-from focusnet.train.loop.process_group import Team
+from focusnet.train.loop.loop import SINGLE_PROCESS, train_stage
+from focusnet.train.loop.process_group import ProcessGroup
 from focusnet.train.settings import Settings
 from focusnet.train.stages.augment import NO_AUGMENTATION
-from focusnet.train.stages.stage import Stage, Turn
+from focusnet.train.stages.stage import Stage, Update
 
 from .helpers_engine import small_config
 
@@ -56,7 +56,7 @@ def join(drawn: Sequence[Places]) -> Places:
 
 
 POINTS = [Point(f"p{n}", (float(n), float(n % 3))) for n in range(7)]
-STAGE = Stage("line", (Turn("line", ("line",), squares),), draw=draw, join=join)
+STAGE = Stage("line", (Update("line", ("line",), squares),), draw=draw, join=join)
 
 
 def train_line(
@@ -64,7 +64,7 @@ def train_line(
     steps: int,
     resume: bool = False,
     validate: Callable[[Any], dict[str, float]] = lambda _: {"score": 0.0},
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
     stage: Stage = STAGE,
     model: nn.Module | None = None,
     **settings: Any,
@@ -73,6 +73,6 @@ def train_line(
     torch.manual_seed(0)
     chosen = Settings(**{"steps": steps, "learning_rate": 0.1, "checkpoint_every": 2, "pictures": False, **settings})
     train_stage(
-        model or Line(), stage, POINTS, small_config(), chosen, NO_AUGMENTATION, out, validate, resume, log=lambda _: None, team=team
+        model or Line(), stage, POINTS, small_config(), chosen, NO_AUGMENTATION, out, validate, resume, log=lambda _: None, group=group
     )  # fmt: skip
     return out / "line.last.safetensors"

@@ -40,7 +40,8 @@ labels = np.zeros(ct.array.shape, np.uint8)
 labels[ct.array > 0] = 2
 labels[ct.array > 300] = 1
 names = ["Bone_Mandible", "Brain"]
-organs = [OrganResult(find_organ(n), i, True, 1.0) for i, n in enumerate(names, 1) if not request["organs"] or n in request["organs"]]
+organs = [OrganResult(organ=find_organ(n), label=i, found=True, volume_ml=1.0) for i, n in enumerate(names, 1)]
+organs = [o for o in organs if not request["organs"] or o.organ.name in request["organs"]]
 keep = [o.label for o in organs]
 labels[~np.isin(labels, keep)] = 0
 result = Segmentation(labels, ct.geometry, tuple(organs), {"model": request["model"], "device": "cpu", "created": "now"})

@@ -62,7 +62,7 @@ class World:
         """CT node, imported result, and what it was made of."""
         scan, result = scan_and_organs(grid)
         ct = self.volume(scan)
-        return ct, import_result(self.scene, result, ct, logic=self.logic), result
+        return ct, import_result(self.scene, result, ct), result
 
 
 def segment(node: Any, name: str) -> Any:

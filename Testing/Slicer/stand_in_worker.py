@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..paths import ROOT
+ROOT = Path(__file__).resolve().parents[2]  # run as a script, so it imports nothing beside itself
 
 RETRY = "cuda:0 ran out of memory with chunks of 40 slices; trying chunks of 20."
 

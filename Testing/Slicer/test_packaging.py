@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from focusnet.wording import CHECK_CONTOURS, DISCLAIMER
+
 from ..paths import MODULE, ROOT
 from .helpers_packaging import CMAKE, files_on_disk, listed
 
@@ -134,3 +136,12 @@ def test_workflow_runs_slicers_own_tests_on_three_systems() -> None:
         assert system in text
     assert "ctest" in text
     assert Path(ROOT / "Testing" / "Slicer" / "CMakeLists.txt").is_file()
+
+
+def test_the_module_and_its_form_carry_the_one_disclaimer() -> None:
+    """Slicer reads both at its start, when nothing of ours may be imported: they repeat focusnet.wording's sentences."""
+    module = ast.parse((MODULE / "FocusNetSegmentation.py").read_text(encoding="utf-8"))
+    texts = [node.value for node in ast.walk(module) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    assert any(DISCLAIMER in text for text in texts)
+    form = (MODULE / "Resources/UI/FocusNetSegmentation.ui").read_text(encoding="utf-8")
+    assert f"<string>{CHECK_CONTOURS}</string>" in form

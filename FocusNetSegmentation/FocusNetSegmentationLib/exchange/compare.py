@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
@@ -19,10 +18,13 @@ from focusnet.evaluation.evaluate import OrganScores, score_organ
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
 from focusnet.io.read import read_segmentation
+from focusnet.io.segment_tags import ORGAN_TAG
+from focusnet.io.suffixes import DICOM, has_suffix
 
 from ..review.scoring import on_other_grid
 from ..scene.labelmaps import LABELMAP, empty_image, get_tag, mask_on, oriented_image
-from ..scene.nodes import ORGAN_TAG, dress, place_labels
+from ..scene.nodes import place_labels, set_name_color_and_code
+from ..scene.types import Scene, SegmentationNode, VolumeNode
 from ..scene.volumes import LPS_RAS, transform_matrix, world_geometry
 from .export import dicom_volume
 
@@ -39,7 +41,7 @@ class Comparison:
     notes: tuple[str, ...]
 
     def sentences(self) -> list[str]:
-        """What is not in the table, for a person."""
+        """Return what is not in the table, as sentences."""
         only = [
             f"Only in the {where}: {listed(names)}."
             for where, names in (("segmentation", self.only_here), ("reference", self.only_reference))
@@ -48,8 +50,10 @@ class Comparison:
         return [*only, *self.notes]
 
 
-def compare(segmentation_node: Any, reference_node: Any, volume_node: Any) -> Comparison:
-    """Both on the grid of ``volume_node``, organs matched by TG-263 name or synonym. Raises InputError for what cannot be compared."""
+def compare(
+    segmentation_node: SegmentationNode | None, reference_node: SegmentationNode | None, volume_node: VolumeNode | None
+) -> Comparison:
+    """Compare two segmentations on the grid of ``volume_node``, organs matched by TG-263 name or synonym. Raises InputError for what cannot be compared."""
     if segmentation_node is None:
         raise InputError("There is no segmentation to compare. Apply first, or choose one under Outputs.")
     if reference_node is None:
@@ -92,7 +96,7 @@ def compare(segmentation_node: Any, reference_node: Any, volume_node: Any) -> Co
     return Comparison(tuple(rows), only[0], only[1], tuple(notes))
 
 
-def with_labelmap(node: Any, volume_node: Any) -> Any:
+def with_labelmap(node: SegmentationNode, volume_node: VolumeNode) -> SegmentationNode:
     """The node if it has voxels; else a copy with voxels on the CT's grid, made of its contours or surfaces. Raises InputError."""
     if node.GetSegmentation().GetNumberOfSegments() == 0:
         raise InputError(f"{node.GetName()} has no segments. Choose another reference.")
@@ -111,8 +115,8 @@ def with_labelmap(node: Any, volume_node: Any) -> Any:
     return copy
 
 
-def read_reference(path: Path | str, volume_node: Any, dicom_folder: Path | str | None = None) -> Segmentation:
-    """A .seg.nrrd, a label map with its names beside it, or an RTSTRUCT, which needs the CT's DICOM files: from Slicer's database or
+def read_reference(path: Path | str, volume_node: VolumeNode, dicom_folder: Path | str | None = None) -> Segmentation:
+    """Read a .seg.nrrd, a label map with its names beside it, or an RTSTRUCT, which needs the CT's DICOM files: from Slicer's database or
     ``dicom_folder``. Raises InputError."""
     path = Path(path)
     ct = dicom_volume(volume_node, dicom_folder) if needs_dicom(path) else None
@@ -121,11 +125,13 @@ def read_reference(path: Path | str, volume_node: Any, dicom_folder: Path | str 
 
 def needs_dicom(path: Path | str) -> bool:
     """Contours are of a DICOM series."""
-    return str(path).lower().endswith(".dcm")
+    return has_suffix(path, DICOM[:1])
 
 
-def add_reference(scene: Any, segmentation: Segmentation, volume_node: Any, name: str) -> Any:
-    """A node of the reference, drawn as outlines; it is not a model's result, and no review begins. Raises InputError."""
+def add_reference(
+    scene: Scene, segmentation: Segmentation, volume_node: VolumeNode | None, name: str
+) -> SegmentationNode:
+    """Add a node of the reference, drawn as outlines; it is not a model's result, and no review begins. Raises InputError."""
     matrix, parent, _ = place_labels(segmentation.geometry, volume_node, None, None)
     image = oriented_image(segmentation.labels, matrix)
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
@@ -135,7 +141,7 @@ def add_reference(scene: Any, segmentation: Segmentation, volume_node: Any, name
         node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
     for result in segmentation.results:
         segment = slicer.vtkSegment()
-        dress(segment, result.organ)
+        set_name_color_and_code(segment, result.organ)
         segment.SetLabelValue(result.label)
         segment.AddRepresentation(LABELMAP, image)
         node.GetSegmentation().AddSegment(segment, f"Reference_{result.organ.name}")
@@ -146,7 +152,7 @@ def add_reference(scene: Any, segmentation: Segmentation, volume_node: Any, name
 
 
 def as_text(rows: Sequence[OrganScores]) -> str:
-    """For the clipboard: tabs between the columns, as spreadsheets take it."""
+    """Return a table for the clipboard: tabs between the columns, as spreadsheets take it."""
     lines = ["Organ\tDSC\tHD95 (mm)\tHD95 max (mm)\tMSD (mm)\tVolume (ml)\tReference (ml)"]
     for row in rows:
         numbers = (
@@ -162,15 +168,16 @@ def as_text(rows: Sequence[OrganScores]) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The known organs first, and no more than a line takes."""
+    """Return names as one text, known organs first, and no more of them than a line takes."""
     ordered = sorted(names, key=lambda name: find_organ(name) is None)
     more = len(ordered) - NAMED
     return ", ".join(ordered[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _organs(node: Any, what: str, notes: list[str]) -> dict[str, str]:
+def _organs(node: SegmentationNode, what: str, notes: list[str]) -> dict[str, str]:
     """Organ name to segment ID. Where two segments go by one name neither is taken: which is meant cannot be known."""
-    segmentation, found, twice = node.GetSegmentation(), {}, set()
+    segmentation, twice = node.GetSegmentation(), set[str]()
+    found: dict[str, str] = {}
     for index in range(segmentation.GetNumberOfSegments()):
         segment_id = segmentation.GetNthSegmentID(index)
         segment = segmentation.GetSegment(segment_id)

@@ -3,9 +3,7 @@ write the same."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
@@ -13,14 +11,17 @@ import vtk
 
 from focusnet.errors import InputError
 from focusnet.image.organs import find_organ
-from focusnet.image.segmentation import OrganResult, Segmentation
+from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry, Volume
+from focusnet.io.segment_tags import ALGORITHM_TYPE_TAG, ORGAN_TAG, REVIEW_TAG, RUN_TAG, SCORE_TAG, SECONDS_TAG
+from focusnet.io.suffixes import DICOM, NIFTI, SEG_NRRD
 
 from ..review.states import Review
-from ..scene.labelmaps import empty_image, get_tag, mask_on
-from ..scene.nodes import ORGAN_TAG, PROVENANCE, RESULT_TAG, RUN_TAG, mark_edited
-from ..scene.review_tags import REVIEW_TAG, SCORE_TAG, SECONDS_TAG
-from ..scene.volumes import LPS_RAS, transform_matrix, world_geometry
+from ..scene.as_segmentation import segmentation_on
+from ..scene.labelmaps import get_tag
+from ..scene.nodes import mark_edited
+from ..scene.types import SegmentationNode, VolumeNode
+from ..scene.volumes import world_geometry
 
 KEPT_TAGS = (
     ORGAN_TAG,
@@ -28,22 +29,26 @@ KEPT_TAGS = (
     REVIEW_TAG,
     SCORE_TAG,
     SECONDS_TAG,
-    "DICOM.SegmentAlgorithmType",
+    ALGORITHM_TYPE_TAG,
     "Segmentation.Status",
 )
 # kind: what it is called, and the ending of its files ("" for what stays in the scene)
 FORMATS = {
-    "seg.nrrd": ("3D Slicer segmentation (.seg.nrrd)", ".seg.nrrd"),
-    "nifti": ("NIfTI label map (.nii.gz)", ".nii.gz"),
+    "seg.nrrd": ("3D Slicer segmentation (.seg.nrrd)", SEG_NRRD[0]),
+    "nifti": ("NIfTI label map (.nii.gz)", NIFTI[0]),
     "labelmap": ("Label map in the scene", ""),
-    "rtstruct": ("DICOM RT structure set (.dcm)", ".dcm"),
-    "dicom-seg": ("DICOM segmentation (.dcm)", ".dcm"),
+    "rtstruct": ("DICOM RT structure set (.dcm)", DICOM[0]),
+    "dicom-seg": ("DICOM segmentation (.dcm)", DICOM[0]),
 }
 
 
 def export(
-    segmentation_node: Any, volume_node: Any, path: Path | str | None, kind: str, dicom_folder: Path | str | None = None
-) -> tuple[Any, list[str]]:
+    segmentation_node: SegmentationNode | None,
+    volume_node: VolumeNode | None,
+    path: Path | str | None,
+    kind: str,
+    dicom_folder: Path | str | None = None,
+) -> tuple[Path | VolumeNode, list[str]]:
     """Write every segment to ``path`` (replaced if it exists) and return it with sentences for the user; for ``labelmap`` a new
     node of the scene.
 
@@ -77,43 +82,7 @@ def export(
     return path, notes
 
 
-def segmentation_on(geometry: Geometry, segmentation_node: Any) -> tuple[Segmentation, list[str]]:
-    """Every segment of the node on ``geometry`` (LPS mm), whatever grid, layer and linear transform it has. Where segments overlap the
-    later one wins, which the returned sentences tell. Raises InputError."""
-    from focusnet.io.label_map import unknown_organ
-
-    source = segmentation_node.GetSegmentation()
-    count = source.GetNumberOfSegments()
-    if count > 255:
-        raise InputError(f"There are {count} segments; a label map holds 255. Remove some of them.")
-    to_local = np.linalg.inv(transform_matrix(segmentation_node))
-    target = empty_image(geometry, to_local @ LPS_RAS @ geometry.affine_xyz)
-    labels = np.zeros(geometry.shape_zyx, np.uint8)
-    voxel_ml = geometry.voxel_ml
-    results, notes, seen = [], [], set()
-    for index in range(count):
-        segment_id = source.GetNthSegmentID(index)
-        segment = source.GetSegment(segment_id)
-        name = get_tag(segment, ORGAN_TAG) or segment.GetName() or segment_id
-        color = tuple(round(255 * c) for c in segment.GetColor())
-        organ = find_organ(name) or unknown_organ(name, color)  # type: ignore[arg-type]
-        if organ.name in seen:
-            raise InputError(f"Two segments are {organ.name}. Rename or remove one of them.")
-        seen.add(organ.name)
-        mask = mask_on(target, segmentation_node, segment_id)
-        lost = int(np.count_nonzero(labels[mask]))
-        if lost:
-            notes.append(
-                f"{lost} voxels of {organ.name} overlap segments above it in the list; they were given to {organ.name}."
-            )
-        labels[mask] = index + 1
-        results.append((organ, index + 1, segment))
-    counts = np.bincount(labels.ravel(), minlength=256)
-    found = tuple(_result(organ, label, int(counts[label]), voxel_ml, segment) for organ, label, segment in results)
-    return Segmentation(labels, geometry, found, _provenance(segmentation_node)), notes
-
-
-def dicom_volume(volume_node: Any, folder: Path | str | None = None) -> Volume:
+def dicom_volume(volume_node: VolumeNode, folder: Path | str | None = None) -> Volume:
     """The CT with the UIDs of its DICOM files, from Slicer's DICOM database or ``folder``. Raises InputError if neither has them."""
     from focusnet.io.dicom_series import read_dicom_folder
 
@@ -132,7 +101,12 @@ def dicom_volume(volume_node: Any, folder: Path | str | None = None) -> Volume:
 
 
 def _export_dicom(
-    segmentation_node: Any, volume_node: Any, path: Path, kind: str, folder: Path | str | None, edited: list[str]
+    segmentation_node: SegmentationNode,
+    volume_node: VolumeNode,
+    path: Path,
+    kind: str,
+    folder: Path | str | None,
+    edited: list[str],
 ) -> list[str]:
     volume = dicom_volume(volume_node, folder)
     if not _overlap(volume.geometry, world_geometry(volume_node)):
@@ -155,7 +129,7 @@ def _export_dicom(
     return [*notes, *([f"Left out, because empty: {', '.join(left_out)}."] if left_out else [])]
 
 
-def _review(segmentation: Segmentation, segmentation_node: Any) -> tuple[dict[str, str], tuple[str, ...]]:
+def _review(segmentation: Segmentation, segmentation_node: SegmentationNode) -> tuple[dict[str, str], tuple[str, ...]]:
     """Review states under the names of ``segmentation``, whose labels follow the node's order, and who approved."""
     review = Review(segmentation_node)
     review.close()
@@ -166,19 +140,19 @@ def _review(segmentation: Segmentation, segmentation_node: Any) -> tuple[dict[st
     return named, tuple(dict.fromkeys(row.approved_by for row in review.rows() if row.approved_by))
 
 
-def _tags(segmentation: Segmentation, segmentation_node: Any) -> dict[str, dict[str, str]]:
+def _tags(segmentation: Segmentation, segmentation_node: SegmentationNode) -> dict[str, dict[str, str]]:
     """What the segments' tags say of runs and review, so that a file that is opened again is where it was left."""
     source, found = segmentation_node.GetSegmentation(), {}
     for result in segmentation.results:
         segment = source.GetNthSegment(result.label - 1)
         tags = {name: text for name in KEPT_TAGS if (text := get_tag(segment, name))}
         if not get_tag(segment, ORGAN_TAG):
-            tags["DICOM.SegmentAlgorithmType"] = "MANUAL"
+            tags[ALGORITHM_TYPE_TAG] = "MANUAL"
         found[result.organ.name] = tags
     return found
 
 
-def _drawn_by_hand(segmentation_node: Any) -> set[str]:
+def _drawn_by_hand(segmentation_node: SegmentationNode) -> set[str]:
     """Names of segments that no model made."""
     source = segmentation_node.GetSegmentation()
     segments = [source.GetNthSegment(i) for i in range(source.GetNumberOfSegments())]
@@ -197,30 +171,9 @@ def _overlap(first: Geometry, second: Geometry) -> bool:
     return bool(np.abs(boxes[0] - boxes[1]).max() < 0.1)
 
 
-def _result(organ: Any, label: int, count: int, voxel_ml: float, segment: Any) -> OrganResult:
-    """What the model said of an organ holds only while the organ has as many voxels as then."""
-    try:
-        said = json.loads(get_tag(segment, RESULT_TAG) or "{}")
-    except ValueError:
-        said = {}
-    if said.get("voxels") != count:
-        return OrganResult(organ=organ, label=label, found=count > 0, volume_ml=count * voxel_ml)
-    place = said.get("peak_mm_lps")
-    return OrganResult(
-        organ, label, bool(said.get("found", count > 0)), count * voxel_ml, said.get("peak"),
-        None if place is None else (float(place[0]), float(place[1]), float(place[2])), tuple(map(str, said.get("warnings") or ())),
-    )  # fmt: skip
-
-
-def _provenance(node: Any) -> dict[str, Any]:
-    try:
-        known = json.loads(node.GetAttribute(PROVENANCE) or "{}")
-    except ValueError:
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _labelmap_node(segmentation: Segmentation, volume_node: Any, segmentation_node: Any) -> Any:
+def _labelmap_node(
+    segmentation: Segmentation, volume_node: VolumeNode, segmentation_node: SegmentationNode
+) -> VolumeNode:
     """A label map on the CT's own grid and under its transform, with a colour table of the organs' names."""
     from ..sample_data import set_voxels
 

@@ -70,7 +70,7 @@ class InstallReport:
 
 
 def plan(found: Preflight) -> list[Step]:
-    """Steps that make the preflight ready; empty if nothing that can be installed is missing."""
+    """Return the steps that make the preflight ready; empty if nothing that can be installed is missing."""
     steps = []
     if torch_item(found.torch).level == "missing":
         again = found.torch.half_installed or found.torch.version is not None
@@ -194,7 +194,7 @@ FAILURES = (  # what pip, light-the-torch or the system wrote, and what a person
 
 
 def explain_failure(output: str, offline: bool = False) -> str:
-    """One sentence for what pip wrote. ``offline``: it was to take everything from a folder of wheels."""
+    """Return one sentence for what pip wrote. ``offline``: it was to take everything from a folder of wheels."""
     if offline and re.search(r"could not find a version|no matching distribution", output, re.IGNORECASE):
         return "The folder lacks a wheel for this Python and system. Download wheels for both, dependencies included."
     for pattern, sentence in FAILURES:
@@ -274,7 +274,7 @@ class PyTorchExtension:
 
     @classmethod
     def find(cls) -> PyTorchExtension | None:
-        """None where the extension is not installed."""
+        """Return the installer of the PyTorch extension, None where the extension is not installed."""
         try:
             return cls(importlib.import_module("PyTorchUtils").PyTorchUtilsLogic())
         except ImportError:
@@ -294,7 +294,7 @@ class PyTorchExtension:
 
 @contextlib.contextmanager
 def captured(on_output: Output) -> Iterator[None]:
-    """Slicer prints what pip says and then raises without it: pass printed lines on, and turn the exception into InstallError."""
+    """Pass printed lines on (Slicer prints what pip says and then raises without it), and turn the exception into InstallError."""
     lines = _Lines(on_output)
     try:
         with contextlib.redirect_stdout(lines):

@@ -65,7 +65,7 @@ class TorchStatus:
 
     @property
     def half_installed(self) -> bool:
-        """Files are there, but torch does not import."""
+        """Return whether files are there, but torch does not import."""
         return self.version is None and (
             self.installed is not None or not re.search("No module named '?torch'?$", self.error)
         )
@@ -110,7 +110,7 @@ def python_item() -> Item:
 
 
 def check_packages(requirements: Sequence[str], version_of: Callable[[str], str | None] | None = None) -> list[Item]:
-    """One Item per requirement such as "psutil>=5.9"."""
+    """Return one Item per requirement such as "psutil>=5.9"."""
     find = version_of or installed_version
     items = []
     for requirement in requirements:
@@ -126,7 +126,7 @@ def check_packages(requirements: Sequence[str], version_of: Callable[[str], str 
 
 
 def installed_version(name: str) -> str | None:
-    """Version by pip's records; "" for a package without records that can be imported (Slicer's own SimpleITK); None if absent."""
+    """Return the version by pip's records; "" for a package without records that can be imported (Slicer's own SimpleITK); None if absent."""
     importlib.invalidate_caches()
     try:
         return importlib.metadata.version(name)
@@ -173,7 +173,7 @@ def torch_item(torch: TorchStatus) -> Item:
 
 
 def gpu_items(torch: TorchStatus, cards: Sequence[dict[str, str]]) -> list[Item]:
-    """What the GPU is, and why it is not used where it is not."""
+    """Return what the GPU is, and why it is not used where it is not."""
     used = [d for d in torch.devices if d["name"].startswith("cuda")]
     if used:
         texts = [f"{d['title']} ({d['free_mb'] / 1024:.1f} of {d['total_mb'] / 1024:.1f} GB free)" for d in used]
@@ -196,7 +196,7 @@ def gpu_items(torch: TorchStatus, cards: Sequence[dict[str, str]]) -> list[Item]
 
 
 def nvidia_smi() -> list[dict[str, str]]:
-    """Name, driver and memory (MB) of each NVIDIA GPU; empty without one or without its tool."""
+    """Return name, driver and memory (MB) of each NVIDIA GPU; empty without one or without its tool."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -246,7 +246,7 @@ def models_item() -> Item:
 
 
 def long_path_items() -> list[Item]:
-    """Windows only: torch has paths that are too long for Windows' old limit when Slicer lies deep in the folders."""
+    """Return a warning on a Windows without long paths: torch has paths that are too long for Windows' old limit when Slicer lies deep in the folders."""
     if os.name != "nt":
         return []
     try:
@@ -263,12 +263,12 @@ def long_path_items() -> list[Item]:
 
 
 def probe_command(python: str | None = None, smoke: bool = False) -> tuple[str, list[str], dict[str, str]]:
-    """Program, arguments and added environment of the probe, for whoever wants to run it without waiting (``parse_probe`` reads it)."""
+    """Return program, arguments and added environment of the probe, for whoever wants to run it without waiting (``parse_probe`` reads it)."""
     return python or find_python(), ["-m", PROBE_MODULE, *(["--smoke"] if smoke else [])], worker_environment("")
 
 
 def parse_probe(exit_status: int, stdout: str, stderr: str) -> TorchStatus:
-    """What the probe said; a probe that crashed means that torch does not import."""
+    """Read what the probe printed; a probe that crashed means that torch does not import."""
     for line in reversed(stdout.splitlines()):
         try:
             found = json.loads(line)

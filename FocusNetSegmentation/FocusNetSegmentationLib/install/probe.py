@@ -50,7 +50,7 @@ def look(smoke: bool) -> dict[str, Any]:
 
 
 def devices(torch: Any) -> list[dict[str, Any]]:
-    """Each GPU with its memory in MB, and MPS."""
+    """Return each GPU with its memory in MB, and MPS."""
     found: list[dict[str, Any]] = []
     try:
         for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
@@ -65,7 +65,7 @@ def devices(torch: Any) -> list[dict[str, Any]]:
 
 
 def convolve(torch: Any, device: str) -> str:
-    """ "" if a small 3D convolution on ``device`` gives what it must, else what went wrong."""
+    """Return "" if a small 3D convolution on ``device`` gives what it must, else what went wrong."""
     try:
         weights = torch.ones(1, 1, 3, 3, 3, device=device)
         out = torch.nn.functional.conv3d(torch.ones(1, 1, 4, 4, 4, device=device), weights)

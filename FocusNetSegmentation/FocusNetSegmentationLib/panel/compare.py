@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
+from focusnet.io.suffixes import DICOM, SEGMENTATIONS
 
 from ..messages import marked
+from ..scene.types import Widget
+
+if TYPE_CHECKING:
+    from focusnet.evaluation.evaluate import OrganScores
+
+    from ..exchange.compare import Comparison
+    from ..scene.types import SegmentationNode
+    from .panel import Panel
 
 ROW_PIXELS = 22
 
@@ -21,11 +31,14 @@ ROW_PIXELS = 22
 class CompareSection:
     """The collapsible section Compare. ``comparison``: what the table shows, None before the first one."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: Panel) -> None:
         self.panel, self.ui = panel, panel.ui
-        self.comparison: Any = None
-        self._of: tuple[Any, Any] = (None, None)  # segmentation and reference of the comparison
-        self._said = ("", "")
+        self.comparison: Comparison | None = None
+        self._of: tuple[SegmentationNode | None, SegmentationNode | None] = (
+            None,
+            None,
+        )  # segmentation and reference of the comparison
+        self._last_message = ("", "")
         self._prepare(self.ui.compareTable)
         for name, slot in (
             ("compareFileButton", self.onFile),
@@ -37,7 +50,7 @@ class CompareSection:
         self.ui.referenceSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda *_: self.update())
 
     @staticmethod
-    def _prepare(table: Any) -> None:
+    def _prepare(table: Widget) -> None:
         table.setColumnCount(6)
         table.setHorizontalHeaderLabels([_("Organ"), _("DSC"), _("HD95"), _("MSD"), _("ml"), _("ref. ml")])
         header = table.horizontalHeader()
@@ -49,11 +62,11 @@ class CompareSection:
         table.verticalHeader().setDefaultSectionSize(ROW_PIXELS)
 
     @property
-    def reference(self) -> Any:
+    def reference(self) -> SegmentationNode | None:
         return self.ui.referenceSelector.currentNode()
 
     def update(self) -> None:
-        """Another segmentation or reference: the table is no longer about them."""
+        """Bring buttons and table in line with the chosen segmentation and reference; clear a table that is about others."""
         node = self.panel.result_node
         if self.comparison is not None and self._of != (node, self.reference):
             self.clear()
@@ -61,13 +74,15 @@ class CompareSection:
         has_rows = self.comparison is not None
         for name in ("compareTable", "compareCopyButton", "compareSaveButton"):
             getattr(self.ui, name).setVisible(has_rows)
-        self.ui.compareStatusLabel.text = marked(*self._said) if self._said[1] else self._what_to_do(node)
+        self.ui.compareStatusLabel.text = (
+            marked(*self._last_message) if self._last_message[1] else self._what_to_do(node)
+        )
 
     def clear(self) -> None:
-        self.comparison, self._of, self._said = None, (None, None), ("", "")
+        self.comparison, self._of, self._last_message = None, (None, None), ("", "")
         self.ui.compareTable.setRowCount(0)
 
-    def _what_to_do(self, node: Any) -> str:
+    def _what_to_do(self, node: SegmentationNode | None) -> str:
         if node is None:
             return _("Apply first, or choose a segmentation under Outputs.")
         if self.reference is node:
@@ -80,7 +95,7 @@ class CompareSection:
 
     # Comparing -----------------------------------------------------------------------------------------------------------------------
 
-    def onCompare(self, *_args: Any) -> None:
+    def onCompare(self, *_args: object) -> None:
         node, reference = self.panel.result_node, self.reference
         self.clear()
         slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
@@ -89,7 +104,7 @@ class CompareSection:
 
             self.comparison = compare(node, reference, self.panel.result.volume_of(node) or self.panel.volume_node)
         except (FocusNetError, ImportError) as problem:
-            self._said = ("error", str(problem))
+            self._last_message = ("error", str(problem))
         else:
             self._of = (node, reference)
             rows = self.comparison.rows
@@ -99,13 +114,13 @@ class CompareSection:
                 count=len(rows), time=time.strftime("%H:%M"), mean=mean
             )
             level = "warning" if self.comparison.notes else "ok"
-            self._said = (level, "\n".join([first, *self.comparison.sentences()]))
+            self._last_message = (level, "\n".join([first, *self.comparison.sentences()]))
             self._fill(rows)
         finally:
             slicer.app.restoreOverrideCursor()
         self.update()
 
-    def _fill(self, rows: Any) -> None:
+    def _fill(self, rows: Sequence[OrganScores]) -> None:
         table = self.ui.compareTable
         table.setRowCount(len(rows))
         for number, row in enumerate(rows):
@@ -118,7 +133,7 @@ class CompareSection:
 
     # The reference from a file -------------------------------------------------------------------------------------------------------
 
-    def onFile(self, *_args: Any) -> None:
+    def onFile(self, *_args: object) -> None:
         path = qt.QFileDialog.getOpenFileName(
             slicer.util.mainWindow(), _("Open the reference"), str(Path.home()), self._pattern()
         )
@@ -152,16 +167,19 @@ class CompareSection:
             self.onCompare()
 
     def _pattern(self) -> str:
-        return _("Segmentations") + " (*.seg.nrrd *.nrrd *.nii.gz *.nii *.mha *.dcm)"
+        return _("Segmentations") + f" ({' '.join(f'*{ending}' for ending in (*SEGMENTATIONS, DICOM[0]))})"
 
     # Taking it away ------------------------------------------------------------------------------------------------------------------
 
-    def onCopy(self, *_args: Any) -> None:
+    def onCopy(self, *_args: object) -> None:
         from ..exchange.compare import as_text
 
-        slicer.app.clipboard().setText(as_text(self.comparison.rows))
+        if self.comparison is not None:
+            slicer.app.clipboard().setText(as_text(self.comparison.rows))
 
-    def onSave(self, *_args: Any) -> None:
+    def onSave(self, *_args: object) -> None:
+        if self.comparison is None:
+            return
         path = qt.QFileDialog.getSaveFileName(
             slicer.util.mainWindow(), _("Save the table"), str(Path.home() / "comparison.csv"), _("Table") + " (*.csv)"
         )
@@ -178,8 +196,8 @@ class CompareSection:
         self.panel.say("ok", _("Wrote {name}.").format(name=Path(path).name))
 
 
-def cells(row: Any) -> tuple[str, ...]:
-    """The six cells of one organ; a distance that does not exist is a dash."""
+def cells(row: OrganScores) -> tuple[str, ...]:
+    """Return the six cells of one organ; a distance that does not exist is a dash."""
     distances = (row.hd95_average_mm, row.mean_surface_distance_mm)
     return (
         row.organ,
@@ -190,8 +208,8 @@ def cells(row: Any) -> tuple[str, ...]:
     )
 
 
-def tool_tip(row: Any) -> str:
-    """The scores that have no column, or why there are none."""
+def tool_tip(row: OrganScores) -> str:
+    """Return the scores that have no column, or why there are none."""
     if not row.volume_reference_ml and not row.volume_predicted_ml:
         return _("{organ}: empty in both.").format(organ=row.organ)
     if not row.volume_predicted_ml or not row.volume_reference_ml:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import qt
 import slicer
@@ -10,14 +11,20 @@ from slicer.i18n import tr as _
 
 from ..messages import marked
 
+if TYPE_CHECKING:
+    from ..install.installer import Installer, Step
+    from ..install.preflight import Item, Preflight
+    from ..process.background import BackgroundCommand
+    from .panel import Panel
+
 
 class InstallSection:
     """The device list and the Installation section. torch is looked at by a process of its own, never imported here."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: Panel) -> None:
         self.panel, self.ui = panel, panel.ui
-        self.found: Any = None  # Preflight, None until the first look is done
-        self.command: Any = None
+        self.found: Preflight | None = None  # Preflight, None until the first look is done
+        self.command: BackgroundCommand | None = None
         self.installing = False
         self._devices: list[tuple[str, str]] = []
         self._updating = False
@@ -33,7 +40,7 @@ class InstallSection:
 
     @property
     def missing(self) -> bool:
-        """True if a look has found that something is missing; until then Apply may be tried."""
+        """Return whether a look has found that something is missing; until then Apply may be tried."""
         return self.found is not None and not self.found.ready
 
     @property
@@ -67,7 +74,7 @@ class InstallSection:
         self.command = None
         self.show(preflight(torch=parse_probe(status, out, err)))
 
-    def show(self, found: Any) -> None:
+    def show(self, found: Preflight) -> None:
         """List a Preflight, and its devices."""
         self.found = found
         self.ui.preflightLabel.text = "<br>".join(_lines(found.items))
@@ -133,13 +140,13 @@ class InstallSection:
 
     # Installing --------------------------------------------------------------------------------------------------------------------
 
-    def onInstallFromFolder(self, *_args: Any) -> None:
+    def onInstallFromFolder(self, *_args: object) -> None:
         folder = qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of wheels (*.whl)"))
         if folder:
             self.install(str(folder))
 
-    def make_installer(self, wheels: str | None) -> Any:
-        """Slicer's own pip and the PyTorch extension; None for the latter where it is not installed."""
+    def make_installer(self, wheels: str | None) -> Installer:
+        """Return an installer with Slicer's own pip and the PyTorch extension; None for the latter where it is not installed."""
         from ..install.installer import Installer, PyTorchExtension, SlicerPip
 
         return Installer(SlicerPip(), PyTorchExtension.find(), self._consent, self._progress, wheels)
@@ -166,7 +173,7 @@ class InstallSection:
         else:
             self.check()
 
-    def _consent(self, steps: Any) -> bool:
+    def _consent(self, steps: Sequence[Step]) -> bool:
         titles = "\n".join(f"- {step.title}" for step in steps)
         question = _("These steps change Slicer's own Python:\n\n{steps}\n\nGo on?").format(steps=titles)
         return bool(slicer.util.confirmOkCancelDisplay(question, _("Install?")))
@@ -186,7 +193,7 @@ class InstallSection:
             self.command = None
 
 
-def _lines(items: Any) -> list[str]:
+def _lines(items: Sequence[Item]) -> list[str]:
     """What is missing first; the packages that are there share one line."""
     from ..install.preflight import PACKAGES, SHIPPED
 

@@ -32,7 +32,7 @@ class ModelEntry:
 
     @property
     def name(self) -> str:
-        """What ``--model`` takes."""
+        """Return what ``--model`` takes."""
         return self.folder.name
 
     @property
@@ -41,12 +41,12 @@ class ModelEntry:
 
     @property
     def organs(self) -> list[str]:
-        """TG-263 names, in the model's order."""
+        """Return TG-263 names, in the model's order."""
         return [str(organ["name"]) for organ in self.manifest.get("organs", [])]
 
 
 def list_models() -> list[ModelEntry]:
-    """Every bundle that segments and can be used by name, the shipped ones last; shape models judge and are not for this list."""
+    """Return every bundle that segments and can be used by name, the shipped ones last; shape models judge and are not for this list."""
     try:
         folders = available_bundles()
     except ImportError:  # platformdirs is not installed yet, so the user's own folder is only known if it was named
@@ -61,7 +61,7 @@ def list_models() -> list[ModelEntry]:
 
 
 def read_entry(folder: Path) -> ModelEntry:
-    """A damaged bundle.json is an entry with a problem."""
+    """Read bundle.json of one folder; a damaged one gives an entry with a problem."""
     try:
         raw = (folder / MANIFEST).read_bytes()
         manifest = json.loads(raw)
@@ -74,7 +74,7 @@ def read_entry(folder: Path) -> ModelEntry:
 
 
 def summary(entry: ModelEntry) -> str:
-    """How many organs, from which data, when, and how well: what a person should know before Apply."""
+    """Return one line: how many organs, from which data, when, and how well: what a person should know before Apply."""
     if entry.problem:
         return entry.problem
     manifest = entry.manifest
@@ -93,7 +93,7 @@ def summary(entry: ModelEntry) -> str:
 
 
 def organ_rows(entry: ModelEntry) -> list[tuple[str, str, str]]:
-    """(TG-263 name, title, held-out score in words) of each organ."""
+    """Return (TG-263 name, title, held-out score in words) of each organ."""
     scores = (entry.manifest.get("held_out") or {}).get("organs") or {}
     rows = []
     for organ in entry.manifest.get("organs", []):

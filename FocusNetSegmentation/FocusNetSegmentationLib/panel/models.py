@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import qt
 import slicer
@@ -14,15 +15,19 @@ from ..messages import marked
 from ..process.worker_protocol import explain_end
 from .model_list import ModelEntry, list_models, organ_rows, remove_model, summary
 
+if TYPE_CHECKING:
+    from ..process.background import BackgroundCommand
+    from .panel import Panel
+
 
 class ModelSection:
     """The model's rows under Inputs."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: Panel) -> None:
         self.panel, self.ui = panel, panel.ui
         self.entries: list[ModelEntry] = []
         self.message = ("", "")  # level and text of the last verification or installation
-        self.command: Any = None
+        self.command: BackgroundCommand | None = None
         self._shown: tuple[str, ...] | None = None
         self._organs_of: str | None = None
         self._updating = False
@@ -38,14 +43,14 @@ class ModelSection:
 
     @property
     def entry(self) -> ModelEntry | None:
-        """The chosen model; a scene's model that is not on this computer is none."""
+        """Return the chosen model, None if the scene names one that is not on this computer."""
         wanted = self.panel.parameters.model if self.panel.parameters is not None else ""
         if not wanted:
             return self.entries[0] if self.entries else None
         return next((e for e in self.entries if e.name == wanted), None)
 
     def problem(self) -> str:
-        """Why the choice cannot be run; "" if it can."""
+        """Return why the choice cannot be run; "" if it can."""
         if not self.entries:
             return _("No model is installed. Add one from a file.")
         if self.entry is None:
@@ -59,14 +64,14 @@ class ModelSection:
         return ""
 
     def ticked(self) -> list[str]:
-        """Names of the organs to draw."""
+        """Return the names of the organs to draw."""
         if self.entry is None:
             return []
         left_out = self._left_out()
         return [name for name in self.entry.organs if name not in left_out]
 
     def chosen_organs(self) -> list[str] | None:
-        """As a run takes them: None for all."""
+        """Return the ticked organs as a run takes them: None for all."""
         ticked = self.ticked()
         return None if self.entry is not None and len(ticked) == len(self.entry.organs) else ticked
 
@@ -147,7 +152,7 @@ class ModelSection:
             self.panel.parameters.model = self.entries[index].name
             self.panel.refresh()
 
-    def onOrgansChanged(self, *_: Any) -> None:
+    def onOrgansChanged(self, *_: object) -> None:
         if self._updating or self.panel.parameters is None or self.entry is None:
             return
         listed = self.ui.organsListWidget
@@ -167,7 +172,7 @@ class ModelSection:
 
     # Add, verify, remove: a process of their own, because checking weights imports torch ------------------------------------------
 
-    def onAdd(self, *_args: Any) -> None:
+    def onAdd(self, *_args: object) -> None:
         path = qt.QFileDialog.getOpenFileName(
             slicer.util.mainWindow(), _("Add a model bundle"), "", _("Model bundle (*.zip bundle.json)")
         )
@@ -197,7 +202,7 @@ class ModelSection:
             ["models", "install", path, *(["--overwrite"] if overwrite else [])], ended, _("Checking the model...")
         )
 
-    def onVerify(self, *_args: Any) -> None:
+    def onVerify(self, *_args: object) -> None:
         def ended(status: int, out: str, err: str) -> None:
             self.message = ("ok" if status == 0 else "refused", _sentence(status, out, err))
             self.panel.refresh()
@@ -205,7 +210,7 @@ class ModelSection:
         if self.entry is not None:
             self._run(["models", "verify", str(self.entry.folder)], ended, _("Checking the model..."))
 
-    def onRemove(self, *_args: Any) -> None:
+    def onRemove(self, *_args: object) -> None:
         entry = self.entry
         if entry is None or not slicer.util.confirmYesNoDisplay(
             _("Delete the model {name} from this computer?").format(name=entry.name)
@@ -220,7 +225,7 @@ class ModelSection:
         self.reload()
         self.panel.refresh()
 
-    def _run(self, arguments: list[str], ended: Any, text: str) -> None:
+    def _run(self, arguments: list[str], ended: Callable[[int, str, str], object], text: str) -> None:
         from ..process.background import BackgroundCommand, focusnet_arguments
 
         if self.command is not None:

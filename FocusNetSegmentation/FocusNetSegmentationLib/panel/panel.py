@@ -1,11 +1,11 @@
 """What the module's panel does: it holds the sections together, knows the chosen CT, and says what can be pressed and why not.
 
-The form is Resources/UI/FocusNetSegmentation.ui; each section has a class of its own (``panel_*.py``).
+The form is Resources/UI/FocusNetSegmentation.ui; each section has a class of its own, in a file of its own beside this one.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import qt
 import slicer
@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 from focusnet.errors import FocusNetError
 
 from ..messages import marked
+from ..scene.types import ParameterNode, SegmentationNode, VolumeNode, Widget
 from ..scene.volumes import check_node, hardened_copy, has_non_linear_transform, volume_summary
 from .compare import CompareSection
 from .install import InstallSection
@@ -22,17 +23,20 @@ from .result import ResultSection
 from .review import ReviewSection
 from .run import RunSection
 
+if TYPE_CHECKING:
+    from FocusNetSegmentation import FocusNetSegmentationLogic
+
 REFRESH_MS = 100  # changes of a volume come in bursts while it is loaded
 
 
 class Panel:
     """``ui``: the form's widgets by name. ``logic``: FocusNetSegmentationLogic. ``options``: passed on to every run."""
 
-    def __init__(self, ui: Any, logic: Any, options: dict[str, Any] | None = None) -> None:
+    def __init__(self, ui: Widget, logic: FocusNetSegmentationLogic, options: dict[str, Any] | None = None) -> None:
         self.ui, self.logic, self.scene = ui, logic, slicer.mrmlScene
-        self.parameters: Any = None
+        self.parameters: ParameterNode = None  # while the scene is being closed there is none
         self.level, self.sentence = "refused", ""
-        self._said = ("", "")  # level and text of the last thing that happened
+        self._last_message = ("", "")  # level and text of the last thing that happened
         self._checked: tuple[Any, ...] | None = None
         self._input_id: str | None = None
         self._refreshing = False
@@ -55,8 +59,8 @@ class Panel:
 
     # Lifecycle -------------------------------------------------------------------------------------------------------------------
 
-    def set_parameters(self, parameters: Any) -> None:
-        """The parameter node that is shown from now on; None while the scene is being closed."""
+    def set_parameters(self, parameters: ParameterNode) -> None:
+        """Show this parameter node from now on; None while the scene is being closed."""
         self.parameters = parameters
         self._checked = None
         self._input_id = None
@@ -77,7 +81,7 @@ class Panel:
         self.result.exit()
 
     def scene_closing(self) -> None:
-        """A run is stopped: its CT is about to go."""
+        """Stop a run whose CT is about to go, and let go of the scene."""
         self.runs.stop(_("The scene was closed, so the run was stopped."))
         self.review.scene_closing()
         self.compare.clear()
@@ -97,21 +101,21 @@ class Panel:
     # The chosen CT ---------------------------------------------------------------------------------------------------------------
 
     @property
-    def volume_node(self) -> Any:
+    def volume_node(self) -> VolumeNode | None:
         return self.parameters.inputVolume if self.parameters is not None else None
 
     @property
-    def result_node(self) -> Any:
+    def result_node(self) -> SegmentationNode | None:
         return self.parameters.resultSegmentation if self.parameters is not None else None
 
-    def scene_changed(self, *_: Any) -> None:
-        """A node came, went or changed; told in bursts, acted on once."""
+    def scene_changed(self, *_: object) -> None:
+        """Refresh a moment after nodes came, went or changed: such news come in bursts."""
         if self.parameters is not None:
             self.runs.stop_if_volume_is_gone()
             self._timer.start()
 
     def choose_default_volume(self) -> None:
-        """With nothing chosen yet, the first volume that can be a CT."""
+        """Choose, with nothing chosen yet, the first volume that can be a CT."""
         if self.parameters is None or self.volume_node is not None:
             return
         for index in range(self.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
@@ -163,7 +167,7 @@ class Panel:
     # What can be pressed ---------------------------------------------------------------------------------------------------------
 
     def why_not(self) -> str:
-        """Why Apply cannot be pressed now; "" if it can."""
+        """Return why Apply cannot be pressed now; "" if it can."""
         if self.runs.is_running:
             return _("A segmentation is running.")
         if self.level in ("none", "refused"):
@@ -175,7 +179,7 @@ class Panel:
             return _("Something is not installed yet: see Installation below.")
         return ""
 
-    def refresh(self, *_args: Any) -> None:
+    def refresh(self, *_args: object) -> None:
         """Bring every widget in line with the state. Cheap unless the CT changed."""
         if self.parameters is None or self._refreshing:
             return
@@ -212,14 +216,14 @@ class Panel:
             self._refreshing = False
 
     def say(self, level: str, text: str, details: str = "") -> None:
-        """The line below Apply. ``details`` are a click away."""
-        self._said = (level, text)
+        """Set the line below Apply. ``details`` are a click away."""
+        self._last_message = (level, text)
         self._show_message()
         self.runs.set_details(text, details)
 
     def _show_message(self, reason: str = "") -> None:
-        """Why Apply cannot be pressed, unless the CT's own line says it already; else what happened last."""
-        self.ui.statusLabel.text = marked("warning", reason) if reason else marked(*self._said)
+        """Return why Apply cannot be pressed, unless the CT's own line says it already; else what happened last."""
+        self.ui.statusLabel.text = marked("warning", reason) if reason else marked(*self._last_message)
 
     def _show_names(self) -> None:
         """A name that is too long for its box is read in the tool tip."""
@@ -235,13 +239,13 @@ class Panel:
 
     # Loading ---------------------------------------------------------------------------------------------------------------------
 
-    def onLoadDicom(self, *_: Any) -> None:
+    def onLoadDicom(self, *_: object) -> None:
         if hasattr(slicer.modules, "dicom"):
             slicer.util.selectModule("DICOM")
         else:
             slicer.util.openAddVolumeDialog()
 
-    def onHarden(self, *_args: Any) -> None:
+    def onHarden(self, *_args: object) -> None:
         """Segment what the warped CT looks like: a copy of it with the warp in its voxels."""
         node = self.volume_node
         question = _(
@@ -258,7 +262,7 @@ class Panel:
             slicer.app.restoreOverrideCursor()
         self.refresh()
 
-    def onSampleData(self, *_args: Any) -> None:
+    def onSampleData(self, *_args: object) -> None:
         from ..sample_data import load_phantom
 
         slicer.app.setOverrideCursor(qt.Qt.WaitCursor)

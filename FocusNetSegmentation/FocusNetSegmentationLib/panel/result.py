@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import qt
 import slicer
@@ -12,6 +12,11 @@ from slicer.i18n import tr as _
 from focusnet.errors import FocusNetError
 
 from ..scene.nodes import make_closed_surfaces, provenance_of, remove_orphans
+from ..scene.types import SegmentationNode, VolumeNode
+
+if TYPE_CHECKING:
+    from ..scene.types import Widget
+    from .panel import Panel
 
 EDITOR_TAG = "FocusNetSegmentation"
 
@@ -19,11 +24,11 @@ EDITOR_TAG = "FocusNetSegmentation"
 class ResultSection:
     """Outputs, Correct and Export."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: Panel) -> None:
         self.panel, self.ui = panel, panel.ui
-        self.editor: Any = None
+        self.editor: Widget = None  # made when there is something to edit
         self._entered = False
-        self._shown: tuple[Any, Any] = (None, None)
+        self._shown: tuple[SegmentationNode | None, VolumeNode | None] = (None, None)
         from ..exchange.export import FORMATS
 
         self.formats = list(FORMATS)
@@ -33,14 +38,14 @@ class ResultSection:
 
     # Which segmentation belongs to which CT --------------------------------------------------------------------------------------
 
-    def volume_of(self, segmentation_node: Any) -> Any:
-        """The CT that a segmentation was made on, None if it is not known."""
+    def volume_of(self, segmentation_node: SegmentationNode | None) -> VolumeNode | None:
+        """Return the CT that a segmentation was made on, None if it is not known."""
         if segmentation_node is None:
             return None
         return segmentation_node.GetNodeReference(segmentation_node.GetReferenceImageGeometryReferenceRole())
 
-    def result_of(self, volume_node: Any) -> Any:
-        """The newest result of a CT in the scene, None if there is none."""
+    def result_of(self, volume_node: VolumeNode | None) -> SegmentationNode | None:
+        """Return the newest result of a CT in the scene, None if there is none."""
         scene, found = self.panel.scene, None
         for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
             node = scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode")
@@ -77,8 +82,8 @@ class ResultSection:
             self.editor.setSegmentationNode(node)
             self.editor.setSourceVolumeNode(volume if node is not None else None)
 
-    def show_new(self, node: Any) -> None:
-        """After a run: the organs over their CT, ready to be corrected."""
+    def show_new(self, node: SegmentationNode) -> None:
+        """Show the organs of a run that has ended over their CT, ready to be corrected."""
         self._shown = (None, None)
         self.update()
         self.ui.editCollapsibleButton.collapsed = False
@@ -146,7 +151,7 @@ class ResultSection:
             self.editor.removeViewObservations()
 
     def scene_closed(self) -> None:
-        """The editor's node went with the scene."""
+        """Give the editor a node again: the old one went with the scene."""
         if self.editor is not None:
             self._set_editor_node()
             if self._entered:
@@ -161,7 +166,7 @@ class ResultSection:
 
     # Export ----------------------------------------------------------------------------------------------------------------------
 
-    def onExport(self, *_args: Any) -> None:
+    def onExport(self, *_args: object) -> None:
         from ..exchange.export import FORMATS, dicom_volume
 
         kind = self.formats[self.ui.exportFormatComboBox.currentIndex]
@@ -188,14 +193,16 @@ class ResultSection:
         name = written.GetName() if hasattr(written, "GetName") else Path(written).name
         self.panel.say("warning" if notes else "ok", " ".join([_("Exported {name}.").format(name=name), *notes]))
 
-    def _export(self, node: Any, volume: Any, path: str | None, kind: str, folder: str | None) -> tuple[Any, list[str]]:
+    def _export(
+        self, node: SegmentationNode, volume: VolumeNode, path: str | None, kind: str, folder: str | None
+    ) -> tuple[Path | VolumeNode, list[str]]:
         slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
         try:
-            return self.panel.logic.export(node, volume, path, kind, folder)  # type: ignore[no-any-return]
+            return self.panel.logic.export(node, volume, path, kind, folder)
         finally:
             slicer.app.restoreOverrideCursor()
 
-    def _ask_for_path(self, node: Any, title: str, ending: str) -> str:
+    def _ask_for_path(self, node: SegmentationNode, title: str, ending: str) -> str:
         name = "".join(c if c.isalnum() or c in "-_. " else "_" for c in node.GetName())
         path = qt.QFileDialog.getSaveFileName(
             slicer.util.mainWindow(),

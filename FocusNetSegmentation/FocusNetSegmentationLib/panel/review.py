@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import qt
 import slicer
@@ -14,7 +14,7 @@ from focusnet.errors import FocusNetError
 
 from ..messages import marked
 from ..review.rows import NOT_SCORED, Row
-from ..review.scoring import Scored, Scoring, grid_note
+from ..review.scoring import Scoring, ScoringResult, grid_note
 from ..review.seed_points import first_place_ras
 from ..review.shape_prior import add_shape_priors
 from ..review.states import Review
@@ -24,13 +24,17 @@ from ..scene.review_tags import APPROVED
 from .review_shape import ShapeTools
 from .review_table import ReviewTable
 
+if TYPE_CHECKING:
+    from ..scene.types import Node, SegmentationNode, VolumeNode, Widget
+    from .panel import Panel
+
 FOLLOW_MS = 250  # a brush stroke tells of many changes; they are looked at when it is over
 
 
 class ReviewSection:
     """The collapsible section Review. ``current``: the organ that is looked at now."""
 
-    def __init__(self, panel: Any) -> None:
+    def __init__(self, panel: Panel) -> None:
         self.panel, self.ui = panel, panel.ui
         self.review: Review | None = None
         self.current: str | None = None
@@ -38,9 +42,9 @@ class ReviewSection:
         self.scoring = Scoring(self._scored)
         self.table = ReviewTable(self.ui.reviewTable, self._selected)
         self.shape = ShapeTools(self)
-        self._shortcuts: list[Any] = []
-        self._moves: list[tuple[Any, int]] = []
-        self._said = ("", "")
+        self._shortcuts: list[Widget] = []
+        self._moves: list[tuple[Node, int]] = []
+        self._last_message = ("", "")
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(FOLLOW_MS)
@@ -59,15 +63,15 @@ class ReviewSection:
     # What is reviewed --------------------------------------------------------------------------------------------------------------
 
     @property
-    def node(self) -> Any:
+    def node(self) -> SegmentationNode | None:
         return self.review.node if self.review is not None else None
 
     @property
-    def volume_node(self) -> Any:
+    def volume_node(self) -> VolumeNode | None:
         return self.panel.result.volume_of(self.node) or self.panel.volume_node
 
     def row(self) -> Row | None:
-        """Of the current organ."""
+        """Return the row of the current organ."""
         return next((row for row in self.table.rows if row.organ == self.current), None)
 
     def update(self) -> None:
@@ -77,7 +81,7 @@ class ReviewSection:
             self._close_review()
             if node is not None:
                 self.review = Review(node, on_change=self._timer.start)
-            self._said = ("", "")
+            self._last_message = ("", "")
             self._start_if_open()
         self.fill()
 
@@ -100,8 +104,8 @@ class ReviewSection:
         self.shape.update()
 
     def say(self, level: str, text: str) -> None:
-        """The line at the top of the section."""
-        self._said = (level, text)
+        """Set the line at the top of the section."""
+        self._last_message = (level, text)
         self.fill()
 
     def _status(self, rows: list[Row]) -> str:
@@ -111,7 +115,7 @@ class ReviewSection:
             )
         if self.scoring.is_running:
             return _("Scoring the organs...")
-        level, text = self._said
+        level, text = self._last_message
         approved = sum(row.state == APPROVED for row in rows)
         parts = [text or _("{approved} of {total} organs approved.").format(approved=approved, total=len(rows))]
         notes = self.review.notes(self._chosen_model())
@@ -136,15 +140,15 @@ class ReviewSection:
             self.select(organ)
 
     def select(self, organ: str) -> None:
-        """Views, window and editor on one organ."""
+        """Put views, window and editor on one organ."""
         if self.review is None:
             return
         self._observe_views()
         self.current = organ
-        self.review.touch(organ)
+        self.review.record_activity(organ)
         segment_id = self.review.segments()[organ]
         try:
-            empty = not self.review.marks()[organ].voxels
+            empty = not self.review.current_fingerprints()[organ].voxels
             place = first_place_ras(self.node, segment_id) if empty else None
             self.views.focus(self.node, segment_id, organ, self.volume_node, place)
         except FocusNetError as problem:
@@ -152,12 +156,12 @@ class ReviewSection:
         self.ui.editCollapsibleButton.collapsed = False
         if self.panel.result.editor is not None:
             self.panel.result.editor.setCurrentSegmentID(segment_id)
-        self._said = ("", "")
+        self._last_message = ("", "")
         self.shape.follow()
         self.fill()
 
     def step(self, by: int) -> None:
-        """Next or previous organ of the list."""
+        """Go to the next or previous organ of the list."""
         organ = self.review.neighbour(self.current, by) if self.review is not None else None
         if organ is not None:
             self.select(organ)
@@ -181,9 +185,9 @@ class ReviewSection:
             self.fill()
 
     def end(self) -> None:
-        """The user's own window again, nothing of ours in the views. The states stay."""
+        """End the review: give the user's own window back and hide what the review showed. The states stay."""
         if self.review is not None:
-            self.review.touch(None)
+            self.review.record_activity(None)
         self._timer.stop()
         self._unobserve_views()
         self.views.restore()
@@ -197,10 +201,10 @@ class ReviewSection:
         """The segments were changed, by anyone."""
         if self.review is None:
             return
-        self.review.touch(self.current)
+        self.review.record_activity(self.current)
         lost = self.review.check()
         if lost:
-            self._said = (
+            self._last_message = (
                 "warning",
                 _("{organs} changed after approval: approve again.").format(organs=", ".join(lost)),
             )
@@ -220,9 +224,9 @@ class ReviewSection:
             node.RemoveObserver(tag)
         self._moves = []
 
-    def _moved(self, *_args: Any) -> None:
+    def _moved(self, *_args: object) -> None:
         if self.review is not None and self.current is not None:
-            self.review.touch(self.current)
+            self.review.record_activity(self.current)
 
     # Scores --------------------------------------------------------------------------------------------------------------------------
 
@@ -244,22 +248,22 @@ class ReviewSection:
         """Start scoring all organs as they are now."""
         if self.review is None or self.scoring.is_running:
             return
-        self._said = ("", "")
+        self._last_message = ("", "")
         try:
-            self.scoring.start(self.node, self.volume_node, self.review.marks())
+            self.scoring.start(self.node, self.volume_node, self.review.current_fingerprints())
         except (FocusNetError, ImportError, OSError) as problem:
             self.say("error", str(problem))
         self.fill()
 
-    def _scored(self, ended: Scored) -> None:
+    def _scored(self, ended: ScoringResult) -> None:
         if self.review is None:
             return
         if ended.scores is None:
             self.say("error", ended.message)
             return
-        self.review.set_scores(ended.scores, ended.marks)
+        self.review.set_scores(ended.scores, ended.fingerprints)
         if ended.shape_priors is not None:
-            add_shape_priors(self.panel.scene, self.node, ended.shape_priors, ended.marks)
+            add_shape_priors(self.panel.scene, self.node, ended.shape_priors, ended.fingerprints)
         looked = sum(row.look_at for row in self.review.rows())
         text = _("{count} organs to look at first. A score is a hint, not a verdict.").format(count=looked)
         notes = [note for note in (grid_note(self.node, self.volume_node), ended.message) if note]
@@ -269,10 +273,10 @@ class ReviewSection:
     # Lifecycle -----------------------------------------------------------------------------------------------------------------------
 
     def enter(self) -> None:
-        """Keys: Enter in the list; elsewhere with Ctrl, because the editor's effects use Enter themselves."""
+        """Install the keys: Enter in the list; elsewhere with Ctrl, because the editor's effects use Enter themselves."""
         window, table = slicer.util.mainWindow() or self.ui.reviewTable, self.ui.reviewTable
         inside = qt.Qt.WidgetWithChildrenShortcut
-        keys: list[tuple[str, Any, Any, Callable[[], None]]] = [
+        keys: list[tuple[str, Widget, int, Callable[[], None]]] = [
             ("Return", table, inside, self.approve),
             ("Enter", table, inside, self.approve),
             ("Ctrl+Return", window, qt.Qt.WindowShortcut, self.approve),

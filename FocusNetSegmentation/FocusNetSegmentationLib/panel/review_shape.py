@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import slicer
 from slicer.i18n import tr as _
@@ -14,11 +14,15 @@ from ..review.seed_points import place_seed, seed_mm_lps, seed_of, show_seed, wh
 from ..review.shape_prior import is_outdated, shape_priors_of, show_shape_prior, use_shape
 from ..review.shape_prior_distance import color_by_distance, hide_distance
 
+if TYPE_CHECKING:
+    from ..scene.types import SegmentationNode
+    from .review import ReviewSection
+
 
 class ShapeTools:
     """Buttons below the list. ``section``: the ReviewSection."""
 
-    def __init__(self, section: Any) -> None:
+    def __init__(self, section: ReviewSection) -> None:
         self.section, self.ui = section, section.ui
         self._tips = {name: getattr(self.ui, name).toolTip for name in self.BUTTONS}
         for name, slot in (
@@ -35,15 +39,16 @@ class ShapeTools:
     BUTTONS = (*SHAPE_PRIOR_BUTTONS, "seedButton", "runSeedButton")
 
     @property
-    def organ(self) -> str | None:
-        return self.section.current  # type: ignore[no-any-return]
+    def organ(self) -> str:
+        """Return the name of the organ under review, "" if there is none."""
+        return self.section.current or ""
 
     @property
-    def node(self) -> Any:
+    def node(self) -> SegmentationNode | None:
         return self.section.node
 
     def update(self) -> None:
-        """What can be pressed; a button that cannot says why."""
+        """Enable what can be pressed; the tool tip of a button that cannot says why."""
         shape_prior, seed = self._why_no_shape_prior(), self._why_no_seed()
         for name in self.SHAPE_PRIOR_BUTTONS:
             self._enable(name, shape_prior)
@@ -59,14 +64,14 @@ class ShapeTools:
         button.toolTip = why_not or self._tips[name]
 
     def _why_no_shape_prior(self) -> str:
-        if self.organ is None:
+        if not self.organ:
             return _("Choose an organ in the list first.")
         if self.organ not in shape_priors_of(self.node):
             return _("There is no shape prior of this organ.")
         return ""
 
     def _why_no_seed(self) -> str:
-        if self.organ is None:
+        if not self.organ:
             return _("Choose an organ in the list first.")
         if self.section.panel.runs.is_running:
             return _("A segmentation is running.")
@@ -75,7 +80,7 @@ class ShapeTools:
 
     # Showing -------------------------------------------------------------------------------------------------------------------------
 
-    def follow(self, *_args: Any) -> None:
+    def follow(self, *_args: object) -> None:
         """Show of the current organ what is switched on."""
         if self.node is None:
             return
@@ -99,7 +104,7 @@ class ShapeTools:
             )
 
     def hide(self) -> None:
-        """Nothing of ours in the views; the switches stay as they are."""
+        """Hide shape prior, distances and seeds; the switches stay as they are."""
         if self.node is not None:
             show_shape_prior(self.node, None)
             hide_distance(self.node)
@@ -114,11 +119,11 @@ class ShapeTools:
 
     # The prior's shape -----------------------------------------------------------------------------------------------------------------
 
-    def onUseShape(self, *_args: Any) -> None:
-        self._use(lambda save: use_shape(self.node, self.organ or "", save_state=save))
+    def onUseShape(self, *_args: object) -> None:
+        self._use(lambda save: use_shape(self.node, self.organ, save_state=save))
 
-    def onUseShapeHere(self, *_args: Any) -> None:
-        """Inside a sphere around the crosshair, which follows the mouse while Shift is held."""
+    def onUseShapeHere(self, *_args: object) -> None:
+        """Use the shape prior inside a sphere around the crosshair, which follows the mouse while Shift is held."""
         crosshair = self.section.panel.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         if crosshair is None:
             self.section.say(
@@ -126,11 +131,9 @@ class ShapeTools:
             )
             return
         x, y, z = crosshair.GetCrosshairRAS()
-        self._use(
-            lambda save: use_shape(self.node, self.organ or "", (x, y, z), float(self.ui.brushSpinBox.value), save)
-        )
+        self._use(lambda save: use_shape(self.node, self.organ, (x, y, z), float(self.ui.brushSpinBox.value), save))
 
-    def _use(self, use: Callable[[Any], int]) -> None:
+    def _use(self, use: Callable[[Callable[[], object] | None], int]) -> None:
         editor = self.section.panel.result.editor
         save = editor.saveStateForUndo if editor is not None else None
 
@@ -145,9 +148,9 @@ class ShapeTools:
 
     # The seed ----------------------------------------------------------------------------------------------------------------------------
 
-    def onRunSeed(self, *_args: Any) -> None:
+    def onRunSeed(self, *_args: object) -> None:
         organ, node = self.organ, self.node
-        if organ is None or self._why_no_seed():
+        if self._why_no_seed():
             return
         self._try(
             lambda: self.section.panel.runs.start_at_seed(

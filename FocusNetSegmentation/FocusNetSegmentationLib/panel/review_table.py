@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
 from ..review.rows import Row
 from ..scene.review_tags import APPROVED
+from ..scene.types import Widget
 
 ORGAN, STATE, SCORE, REASON, VOLUME = range(5)
 ROW_PIXELS = 22
@@ -19,7 +19,7 @@ ATTENTION = "\u25b2"  # read without colours
 class ReviewTable:
     """``on_selected(organ)``: a person chose a row. ``rows``: what is shown."""
 
-    def __init__(self, widget: Any, on_selected: Callable[[str], object]) -> None:
+    def __init__(self, widget: Widget, on_selected: Callable[[str], object]) -> None:
         self.widget, self.on_selected = widget, on_selected
         self.rows: list[Row] = []
         self._shown: list[tuple[str, ...]] = []
@@ -35,7 +35,7 @@ class ReviewTable:
         widget.connect("itemSelectionChanged()", self._changed)
 
     def show(self, rows: list[Row], current: str | None) -> None:
-        """Cheap where nothing changed; the selection is not told as a person's."""
+        """Show ``rows`` and select ``current`` without calling ``on_selected``. Cheap where nothing changed."""
         self.rows = rows
         texts = [cells(row) for row in rows]
         self.widget.blockSignals(True)
@@ -58,14 +58,14 @@ class ReviewTable:
         finally:
             self.widget.blockSignals(False)
 
-    def _changed(self, *_args: Any) -> None:
+    def _changed(self, *_args: object) -> None:
         number = self.widget.currentRow()
         if 0 <= number < len(self.rows):
             self.on_selected(self.rows[number].organ)
 
 
 def cells(row: Row) -> tuple[str, ...]:
-    """The five cells of one row."""
+    """Return the five cells of one row."""
     score = _("n/a") if row.score is None else f"{row.score:.1f}"
     if row.look_at:
         score = f"{ATTENTION} {score}"
@@ -74,7 +74,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def tool_tip(row: Row) -> str:
-    """All reasons, and who approved the organ."""
+    """Return all reasons, and who approved the organ."""
     lines = [row.organ, *row.reasons]
     if row.state == APPROVED and row.approved_by:
         lines.append(_("Approved by {name}.").format(name=row.approved_by))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import slicer
 from slicer.i18n import tr as _
@@ -11,15 +12,23 @@ from slicer.i18n import tr as _
 from focusnet.errors import FocusNetError
 
 from ..process.worker import WorkerBusyError
+from ..scene.types import VolumeNode
+
+if TYPE_CHECKING:
+    from ..process.inference import BatchItem, BatchRun, Callbacks, SegmentationRun
+    from ..process.worker_protocol import ProgressEvent
+    from ..scene.nodes import SegmentationImport
+    from ..scene.types import SegmentationNode
+    from .panel import Panel
 
 
 class RunSection:
     """Starts runs and shows how they go. ``options``: passed on to every run (tests put another worker there)."""
 
-    def __init__(self, panel: Any, options: dict[str, Any]) -> None:
+    def __init__(self, panel: Panel, options: dict[str, Any]) -> None:
         self.panel, self.ui, self.options = panel, panel.ui, options
-        self.run: Any = None
-        self.volume_node: Any = None
+        self.run: SegmentationRun | BatchRun | None = None
+        self.volume_node: VolumeNode | None = None
         self._started = 0.0
         self._why_cancelled = ""
         self._details = ("", "")
@@ -36,7 +45,7 @@ class RunSection:
     def is_running(self) -> bool:
         return self.run is not None and bool(self.run.is_running)
 
-    def onApply(self, *_args: Any) -> None:
+    def onApply(self, *_args: object) -> None:
         panel = self.panel
         if self.is_running or panel.parameters is None:
             return
@@ -57,7 +66,9 @@ class RunSection:
             )
         )
 
-    def start_at_seed(self, volume_node: Any, node: Any, organ: str, place_mm_lps: tuple[float, float, float]) -> None:
+    def start_at_seed(
+        self, volume_node: VolumeNode, node: SegmentationNode, organ: str, place_mm_lps: tuple[float, float, float]
+    ) -> None:
         """Draw one organ again, at the place that a person gave."""
         panel = self.panel
         if self.is_running or panel.parameters is None or not self._may_overwrite(node, [organ]):
@@ -69,12 +80,12 @@ class RunSection:
             )
         )
 
-    def onAllVolumes(self, *_args: Any) -> None:
+    def onAllVolumes(self, *_args: object) -> None:
         panel = self.panel
         if self.is_running or panel.parameters is None:
             return
         self.volume_node = None
-        self._items: list[Any] = []
+        self._items: list[BatchItem] = []
         self._start(
             lambda _callbacks: panel.logic.processScene(
                 organs=panel.models.chosen_organs(),
@@ -86,12 +97,13 @@ class RunSection:
         )
 
     def _settings(self) -> dict[str, Any]:
-        parameters = self.panel.parameters
+        parameters, entry = self.panel.parameters, self.panel.models.entry
+        assert entry is not None  # without one, Apply cannot be pressed
         offset = parameters.huOffset
-        settings = {"model": self.panel.models.entry.name, "device": parameters.device, "wait": False}
+        settings = {"model": entry.name, "device": parameters.device, "wait": False}
         return {**settings, **({"hu_offset": float(offset)} if offset else {}), **self.options}
 
-    def _may_overwrite(self, node: Any, organs: list[str] | None) -> bool:
+    def _may_overwrite(self, node: SegmentationNode, organs: list[str] | None) -> bool:
         """Ask before organs that a person has changed or approved are drawn anew."""
         from ..review.states import states_of
         from ..scene.nodes import edited_segments
@@ -119,7 +131,7 @@ class RunSection:
         keep = _('To keep them, press Cancel and untick them, or choose "Create new segmentation on Apply".')
         return bool(slicer.util.confirmOkCancelDisplay("\n\n".join([*parts, keep]), _("Overwrite changes?")))
 
-    def _start(self, start: Any) -> None:
+    def _start(self, start: Callable[[Callbacks], Any]) -> None:
         from ..process.inference import Callbacks
 
         panel = self.panel
@@ -140,13 +152,13 @@ class RunSection:
         self.ui.progressBar.setVisible(self.is_running)
         panel.refresh()
 
-    def onCancel(self, *_args: Any) -> None:
-        if self.is_running:
+    def onCancel(self, *_args: object) -> None:
+        if self.run is not None and self.is_running:
             self.run.cancel()
 
     def stop(self, why: str) -> None:
         """End a run that has lost its ground, and say so."""
-        if self.is_running:
+        if self.run is not None and self.is_running:
             self._why_cancelled = why
             self.run.cancel()
 
@@ -155,18 +167,18 @@ class RunSection:
             self.stop(_("The CT was removed, so the run was stopped."))
 
     def close(self) -> None:
-        """Without a word: the panel is going away."""
+        """End a run without a message: the panel is going away."""
         run, self.run = self.run, None
         if run is not None and run.is_running:
             (run.close if hasattr(run, "close") else run.cancel)()
 
     # What the run tells ------------------------------------------------------------------------------------------------------------
 
-    def _progress(self, event: Any) -> None:
+    def _progress(self, event: ProgressEvent) -> None:
         self.ui.progressBar.setValue(round(100 * event.fraction))
         self.panel.say("", ": ".join(filter(None, (event.step, event.message))) or _("Working..."))
 
-    def _done(self, imported: Any) -> None:
+    def _done(self, imported: SegmentationImport) -> None:
         panel = self.panel
         seconds = time.monotonic() - self._started
         found = len(imported.segment_ids) - len(imported.missing)
@@ -188,13 +200,14 @@ class RunSection:
     def _cancelled(self) -> None:
         self._end("", self._why_cancelled or _("Cancelled. Nothing was changed."))
 
-    def _all_done(self, items: list[Any]) -> None:
+    def _all_done(self, items: list[BatchItem]) -> None:
         done = [item for item in items if item.status == "done"]
         parts = [_("{done} of {total} volumes segmented.").format(done=len(done), total=len(items))]
         details = "\n".join(f"{item.volume_node.GetName()}: {item.status}. {item.message}" for item in items)
-        if done and self.panel.parameters is not None:
-            self.panel.parameters.inputVolume = done[-1].volume_node
-            self.panel.parameters.resultSegmentation = done[-1].imported.node
+        last = done[-1] if done else None
+        if last is not None and last.imported is not None and self.panel.parameters is not None:
+            self.panel.parameters.inputVolume = last.volume_node
+            self.panel.parameters.resultSegmentation = last.imported.node
         self._end("ok" if len(done) == len(items) else "warning", " ".join(parts), details)
 
     def _end(self, level: str, text: str, details: str = "") -> None:
@@ -210,6 +223,6 @@ class RunSection:
         self._details = (message, details)
         self.ui.detailsButton.setVisible(bool(details))
 
-    def onDetails(self, *_args: Any) -> None:
+    def onDetails(self, *_args: object) -> None:
         message, details = self._details
         slicer.util.infoDisplay(message, windowTitle=_("Details"), detailedText=details)

@@ -12,7 +12,7 @@ __all__ = ["LIBRARY_FOLDER", "BackgroundCommand", "focusnet_arguments"]
 
 
 def focusnet_arguments(*arguments: str) -> tuple[str, list[str], dict[str, str]]:
-    """Program, arguments and added environment of ``focusnet ARGUMENTS`` in Slicer's Python."""
+    """Return program, arguments and added environment of ``focusnet ARGUMENTS`` in Slicer's Python."""
     return find_python(), ["-m", "focusnet", *arguments], worker_environment(uuid.uuid4().hex)
 
 
@@ -29,7 +29,7 @@ class BackgroundCommand:
         self.process.on_finished = self._finished
 
     def start(self, program: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
-        """A program that cannot be started is an ``on_end`` with status 127."""
+        """Start it; a program that cannot be started is an ``on_end`` with status 127."""
         self.is_running = True
         try:
             self.process.start(program, list(arguments), environment)

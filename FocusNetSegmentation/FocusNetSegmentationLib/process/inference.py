@@ -8,13 +8,14 @@ from __future__ import annotations
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from focusnet.errors import FocusNetError
 
 from ..scene.nodes import SegmentationImport, import_result
+from ..scene.types import Scene, SegmentationNode, VolumeNode
 from ..scene.volumes import check_node, volume_summary, write_ct_for_worker
 from .worker import QtProcess, SubprocessProcess, Worker, WorkerBusyError, WorkerResult, remove_folder
 from .worker_protocol import ProgressEvent, WorkerProcess, WorkerRequest, focusnet_command
@@ -50,27 +51,43 @@ class Callbacks:
     on_cancelled: Callable[[], object] = _nothing
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """How a CT is contoured.
+
+    ``model``: a bundle's name or folder. ``organs``: TG-263 names or synonyms, None for all of the model's. ``hu_offset``: added to every
+    voxel. ``seeds``: where to look for a small organ, by its name, in the world's LPS mm.
+    """
+
+    model: str | Path = DEFAULT_MODEL
+    device: str = "auto"
+    organs: Sequence[str] | None = None
+    hu_offset: float | None = None
+    seeds: Mapping[str, Sequence[float]] | None = None
+
+    def arguments(self) -> tuple[str, ...]:
+        """Return the arguments of ``focusnet segment`` that are not part of every run."""
+        offset = [] if self.hu_offset is None else [f"--hu-offset={self.hu_offset:g}"]
+        places = {organ: ",".join(f"{v:.3f}" for v in place) for organ, place in (self.seeds or {}).items()}
+        return (*offset, *(f"--seed={organ}={place}" for organ, place in places.items()))
+
+
 class SegmentationRun:
-    """One run over one CT. ``start`` returns at once; the end is told by a callback on the same thread."""
+    """One run over one CT. ``start`` returns at once; a callback on the same thread tells of the end."""
 
     _active: SegmentationRun | None = None  # one at a time: two would fight for the same memory
 
     def __init__(
         self,
-        volume_node: Any,
-        segmentation_node: Any = None,
-        model: str = DEFAULT_MODEL,
-        device: str = "auto",
-        organs: Sequence[str] | None = None,
-        hu_offset: float | None = None,
+        volume_node: VolumeNode,
+        segmentation_node: SegmentationNode | None = None,
+        options: RunOptions | None = None,
         callbacks: Callbacks | None = None,
         process: WorkerProcess | None = None,
         command: Callable[[WorkerRequest], tuple[str, list[str]]] = focusnet_command,
-        seeds: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
-        self.seeds = dict(seeds or {})
         self.volume_node, self.segmentation_node = volume_node, segmentation_node
-        self.model, self.device, self.organs, self.hu_offset = str(model), device, organs, hu_offset
+        self.options = options or RunOptions()
         self.callbacks = callbacks or Callbacks()
         self.imported: SegmentationImport | None = None
         self.failure: SegmentationError | None = None
@@ -104,18 +121,16 @@ class SegmentationRun:
             raise
         self.imported, self.failure = None, None
         SegmentationRun._active = self
-        extra = [] if self.hu_offset is None else [f"--hu-offset={self.hu_offset:g}"]
-        extra += [f"--seed={organ}=" + ",".join(f"{v:.3f}" for v in place) for organ, place in self.seeds.items()]
         self.worker.start(
             WorkerRequest(
-                folder / "ct.nrrd",
-                folder / "organs.seg.nrrd",
-                folder / "report.json",
-                self.model,
-                self.device,
-                tuple(self.organs or ()),
-                folder,
-                tuple(extra),
+                input_path=folder / "ct.nrrd",
+                output_path=folder / "organs.seg.nrrd",
+                report_path=folder / "report.json",
+                model=str(self.options.model),
+                device=self.options.device,
+                organs=tuple(self.options.organs or ()),
+                work_folder=folder,
+                extra=self.options.arguments(),
             )
         )
 
@@ -124,7 +139,7 @@ class SegmentationRun:
         self.worker.cancel()
 
     def close(self) -> None:
-        """As ``cancel``, without callbacks: Slicer is closing."""
+        """End the run as ``cancel`` does, but without callbacks: Slicer is closing."""
         self.worker.close()
 
     def wait(self, timeout_s: float | None = None, idle: Callable[[], object] = _nothing) -> bool:
@@ -150,7 +165,7 @@ class SegmentationRun:
             node = None  # removed during the run: a new one is made
         try:
             imported = import_result(
-                self.scene, result.segmentation_path, self.volume_node, node, self.organs, written=self.written
+                self.scene, result.segmentation_path, self.volume_node, node, self.options.organs, written=self.written
             )
         except FocusNetError as problem:
             self._fail(str(problem), "")
@@ -173,24 +188,20 @@ class SegmentationRun:
 
 
 def process(
-    volumeNode: Any,
-    segmentationNode: Any = None,
-    model: str = DEFAULT_MODEL,
-    device: str = "auto",
-    organs: Sequence[str] | None = None,
+    volumeNode: VolumeNode,
+    segmentationNode: SegmentationNode | None = None,
     wait: bool = True,
-    hu_offset: float | None = None,
     callbacks: Callbacks | None = None,
     **options: Any,
-) -> Any:
+) -> SegmentationImport | SegmentationRun:
     """Contour a CT node. ``wait``: return a SegmentationImport, or raise SegmentationError with one line; otherwise return the
     SegmentationRun at once and tell ``callbacks``. Raises InputError at once for a node that cannot be a CT.
 
-    ``organs``: TG-263 names or synonyms, None for all. ``hu_offset`` is added to every value. ``options``: ``seeds``, small organs to look
-    for at a given place (world, LPS mm), and for tests ``process`` and ``command``.
+    ``options``: the fields of RunOptions, by name; for tests also ``process`` and ``command``.
     """
-    options.setdefault("process", SubprocessProcess() if wait else default_process())
-    run = SegmentationRun(volumeNode, segmentationNode, model, device, organs, hu_offset, callbacks, **options)
+    run_options, how = _split(options)
+    how.setdefault("process", SubprocessProcess() if wait else default_process())
+    run = SegmentationRun(volumeNode, segmentationNode, run_options, callbacks, **how)
     run.start()
     if not wait:
         return run
@@ -201,14 +212,22 @@ def process(
         raise
     if run.failure is not None:
         raise run.failure
+    assert run.imported is not None  # a run that has ended failed or brought a result
     return run.imported
+
+
+def _split(options: Mapping[str, Any]) -> tuple[RunOptions, dict[str, Any]]:
+    """Return the fields of RunOptions among ``options``, and the rest."""
+    names = {field.name for field in fields(RunOptions)}
+    chosen = {name: value for name, value in options.items() if name in names}
+    return RunOptions(**chosen), {name: value for name, value in options.items() if name not in names}
 
 
 @dataclass(frozen=True)
 class BatchItem:
     """``status``: "done", "failed", "skipped" (no usable CT) or "cancelled"."""
 
-    volume_node: Any
+    volume_node: VolumeNode
     status: str
     message: str = ""
     imported: SegmentationImport | None = None
@@ -219,7 +238,7 @@ class BatchRun:
 
     def __init__(
         self,
-        volume_nodes: Sequence[Any],
+        volume_nodes: Sequence[VolumeNode],
         on_item: Callable[[BatchItem], object] = _nothing,
         on_progress: Callable[[ProgressEvent], object] = _nothing,
         on_finished: Callable[[list[BatchItem]], object] = _nothing,
@@ -227,7 +246,7 @@ class BatchRun:
     ) -> None:
         self.waiting, self.total = list(volume_nodes), len(volume_nodes)
         self.on_item, self.on_progress, self.on_finished = on_item, on_progress, on_finished
-        self.options = options
+        self.options, self.how = _split(options)
         self.items: list[BatchItem] = []
         self.run: SegmentationRun | None = None
         self.is_running = False
@@ -264,7 +283,7 @@ class BatchRun:
                 on_failed=lambda message, _, node=node: self._ended(BatchItem(node, "failed", message)),  # type: ignore[misc]
                 on_cancelled=lambda node=node: self._ended(BatchItem(node, "cancelled")),  # type: ignore[misc]
             )
-            self.run = SegmentationRun(node, callbacks=callbacks, **self.options)
+            self.run = SegmentationRun(node, options=self.options, callbacks=callbacks, **self.how)
             try:
                 self.run.start()
                 return
@@ -289,16 +308,13 @@ class BatchRun:
 
 
 def process_scene(
-    scene: Any,
-    model: str = DEFAULT_MODEL,
-    device: str = "auto",
-    organs: Sequence[str] | None = None,
+    scene: Scene,
     wait: bool = True,
-    volume_nodes: Sequence[Any] | None = None,
+    volume_nodes: Sequence[VolumeNode] | None = None,
     **options: Any,
-) -> Any:
+) -> list[BatchItem] | BatchRun:
     """Contour every scalar volume of ``scene`` (or ``volume_nodes``), each into a segmentation of its own. ``wait``: return a list
-    of BatchItem; otherwise the BatchRun at once. What is no CT is skipped with its reason."""
+    of BatchItem; otherwise the BatchRun at once. What is no CT is skipped with its reason. ``options``: as of ``process``."""
     if volume_nodes is None:
         volume_nodes = [
             node
@@ -308,13 +324,13 @@ def process_scene(
         ]
     make_process = SubprocessProcess if wait else default_process
     options.setdefault("process", make_process())
-    batch = BatchRun(volume_nodes, model=model, device=device, organs=organs, **options)
+    batch = BatchRun(volume_nodes, **options)
     batch.start()
     return batch.wait(process_events) if wait else batch
 
 
 def default_process() -> WorkerProcess:
-    """A QProcess where Slicer's application runs, else a subprocess whose ``pump`` must be called."""
+    """Return a QProcess where Slicer's application runs, else a subprocess whose ``pump`` must be called."""
     if _application() is None:
         return SubprocessProcess()
     return QtProcess()

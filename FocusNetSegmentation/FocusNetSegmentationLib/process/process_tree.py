@@ -1,8 +1,10 @@
-"""Kill a process with everything that it started: by /proc on Linux, which is quickest, else by psutil if it is there, else by what
-the system offers.
+"""Kill a process with everything that it started.
 
-PythonSlicer is a launcher: killing it alone leaves the real Python running. Children of dead parents are found by an environment
-variable that every process of a run carries.
+PythonSlicer is a launcher: killing it alone leaves the real Python running. Children whose parent has ended are found by an environment
+variable (``RUN_VARIABLE``) that every process of a run carries.
+
+psutil is installed with the other packages of this extension. Before that only short commands run here (the look at the installation, the
+check of a model), so without psutil it is enough to kill the process itself.
 """
 
 from __future__ import annotations
@@ -11,133 +13,118 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
+from typing import Any
 
 from .worker_protocol import RUN_VARIABLE
 
 try:
     import psutil
-except ImportError:  # installed later, with the rest
+except ImportError:  # not installed yet
     psutil = None
+
+PAUSE_S = 0.02  # between two looks at what is still alive
 
 
 def kill_tree(pid: int | None, run: str = "", timeout_s: float = 1.2) -> list[int]:
-    """Kill ``pid``, its descendants and every process marked with ``run``. Returns the ids of survivors; never waits longer
-    than about ``timeout_s``."""
+    """Kill ``pid``, its descendants and every process of ``run``, and return the ids of those that survived.
+
+    Never waits much longer than ``timeout_s`` seconds. The calling process itself is spared.
+    """
+    if psutil is None:
+        return _kill_without_psutil(pid)
     deadline = time.monotonic() + timeout_s
-    targets: set[int] = set()
+    targets: set[Any] = set()
     while True:
-        table = _table()
-        targets |= _descendants(table, pid) | _marked(table, run)
-        targets.discard(os.getpid())
-        alive = {target for target in targets if target in table}
+        targets |= _descendants(pid) | _processes_of(run)
+        alive = [process for process in targets if _runs(process)]
         if not alive:
             return []
-        for target in alive:
-            _kill(target)
+        for process in alive:
+            with contextlib.suppress(psutil.Error):  # it ended meanwhile, or is another user's
+                process.kill()
         if time.monotonic() > deadline:
-            return sorted(alive & set(_table()))
-        time.sleep(0.02)
+            return sorted(process.pid for process in alive if _runs(process))
+        time.sleep(PAUSE_S)
 
 
 def is_alive(pid: int, run: str = "") -> bool:
-    """True if the process runs and, where that can be told, belongs to ``run`` (ids are used again by the system)."""
-    table = _table()
-    if pid not in table:
+    """Return whether the process runs and, where that can be told, belongs to ``run``: the system uses ids again."""
+    if psutil is None:
+        return _is_alive_without_psutil(pid)
+    try:
+        process = psutil.Process(pid)
+    except psutil.Error:
         return False
-    return not run or _mark(pid) in (run, None)
+    return _runs(process) and (not run or _run_of(process) in (run, None))
 
 
 def run_is_alive(run: str) -> bool:
-    """True if any process carries this mark, whatever its id: a launcher may have ended before what it launched."""
-    return any(_mark(pid) == run for pid in _table())
+    """Return whether any process belongs to ``run``, whatever its id: a launcher may have ended before what it launched.
+
+    False without psutil.
+    """
+    return bool(run) and psutil is not None and bool(_processes_of(run))
 
 
-def _descendants(table: dict[int, int], pid: int | None) -> set[int]:
-    if pid is None or pid not in table:
+def _descendants(pid: int | None) -> set[Any]:
+    """Return the process and everything below it; empty if it has ended."""
+    if pid is None or pid == os.getpid():
         return set()
-    found = {pid}
-    while True:
-        more = {child for child, parent in table.items() if parent in found} - found
-        if not more:
-            return found
-        found |= more
-
-
-def _marked(table: dict[int, int], run: str) -> set[int]:
-    return {pid for pid in table if _mark(pid) == run} if run else set()
-
-
-def _table() -> dict[int, int]:
-    """Process id to parent id of everything that runs; a zombie does not."""
-    if sys.platform == "linux":
-        return _proc_table()
-    if psutil is not None:
-        found = {}
-        for process in psutil.process_iter(["ppid", "status"]):
-            if process.info["status"] != psutil.STATUS_ZOMBIE:
-                found[process.pid] = process.info["ppid"] or 0
-        return found
-    if os.name == "nt":
-        return _windows_table()
-    done = subprocess.run(["ps", "-axo", "pid=,ppid=,stat="], capture_output=True, text=True, check=False)
-    rows = [line.split() for line in done.stdout.splitlines()]
-    return {int(row[0]): int(row[1]) for row in rows if len(row) >= 3 and not row[2].startswith("Z")}
-
-
-def _proc_table() -> dict[int, int]:
-    found = {}
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] not in "ZX":
-            found[int(folder.name)] = int(fields[1])
-    return found
-
-
-def _windows_table() -> dict[int, int]:
-    query = 'Get-CimInstance Win32_Process | ForEach-Object { "$($_.ProcessId) $($_.ParentProcessId)" }'
-    done = subprocess.run(
-        ["powershell", "-NoProfile", "-Command", query],
-        capture_output=True,
-        text=True,
-        check=False,
-        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-    )
-    rows = [line.split() for line in done.stdout.splitlines()]
-    return {int(row[0]): int(row[1]) for row in rows if len(row) == 2}
-
-
-def _mark(pid: int) -> str | None:
-    """The run that a process belongs to; None if that cannot be told."""
     try:
-        if sys.platform == "linux":
-            for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                if entry.startswith(RUN_VARIABLE.encode() + b"="):
-                    return entry.partition(b"=")[2].decode(errors="replace")
-            return ""
-        if psutil is not None:
-            value: str | None = psutil.Process(pid).environ().get(RUN_VARIABLE, "")
-            return value
-    except Exception:  # psutil's errors, OSError: gone, or another user's
+        process = psutil.Process(pid)
+        return {process, *process.children(recursive=True)}
+    except psutil.Error:
+        return set()
+
+
+def _processes_of(run: str) -> set[Any]:
+    if not run:
+        return set()
+    return {p for p in psutil.process_iter() if p.pid != os.getpid() and _run_of(p) == run and _runs(p)}
+
+
+def _run_of(process: Any) -> str | None:
+    """Return the run that a process belongs to, "" for none, and None if that cannot be told."""
+    try:
+        return str(process.environ().get(RUN_VARIABLE, ""))
+    except (psutil.Error, OSError):  # it has ended, or is another user's
         return None
-    return None
 
 
-def _kill(pid: int) -> None:
+def _runs(process: Any) -> bool:
+    """Return whether a process runs. A zombie does not, nor does another process that got the same id."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _kill_without_psutil(pid: int | None) -> list[int]:
+    if pid is None:
+        return []
     if os.name == "nt":
-        subprocess.run(
-            ["taskkill", "/F", "/T", "/PID", str(pid)],
-            capture_output=True,
-            check=False,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
-        return
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+        command = ["taskkill", "/F", "/T", "/PID", str(pid)]
+        flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+        subprocess.run(command, capture_output=True, check=False, creationflags=flags)
+        return []
+    try:
         os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return []
+    except PermissionError:
+        return [pid]
+    return []
+
+
+def _is_alive_without_psutil(pid: int) -> bool:
+    if os.name == "nt":  # os.kill would end the process there
+        listed = subprocess.run(["tasklist", "/FI", f"PID eq {pid}"], capture_output=True, text=True, check=False)
+        return f" {pid} " in listed.stdout
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

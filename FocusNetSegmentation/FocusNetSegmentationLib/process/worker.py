@@ -120,7 +120,7 @@ class Worker:
             self._end(State.CANCELLED, self.on_cancelled)
 
     def close(self) -> None:
-        """As ``cancel``, without callbacks: Slicer is closing."""
+        """End the run as ``cancel`` does, but without callbacks: Slicer is closing."""
         if self.is_running:
             self.process.terminate_tree()
             self._end(State.CANCELLED, _nothing)
@@ -188,7 +188,7 @@ class Worker:
 
 
 def remove_folder(folder: Path) -> None:
-    """Windows lets go of a killed process's files a moment later: try more than once."""
+    """Remove a folder, in several tries: Windows lets go of a killed process's files a moment later."""
     for attempt in range(5):
         shutil.rmtree(folder, ignore_errors=True)
         if not folder.exists():

@@ -62,7 +62,7 @@ class WorkerRequest:
     extra: tuple[str, ...] = ()
 
     def arguments(self) -> list[str]:
-        """Arguments of ``focusnet``."""
+        """Return the arguments of ``focusnet``."""
         arguments = ["segment", str(self.input_path), "-o", str(self.output_path), "--report", str(self.report_path)]
         arguments += ["--model", self.model, "--device", self.device, "--json-progress"]
         if self.organs:
@@ -71,12 +71,12 @@ class WorkerRequest:
 
 
 def focusnet_command(request: WorkerRequest, python: str | None = None) -> tuple[str, list[str]]:
-    """Program and arguments of a run: ``focusnet`` in Slicer's Python, ended with its parent."""
+    """Return program and arguments of a run: ``focusnet`` in Slicer's Python, ended with its parent."""
     return python or find_python(), ["-m", CHILD_MODULE, *request.arguments()]
 
 
 def worker_environment(run: str, work_folder: Path | None = None) -> dict[str, str]:
-    """What is added to our environment for a child."""
+    """Return what is added to our environment for a child."""
     paths = [str(LIBRARY_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
     added = {
         "PYTHONPATH": os.pathsep.join(paths),
@@ -91,7 +91,7 @@ def worker_environment(run: str, work_folder: Path | None = None) -> dict[str, s
 
 
 def find_python() -> str:
-    """PythonSlicer beside Slicer, else the Python that this process runs on. Raises FileNotFoundError."""
+    """Return PythonSlicer beside Slicer, else the Python that this process runs on. Raises FileNotFoundError."""
     found = shutil.which("PythonSlicer")
     if found:
         return found
@@ -165,7 +165,7 @@ class LineParser:
 
 
 def parse_line(line: str) -> Event | None:
-    """One line of stderr; None for what is not a message of ours."""
+    """Return the event in one line of stderr; None for what is not a message of ours."""
     if not line.lstrip().startswith("{"):
         return None
     try:
@@ -227,7 +227,7 @@ WINDOWS_CRASHES = {0xC0000005: "access violation", 0xC000001D: "illegal instruct
 
 
 def explain_end(exit_status: int, crashed: bool, details: str) -> str:
-    """A sentence for a worker that ended without saying why. ``exit_status``: minus the signal's number if one ended it."""
+    """Return a sentence for a worker that ended without saying why. ``exit_status``: minus the signal's number if one ended it."""
     text = details.lower()
     for pattern, sentence in CRASHES:
         if re.search(pattern, text):

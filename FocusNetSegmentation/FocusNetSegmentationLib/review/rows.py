@@ -31,13 +31,13 @@ class Row:
 
     @property
     def reason(self) -> str:
-        """The first reason, for the table."""
+        """Return the first reason, for the table."""
         text = self.reasons[0] if self.reasons else ""
         return f"Changed since it was scored. {text}".strip() if self.stale else text
 
 
 def group(row: Row) -> int:
-    """Where a row stands: 0 to look at, 1 could not be scored, 2 probably fine."""
+    """Return where a row stands: 0 to look at, 1 could not be scored, 2 probably fine."""
     if row.look_at:
         return 0
     return 1 if row.score is None else 2

@@ -29,7 +29,7 @@ class Score:
 
     @classmethod
     def from_json(cls, organ: str, data: Mapping[str, Any]) -> Score:
-        """From a segment's tag."""
+        """Return the score that a segment's tag holds."""
         reasons = data.get("reasons")
         return cls(
             organ,
@@ -49,7 +49,7 @@ class Scores:
 
 
 def read_scores(path: Path | str) -> Scores:
-    """The JSON of ``focusnet qa``. Raises InputError for a file that is something else."""
+    """Read the JSON of ``focusnet qa``. Raises InputError for a file that is something else."""
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:
@@ -58,7 +58,7 @@ def read_scores(path: Path | str) -> Scores:
 
 
 def scores_from(data: Any, source: str = "The report") -> Scores:
-    """Scores of the parsed JSON, worst first as they come. Raises InputError."""
+    """Return the scores of the parsed JSON, worst first as they come. Raises InputError."""
     entries = data.get("organs") if isinstance(data, dict) else None
     if not isinstance(entries, list) or not all(isinstance(e, dict) and e.get("organ") for e in entries):
         raise InputError(f"{source} holds no list of organs with scores; the JSON of 'focusnet qa' is expected.")
@@ -74,5 +74,5 @@ def _score(entry: Mapping[str, Any], rank: int) -> Score:
     return Score.from_json(str(entry["organ"]), {**entry, "rank": rank, "look_at": entry.get("state_hint") == LOOK_AT})
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

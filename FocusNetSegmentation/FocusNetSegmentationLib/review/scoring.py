@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,69 +15,74 @@ from focusnet.image.segmentation import Segmentation
 
 from ..process.background import BackgroundCommand, focusnet_arguments
 from ..process.worker_protocol import ErrorEvent, LineParser, WarningEvent, WorkerProcess, explain_end
+from ..scene.as_segmentation import segmentation_on
 from ..scene.fingerprints import Fingerprint
-from ..scene.labelmaps import LABELMAP, image_matrix, voxels, whole_shift
+from ..scene.labelmaps import LABELMAP, image_matrix, voxels, whole_voxel_shift
+from ..scene.types import SegmentationNode, VolumeNode
 from ..scene.volumes import LPS_RAS, check_node, transform_matrix, write_ct_for_worker
 from .scores import Scores, read_scores
 
 
-def grid_note(segmentation_node: Any, volume_node: Any) -> str:
-    """A sentence if the segmentation does not lie on the CT's grid; "" if it does."""
+def grid_note(segmentation_node: SegmentationNode, volume_node: VolumeNode | None) -> str:
+    """Return a sentence if the segmentation does not lie on the CT's grid; "" if it does."""
     if volume_node is None or not on_other_grid(segmentation_node, volume_node):
         return ""
     return f"The segmentation lies on another grid than {volume_node.GetName()}: it is resampled to it for the scores."
 
 
-def on_other_grid(segmentation_node: Any, volume_node: Any) -> bool:
-    """Do voxels of any segment not fall on the CT's voxels?"""
+def on_other_grid(segmentation_node: SegmentationNode, volume_node: VolumeNode) -> bool:
+    """Return whether voxels of any segment do not fall on the CT's voxels."""
     to_world = transform_matrix(segmentation_node)
     ct = LPS_RAS @ check_node(volume_node).affine_xyz
     segmentation = segmentation_node.GetSegmentation()
     for index in range(segmentation.GetNumberOfSegments()):
         image = segmentation.GetNthSegment(index).GetRepresentation(LABELMAP)
-        if image is not None and voxels(image).size and whole_shift(ct, to_world @ image_matrix(image)) is None:
+        if image is not None and voxels(image).size and whole_voxel_shift(ct, to_world @ image_matrix(image)) is None:
             return True
     return False
 
 
 def has_small_organs(segmentation: Segmentation) -> bool:
-    """Shape priors are of small organs."""
+    """Return whether any small organ is drawn: only these have shape priors."""
     return any(r.organ.small and r.volume_ml > 0 for r in segmentation.results)
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoringResult:
     """What came of a scoring.
 
-    ``scores``: None where it failed; then ``message`` says why in one line, else it has the warnings. ``marks``: what the organs looked like
+    ``scores``: None where it failed; then ``message`` says why in one line, else it has the warnings. ``fingerprints``: what the organs looked like
     when it was started. ``shape_priors``: a .seg.nrrd of shape priors, None where there are none; it is gone after the callback.
     """
 
     scores: Scores | None
-    marks: Mapping[str, Fingerprint]
+    fingerprints: Mapping[str, Fingerprint]
     message: str = ""
     shape_priors: Path | None = None
 
 
 class Scoring:
-    """One scoring at a time; ``on_end(Scored)`` tells of its end."""
+    """One scoring at a time; ``on_end(ScoringResult)`` tells of its end."""
 
-    def __init__(self, on_end: Callable[[Scored], object], process: WorkerProcess | None = None) -> None:
+    def __init__(self, on_end: Callable[[ScoringResult], object], process: WorkerProcess | None = None) -> None:
         self.on_end, self.process = on_end, process
         self.command: BackgroundCommand | None = None
         self._folder: Path | None = None
-        self._marks: dict[str, Fingerprint] = {}
+        self._fingerprints: dict[str, Fingerprint] = {}
         self._with_shape_priors = False
 
     @property
     def is_running(self) -> bool:
         return self.command is not None and self.command.is_running
 
-    def start(self, segmentation_node: Any, volume_node: Any, marks: Mapping[str, Fingerprint]) -> None:
+    def start(
+        self,
+        segmentation_node: SegmentationNode,
+        volume_node: VolumeNode | None,
+        fingerprints: Mapping[str, Fingerprint],
+    ) -> None:
         """Write both and start. Raises InputError or OutputError for what cannot be scored."""
-        from focusnet.io.seg_nrrd import write_seg_nrrd
-
-        from ..exchange.export import segmentation_on
+        from focusnet.io.write import write_image
 
         self.stop()
         if volume_node is None:
@@ -87,18 +91,18 @@ class Scoring:
         segmentation, _ = segmentation_on(geometry, segmentation_node)
         if not np.any(segmentation.labels):
             raise InputError("Every organ of this segmentation is empty: there is nothing to score.")
-        self._marks = dict(marks)
+        self._fingerprints = dict(fingerprints)
         self._folder = Path(tempfile.mkdtemp(prefix="focusnet-qa-"))
         try:
             write_ct_for_worker(volume_node, self._folder / "ct.nrrd")
-            write_seg_nrrd(segmentation, self._folder / "organs.seg.nrrd")
+            write_image(segmentation, self._folder / "organs.seg.nrrd")
             self._run(with_shape_priors=has_small_organs(segmentation))
         except BaseException:
             self._clean()
             raise
 
     def stop(self) -> None:
-        """End it without a word; no process and no file is left."""
+        """End it without a callback; no process and no file is left."""
         if self.command is not None:
             self.command.stop()
             self.command = None
@@ -127,12 +131,14 @@ class Scoring:
         try:
             if status == 0:
                 scores = read_scores(folder / "review.json")
-                ended = Scored(scores, self._marks, _warnings(err), shape_priors if shape_priors.is_file() else None)
+                ended = ScoringResult(
+                    scores, self._fingerprints, _warnings(err), shape_priors if shape_priors.is_file() else None
+                )
             else:
-                ended = Scored(None, self._marks, _why(status, err))
+                ended = ScoringResult(None, self._fingerprints, _why(status, err))
             self.on_end(ended)
         except FocusNetError as problem:
-            self.on_end(Scored(None, self._marks, str(problem)))
+            self.on_end(ScoringResult(None, self._fingerprints, str(problem)))
         finally:
             self._clean()
 

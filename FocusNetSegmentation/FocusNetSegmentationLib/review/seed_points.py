@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from focusnet.errors import InputError
+from focusnet.io.segment_tags import RESULT_TAG, tagged_peak_mm_xyz
 
-from ..scene.labelmaps import LABELMAP, image_matrix, voxels
-from ..scene.nodes import RESULT_TAG, SEED_ROLE
-from ..scene.review_tags import read_tag
+from ..scene.labelmaps import LABELMAP, get_tag, image_matrix, voxels
+from ..scene.nodes import SEED_ROLE
+from ..scene.types import Node, Scene, SegmentationNode
 from ..scene.volumes import LPS_RAS, transform_matrix
 from .shape_prior import segment_id_of
 
@@ -19,7 +20,7 @@ COLOR = (1.0, 0.85, 0.0)
 
 
 def why_no_seed(manifest: Mapping[str, Any], organ: str) -> str:
-    """Why a model (its bundle.json) cannot look for ``organ`` at a given place; "" if it can."""
+    """Return why a model (its bundle.json) cannot look for ``organ`` at a given place; "" if it can."""
     network = manifest.get("network") or {}
     name = manifest.get("name") or "This model"
     if not network.get("has_sos"):
@@ -29,8 +30,10 @@ def why_no_seed(manifest: Mapping[str, Any], organ: str) -> str:
     return ""
 
 
-def place_seed(scene: Any, segmentation_node: Any, organ: str, fallback_ras: Sequence[float] | None = None) -> Any:
-    """The organ's seed, made if it is not there: where the model found the organ, else in the middle of its voxels, else at ``fallback_ras``
+def place_seed(
+    scene: Scene, segmentation_node: SegmentationNode, organ: str, fallback_ras: Sequence[float] | None = None
+) -> Node:
+    """Return the organ's seed, made if it is not there: where the model found the organ, else in the middle of its voxels, else at ``fallback_ras``
     (world). Raises InputError if there is none of them."""
     known = seed_of(segmentation_node, organ)
     if known is not None:
@@ -54,22 +57,22 @@ def place_seed(scene: Any, segmentation_node: Any, organ: str, fallback_ras: Seq
     return node
 
 
-def seed_of(segmentation_node: Any, organ: str) -> Any:
-    """The organ's seed, None if there is none."""
+def seed_of(segmentation_node: SegmentationNode, organ: str) -> Node | None:
+    """Return the organ's seed, None if there is none."""
     for node in _seeds(segmentation_node):
         if node.GetAttribute(SEED_ROLE) == organ:
             return node
     return None
 
 
-def show_seed(segmentation_node: Any, organ: str | None) -> None:
+def show_seed(segmentation_node: SegmentationNode, organ: str | None) -> None:
     """Show one organ's seed and hide all others; None hides them all."""
     for node in _seeds(segmentation_node):
         node.GetDisplayNode().SetVisibility(node.GetAttribute(SEED_ROLE) == organ)
 
 
-def seed_mm_lps(segmentation_node: Any, organ: str) -> tuple[float, float, float]:
-    """Where the organ's seed is now, in the world's LPS mm, as ``focusnet segment --seed`` wants it. Raises InputError without a seed."""
+def seed_mm_lps(segmentation_node: SegmentationNode, organ: str) -> tuple[float, float, float]:
+    """Return where the organ's seed is now, in the world's LPS mm, as ``focusnet segment --seed`` wants it. Raises InputError without a seed."""
     node = seed_of(segmentation_node, organ)
     if node is None or node.GetNumberOfControlPoints() == 0:
         raise InputError(f"{organ} has no seed. Press Seed and drag it to the organ.")
@@ -77,12 +80,12 @@ def seed_mm_lps(segmentation_node: Any, organ: str) -> tuple[float, float, float
     return (-float(x), -float(y), float(z))
 
 
-def first_place_ras(segmentation_node: Any, segment_id: str) -> np.ndarray | None:
-    """Where the model found the organ, else the middle of its voxels, in world RAS; None if neither is known."""
+def first_place_ras(segmentation_node: SegmentationNode, segment_id: str) -> np.ndarray | None:
+    """Return where the model found the organ, else the middle of its voxels, in world RAS; None if neither is known."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
-    peak = read_tag(segment, RESULT_TAG).get("peak_mm_lps")
-    if isinstance(peak, list) and len(peak) == 3:
-        return np.asarray((LPS_RAS @ [*map(float, peak), 1.0])[:3])
+    peak_mm = tagged_peak_mm_xyz(get_tag(segment, RESULT_TAG))
+    if peak_mm is not None:
+        return np.asarray((LPS_RAS @ [*peak_mm, 1.0])[:3])
     from scipy import ndimage
 
     image = segment.GetRepresentation(LABELMAP)
@@ -94,7 +97,7 @@ def first_place_ras(segmentation_node: Any, segment_id: str) -> np.ndarray | Non
     return np.asarray((transform_matrix(segmentation_node) @ image_matrix(image) @ [*index, 1.0])[:3])
 
 
-def _seeds(segmentation_node: Any) -> list[Any]:
+def _seeds(segmentation_node: SegmentationNode) -> list[Node]:
     found = [
         segmentation_node.GetNthNodeReference(SEED_ROLE, i)
         for i in range(segmentation_node.GetNumberOfNodeReferences(SEED_ROLE))

@@ -1,4 +1,4 @@
-"""The shape prior's shape prior of an organ: the shape autoencoder's reconstruction, shown over the segment, and where the two disagree.
+"""The shape prior of an organ: the shape autoencoder's reconstruction, shown over the segment, and where the two disagree.
 
 A shape prior is what the autoencoder makes of the segment after having seen healthy organs: a prior, not truth, and every name says so. Its masks
 are made by ``focusnet qa`` in a process of its own and come as a .seg.nrrd. Free of ``slicer.app``.
@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
 
 from focusnet.errors import InputError
 from focusnet.image.volume import box_corners
+from focusnet.io.segment_tags import ORGAN_TAG, tag_text
 
 from ..scene.fingerprints import Fingerprint, Fingerprints
-from ..scene.labelmaps import LABELMAP, image_matrix, mask_on, oriented_image, voxels, whole_shift
-from ..scene.nodes import ORGAN_TAG, SHAPE_PRIOR_ROLE, SURFACE, organ_segments
-from ..scene.review_tags import read_tag, tag_text
+from ..scene.labelmaps import LABELMAP, image_matrix, mask_on, oriented_image, voxels, whole_voxel_shift
+from ..scene.nodes import SHAPE_PRIOR_ROLE, SURFACE, organ_segments
+from ..scene.review_tags import read_tag
+from ..scene.types import OrientedImage, Scene, Segment, SegmentationNode, Surface
 from ..scene.volumes import LPS_RAS, to_vtk, transform_matrix
 
 NOT_TRUTH = "(shape prior, not truth)"
@@ -30,11 +31,14 @@ OPACITY_3D = 0.35
 
 
 def add_shape_priors(
-    scene: Any, segmentation_node: Any, path: Path | str, marks: Mapping[str, Fingerprint] | None = None
+    scene: Scene,
+    segmentation_node: SegmentationNode,
+    path: Path | str,
+    fingerprints: Mapping[str, Fingerprint] | None = None,
 ) -> list[str]:
     """Bring the shape priors of a .seg.nrrd (in the scan's own LPS space) into the scene, hidden, and return their organs.
 
-    Shape priors of the same organs are replaced, others kept. They follow the segmentation's transform. ``marks``: the organs that they were made
+    Shape priors of the same organs are replaced, others kept. They follow the segmentation's transform. ``fingerprints``: the organs that they were made
     from, by default as they are now. Raises InputError for a file that cannot be read or that names no organ of the segmentation.
     """
     from focusnet.io.seg_nrrd import read_seg_nrrd  # not Slicer's reader: that one ends the program on a damaged file
@@ -51,36 +55,36 @@ def add_shape_priors(
     now = Fingerprints()
     for result in found:
         name = result.organ.name
-        drawn = (marks or {}).get(name) or now.of(segmentation_node.GetSegmentation().GetSegment(segments[name]))
+        drawn = (fingerprints or {}).get(name) or now.of(segmentation_node.GetSegmentation().GetSegment(segments[name]))
         _put(node, name, image, result.label, drawn)
     return [r.organ.name for r in found]
 
 
-def shape_prior_node(segmentation_node: Any) -> Any:
-    """The node that holds the shape priors of a segmentation, None if there is none."""
+def shape_prior_node(segmentation_node: SegmentationNode | None) -> SegmentationNode | None:
+    """Return the node that holds the shape priors of a segmentation, None if there is none."""
     return segmentation_node.GetNodeReference(SHAPE_PRIOR_ROLE) if segmentation_node is not None else None
 
 
-def shape_priors_of(segmentation_node: Any) -> dict[str, str]:
-    """Organ name to the ID of its shape prior's segment in ``shape_prior_node``."""
+def shape_priors_of(segmentation_node: SegmentationNode) -> dict[str, str]:
+    """Return organ name to the ID of its shape prior's segment in ``shape_prior_node``."""
     node = shape_prior_node(segmentation_node)
     return organ_segments(node) if node is not None else {}
 
 
-def is_outdated(segmentation_node: Any, organ: str) -> bool:
-    """Was the organ changed after its shape prior was made? Then the shape prior is of a shape that is gone."""
-    made_from = Fingerprint.from_json(read_tag(_shape_prior(segmentation_node, organ), MADE_FROM_TAG))
-    return not Fingerprints().of(_segment(segmentation_node, organ)).same_as(made_from)
+def is_outdated(segmentation_node: SegmentationNode, organ: str) -> bool:
+    """Return whether the organ was changed after its shape prior was made: then the prior is of a shape that is gone."""
+    made_from = Fingerprint.from_json(read_tag(shape_prior_segment(segmentation_node, organ), MADE_FROM_TAG))
+    return not Fingerprints().of(organ_segment(segmentation_node, organ)).same_as(made_from)
 
 
-def show_shape_prior(segmentation_node: Any, organ: str | None) -> None:
+def show_shape_prior(segmentation_node: SegmentationNode, organ: str | None) -> None:
     """Show the shape prior of one organ in 2D and 3D and hide all others; None hides them all. Raises InputError if there is none."""
-    node = shape_prior_node(segmentation_node)
     if organ is None:
-        if node is not None:
-            node.GetDisplayNode().SetVisibility(False)
+        hidden = shape_prior_node(segmentation_node)
+        if hidden is not None:
+            hidden.GetDisplayNode().SetVisibility(False)
         return
-    shown = _shape_prior_id(segmentation_node, organ)
+    node, shown = _shape_prior(segmentation_node, organ)
     display = node.GetDisplayNode()
     node.CreateClosedSurfaceRepresentation()
     for segment_id in organ_segments(node).values():
@@ -89,7 +93,7 @@ def show_shape_prior(segmentation_node: Any, organ: str | None) -> None:
 
 
 def use_shape(
-    segmentation_node: Any,
+    segmentation_node: SegmentationNode,
     organ: str,
     center_ras: tuple[float, float, float] | None = None,
     radius_mm: float | None = None,
@@ -100,10 +104,10 @@ def use_shape(
 
     Other segments keep their voxels. Raises InputError if there is no shape prior, or for a sphere without a size.
     """
-    segment, shape_prior_id = _segment(segmentation_node, organ), _shape_prior_id(segmentation_node, organ)
+    segment = organ_segment(segmentation_node, organ)
+    node, shape_prior_id = _shape_prior(segmentation_node, organ)
     if center_ras is not None and not (radius_mm is not None and np.isfinite(radius_mm) and radius_mm > 0):
         raise InputError(f"The brush has a radius of {radius_mm} mm; a number above 0 is expected.")
-    node = shape_prior_node(segmentation_node)
     segment_id = segment_id_of(segmentation_node, organ)
     target = _grid_of_both(segment, node.GetSegmentation().GetSegment(shape_prior_id))
     old, shape_prior = mask_on(target, segmentation_node, segment_id), mask_on(target, node, shape_prior_id)
@@ -124,8 +128,8 @@ def use_shape(
     return changed
 
 
-def surface_of(segment: Any) -> Any:
-    """The closed surface (vtkPolyData, the node's own RAS) that Slicer makes of one segment, without touching its node."""
+def surface_of(segment: Segment) -> Surface | None:
+    """Return the closed surface (vtkPolyData, the node's own RAS) that Slicer makes of one segment, without touching its node."""
     alone = slicer.vtkSegmentation()
     alone.SetSourceRepresentationName(LABELMAP)
     copy = slicer.vtkSegment()
@@ -136,17 +140,18 @@ def surface_of(segment: Any) -> Any:
     return alone.GetSegment("copy").GetRepresentation(SURFACE)
 
 
-def shape_prior_segment(segmentation_node: Any, organ: str) -> Any:
-    """The shape prior's segment. Raises InputError if there is none."""
-    return _shape_prior(segmentation_node, organ)
+def shape_prior_segment(segmentation_node: SegmentationNode, organ: str) -> Segment:
+    """Return the shape prior's segment. Raises InputError if there is none."""
+    node, segment_id = _shape_prior(segmentation_node, organ)
+    return node.GetSegmentation().GetSegment(segment_id)
 
 
-def organ_segment(segmentation_node: Any, organ: str) -> Any:
-    """The organ's own segment. Raises InputError if there is none."""
-    return _segment(segmentation_node, organ)
+def organ_segment(segmentation_node: SegmentationNode, organ: str) -> Segment:
+    """Return the organ's own segment. Raises InputError if there is none."""
+    return segmentation_node.GetSegmentation().GetSegment(segment_id_of(segmentation_node, organ))
 
 
-def _make_node(scene: Any, segmentation_node: Any) -> Any:
+def _make_node(scene: Scene, segmentation_node: SegmentationNode) -> SegmentationNode:
     node = slicer.vtkMRMLSegmentationNode()
     node.SetName(f"{segmentation_node.GetName()} {NOT_TRUTH}")
     node.SetHideFromEditors(True)  # before it enters the scene: nobody picks a prior for an export by mistake
@@ -165,7 +170,7 @@ def _make_node(scene: Any, segmentation_node: Any) -> Any:
     return node
 
 
-def _put(node: Any, organ: str, image: Any, label: int, drawn: Fingerprint) -> None:
+def _put(node: SegmentationNode, organ: str, image: OrientedImage, label: int, drawn: Fingerprint) -> None:
     segmentation = node.GetSegmentation()
     old = organ_segments(node).get(organ)
     if old is not None:
@@ -180,7 +185,7 @@ def _put(node: Any, organ: str, image: Any, label: int, drawn: Fingerprint) -> N
     segmentation.AddSegment(segment, organ)
 
 
-def _grid_of_both(segment: Any, shape_prior: Any) -> Any:
+def _grid_of_both(segment: Segment, shape_prior: Segment) -> OrientedImage:
     """An image without voxels on the segment's grid that holds both; the shape prior's where the segment has no voxels."""
     image, other = segment.GetRepresentation(LABELMAP), shape_prior.GetRepresentation(LABELMAP)
     if not voxels(image).size:
@@ -188,7 +193,7 @@ def _grid_of_both(segment: Any, shape_prior: Any) -> Any:
     matrix = image_matrix(image)
     low, high = (np.array(image.GetExtent())[i::2] for i in (0, 1))
     if voxels(other).size:
-        shift = whole_shift(matrix, image_matrix(other))
+        shift = whole_voxel_shift(matrix, image_matrix(other))
         first, last = (np.array(other.GetExtent())[i::2] for i in (0, 1))
         if shift is None:  # another grid: the box of its eight corners
             to_index = np.linalg.inv(matrix) @ image_matrix(other)
@@ -204,7 +209,7 @@ def _grid_of_both(segment: Any, shape_prior: Any) -> Any:
     return target
 
 
-def _ball(image: Any, center_ras: np.ndarray, radius_mm: float) -> np.ndarray:
+def _ball(image: OrientedImage, center_ras: np.ndarray, radius_mm: float) -> np.ndarray:
     """bool (z, y, x): voxels whose centres lie within ``radius_mm`` of a point in the node's own RAS."""
     matrix, extent = image_matrix(image), image.GetExtent()
     x, y, z = (np.arange(extent[2 * i], extent[2 * i + 1] + 1) for i in range(3))
@@ -217,23 +222,17 @@ def _ball(image: Any, center_ras: np.ndarray, radius_mm: float) -> np.ndarray:
     return np.asarray(squared <= radius_mm**2)
 
 
-def segment_id_of(segmentation_node: Any, organ: str) -> str:
+def segment_id_of(segmentation_node: SegmentationNode, organ: str) -> str:
     segment_id = organ_segments(segmentation_node).get(organ)
     if segment_id is None:
         raise InputError(f"{organ} is not in {segmentation_node.GetName()}.")
     return segment_id
 
 
-def _segment(segmentation_node: Any, organ: str) -> Any:
-    return segmentation_node.GetSegmentation().GetSegment(segment_id_of(segmentation_node, organ))
-
-
-def _shape_prior_id(segmentation_node: Any, organ: str) -> str:
-    found = shape_priors_of(segmentation_node).get(organ)
-    if found is None:
+def _shape_prior(segmentation_node: SegmentationNode, organ: str) -> tuple[SegmentationNode, str]:
+    """Return the node that holds the shape priors and the ID of the organ's segment in it. Raises InputError if there is none."""
+    node = shape_prior_node(segmentation_node)
+    segment_id = organ_segments(node).get(organ) if node is not None else None
+    if node is None or segment_id is None:
         raise InputError(f"There is no shape prior of {organ}; score the segmentation first.")
-    return found
-
-
-def _shape_prior(segmentation_node: Any, organ: str) -> Any:
-    return shape_prior_node(segmentation_node).GetSegmentation().GetSegment(_shape_prior_id(segmentation_node, organ))
+    return node, segment_id

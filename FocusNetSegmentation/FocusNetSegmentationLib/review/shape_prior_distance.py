@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import slicer
@@ -13,6 +12,7 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from focusnet.errors import InputError
 
 from ..scene.nodes import DISTANCE_ROLE
+from ..scene.types import ModelNode, Node, Scene, SegmentationNode, Surface
 from .shape_prior import organ_segment, segment_id_of, shape_prior_segment, surface_of
 
 ARRAY = "Distance to shape prior (mm)"
@@ -25,7 +25,7 @@ BLUE, RED = (
 )  # K. Moreland, Diverging color maps for scientific visualization, 2009
 
 
-def color_by_distance(scene: Any, segmentation_node: Any, organ: str) -> Any:
+def color_by_distance(scene: Scene, segmentation_node: SegmentationNode, organ: str) -> ModelNode:
     """Make (or renew) a model of the organ's surface, coloured by its distance to the shape prior, with a legend; return its node.
 
     Red and positive: the segment reaches beyond the prior; blue and negative: it stays inside. The range is symmetric. Raises InputError
@@ -54,12 +54,12 @@ def color_by_distance(scene: Any, segmentation_node: Any, organ: str) -> Any:
     return node
 
 
-def distance_node(segmentation_node: Any) -> Any:
-    """The model that ``color_by_distance`` made, None if there is none."""
+def distance_node(segmentation_node: SegmentationNode | None) -> ModelNode | None:
+    """Return the model that ``color_by_distance`` made, None if there is none."""
     return segmentation_node.GetNodeReference(DISTANCE_ROLE) if segmentation_node is not None else None
 
 
-def hide_distance(segmentation_node: Any) -> None:
+def hide_distance(segmentation_node: SegmentationNode) -> None:
     """Hide the coloured surface, and show the segment's own again where it was shown."""
     node = distance_node(segmentation_node)
     if node is not None:
@@ -73,8 +73,8 @@ def hide_distance(segmentation_node: Any) -> None:
             legend.SetVisibility(False)
 
 
-def signed_distances_mm(surface: Any, prior: Any) -> np.ndarray:
-    """Distance of each point of ``surface`` to the closed surface ``prior``: negative inside of it."""
+def signed_distances_mm(surface: Surface, prior: Surface) -> np.ndarray:
+    """Return the distance (mm) of each point of ``surface`` to the closed surface ``prior``: negative inside of it."""
     implicit = vtk.vtkImplicitPolyDataDistance()
     implicit.SetInput(prior)
     values = vtk.vtkDoubleArray()
@@ -83,12 +83,12 @@ def signed_distances_mm(surface: Any, prior: Any) -> np.ndarray:
 
 
 def symmetric_range_mm(distances: np.ndarray) -> float:
-    """Half the range of the colours: whole millimetres up to the largest distance."""
+    """Return half the range of the colours: whole millimetres up to the largest distance."""
     largest = float(np.abs(distances).max(initial=0.0))
     return max(SMALLEST_RANGE_MM, float(math.ceil(largest - 1e-3)))
 
 
-def _make_node(scene: Any, segmentation_node: Any) -> Any:
+def _make_node(scene: Scene, segmentation_node: SegmentationNode) -> ModelNode:
     node = scene.AddNewNodeByClass("vtkMRMLModelNode")
     node.SetAttribute(DISTANCE_ROLE, "1")
     node.CreateDefaultDisplayNodes()
@@ -96,7 +96,7 @@ def _make_node(scene: Any, segmentation_node: Any) -> Any:
     return node
 
 
-def _cover(segmentation_node: Any, node: Any, segment_id: str) -> None:
+def _cover(segmentation_node: SegmentationNode, node: ModelNode, segment_id: str) -> None:
     """The segment's own surface lies in the same place: two would flicker through each other."""
     display = segmentation_node.GetDisplayNode()
     if display is not None and display.GetSegmentVisibility3D(segment_id):
@@ -104,7 +104,7 @@ def _cover(segmentation_node: Any, node: Any, segment_id: str) -> None:
         display.SetSegmentVisibility3D(segment_id, False)
 
 
-def _show(scene: Any, node: Any, organ: str, limit_mm: float) -> None:
+def _show(scene: Scene, node: ModelNode, organ: str, limit_mm: float) -> None:
     display = node.GetDisplayNode()
     display.SetActiveScalarName(ARRAY)
     display.SetScalarVisibility(True)
@@ -122,7 +122,7 @@ def _show(scene: Any, node: Any, organ: str, limit_mm: float) -> None:
         legend.SetVisibility(True)
 
 
-def _colors(scene: Any) -> Any:
+def _colors(scene: Scene) -> Node:
     """Blue, white, red: one table for every organ."""
     known = scene.GetFirstNodeByName(COLORS)
     if known is not None and known.IsA("vtkMRMLColorTableNode"):

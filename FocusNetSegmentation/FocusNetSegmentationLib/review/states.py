@@ -14,27 +14,34 @@ from typing import Any
 import slicer
 
 from focusnet.errors import InputError
+from focusnet.io.segment_tags import (
+    ORGAN_TAG,
+    RESULT_TAG,
+    REVIEW_TAG,
+    RUN_TAG,
+    SCORE_TAG,
+    SECONDS_TAG,
+    tag_text,
+    tagged_voxels,
+)
 
 from ..scene.fingerprints import Fingerprint, Fingerprints
 from ..scene.labelmaps import get_tag
-from ..scene.nodes import ORGAN_TAG, RESULT_TAG, RUN_TAG, organ_segments
+from ..scene.nodes import organ_segments
 from ..scene.review_tags import (
     APPROVED,
     DRAFT,
     EDITED,
-    REVIEW_TAG,
-    SCORE_TAG,
-    SECONDS_TAG,
     begin_review,
     model_text,
     read_tag,
     seconds_of,
-    tag_text,
 )
+from ..scene.types import Segment, SegmentationNode, SegmentList
 from .rows import Row, group, reasons_of
 from .scores import Score, Scores
 
-TOUCH_S = 2.0  # scrolling touches many times a second; each tag that is written redraws the editor's list
+ACTIVITY_STEP_S = 2.0  # scrolling touches many times a second; each tag that is written redraws the editor's list
 
 
 class Review:
@@ -45,13 +52,16 @@ class Review:
     """
 
     def __init__(
-        self, node: Any, on_change: Callable[[], object] | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        node: SegmentationNode,
+        on_change: Callable[[], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.node, self.clock = node, clock
         self.on_change = on_change or (lambda: None)
         self.fingerprints = Fingerprints()
-        self._ours = False
-        self._observed: list[tuple[Any, int]] = []
+        self._is_own_change = False
+        self._observed: list[tuple[SegmentList, int]] = []
         self._working_on: tuple[str, float] | None = None
         self._observe()
         self.check()
@@ -59,12 +69,12 @@ class Review:
     # The list ----------------------------------------------------------------------------------------------------------------------
 
     def rows(self) -> list[Row]:
-        """Every segment, worst first: to look at, then what could not be scored, then what is probably fine."""
+        """Return every segment, worst first: to look at, then what could not be scored, then what is probably fine."""
         rows = [self._row(name, segment_id) for name, segment_id in self.segments().items()]
         return sorted(rows, key=lambda row: (group(row), self._rank(row), row.organ))
 
     def segments(self) -> dict[str, str]:
-        """Organ name to segment ID, in the node's order; a segment that no model made goes by its own name."""
+        """Return organ name to segment ID, in the node's order; a segment that no model made goes by its own name."""
         segmentation, found = self._segmentation(), organ_segments(self.node)
         known = set(found.values())
         for index in range(segmentation.GetNumberOfSegments()):
@@ -75,15 +85,15 @@ class Review:
         return found
 
     def states(self) -> dict[str, str]:
-        """Organ name to draft, edited or approved, as the exports want it."""
+        """Return organ name to draft, edited or approved, as the exports want it."""
         return {name: self._state(segment_id) for name, segment_id in self.segments().items()}
 
     def next_worst(self) -> str | None:
-        """The organ to look at now: the worst that is not approved; None when all are."""
+        """Return the organ to look at now: the worst that is not approved; None when all are."""
         return next((row.organ for row in self.rows() if row.state != APPROVED), None)
 
     def neighbour(self, organ: str | None, step: int) -> str | None:
-        """The organ ``step`` places further down the list, from its ends back to the other; None for an empty list."""
+        """Return the organ ``step`` places further down the list, from its ends back to the other; None for an empty list."""
         names = [row.organ for row in self.rows()]
         if not names:
             return None
@@ -103,7 +113,7 @@ class Review:
 
     def withdraw(self, organ: str) -> None:
         """Take an approval back. Raises InputError for an organ that is not there."""
-        self._take_back(self._segment(organ))
+        self._withdraw_approval(self._segment(organ))
 
     def check(self) -> list[str]:
         """Bring the tags in line with the voxels, for good: an undo does not bring an approval back. Returns the organs whose approval was
@@ -112,13 +122,13 @@ class Review:
         for name, segment_id in self.segments().items():
             segment = self._segmentation().GetSegment(segment_id)
             record = read_tag(segment, REVIEW_TAG)
-            if not record and self.fingerprints.of(segment).voxels == read_tag(segment, RESULT_TAG).get("voxels"):
-                with self._quietly():  # a file of the engine's that Slicer opened itself
+            if not record and self.fingerprints.of(segment).voxels == tagged_voxels(get_tag(segment, RESULT_TAG)):
+                with self._ignoring_own_changes():  # a file of the engine's that Slicer opened itself
                     begin_review(segment, self.fingerprints.of(segment))
                 continue
             if record.get("state") == APPROVED:
                 if not self.fingerprints.of(segment).same_as(Fingerprint.from_json(record.get("approved"))):
-                    self._take_back(segment)
+                    self._withdraw_approval(segment)
                     lost.append(name)
             elif record.get("state", DRAFT) != (state := self._unapproved(segment, record)):
                 self._write(segment, {**record, "state": state})
@@ -126,19 +136,19 @@ class Review:
 
     # Scores --------------------------------------------------------------------------------------------------------------------------
 
-    def marks(self) -> dict[str, Fingerprint]:
-        """What every organ looks like now: scores are about these voxels, even if they arrive when the organ has changed."""
+    def current_fingerprints(self) -> dict[str, Fingerprint]:
+        """Return what every organ looks like now: scores are about these voxels, even if they arrive when the organ has changed."""
         segmentation = self._segmentation()
         return {name: self.fingerprints.of(segmentation.GetSegment(s)) for name, s in self.segments().items()}
 
-    def set_scores(self, scores: Scores, marks: Mapping[str, Fingerprint] | None = None) -> None:
-        """Keep what ``focusnet qa`` said of the organs as they looked in ``marks`` (by default: now). Organs that it does not name lose their
+    def set_scores(self, scores: Scores, fingerprints: Mapping[str, Fingerprint] | None = None) -> None:
+        """Keep what ``focusnet qa`` said of the organs as they looked in ``fingerprints`` (by default: now). Organs that it does not name lose their
         old scores."""
-        known = marks if marks is not None else self.marks()
+        known = fingerprints if fingerprints is not None else self.current_fingerprints()
         for name, segment_id in self.segments().items():
             segment = self._segmentation().GetSegment(segment_id)
             score = scores.organs.get(name)
-            with self._quietly():
+            with self._ignoring_own_changes():
                 if score is None:
                     segment.RemoveTag(SCORE_TAG)
                     continue
@@ -151,7 +161,7 @@ class Review:
                 self._set_status(segment, self._state(segment_id), score.look_at)
 
     def notes(self, chosen: Mapping[str, str] | None = None) -> list[str]:
-        """What a reader of the list must know: contours and scores of different models, or of another than the one ``chosen`` now (``model``,
+        """Return what a reader of the list must know: contours and scores of different models, or of another than the one ``chosen`` now (``model``,
         ``model_version``, ``bundle_sha256``). The states are kept in any case."""
         drawn: dict[str, Mapping[str, Any]] = {}
         scored: dict[str, Mapping[str, Any]] = {}
@@ -180,12 +190,12 @@ class Review:
 
     # Time ----------------------------------------------------------------------------------------------------------------------------
 
-    def touch(self, organ: str | None) -> None:
-        """A person did something on ``organ`` (None: on nothing). The time since the last touch counts for the organ of that touch, a long
+    def record_activity(self, organ: str | None) -> None:
+        """Record that a person did something on ``organ`` (None: on nothing). The time since the last call counts for that call's organ, a long
         pause only in part."""
         now, last = self.clock(), self._working_on
-        if last is not None and last[0] == organ and now - last[1] < TOUCH_S:
-            return  # its time is counted by the next touch
+        if last is not None and last[0] == organ and now - last[1] < ACTIVITY_STEP_S:
+            return  # its time is counted by the next call
         self._working_on = None if organ is None else (organ, now)
         if last is None:
             return
@@ -194,11 +204,11 @@ class Review:
         segment_id = self.segments().get(last[0])
         if segment_id is not None and now > last[1]:
             segment = self._segmentation().GetSegment(segment_id)
-            with self._quietly():
+            with self._ignoring_own_changes():
                 segment.SetTag(SECONDS_TAG, f"{seconds_of(segment) + active_seconds([last[1], now]):.1f}")
 
     def active_s(self) -> dict[str, float]:
-        """Seconds of work by organ, for ``focusnet.qa.audit``; only organs that were worked on."""
+        """Return seconds of work by organ, for ``focusnet.qa.audit``; only organs that were worked on."""
         times = {n: seconds_of(self._segmentation().GetSegment(s)) for n, s in self.segments().items()}
         return {name: seconds for name, seconds in times.items() if seconds > 0}
 
@@ -221,24 +231,24 @@ class Review:
         self._observed = [(segmentation, segmentation.AddObserver(event, self._changed)) for event in events]
 
     def _changed(self, *_: object) -> None:
-        if not self._ours:
+        if not self._is_own_change:
             self.on_change()
 
     @contextlib.contextmanager
-    def _quietly(self) -> Iterator[None]:
+    def _ignoring_own_changes(self) -> Iterator[None]:
         """What is written here is no change of a person's."""
-        before, self._ours = self._ours, True
+        before, self._is_own_change = self._is_own_change, True
         try:
             yield
         finally:
-            self._ours = before
+            self._is_own_change = before
 
     # Tags ----------------------------------------------------------------------------------------------------------------------------
 
-    def _segmentation(self) -> Any:
+    def _segmentation(self) -> SegmentList:
         return self.node.GetSegmentation()
 
-    def _segment(self, organ: str) -> Any:
+    def _segment(self, organ: str) -> Segment:
         segment_id = self.segments().get(organ)
         if segment_id is None:
             raise InputError(
@@ -254,7 +264,7 @@ class Review:
             return APPROVED if same else EDITED
         return self._unapproved(segment, record)
 
-    def _unapproved(self, segment: Any, record: Mapping[str, Any]) -> str:
+    def _unapproved(self, segment: Segment, record: Mapping[str, Any]) -> str:
         """Draft while the voxels are the model's own; without a way to know, what was known last."""
         drawn = Fingerprint.from_json(record.get("drawn"))
         if drawn is not None:
@@ -263,20 +273,20 @@ class Review:
             return EDITED
         return str(record.get("state")) if record.get("state") in (DRAFT, EDITED) else DRAFT
 
-    def _take_back(self, segment: Any) -> None:
+    def _withdraw_approval(self, segment: Segment) -> None:
         record = {
             key: value for key, value in read_tag(segment, REVIEW_TAG).items() if key not in ("approved", "by", "at")
         }
         self._write(segment, {**record, "state": self._unapproved(segment, {**record, "state": EDITED})})
 
-    def _write(self, segment: Any, record: Mapping[str, Any]) -> None:
-        with self._quietly():
+    def _write(self, segment: Segment, record: Mapping[str, Any]) -> None:
+        with self._ignoring_own_changes():
             segment.SetTag(REVIEW_TAG, tag_text(record))
             self._set_status(
                 segment, str(record.get("state", DRAFT)), bool(read_tag(segment, SCORE_TAG).get("look_at"))
             )
 
-    def _set_status(self, segment: Any, state: str, look_at: bool) -> None:
+    def _set_status(self, segment: Segment, state: str, look_at: bool) -> None:
         """Slicer's own status, which its Segment Editor shows."""
         logic = slicer.vtkSlicerSegmentationsModuleLogic
         status = {APPROVED: logic.Completed, EDITED: logic.InProgress}.get(state)
@@ -311,12 +321,12 @@ class Review:
         return float(read_tag(self._segmentation().GetSegment(row.segment_id), SCORE_TAG).get("rank", 0))
 
 
-def states_of(node: Any) -> dict[str, str]:
-    """The review states of a segmentation, whether or not anyone has it under review now."""
+def states_of(node: SegmentationNode) -> dict[str, str]:
+    """Return the review states of a segmentation, whether or not anyone has it under review now."""
     review = Review(node)
     review.close()
     return review.states()
 
 
-def _by_model(segment: Any) -> bool:
+def _by_model(segment: Segment) -> bool:
     return bool(get_tag(segment, ORGAN_TAG) or get_tag(segment, RESULT_TAG))

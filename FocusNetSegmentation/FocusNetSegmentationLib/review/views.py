@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from focusnet.image.organs import without_side
 from focusnet.image.volume import box_corners
 
 from ..scene.labelmaps import LABELMAP, image_matrix, label_box
+from ..scene.types import Node, Scene, SegmentationNode, VolumeNode
 from ..scene.volumes import transform_matrix
 
 MARGIN_MM = 25.0  # around the organ: its neighbours must be seen to judge it
@@ -24,13 +23,13 @@ WINDOWS = {  # by TG-263 name without its side; every other organ: soft tissue
 
 
 def window_for(organ: str) -> tuple[float, float]:
-    """Window width and level (HU) in which an organ is judged."""
+    """Return window width and level (HU) in which an organ is judged."""
     base = without_side(organ)
     return WINDOWS.get(base, SOFT_TISSUE)
 
 
-def box_ras(segmentation_node: Any, segment_id: str) -> np.ndarray | None:
-    """Lowest and highest corner (2, 3) of a segment in world RAS mm; None for an empty one."""
+def box_ras(segmentation_node: SegmentationNode, segment_id: str) -> np.ndarray | None:
+    """Return lowest and highest corner (2, 3) of a segment in world RAS mm; None for an empty one."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
     image = segment.GetRepresentation(LABELMAP)
     box = label_box(image, segment.GetLabelValue())
@@ -46,7 +45,7 @@ def box_ras(segmentation_node: Any, segment_id: str) -> np.ndarray | None:
 class Views:
     """The scene's slice views during a review. View colours and layouts are never touched."""
 
-    def __init__(self, scene: Any) -> None:
+    def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self._windows: dict[str, tuple[bool, float, float]] = {}  # of each volume, before the review
         self._linked: dict[str, bool] = {}
@@ -56,7 +55,12 @@ class Views:
         return bool(self._windows or self._linked)
 
     def focus(
-        self, segmentation_node: Any, segment_id: str, organ: str, volume_node: Any, place_ras: Any = None
+        self,
+        segmentation_node: SegmentationNode,
+        segment_id: str,
+        organ: str,
+        volume_node: VolumeNode | None,
+        place_ras: np.ndarray | None = None,
     ) -> bool:
         """Show one organ; an empty one at ``place_ras``. False if there is no place to show."""
         box = box_ras(segmentation_node, segment_id)
@@ -78,7 +82,7 @@ class Views:
         return True
 
     def restore(self) -> None:
-        """The review is over: windows and links as the user had them."""
+        """Give windows and links back as the user had them: the review is over."""
         for node_id, (automatic, width, level) in self._windows.items():
             display = self.scene.GetNodeByID(node_id)
             if display is not None:
@@ -91,10 +95,10 @@ class Views:
         self.forget()
 
     def forget(self) -> None:
-        """The scene is going: there is nothing to restore."""
+        """Forget what was there before: the scene is going, and nothing can be restored."""
         self._windows, self._linked = {}, {}
 
-    def _set_window(self, volume_node: Any, organ: str) -> None:
+    def _set_window(self, volume_node: VolumeNode | None, organ: str) -> None:
         display = volume_node.GetDisplayNode() if volume_node is not None else None
         if display is None:
             return
@@ -108,5 +112,5 @@ class Views:
             self._linked.setdefault(composite.GetID(), bool(composite.GetLinkedControl()))
             composite.SetLinkedControl(True)
 
-    def _nodes(self, kind: str) -> list[Any]:
+    def _nodes(self, kind: str) -> list[Node]:
         return [self.scene.GetNthNodeByClass(i, kind) for i in range(self.scene.GetNumberOfNodesByClass(kind))]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .labelmaps import LABELMAP, image_matrix, voxels
+from .types import Box, OrientedImage, Segment
 
 PLACE_MM = 0.01  # a file keeps a grid's place to a few digits
 SPACING_MM = 1e-4  # times the number of voxels across an organ: still far below one voxel
@@ -31,7 +32,7 @@ class Fingerprint:
         return self.voxels * abs(float(np.linalg.det(np.reshape(self.steps_mm, (3, 3))))) / 1000.0
 
     def same_as(self, other: Fingerprint | None) -> bool:
-        """The same voxels in the same place."""
+        """Return whether both are of the same voxels in the same place."""
         if other is None or (self.voxels, self.digest) != (other.voxels, other.digest):
             return False
         return not self.voxels or (
@@ -44,7 +45,7 @@ class Fingerprint:
 
     @classmethod
     def from_json(cls, data: Any) -> Fingerprint | None:
-        """None for what ``to_json`` did not write."""
+        """Return what ``to_json`` wrote, None for anything else."""
         try:
             corner, steps = (tuple(float(v) for v in data[key]) for key in ("corner_mm", "steps_mm"))
             made = cls(int(data["voxels"]), str(data["digest"]), corner, steps)
@@ -57,10 +58,12 @@ class Fingerprints:
     """Fingerprints of segments; a label map is read again only when it was modified."""
 
     def __init__(self) -> None:
-        self._boxes: dict[int, tuple[Any, int, list[Any]]] = {}  # the image is kept: its id stays its own
+        self._boxes: dict[
+            int, tuple[OrientedImage, int, list[Box | None]]
+        ] = {}  # the image is kept: its id stays its own
         self._known: dict[tuple[int, int], tuple[int, Fingerprint]] = {}
 
-    def of(self, segment: Any) -> Fingerprint:
+    def of(self, segment: Segment) -> Fingerprint:
         image = segment.GetRepresentation(LABELMAP)
         array = voxels(image)
         if not array.size:
@@ -73,7 +76,7 @@ class Fingerprints:
         self._known[id(image), label] = (modified, made)
         return made
 
-    def _boxes_of(self, image: Any, array: np.ndarray, modified: int) -> list[Any]:
+    def _boxes_of(self, image: OrientedImage, array: np.ndarray, modified: int) -> list[Box | None]:
         known = self._boxes.get(id(image))
         if known is not None and known[0] is image and known[1] == modified:
             return known[2]
@@ -83,7 +86,7 @@ class Fingerprints:
             self._forget_others()
         boxes = ndimage.find_objects(array if array.dtype.kind in "iu" else array.astype(np.int32))
         self._boxes[id(image)] = (image, modified, boxes)
-        return boxes  # type: ignore[no-any-return]
+        return boxes
 
     def _forget_others(self) -> None:
         """Every undo makes new images: keep no more than a scene needs."""
@@ -92,7 +95,7 @@ class Fingerprints:
             self._known.clear()
 
 
-def _fingerprint(image: Any, array: np.ndarray, label: int, boxes: list[Any]) -> Fingerprint:
+def _fingerprint(image: OrientedImage, array: np.ndarray, label: int, boxes: list[Box | None]) -> Fingerprint:
     box = boxes[label - 1] if 0 < label <= len(boxes) else None
     if box is None:
         return Fingerprint()

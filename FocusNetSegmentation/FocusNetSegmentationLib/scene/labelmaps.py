@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import slicer
@@ -13,19 +12,20 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from focusnet.errors import InputError
 from focusnet.image.volume import Geometry
 
+from .types import OrientedImage, Segment, SegmentationNode, SegmentList
 from .volumes import from_vtk, to_vtk
 
 LABELMAP = "Binary labelmap"  # Slicer's name of the representation
 
 
-def get_tag(segment: Any, name: str) -> str:
-    """A segment's tag, "" if it has none of that name."""
+def get_tag(segment: Segment, name: str) -> str:
+    """Return a segment's tag, "" if it has none of that name."""
     value = vtk.reference("")
     return str(value.get()) if segment.GetTag(name, value) else ""
 
 
-def oriented_image(labels: np.ndarray, matrix_ras: np.ndarray) -> Any:
-    """vtkOrientedImageData of labels (z, y, x); ``matrix_ras``: index (x, y, z) to RAS mm. The voxels are copied once."""
+def oriented_image(labels: np.ndarray, matrix_ras: np.ndarray) -> OrientedImage:
+    """Return a vtkOrientedImageData of labels (z, y, x); ``matrix_ras``: index (x, y, z) to RAS mm. The voxels are copied once."""
     image = slicer.vtkOrientedImageData()
     image.SetDimensions(labels.shape[2], labels.shape[1], labels.shape[0])
     scalars = numpy_to_vtk(np.ascontiguousarray(labels).ravel(), deep=True, array_type=vtk.VTK_UNSIGNED_CHAR)
@@ -34,17 +34,17 @@ def oriented_image(labels: np.ndarray, matrix_ras: np.ndarray) -> Any:
     return image
 
 
-def voxels(image: Any) -> np.ndarray:
-    """(z, y, x), not a copy; empty for an image without voxels."""
+def voxels(image: OrientedImage | None) -> np.ndarray:
+    """Return the voxels (z, y, x), not a copy; empty for an image without voxels."""
     scalars = image.GetPointData().GetScalars() if image is not None else None
-    if scalars is None:
+    if image is None or scalars is None:
         return np.zeros((0, 0, 0), np.uint8)
     x, y, z = image.GetDimensions()
     return vtk_to_numpy(scalars).reshape(z, y, x)
 
 
-def label_box(image: Any, label: int) -> tuple[slice, slice, slice] | None:
-    """The box (z, y, x) of one label in the image's array, None if it has no voxels."""
+def label_box(image: OrientedImage, label: int) -> tuple[slice, slice, slice] | None:
+    """Return the box (z, y, x) of one label in the image's array, None if it has no voxels."""
     from scipy import ndimage
 
     array = voxels(image)
@@ -52,22 +52,22 @@ def label_box(image: Any, label: int) -> tuple[slice, slice, slice] | None:
     return boxes[label - 1] if 0 < label <= len(boxes) else None
 
 
-def image_matrix(image: Any) -> np.ndarray:
-    """4x4, index (x, y, z) to the node's own RAS mm."""
+def image_matrix(image: OrientedImage) -> np.ndarray:
+    """Return the 4x4 matrix from index (x, y, z) to the node's own RAS mm."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return from_vtk(matrix)
 
 
-def same_grid(first: Any, second: Any) -> bool:
-    """The same voxel centres, and as many of them."""
+def same_grid(first: OrientedImage, second: OrientedImage) -> bool:
+    """Return whether both have the same voxel centres, and as many of them."""
     return first.GetExtent() == second.GetExtent() and bool(
         np.allclose(image_matrix(first), image_matrix(second), atol=1e-4)
     )
 
 
-def same_voxels(now: Any, then: Any, labels: Iterable[tuple[int, int]]) -> list[bool]:
-    """For each (label now, label then): are these voxels the same? Images may be cropped differently; a grid that is turned, scaled
+def same_voxels(now: OrientedImage, then: OrientedImage, labels: Iterable[tuple[int, int]]) -> list[bool]:
+    """Return for each (label now, label then) whether their voxels are the same. Images may be cropped differently; a grid that is rotated, scaled
     or shifted by parts of a voxel is another one."""
     labels = list(labels)
     a, b = voxels(now), voxels(then)
@@ -91,8 +91,8 @@ def _counts(labels: np.ndarray, size: int) -> np.ndarray:
     return total
 
 
-def _common(now: Any, then: Any) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
-    """The box (z, y, x) that both images hold, in each one's own array; None if there is none or the grids differ."""
+def _common(now: OrientedImage, then: OrientedImage) -> tuple[tuple[slice, ...], tuple[slice, ...]] | None:
+    """Return the box (z, y, x) that both images hold, in each one's own array; None if there is none or the grids differ."""
     relative = np.linalg.inv(image_matrix(then)) @ image_matrix(now)  # index now to index then
     shift = np.round(relative[:3, 3]).astype(int)
     expected = np.eye(4)
@@ -109,10 +109,10 @@ def _common(now: Any, then: Any) -> tuple[tuple[slice, ...], tuple[slice, ...]] 
     return window_a, window_b
 
 
-def make_room(segmentation: Any, replaced: set[str], image: Any, used: int) -> None:
+def clear_or_keep_old_segments(segmentation: SegmentList, replaced: set[str], image: OrientedImage, used: int) -> None:
     """Clear the old voxels of ``replaced`` segments, and move kept ones into ``image`` where the grid is the same and none of them
     overlaps: the node keeps one layer. ``used``: the highest label in ``image``."""
-    layers: dict[int, tuple[Any, list[str]]] = {}
+    layers: dict[int, tuple[OrientedImage, list[str]]] = {}
     for index in range(segmentation.GetNumberOfSegments()):
         segment_id = segmentation.GetNthSegmentID(index)
         layer = segmentation.GetSegment(segment_id).GetRepresentation(LABELMAP)
@@ -150,8 +150,8 @@ def make_room(segmentation: Any, replaced: set[str], image: Any, used: int) -> N
     image.Modified()
 
 
-def empty_image(geometry: Geometry, matrix_ras: np.ndarray) -> Any:
-    """An image of no voxels on ``geometry``'s grid; ``matrix_ras``: index (x, y, z) to the node's own RAS mm."""
+def empty_image(geometry: Geometry, matrix_ras: np.ndarray) -> OrientedImage:
+    """Return an image of no voxels on ``geometry``'s grid; ``matrix_ras``: index (x, y, z) to the node's own RAS mm."""
     z, y, x = geometry.shape_zyx
     image = slicer.vtkOrientedImageData()
     image.SetExtent(0, x - 1, 0, y - 1, 0, z - 1)
@@ -159,8 +159,8 @@ def empty_image(geometry: Geometry, matrix_ras: np.ndarray) -> Any:
     return image
 
 
-def mask_on(target: Any, node: Any, segment_id: str) -> np.ndarray:
-    """bool (z, y, x) of one segment on the grid and extent of ``target`` (vtkOrientedImageData in the node's own space, no voxels needed).
+def mask_on(target: OrientedImage, node: SegmentationNode, segment_id: str) -> np.ndarray:
+    """Return the mask, bool (z, y, x), of one segment on the grid and extent of ``target`` (vtkOrientedImageData in the node's own space, no voxels needed).
 
     A grid that differs by whole voxels is copied, any other resampled. Raises InputError if that fails.
     """
@@ -171,7 +171,7 @@ def mask_on(target: Any, node: Any, segment_id: str) -> np.ndarray:
     mask = np.zeros(shape_zyx, bool)
     if image is None or voxels(image).size == 0:
         return mask
-    shift = whole_shift(image_matrix(target), image_matrix(image))
+    shift = whole_voxel_shift(image_matrix(target), image_matrix(image))
     if shift is not None:  # the same grid, perhaps cropped: copied, not resampled
         low = np.array(image.GetExtent()[::2]) + shift - low_target
         high = np.array(image.GetExtent()[1::2]) + shift + 1 - low_target
@@ -191,8 +191,8 @@ def mask_on(target: Any, node: Any, segment_id: str) -> np.ndarray:
     return voxels(merged) > 0
 
 
-def whole_shift(target: np.ndarray, image: np.ndarray) -> np.ndarray | None:
-    """Index (x, y, z) in ``target`` of the image's index 0; None if the grids differ by more than a shift by whole voxels."""
+def whole_voxel_shift(target: np.ndarray, image: np.ndarray) -> np.ndarray | None:
+    """Return the index (x, y, z) in ``target`` of the image's index 0; None if the grids differ by more than a shift by whole voxels."""
     relative = np.linalg.inv(target) @ image
     shift = np.round(relative[:3, 3])
     expected = np.eye(4)

@@ -1,8 +1,8 @@
 """A result in the scene: segments that a clinician can use, and the model's own result beside them for comparison.
 
 Free of ``slicer.app``: scene, logic and nodes are arguments, so the desktop, the tests and a browser call the same functions.
-All of a result's organs share one layer: 22 layers of their own would cost over a gigabyte. ``focusnet.io`` is imported where it is
-used: it needs packages that are not there before the installation.
+All of a result's organs share one layer: 22 layers of their own would cost over a gigabyte. The readers and writers of ``focusnet.io``
+are imported where they are used: they need packages that are not there before the installation.
 """
 
 from __future__ import annotations
@@ -10,19 +10,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
 
 from focusnet.errors import InputError
+from focusnet.files.atomic_write import json_text
 from focusnet.image.organs import Organ, find_organ
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry
+from focusnet.io.segment_tags import (
+    ALGORITHM_NAME_TAG,
+    ALGORITHM_TYPE_TAG,
+    ID_PREFIX,
+    ORGAN_TAG,
+    RESULT_TAG,
+    RUN_TAG,
+    tag_text,
+    to_tag,
+)
 
 from .fingerprints import Fingerprints
-from .labelmaps import LABELMAP, get_tag, image_matrix, make_room, oriented_image, same_voxels
+from .labelmaps import LABELMAP, clear_or_keep_old_segments, get_tag, image_matrix, oriented_image, same_voxels
 from .review_tags import begin_review
+from .types import Node, OrientedImage, Scene, Segment, SegmentationNode, SegmentList, TransformableNode, VolumeNode
 from .volumes import LPS_RAS, ijk_to_ras, transform_matrix, volume_summary, world_geometry, write_ct_for_worker
 
 __all__ = [
@@ -48,12 +59,6 @@ SHAPE_PRIOR_ROLE, DISTANCE_ROLE, SEED_ROLE = (
     "FocusNet.Seed",
 )  # to what a review shows
 OWNED_ROLES = (FROZEN_ROLE, SHAPE_PRIOR_ROLE, DISTANCE_ROLE, SEED_ROLE)  # also an attribute of the nodes themselves
-ORGAN_TAG, RUN_TAG, RESULT_TAG = (
-    "FocusNet.Organ",
-    "FocusNet.Run",
-    "FocusNet.Result",
-)  # the last as in the engine's files
-ID_PREFIX = "FocusNet_"
 PROVENANCE = "FocusNet.Provenance"
 ATTRIBUTES = {
     "FocusNet.Model": "model",
@@ -70,30 +75,27 @@ RUN_KEYS = ("model", "model_version", "bundle_sha256", "focusnet_version", "crea
 class SegmentationImport:
     """``segment_ids``: organ name to segment ID. ``missing``: organs that were looked for and not found (empty segments)."""
 
-    node: Any
-    frozen: Any
+    node: SegmentationNode
+    frozen: SegmentationNode
     segment_ids: dict[str, str]
     missing: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
 def import_result(
-    scene: Any,
+    scene: Scene,
     result: Path | str | Segmentation | np.ndarray,
-    volume_node: Any,
-    segmentation_node: Any = None,
+    volume_node: VolumeNode,
+    segmentation_node: SegmentationNode | None = None,
     organs: Sequence[str] | None = None,
-    logic: Any = None,
     written: Geometry | None = None,
 ) -> SegmentationImport:
     """Bring a result into the scene, as a new node or into ``segmentation_node``, whose other segments stay as they are.
 
     ``result``: a .seg.nrrd file, a Segmentation, or labels (z, y, x) on the volume's grid where ``organs`` names label 1, 2, ...
     ``organs``: for the first two, take only these. ``written``: what ``write_ct_for_worker`` returned, so that a transform that
-    was changed since does not matter. Raises InputError; then the scene is unchanged. ``logic`` is Slicer's segmentations
-    logic; it is not needed where the application has one.
+    was changed since does not matter. Raises InputError; then the scene is unchanged.
     """
-    del logic  # conversion rules are registered with the application; the parameter keeps the call the same everywhere
     segmentation = _segmentation(result, volume_node, organs)
     matrix, parent, warnings = place_labels(segmentation.geometry, volume_node, segmentation_node, written)
     image = oriented_image(segmentation.labels, matrix)
@@ -110,7 +112,7 @@ def import_result(
         ids = _put(segmentation_node, image, segmentation)
         for attribute, key in ATTRIBUTES.items():
             segmentation_node.SetAttribute(attribute, str(segmentation.provenance.get(key) or ""))
-        segmentation_node.SetAttribute(PROVENANCE, _json(segmentation.provenance))
+        segmentation_node.SetAttribute(PROVENANCE, json_text(segmentation.provenance))
     finally:
         segmentation_node.EndModify(modifying)
     frozen = _freeze(scene, segmentation_node, image, segmentation)
@@ -120,10 +122,10 @@ def import_result(
 
 
 def replace_organs(
-    scene: Any,
+    scene: Scene,
     result: Path | str | Segmentation,
-    volume_node: Any,
-    segmentation_node: Any,
+    volume_node: VolumeNode,
+    segmentation_node: SegmentationNode,
     organs: Sequence[str],
     written: Geometry | None = None,
 ) -> SegmentationImport:
@@ -134,8 +136,8 @@ def replace_organs(
     return import_result(scene, result, volume_node, segmentation_node, organs, written=written)
 
 
-def edited_segments(segmentation_node: Any) -> list[str]:
-    """Names of the model's organs that are no longer as the model drew them: changed, moved to another grid, or deleted."""
+def edited_segments(segmentation_node: SegmentationNode) -> list[str]:
+    """Return the names of the model's organs that are no longer as the model drew them: changed, moved to another grid, or deleted."""
     frozen = frozen_copy(segmentation_node)
     if frozen is None:
         return []
@@ -143,7 +145,7 @@ def edited_segments(segmentation_node: Any) -> list[str]:
     current, original = segmentation_node.GetSegmentation(), frozen.GetSegmentation()
     edited = [name for name in then if name not in now]
     pairs: dict[tuple[int, int], list[str]] = {}
-    images: dict[int, Any] = {}
+    images: dict[int, OrientedImage] = {}
     for name in then.keys() & now.keys():
         key = []
         for segmentation, ids in ((current, now), (original, then)):
@@ -160,17 +162,17 @@ def edited_segments(segmentation_node: Any) -> list[str]:
     return sorted(edited, key=list(then).index)
 
 
-def mark_edited(segmentation_node: Any) -> list[str]:
+def mark_edited(segmentation_node: SegmentationNode) -> list[str]:
     """Tell DICOM's readers which organs a person has changed (SegmentAlgorithmType SEMIAUTOMATIC); call it before an export."""
     edited = edited_segments(segmentation_node)
     for name, segment_id in organ_segments(segmentation_node).items():
         segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
         if get_tag(segment, RUN_TAG):
-            segment.SetTag("DICOM.SegmentAlgorithmType", "SEMIAUTOMATIC" if name in edited else "AUTOMATIC")
+            segment.SetTag(ALGORITHM_TYPE_TAG, "SEMIAUTOMATIC" if name in edited else "AUTOMATIC")
     return edited
 
 
-def make_closed_surfaces(segmentation_node: Any) -> int:
+def make_closed_surfaces(segmentation_node: SegmentationNode) -> int:
     """Make (or complete) the surfaces and show them in 3D. Returns how many organs have one. About 3 s for 22 organs."""
     if not segmentation_node.CreateClosedSurfaceRepresentation():
         return 0
@@ -185,13 +187,13 @@ def make_closed_surfaces(segmentation_node: Any) -> int:
     return sum(1 for surface in surfaces if surface is not None and surface.GetNumberOfPoints() > 0)
 
 
-def frozen_copy(segmentation_node: Any) -> Any:
-    """The model's own result that belongs to this segmentation, None if there is none."""
+def frozen_copy(segmentation_node: SegmentationNode | None) -> SegmentationNode | None:
+    """Return the model's own result that belongs to this segmentation, None if there is none."""
     return segmentation_node.GetNodeReference(FROZEN_ROLE) if segmentation_node is not None else None
 
 
-def organ_segments(segmentation_node: Any) -> dict[str, str]:
-    """Organ name to segment ID of every segment that came from a model, in the node's order, whatever it is called now."""
+def organ_segments(segmentation_node: SegmentationNode) -> dict[str, str]:
+    """Return organ name to segment ID of every segment that came from a model, in the node's order, whatever it is called now."""
     segmentation = segmentation_node.GetSegmentation()
     found = {}
     for index in range(segmentation.GetNumberOfSegments()):
@@ -201,13 +203,13 @@ def organ_segments(segmentation_node: Any) -> dict[str, str]:
     return found
 
 
-def provenance_of(segmentation_node: Any) -> dict[str, str]:
-    """Model, hash, version, time and device of the node's last run; empty for a segmentation that no model made."""
+def provenance_of(segmentation_node: SegmentationNode) -> dict[str, str]:
+    """Return model, hash, version, time and device of the node's last run; empty for a segmentation that no model made."""
     found = {key: segmentation_node.GetAttribute(attribute) or "" for attribute, key in ATTRIBUTES.items()}
     return found if found["model"] else {}
 
 
-def remove_orphans(scene: Any) -> int:
+def remove_orphans(scene: Scene) -> int:
     """Remove frozen copies, shape priors and seeds whose segmentation was deleted. Returns how many."""
     used = set()
     for node in _nodes(scene, "vtkMRMLSegmentationNode"):
@@ -223,12 +225,12 @@ def remove_orphans(scene: Any) -> int:
     return len(orphans)
 
 
-def _nodes(scene: Any, kind: str) -> list[Any]:
+def _nodes(scene: Scene, kind: str) -> list[Node]:
     return [scene.GetNthNodeByClass(i, kind) for i in range(scene.GetNumberOfNodesByClass(kind))]
 
 
 def _segmentation(
-    result: Path | str | Segmentation | np.ndarray, volume_node: Any, organs: Sequence[str] | None
+    result: Path | str | Segmentation | np.ndarray, volume_node: VolumeNode, organs: Sequence[str] | None
 ) -> Segmentation:
     from focusnet.io.label_map import unknown_organ
     from focusnet.io.seg_nrrd import read_seg_nrrd
@@ -262,9 +264,9 @@ def _segmentation(
 
 
 def place_labels(
-    geometry: Geometry, volume_node: Any, segmentation_node: Any, written: Geometry | None
-) -> tuple[np.ndarray, Any, list[str]]:
-    """Index-to-RAS matrix of the labels in the segmentation node's own space, the parent transform for a new node, warnings.
+    geometry: Geometry, volume_node: VolumeNode, segmentation_node: SegmentationNode, written: Geometry | None
+) -> tuple[np.ndarray, TransformableNode | None, list[str]]:
+    """Return the index-to-RAS matrix of the labels in the segmentation node's own space, the parent transform for a new node, warnings.
 
     A result of this CT is placed by its voxels, on the CT's own grid and under its transform, so that it follows the CT.
     Anything else is placed where its file says.
@@ -288,30 +290,30 @@ def place_labels(
     return matrix, parent, warnings
 
 
-def _has_segments(segmentation_node: Any) -> bool:
+def _has_segments(segmentation_node: SegmentationNode) -> bool:
     return segmentation_node is not None and segmentation_node.GetSegmentation().GetNumberOfSegments() > 0
 
 
-def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
+def _put(node: SegmentationNode, image: OrientedImage, result: Segmentation) -> dict[str, str]:
     """Give each organ of ``result`` its voxels in ``image``, in segments that are there already or new ones."""
     segmentation = node.GetSegmentation()
     had_surfaces = segmentation.ContainsRepresentation(SURFACE)
     present = organ_segments(node)
     replaced = {present[r.organ.name] for r in result.results if r.organ.name in present}
     ids: dict[str, str] = {}
-    marks = Fingerprints()
-    make_room(segmentation, replaced, image, max(r.label for r in result.results))
+    fingerprints = Fingerprints()
+    clear_or_keep_old_segments(segmentation, replaced, image, max(r.label for r in result.results))
     for organ_result in result.results:
         organ = organ_result.organ
         segment_id = present.get(organ.name)
         segment = segmentation.GetSegment(segment_id) if segment_id else slicer.vtkSegment()
         if segment_id is None:
-            dress(segment, organ)
+            set_name_color_and_code(segment, organ)
         segment.RemoveRepresentation(SURFACE)
         segment.SetLabelValue(organ_result.label)
         segment.AddRepresentation(LABELMAP, image)
         _tag(segment, organ_result, result)
-        begin_review(segment, marks.of(segment))
+        begin_review(segment, fingerprints.of(segment))
         if segment_id is None:
             segment_id = _unused_id(segmentation, organ.name)
             segmentation.AddSegment(segment, segment_id)
@@ -323,8 +325,8 @@ def _put(node: Any, image: Any, result: Segmentation) -> dict[str, str]:
     return ids
 
 
-def dress(segment: Any, organ: Organ) -> None:
-    """Name, colour and SNOMED code of a new segment. What a user changes of these later is kept."""
+def set_name_color_and_code(segment: Segment, organ: Organ) -> None:
+    """Set name, colour and SNOMED code of a new segment. What a user changes of these later is kept."""
     from focusnet.io.terminology import terminology_entry
 
     segment.SetName(organ.name)
@@ -338,43 +340,26 @@ def dress(segment: Any, organ: Organ) -> None:
         segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), text)
 
 
-def _tag(segment: Any, result: OrganResult, segmentation: Segmentation) -> None:
-    """What the model said of this organ, and which run it was; tags go with the segment into every .seg.nrrd."""
-    voxel_mm3 = segmentation.geometry.voxel_ml * 1000.0
-    said = {
-        "found": result.found,
-        "voxels": round(result.volume_ml * 1000.0 / voxel_mm3),
-        "peak": result.peak,
-        "peak_mm_lps": result.peak_mm_xyz,
-        "warnings": result.warnings,
-    }
+def _tag(segment: Segment, result: OrganResult, segmentation: Segmentation) -> None:
+    """Write what the model found of this organ, and in which run; tags go with the segment into every .seg.nrrd."""
+    voxels = round(result.volume_ml / segmentation.geometry.voxel_ml)
     segment.SetTag(ORGAN_TAG, result.organ.name)
-    segment.SetTag(RESULT_TAG, _text(said))
+    segment.SetTag(RESULT_TAG, to_tag(result, voxels))
     statuses = slicer.vtkSlicerSegmentationsModuleLogic
     statuses.SetSegmentStatus(segment, statuses.Flagged if result.warnings else statuses.NotStarted)
     run = {key: segmentation.provenance[key] for key in RUN_KEYS if key in segmentation.provenance}
     if run.get("model"):
-        segment.SetTag(RUN_TAG, _text(run))
-        segment.SetTag("DICOM.SegmentAlgorithmType", "AUTOMATIC")
-        segment.SetTag("DICOM.SegmentAlgorithmName", f"FocusNetv2 {run['model']}")
+        segment.SetTag(RUN_TAG, tag_text(run))
+        segment.SetTag(ALGORITHM_TYPE_TAG, "AUTOMATIC")
+        segment.SetTag(ALGORITHM_NAME_TAG, f"FocusNetv2 {run['model']}")
 
 
-def _text(value: Any) -> str:
-    return _json(value).replace("|", "\\u007c")  # a bar would end a Slicer tag
-
-
-def _json(value: Any) -> str:
-    from focusnet.files.atomic_write import json_text
-
-    return json_text(value)
-
-
-def _unused_id(segmentation: Any, organ: str) -> str:
+def _unused_id(segmentation: SegmentList, organ: str) -> str:
     wanted = ID_PREFIX + organ
     return wanted if segmentation.GetSegment(wanted) is None else segmentation.GenerateUniqueSegmentID(wanted)
 
 
-def _freeze(scene: Any, node: Any, image: Any, result: Segmentation) -> Any:
+def _freeze(scene: Scene, node: SegmentationNode, image: OrientedImage, result: Segmentation) -> SegmentationNode:
     """Keep the model's own voxels in a node that is hidden from every list, saved with the scene, and never edited."""
     frozen = frozen_copy(node)
     if frozen is None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
@@ -17,14 +16,16 @@ from vtk.util.numpy_support import vtk_to_numpy
 from focusnet.errors import FocusNetError, InputError, OutputError
 from focusnet.image.volume import Geometry, Volume
 
+from .types import Matrix, TransformableNode, VolumeNode
+
 LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 OTHER_MODALITIES = ("MR", "PT", "NM", "US", "XA", "CR", "DX", "MG", "RTDOSE", "RF", "OT", "SC")
 PLANES = {0: "sagittal", 1: "coronal", 2: "axial"}
 OBLIQUE = 0.02  # radians between a slice's normal and the patient's axis: 1.1 degrees
 
 
-def volume_summary(volume_node: Any, hu_offset: float = 0.0) -> tuple[str, str]:
-    """("ok" | "warning" | "refused", one line for a person) for a volume node: kind, modality, transform, HU (``hu_offset`` added to
+def volume_summary(volume_node: VolumeNode, hu_offset: float = 0.0) -> tuple[str, str]:
+    """Return ("ok" | "warning" | "refused", one line for a person) for a volume node: kind, modality, transform, HU (``hu_offset`` added to
     every value), spacing, field of view, orientation. Does not change the scene."""
     try:
         geometry = check_node(volume_node)
@@ -42,8 +43,8 @@ def volume_summary(volume_node: Any, hu_offset: float = 0.0) -> tuple[str, str]:
     return ("warning", f"{text} {' '.join(warnings)}") if warnings else ("ok", text)
 
 
-def check_node(volume_node: Any) -> Geometry:
-    """The volume's grid in world space (LPS). Raises InputError for a node that cannot be a CT, whatever its values."""
+def check_node(volume_node: VolumeNode) -> Geometry:
+    """Return the volume's grid in world space (LPS). Raises InputError for a node that cannot be a CT, whatever its values."""
     if volume_node is None:
         raise InputError("No volume is chosen. Load a head-and-neck CT and choose it.")
     name = volume_node.GetName()
@@ -60,8 +61,8 @@ def check_node(volume_node: Any) -> Geometry:
     return world_geometry(volume_node)
 
 
-def world_geometry(volume_node: Any) -> Geometry:
-    """Grid of a volume in world space (LPS mm), parent transforms applied. Raises InputError if they are not linear or shear it."""
+def world_geometry(volume_node: VolumeNode) -> Geometry:
+    """Return the grid of a volume in world space (LPS mm), parent transforms applied. Raises InputError if they are not linear or shear it."""
     affine_lps = LPS_RAS @ transform_matrix(volume_node) @ ijk_to_ras(volume_node)
     x, y, z = volume_node.GetImageData().GetDimensions()
     spacing = np.linalg.norm(affine_lps[:3, :3], axis=0)
@@ -75,8 +76,8 @@ def world_geometry(volume_node: Any) -> Geometry:
         raise InputError(f"{volume_node.GetName()}: {problem}") from problem
 
 
-def transform_matrix(node: Any) -> np.ndarray:
-    """4x4, the node's own space to world, both RAS. Raises InputError if a parent transform is not linear."""
+def transform_matrix(node: TransformableNode) -> np.ndarray:
+    """Return the 4x4 matrix from the node's own space to world, both RAS. Raises InputError if a parent transform is not linear."""
     parent = node.GetParentTransformNode()
     matrix = vtk.vtkMatrix4x4()
     if has_non_linear_transform(node):
@@ -89,13 +90,13 @@ def transform_matrix(node: Any) -> np.ndarray:
     return from_vtk(matrix)
 
 
-def has_non_linear_transform(node: Any) -> bool:
+def has_non_linear_transform(node: TransformableNode | None) -> bool:
     parent = node.GetParentTransformNode() if node is not None else None
     return parent is not None and not parent.IsTransformToWorldLinear()
 
 
-def hardened_copy(volume_node: Any) -> Any:
-    """A new volume with all transforms above ``volume_node``, non-linear ones included, applied to its voxels; the volume itself stays
+def hardened_copy(volume_node: VolumeNode) -> VolumeNode:
+    """Return a new volume with all transforms above ``volume_node``, non-linear ones included, applied to its voxels; the volume itself stays
     as it is."""
     scene = volume_node.GetScene()
     copy = slicer.vtkSlicerVolumesLogic.CloneVolume(scene, volume_node, f"{volume_node.GetName()} hardened")
@@ -104,17 +105,17 @@ def hardened_copy(volume_node: Any) -> Any:
     return copy
 
 
-def ijk_to_ras(volume_node: Any) -> np.ndarray:
+def ijk_to_ras(volume_node: VolumeNode) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     volume_node.GetIJKToRASMatrix(matrix)
     return from_vtk(matrix)
 
 
-def from_vtk(matrix: Any) -> np.ndarray:
+def from_vtk(matrix: Matrix) -> np.ndarray:
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
-def to_vtk(matrix: np.ndarray) -> Any:
+def to_vtk(matrix: np.ndarray) -> Matrix:
     out = vtk.vtkMatrix4x4()
     for row in range(4):
         for column in range(4):
@@ -122,7 +123,7 @@ def to_vtk(matrix: np.ndarray) -> Any:
     return out
 
 
-def write_ct_for_worker(volume_node: Any, path: Path | str) -> Geometry:
+def write_ct_for_worker(volume_node: VolumeNode, path: Path | str) -> Geometry:
     """Write the volume as NRRD in world space (linear parent transforms become part of the header, no voxel is changed) and
     return that grid. The node and its scene stay as they are. Raises InputError, OutputError."""
     geometry = check_node(volume_node)
@@ -141,19 +142,19 @@ def write_ct_for_worker(volume_node: Any, path: Path | str) -> Geometry:
     return geometry
 
 
-def voxels_of(volume_node: Any) -> np.ndarray:
-    """The node's own voxels (z, y, x), not a copy."""
+def voxels_of(volume_node: VolumeNode) -> np.ndarray:
+    """Return the node's own voxels (z, y, x), not a copy."""
     image = volume_node.GetImageData()
     x, y, z = image.GetDimensions()
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(z, y, x)
 
 
-def _bytes(volume_node: Any) -> int:
+def _bytes(volume_node: VolumeNode) -> int:
     image = volume_node.GetImageData()
     return int(image.GetNumberOfPoints()) * int(image.GetScalarSize())
 
 
-def _check_values(volume_node: Any, geometry: Geometry, hu_offset: float) -> list[str]:
+def _check_values(volume_node: VolumeNode, geometry: Geometry, hu_offset: float) -> list[str]:
     """The engine's own checks; without SciPy or SimpleITK they are left to the worker, which has both."""
     try:
         from focusnet.io.ct_checks import check_ct
@@ -166,7 +167,7 @@ def _check_values(volume_node: Any, geometry: Geometry, hu_offset: float) -> lis
     return [w.replace(" (--hu-offset)", "") for w in check_ct(shifted(volume, hu_offset) if hu_offset else volume)]
 
 
-def _describe(volume_node: Any, geometry: Geometry) -> str:
+def _describe(volume_node: VolumeNode, geometry: Geometry) -> str:
     field = " x ".join(f"{n * s:.0f}" for n, s in zip(geometry.shape_zyx[::-1], geometry.spacing_mm_xyz, strict=True))
     spacing = " x ".join(f"{s:.3g}" for s in geometry.spacing_mm_xyz)
     low, high = (f"{v:.0f}" for v in volume_node.GetImageData().GetScalarRange())
@@ -183,7 +184,7 @@ def _orientation(geometry: Geometry) -> str:
     )
 
 
-def _modality(volume_node: Any) -> str:
+def _modality(volume_node: VolumeNode) -> str:
     """DICOM modality as far as the scene knows it, else ""."""
     known = volume_node.GetAttribute("DICOM.Modality")
     scene = volume_node.GetScene()
@@ -195,7 +196,7 @@ def _modality(volume_node: Any) -> str:
     return (known or "").strip().upper()
 
 
-def _sequence_of(volume_node: Any) -> str:
+def _sequence_of(volume_node: VolumeNode) -> str:
     """Name of the sequence browser that changes this volume, else ""."""
     scene = volume_node.GetScene()
     if scene is None or not hasattr(slicer, "vtkMRMLSequenceBrowserNode"):

@@ -47,67 +47,81 @@ class Warped:
 
 
 @dataclass
-class Run:
+class AtlasLog:
     """What happened on the way."""
 
     used: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class AtlasOptions:
+    """How to segment by atlases.
+
+    ``count``: atlases that vote (the paper's 9). ``organs``: names or synonyms to keep, None for all of the data set. ``registration``: a
+    key of REGISTRATIONS. ``seed``: draws the atlases.
+    """
+
+    count: int = 9
+    organs: Sequence[str] | None = None
+    registration: str = "syn"
+    seed: int = 0
+
+
+DEFAULT = AtlasOptions()
+
+
 def segment_by_atlases(
     volume: Volume,
     dataset: Dataset,
-    count: int = 9,
-    organs: Sequence[str] | None = None,
-    registration: str = "syn",
-    seed: int = 0,
-    progress: ProgressCallback | None = None,
+    options: AtlasOptions = DEFAULT,
+    progress: ProgressCallback = silent,
 ) -> Segmentation:
-    """Contour a CT by ``count`` atlases of the split train. ``organs``: names or synonyms to keep, None for all of the data set.
+    """Contour a CT by registered atlases of the split train that vote (section 4.4 of the paper).
 
     ``progress`` may raise ``Cancelled``. Raises InputError (antspyx is missing, no atlas can be registered, an organ is unknown) and
-    DatasetError (fewer cases than ``count``).
+    DatasetError (fewer cases than ``options.count``).
     """
-    report = progress or silent
+    count = options.count
     began = time.monotonic()
-    wanted = wanted_labels(dataset.organs, organs)
+    wanted = wanted_labels(dataset.organs, options.organs)
     ants = import_ants()
-    names = shuffled(dataset.patients("train"), count, seed)
+    names = shuffled(dataset.patients("train"), count, options.seed)
     array, upright, axes, flips = to_upright(volume.array, volume.geometry)
-    run = Run()
+    log = AtlasLog()
     warped: list[Warped] = []
     fixed = to_ants(ants, *registration_grid(np.asarray(array, np.float32), upright))
     for name in names:
         if len(warped) == count:
             break
         place = f"atlas {len(warped) + 1} of {count}: {name}"
-        report(Progress("Registering atlases", 0.95 * len(warped) / count, place))
+        progress(Progress("Registering atlases", 0.95 * len(warped) / count, place))
         case = dataset.case("train", name)
         if case.hu.shape == array.shape and np.array_equal(case.hu, array):
-            run.notes.append(f"{name} is this scan itself and was left out.")
+            log.notes.append(f"{name} is this scan itself and was left out.")
             continue
         known = frozenset(dataset.organs.index(organ) + 1 for organ in case.contoured)
         if not known & set(wanted):
             continue  # it could not vote about anything
         try:
-            labels = register(ants, case, fixed, upright, registration)
+            labels = register(ants, case, fixed, upright, options.registration)
         except (RuntimeError, ValueError) as problem:
-            run.notes.append(f"{name} could not be registered ({' '.join(str(problem).split())[:200]}).")
+            log.notes.append(f"{name} could not be registered ({' '.join(str(problem).split())[:200]}).")
             continue
         warped.append(Warped(name, labels, known))
-        run.used.append(name)
+        log.used.append(name)
     if not warped:
-        raise InputError(f"No atlas could be registered to {volume.source}: {' '.join(run.notes)}")
+        raise InputError(f"No atlas could be registered to {volume.source}: {' '.join(log.notes)}")
     if len(warped) < count:
-        run.notes.append(f"{len(warped)} atlases voted, {count} were asked for.")
-    report(Progress("Voting", 0.97))
+        log.notes.append(f"{len(warped)} atlases voted, {count} were asked for.")
+    progress(Progress("Voting", 0.97))
     labels = from_upright(vote(warped, sorted(wanted)), axes, flips)
-    report(Progress("Done", 1.0))
+    progress(Progress("Done", 1.0))
     return Segmentation(
         labels=labels,
         geometry=volume.geometry,
         results=tuple(describe(labels, volume.geometry, wanted, warped)),
-        provenance=provenance(volume, run, registration, str(ants.__version__), time.monotonic() - began),
+        provenance=provenance(volume, log, options.registration, str(ants.__version__), time.monotonic() - began),
     )
 
 
@@ -223,7 +237,6 @@ def describe(
     labels: np.ndarray, geometry: Geometry, wanted: dict[int, Organ], warped: Sequence[Warped]
 ) -> list[OrganResult]:
     counts = np.bincount(labels.ravel(), minlength=256)
-    voxel_ml = geometry.voxel_ml
     results = []
     for value, organ in sorted(wanted.items()):
         voters = sum(value in atlas.contoured for atlas in warped)
@@ -234,24 +247,24 @@ def describe(
             warnings.append(f"Only {voters} of {len(warped)} atlases have a contour of it.")
         if voters and not counts[value]:
             warnings.append("Not found in this scan.")
-        volume = float(counts[value]) * voxel_ml
+        volume = float(counts[value]) * geometry.voxel_ml
         results.append(
             OrganResult(organ=organ, label=value, found=bool(counts[value]), volume_ml=volume, warnings=tuple(warnings))
         )
     return results
 
 
-def provenance(volume: Volume, run: Run, registration: str, version: str, seconds: float) -> dict[str, Any]:
+def provenance(volume: Volume, log: AtlasLog, registration: str, version: str, seconds: float) -> dict[str, Any]:
     return {
         "model": "multi-atlas",
-        "model_version": f"{REGISTRATIONS[registration]}, majority of {len(run.used)} atlases",
-        "atlases": run.used,
+        "model_version": f"{REGISTRATIONS[registration]}, majority of {len(log.used)} atlases",
+        "atlases": log.used,
         "focusnet_version": __version__,
         "antspyx_version": version,
         "device": "cpu",
         "seconds": round(seconds, 2),
         "source": volume.source,
-        "notes": [*volume.notes, *run.notes],
+        "notes": [*volume.notes, *log.notes],
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "disclaimer": DISCLAIMER,
     }

@@ -46,7 +46,7 @@ def add_arguments(commands: Commands) -> None:
 
 def atlas(options: argparse.Namespace) -> int:
     """Contour by registered atlases; everything that can be refused is refused before the first registration."""
-    from ..baselines.atlas import import_ants, segment_by_atlases, shuffled, wanted_labels
+    from ..baselines.atlas import AtlasOptions, import_ants, segment_by_atlases, shuffled, wanted_labels
     from ..datasets.open_dataset import open_dataset
     from ..io.json_report import write_report
     from ..io.write import check_format, write_segmentation
@@ -63,9 +63,8 @@ def atlas(options: argparse.Namespace) -> int:
         tell_warning(note, options.json_progress)
     volume = read_scan(options.input, options)
     with progress_to(sys.stderr, options.json_progress) as callback:
-        result = segment_by_atlases(
-            volume, dataset, options.atlases, options.organs, options.registration, options.seed, callback
-        )
+        chosen = AtlasOptions(options.atlases, options.organs, options.registration, options.seed)
+        result = segment_by_atlases(volume, dataset, chosen, callback)
     for note in result.provenance["notes"][len(volume.notes) :]:
         tell_warning(note, options.json_progress)
     write_segmentation(result, volume, options.output, overwrite=options.overwrite)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Cancelled, FocusNetError, InputError
 from .options import Commands, add_command
-from .scan import add_engine_options, check_engine, read_scan, run_model
+from .scan import add_model_options, check_engine, read_scan, run_model
 
 if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
@@ -30,7 +30,7 @@ def add_arguments(commands: Commands) -> None:
         action="store_true",
         help="also NAME.qa.json: which organs to look at first, for 'focusnet report FOLDER'",
     )
-    add_engine_options(parser)
+    add_model_options(parser)
 
 
 def batch(options: argparse.Namespace) -> int:
@@ -86,10 +86,10 @@ def _batch_one(name: str, path: Path, bundle: ModelBundle, options: argparse.Nam
 
 def _write_scores(result: Segmentation, volume: Volume, bundle: ModelBundle, path: Path) -> None:
     """Write the scores as ``focusnet qa -o`` does."""
-    from ..qa import write_review
-    from ..reports.case_scores import reviewed
+    from ..qa import write_ranking
+    from ..reports.case_scores import ranked_organs
 
-    write_review(reviewed(result, volume, bundle)[0], path, overwrite=True)
+    write_ranking(ranked_organs(result, volume, bundle)[0], path, overwrite=True)
 
 
 def find_scans(folder: Path) -> list[tuple[str, Path]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..wording import RESEARCH_ONLY
 from .options import Commands, add_command
-from .scan import add_engine_options, check_engine, check_outputs, organ_table, read_scan, run_model
+from .scan import add_model_options, check_engine, check_outputs, organ_table, read_scan, run_model
 
 
 def add_arguments(commands: Commands) -> None:
@@ -24,7 +24,7 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, default=Path("focusnet-demo"), help="folder to write (default: %(default)s)"
     )
-    add_engine_options(parser)
+    add_model_options(parser)
 
 
 def demo(options: argparse.Namespace) -> int:

@@ -47,16 +47,16 @@ def evaluate(options: argparse.Namespace) -> int:
 
     ct = read_ct(options.ct, options.series) if options.ct is not None else None
     if options.audit:
-        from ..qa.audit_files import audit_files
+        from ..qa.audit_files import AuditOptions, audit_files
 
         if options.organs:
             raise InputError("--organs does not go with --audit, which looks at every organ; leave it out.")
         text, notes = audit_files(
             options.predicted,
             options.reference,
+            AuditOptions(options.tolerance_mm, options.editor, ct),
             out=options.output,
-            ct=ct,
-            **named(options, "tolerance_mm", "editor", "overwrite"),
+            overwrite=options.overwrite,
         )
         tell_notes(notes)
         print(text)

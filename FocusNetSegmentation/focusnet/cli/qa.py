@@ -49,8 +49,8 @@ def qa(options: argparse.Namespace) -> int:
     from ..files.atomic_write import check_output
     from ..io.read import read_segmentation, read_volume
     from ..io.seg_nrrd import write_seg_nrrd
-    from ..qa.organ_scores import DISCLAIMER, LOOK_AT, text_table, write_review
-    from ..qa.ranking import check_same_grid, review
+    from ..qa.organ_scores import DISCLAIMER, LOOK_AT, text_table, write_ranking
+    from ..qa.ranking import check_same_grid, rank_organs
     from ..qa.shape_prior import shape_priors
 
     if options.output is not None:
@@ -63,13 +63,13 @@ def qa(options: argparse.Namespace) -> int:
         volume = read_volume(options.ct, series=options.series, hu_offset=options.hu_offset)
         check_same_grid(segmentation, volume)
     bundle = _bundle(segmentation, options)
-    shapes = _shapes(segmentation, options)
+    shape_model = _shape_model(segmentation, options)
     with progress_to(sys.stderr, options.json_progress) as callback:
-        result = review(segmentation, volume, bundle, shapes=shapes, progress=callback)
+        result = rank_organs(segmentation, volume, bundle, shape_model=shape_model, progress=callback)
     if options.output is not None:
-        write_review(result, options.output, options.overwrite)
-    if options.shape_priors is not None and shapes is not None:
-        write_seg_nrrd(shape_priors(segmentation, shapes), options.shape_priors, options.overwrite)
+        write_ranking(result, options.output, options.overwrite)
+    if options.shape_priors is not None and shape_model is not None:
+        write_seg_nrrd(shape_priors(segmentation, shape_model), options.shape_priors, options.overwrite)
     if options.json_progress:
         written = {
             key: None if path is None else str(path)
@@ -101,7 +101,7 @@ def _bundle(segmentation: Segmentation, options: argparse.Namespace) -> ModelBun
     return bundle
 
 
-def _shapes(segmentation: Segmentation, options: argparse.Namespace) -> ShapeModel | None:
+def _shape_model(segmentation: Segmentation, options: argparse.Namespace) -> ShapeModel | None:
     """Return the shape model, if there is a small organ to look at. One that was asked for must be there."""
     from ..qa.shape_model import DEFAULT, load_shape_model
     from ..qa.shape_prior import refuse_without_shape_priors

@@ -55,10 +55,10 @@ def report(options: argparse.Namespace) -> int:
     else:
         if options.ct is None:
             raise InputError(f"The page of {source.name} shows pictures of its CT; give it with --ct.")
-        from ..reports.case_report import report_file
+        from ..reports.case_report import CaseInputs, report_file
 
-        values = named(options, *ONE_CASE, "title", "overwrite")
-        notes = report_file(source, options.ct, options.output, **values)
+        inputs = CaseInputs(**named(options, *ONE_CASE))
+        notes = report_file(source, options.ct, options.output, inputs, options.title, options.overwrite)
     tell_notes(notes)
     print(f"Wrote {options.output}. Open it in a browser; it needs nothing else. {RESEARCH_ONLY}")
     return 0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..nets.bundle import ModelBundle
 
 
-def add_engine_options(parser: argparse.ArgumentParser) -> None:
+def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add model, device, precision, backend and organs."""
     parser.add_argument(
         "--model", default=DEFAULT_MODEL, help="name of an installed bundle, or its folder (default: %(default)s)"

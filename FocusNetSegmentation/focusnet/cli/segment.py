@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import OutputError
 from .options import Commands, add_command, add_scan, add_segmentation_output, add_series
-from .scan import add_engine_options, check_engine, check_outputs, read_scan, run_model, tell_result
+from .scan import add_model_options, check_engine, check_outputs, read_scan, run_model, tell_result
 
 if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
@@ -36,7 +36,7 @@ def add_arguments(commands: Commands) -> None:
         metavar="ORGAN=X,Y,Z",
         help="look for a small organ at this place (LPS mm) instead of where the heat map is highest; may be repeated",
     )
-    add_engine_options(parser)
+    add_model_options(parser)
 
 
 def segment(options: argparse.Namespace) -> int:

@@ -13,13 +13,13 @@ from ..errors import FocusNetError, OutputError
 from ..progress import Progress, ProgressCallback, silent
 from ..wording import counted
 from .dataset_toml import SPLIT_REMEDY, never_contoured
-from .erased_slices import masked_slices
+from .erased_slices import count_erased_slices
 from .file_dataset import Dataset
-from .gap_slices import skipped_slices
+from .gap_slices import find_gap_slices
 from .in_air import organs_in_air
-from .outliers import Place, find_outliers
+from .outliers import OrganMeasures, find_outliers
 from .raw_contours import Contours
-from .sides import on_the_wrong_side, turned
+from .sides import on_the_wrong_side, orientation_problem
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class CaseFacts:
     size_xyz: tuple[int, int, int]
     digest: str
     contoured: frozenset[str]
-    place: Place
-    masked_slices: int = 0
+    measures: OrganMeasures
+    erased_slices: int = 0
     in_air: tuple[str, ...] = ()
-    skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    gap_slices: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass
-class Report:
+class CheckReport:
     """What was found. ``usable`` without errors."""
 
     folder: str
@@ -69,13 +69,13 @@ class Report:
         return not any(p.severity == "error" for p in self.problems)
 
     def volumes_ml(self, organ: str) -> np.ndarray:
-        return np.array([c.place.volumes_ml[organ] for c in self.cases if organ in c.place.volumes_ml])
+        return np.array([c.measures.volumes_ml[organ] for c in self.cases if organ in c.measures.volumes_ml])
 
 
-def check_dataset(dataset: Dataset, progress: ProgressCallback = silent) -> Report:
+def check_dataset(dataset: Dataset, progress: ProgressCallback = silent) -> CheckReport:
     """Read every case and judge it alone, then all of them together. A case that cannot be read is a problem, never the end."""
     splits = {split: len(dataset.patients(split)) for split in dataset.splits()}
-    report = Report(str(dataset.folder), dataset.layout, dataset.organs, dataset.notes, splits)
+    report = CheckReport(str(dataset.folder), dataset.layout, dataset.organs, dataset.notes, splits)
     todo = [(split, name) for split in dataset.splits() for name in dataset.patients(split)]
     for number, (split, name) in enumerate(todo):
         progress(Progress("Reading cases", number / max(len(todo), 1), name))
@@ -89,8 +89,8 @@ def check_dataset(dataset: Dataset, progress: ProgressCallback = silent) -> Repo
         facts = _facts(contours, split)
         report.cases.append(facts)
         report.problems += [Problem("warning", name, warning, "") for warning in contours.warnings]
-        report.problems += _alone(contours, facts)
-    report.problems += _together(report)
+        report.problems += _problems_of_case(contours, facts)
+    report.problems += _problems_across_cases(report)
     return report
 
 
@@ -105,27 +105,27 @@ def _facts(contours: Contours, split: str) -> CaseFacts:
         size_xyz=(shape[2], shape[1], shape[0]),
         digest="" if contours.hu is None else hashlib.sha256(contours.hu.tobytes()).hexdigest(),
         contoured=contours.contoured,
-        place=Place({o: contours.volume_ml(o) for o in there}, {o: contours.centroid_mm(o) for o in there}),
-        masked_slices=masked_slices(contours),
+        measures=OrganMeasures({o: contours.volume_ml(o) for o in there}, {o: contours.centroid_mm(o) for o in there}),
+        erased_slices=count_erased_slices(contours),
         in_air=organs_in_air(contours),
-        skipped=skipped_slices(contours),
+        gap_slices=find_gap_slices(contours),
     )
 
 
-def _alone(contours: Contours, facts: CaseFacts) -> list[Problem]:
+def _problems_of_case(contours: Contours, facts: CaseFacts) -> list[Problem]:
     problems = []
-    if not facts.place.volumes_ml:
+    if not facts.measures.volumes_ml:
         remedy = "Contour it, or exclude it in dataset.toml."
         return [Problem("error", facts.name, "no organ has a contour.", remedy)]
-    for organ in sorted(facts.contoured - set(facts.place.volumes_ml)):
+    for organ in sorted(facts.contoured - set(facts.measures.volumes_ml)):
         text = f"{organ} is listed as contoured but has no voxel, which teaches that it is absent."
         problems.append(Problem("warning", facts.name, text, "Contour it, or take it off the list."))
     if facts.in_air:
         text = f"{', '.join(facts.in_air)} {'lies' if len(facts.in_air) == 1 else 'lie'} mostly in air."
         remedy = "Look at it; the contours may be shifted or turned against the scan."
         problems.append(Problem("warning", facts.name, text, remedy))
-    if facts.skipped:
-        listed = ", ".join(f"{organ} ({count} of {span})" for organ, (count, span) in sorted(facts.skipped.items()))
+    if facts.gap_slices:
+        listed = ", ".join(f"{organ} ({count} of {span})" for organ, (count, span) in sorted(facts.gap_slices.items()))
         text = f"slices without a voxel between the first and the last of an organ: {listed}."
         remedy = "Look at it; slices that were skipped in drawing teach that nothing is there: fill them in."
         problems.append(Problem("warning", facts.name, text, remedy))
@@ -133,16 +133,16 @@ def _alone(contours: Contours, facts: CaseFacts) -> list[Problem]:
 
 
 def _sides(facts: CaseFacts) -> list[Problem]:
-    centroids = facts.place.centroids_mm
-    said = turned(centroids)
-    problems = [Problem("error", facts.name, said, "")] if said else []
+    centroids = facts.measures.centroids_mm
+    problem = orientation_problem(centroids)
+    problems = [Problem("error", facts.name, problem, "")] if problem else []
     for organ in on_the_wrong_side(centroids):
         text = f"{organ} lies on the other side of the patient's middle."
         problems.append(Problem("warning", facts.name, text, "Look at it; it may be named for the wrong side."))
     return problems
 
 
-def _together(report: Report) -> list[Problem]:
+def _problems_across_cases(report: CheckReport) -> list[Problem]:
     problems = [*_duplicates(report.cases)]
     if report.cases and not any(c.digest for c in report.cases):
         text = "no case has a CT: shapes can be learned from it, organs in scans cannot."
@@ -151,22 +151,22 @@ def _together(report: Report) -> list[Problem]:
         if not report.splits.get(split):
             text = f"there is no case to {what} on (split {split})."
             problems.append(Problem("error", "", text, SPLIT_REMEDY))
-    problems += _unseen(report)
-    for case, organ, sentence in find_outliers({c.name: c.place for c in report.cases}):
+    problems += _unseen_organs(report)
+    for case, organ, sentence in find_outliers({c.name: c.measures for c in report.cases}):
         remedy = "Look at it; exclude the case in dataset.toml if the contour is wrong."
         problems.append(Problem("warning", case, f"{organ} {sentence}.", remedy))
-    masked = [c for c in report.cases if c.masked_slices]
-    if masked:
-        names = ", ".join(f"{c.name} ({c.masked_slices})" for c in masked)
-        text = f"{counted(len(masked), 'case')} with slices that hold hardly any tissue but contoured organs (so many): {names}."
+    erased = [c for c in report.cases if c.erased_slices]
+    if erased:
+        names = ", ".join(f"{c.name} ({c.erased_slices})" for c in erased)
+        text = f"{counted(len(erased), 'case')} with slices that hold hardly any tissue but contoured organs (so many): {names}."
         remedy = "There the picture shows the contour, and scores are flattered; exclude them in dataset.toml if you can spare them."
         problems.append(Problem("warning", "", text, remedy))
     return problems
 
 
-def _unseen(report: Report) -> list[Problem]:
+def _unseen_organs(report: CheckReport) -> list[Problem]:
     """Organs that cannot be learned, and those that are learned blindly: one line each, however many organs."""
-    seen = {s: {o for c in report.cases if c.split == s for o in c.place.volumes_ml} for s in ("train", "val")}
+    seen = {s: {o for c in report.cases if c.split == s for o in c.measures.volumes_ml} for s in ("train", "val")}
     problems = []
     never = [o for o in report.organs if o not in seen["train"]]
     if never and seen["train"]:
@@ -197,7 +197,7 @@ def _duplicates(cases: Iterable[CaseFacts]) -> list[Problem]:
     return problems
 
 
-def as_json(report: Report) -> dict[str, Any]:
+def as_json(report: CheckReport) -> dict[str, Any]:
     """Plain values: layout, splits, organs with counts and volumes, cases, problems."""
     organs = {}
     for organ in report.organs:
@@ -205,7 +205,9 @@ def as_json(report: Report) -> dict[str, Any]:
         spread = (
             {"minimum": volumes.min(), "median": np.median(volumes), "maximum": volumes.max()} if len(volumes) else {}
         )
-        by_split = {s: sum(c.split == s and organ in c.place.volumes_ml for c in report.cases) for s in report.splits}
+        by_split = {
+            s: sum(c.split == s and organ in c.measures.volumes_ml for c in report.cases) for s in report.splits
+        }
         organs[organ] = {"cases": by_split, "volume_ml": spread}
     return {
         "folder": report.folder,
@@ -221,9 +223,9 @@ def as_json(report: Report) -> dict[str, Any]:
                 "patient": c.patient,
                 "spacing_mm_xyz": c.spacing_mm_xyz,
                 "size_xyz": c.size_xyz,
-                "volumes_ml": c.place.volumes_ml,
+                "volumes_ml": c.measures.volumes_ml,
                 "contoured": sorted(c.contoured),
-                "masked_slices": c.masked_slices,
+                "masked_slices": c.erased_slices,
             }
             for c in report.cases
         ],
@@ -231,7 +233,7 @@ def as_json(report: Report) -> dict[str, Any]:
     }
 
 
-def as_text(report: Report) -> str:
+def as_text(report: CheckReport) -> str:
     """For a terminal: layout, splits, organs, spacings and sizes, notes, then every problem."""
     lines = [f"{report.folder}: {report.layout}"]
     lines.append("cases: " + ", ".join(f"{split} {count}" for split, count in report.splits.items()))
@@ -242,7 +244,7 @@ def as_text(report: Report) -> str:
     ]
     for organ in report.organs:
         volumes = report.volumes_ml(organ)
-        counts = [sum(c.split == s and organ in c.place.volumes_ml for c in report.cases) for s in report.splits]
+        counts = [sum(c.split == s and organ in c.measures.volumes_ml for c in report.cases) for s in report.splits]
         spread = f"{volumes.min():9.2f} {np.median(volumes):9.2f} {volumes.max():9.2f}" if len(volumes) else ""
         lines.append(f"{organ:<{width}} " + " ".join(f"{n:>6}" for n in counts) + f"  {spread}")
     if report.cases:

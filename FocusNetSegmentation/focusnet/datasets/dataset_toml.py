@@ -22,7 +22,7 @@ SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "va
 
 
 @dataclass(frozen=True)
-class Table:
+class DatasetToml:
     """A read ``dataset.toml``; all empty where there is none.
 
     ``organs``: local name or label value -> organ, "" for one that is left out on purpose. ``use``: the organs to train on, in this order;
@@ -48,11 +48,11 @@ class Table:
         return known.name if known is not None else None
 
 
-def read_table(folder: Path) -> Table:
-    """The folder's ``dataset.toml``, checked; an empty Table if there is none. Raises DatasetError with the key that is wrong."""
+def read_dataset_toml(folder: Path) -> DatasetToml:
+    """The folder's ``dataset.toml``, checked; an empty DatasetToml if there is none. Raises DatasetError with the key that is wrong."""
     path = folder / FILE_NAME
     if not path.is_file():
-        return Table()
+        return DatasetToml()
     read = read_toml(path, "docs/datasets.md")
     if set(read) - KNOWN:
         raise DatasetError(
@@ -65,7 +65,7 @@ def read_table(folder: Path) -> Table:
                 f"{path}: {astray[0]} stands below [{name}] and is taken for one of its entries; move it to the top of the file, above every [table]."
             )
     organs = {str(k): _organ(path, v, f"organs.{k} names ") for k, v in _dict(path, read, "organs").items()}
-    return Table(
+    return DatasetToml(
         path=path,
         organs=organs,
         use=_organs(path, "use", read.get("use", [])),

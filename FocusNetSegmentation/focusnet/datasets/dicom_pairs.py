@@ -17,8 +17,8 @@ from ..io.rtstruct_read import check_frame_of_reference, read_structures, struct
 from ..io.suffixes import TRAINING_FILES, has_suffix
 from ..wording import counted
 from .case_files import CaseFiles
-from .dataset_toml import SPLIT_NAMES, Table
-from .layouts import Found, dead_links
+from .dataset_toml import SPLIT_NAMES, DatasetToml
+from .layouts import FoundCases, dead_links
 from .raw_contours import RawCase
 
 TAGS = ["Modality", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "ReferencedFrameOfReferenceSequence"]  # fmt: skip
@@ -57,8 +57,8 @@ class DicomCase:
             raise DatasetError(
                 f"{self.structure_set}: {names.count(twice[0])} structures share the name {twice[0]!r}; rename one."
             )
-        said = {s.name: s.warnings for s in structures if s.warnings}
-        return RawCase(volume, volume.geometry, {s.name: s.voxels for s in structures}, said)
+        odd = {s.name: s.warnings for s in structures if s.warnings}
+        return RawCase(volume, volume.geometry, {s.name: s.voxels for s in structures}, odd)
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class _StructureSet:
     frame_of_reference: str
 
 
-def find_dicom_cases(folder: Path, table: Table) -> Found:
+def find_dicom_cases(folder: Path, toml: DatasetToml) -> FoundCases:
     """Every RTSTRUCT below ``folder`` as a case. Raises DatasetError if two of them belong to one CT: which one would be a guess."""
     series: dict[str, list[Path]] = {}
     series_of: dict[str, str] = {}
     frames: dict[str, set[str]] = {}
     sets: list[_StructureSet] = []
-    for path, header in _read_headers(folder, table):
+    for path, header in _read_headers(folder, toml):
         uid = str(header.get("SeriesInstanceUID", ""))
         if header.get("Modality") == "CT":
             series.setdefault(uid, []).append(path)
@@ -104,9 +104,11 @@ def find_dicom_cases(folder: Path, table: Table) -> Found:
             for c in cases
             if isinstance(c, DicomCase)
         ]
-    left = {_first_folder(folder, series[uid][0]): series[uid] for uid in series if uid not in taken}
-    alone = {n: f"a CT of {counted(len(s), 'slice')}, but no RTSTRUCT drawn on it" for n, s in left.items()}
-    return Found(TITLE if cases else "", cases, {**alone, **dead_links([folder])})
+    without_contours = {_first_folder(folder, series[uid][0]): series[uid] for uid in series if uid not in taken}
+    incomplete = {
+        n: f"a CT of {counted(len(s), 'slice')}, but no RTSTRUCT drawn on it" for n, s in without_contours.items()
+    }
+    return FoundCases(TITLE if cases else "", cases, {**incomplete, **dead_links([folder])})
 
 
 def _drawn_twice(folder: Path, pairs: list[tuple[Path, Path]]) -> str:
@@ -127,22 +129,22 @@ def _first_folder(folder: Path, path: Path) -> str:
     return parts[0] if parts else path.name
 
 
-def _read_headers(folder: Path, table: Table) -> list[tuple[Path, pydicom.Dataset]]:
+def _read_headers(folder: Path, toml: DatasetToml) -> list[tuple[Path, pydicom.Dataset]]:
     try:
-        return list(_headers(folder, table))
+        return list(_headers(folder, toml))
     except OSError as problem:
         raise DatasetError(
             f"The folder {problem.filename or folder} cannot be read ({problem.strerror}); check its permissions."
         ) from problem
 
 
-def _headers(folder: Path, table: Table) -> Iterator[tuple[Path, pydicom.Dataset]]:
+def _headers(folder: Path, toml: DatasetToml) -> Iterator[tuple[Path, pydicom.Dataset]]:
     for path in files_below(folder):
         relative = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in relative.parts)
         if hidden or has_suffix(path, (*TRAINING_FILES, ".toml", ".json")):
             continue
-        if any(fnmatch(relative.as_posix(), pattern) for pattern in table.ignore):
+        if any(fnmatch(relative.as_posix(), pattern) for pattern in toml.ignore):
             continue
         try:
             with warnings.catch_warnings():

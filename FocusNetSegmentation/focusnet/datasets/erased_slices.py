@@ -12,7 +12,7 @@ LEAST_RATIO = 3.0  # a slice of a body has many times as much tissue as contoure
 LEAST_SLICES = 3
 
 
-def masked_slices(contours: Contours) -> int:
+def count_erased_slices(contours: Contours) -> int:
     """How many slices with contours hold hardly any tissue beside them; 0 without a CT, or where it is a slice or two."""
     if contours.hu is None:
         return 0

@@ -19,8 +19,8 @@ from ..wording import counted
 from .cache import Cache
 from .case import Case, refuse_without_contour
 from .case_files import CaseFiles
-from .dataset_toml import EVERYWHERE, FILE_NAME, Table, default_splits, for_datasets, refuse_shared
-from .layouts import Found
+from .dataset_toml import EVERYWHERE, FILE_NAME, DatasetToml, default_splits, for_datasets, refuse_shared
+from .layouts import FoundCases
 from .raw_contours import Contours, RawCase, upright_contours
 from .snapshot import Snapshot
 
@@ -51,18 +51,21 @@ class Dataset(Protocol):
 class FolderDataset:
     """Cases found in folders, with what ``dataset.toml`` says about them."""
 
-    def __init__(self, folder: Path, found: Found, table: Table, cache: Cache | None = None) -> None:
-        self.folder, self.layout, self.table = folder, found.layout, table
+    def __init__(self, folder: Path, found: FoundCases, toml: DatasetToml, cache: Cache | None = None) -> None:
+        self.folder, self.layout, self.toml = folder, found.layout, toml
         self._cache = cache
-        files, self._left = found.cases, {n: what for n, what in found.left.items() if n not in table.exclude}
-        _check_names(folder, table, files, found.left)
-        self._files = {f.name: f for f in sorted(files, key=lambda f: f.name) if f.name not in table.exclude}
-        if not self._files:
+        files, self._incomplete = (
+            found.cases,
+            {n: what for n, what in found.incomplete.items() if n not in toml.exclude},
+        )
+        _check_names(folder, toml, files, found.incomplete)
+        self._case_files = {f.name: f for f in sorted(files, key=lambda f: f.name) if f.name not in toml.exclude}
+        if not self._case_files:
             raise DatasetError(f"{folder}: every case is excluded by {FILE_NAME}; leave at least two in.")
-        self._snapshot = Snapshot({name: f.paths() for name, f in self._files.items()})
+        self._snapshot = Snapshot({name: f.paths() for name, f in self._case_files.items()})
         notes: list[str] = []
-        if self._left:
-            listed = "; ".join(f"{name} ({what})" for name, what in list(self._left.items())[:10])
+        if self._incomplete:
+            listed = "; ".join(f"{name} ({what})" for name, what in list(self._incomplete.items())[:10])
             notes.append(
                 f"Not read, being no whole case: {listed}. Add what is missing, or name it under exclude in {FILE_NAME}."
             )
@@ -94,7 +97,7 @@ class FolderDataset:
     def read(self, split: str, name: str) -> Contours:
         if name not in self.patients(split):
             raise DatasetError(f"{self.folder} has no case {name!r} in the split {split}.")
-        files = self._files[name]
+        files = self._case_files[name]
         self._snapshot.check(name)
         try:
             cache, paths = self._cache, files.paths()
@@ -109,19 +112,19 @@ class FolderDataset:
 
     def _settings(self, name: str) -> dict[str, object]:
         """Whatever else than the files' bytes decides how a case is read."""
-        offset = self.table.hu_offset.get(name, self.table.hu_offset.get(EVERYWHERE, 0.0))
+        offset = self.toml.hu_offset.get(name, self.toml.hu_offset.get(EVERYWHERE, 0.0))
         return {
             "name": name,
             "layout": self.layout,
             "organs": self.organs,
-            "table": sorted(self.table.organs.items()),
-            "contoured": sorted((k, sorted(v)) for k, v in self.table.contoured.items()),
+            "table": sorted(self.toml.organs.items()),
+            "contoured": sorted((k, sorted(v)) for k, v in self.toml.contoured.items()),
             "hu_offset": offset,
         }
 
     def _read(self, files: CaseFiles) -> Contours:
         raw = files.read()
-        offset = self.table.hu_offset.get(files.name, self.table.hu_offset.get(EVERYWHERE))
+        offset = self.toml.hu_offset.get(files.name, self.toml.hu_offset.get(EVERYWHERE))
         if raw.image is not None:
             image = replace(raw.image, source=raw.image.source or files.name)
             if offset is not None:
@@ -133,24 +136,24 @@ class FolderDataset:
             raw = replace(raw, image=image)
         voxels, warnings = self._organs_of(raw)
         present = {organ for organ, flat in voxels.items() if len(flat)}
-        listed = self.table.contoured.get(files.name)
-        contoured = set(listed) if listed is not None else present | set(self.table.contoured.get(EVERYWHERE, ()))
+        listed = self.toml.contoured.get(files.name)
+        contoured = set(listed) if listed is not None else present | set(self.toml.contoured.get(EVERYWHERE, ()))
         contoured &= set(self.organs)
         kept = {o: voxels.get(o, np.zeros(0, np.int64)) for o in self.organs if o in contoured}
         return upright_contours(files.name, self._patient(files), raw, kept, frozenset(contoured), tuple(warnings))
 
     def _organs_of(self, raw: RawCase) -> tuple[dict[str, np.ndarray], list[str]]:
         """Voxels of the organs that are recognised, and one sentence or line about each whose contours were odd."""
-        nameless = {
-            local: flat for local, flat in raw.voxels.items() if self.table.organ(local) is None and local.isdigit()
+        unnamed = {
+            local: flat for local, flat in raw.voxels.items() if self.toml.organ(local) is None and local.isdigit()
         }
-        if nameless:
-            raise DatasetError(_outside_the_table(nameless))
+        if unnamed:
+            raise DatasetError(_unnamed_values(unnamed))
         voxels: dict[str, np.ndarray] = {}
         names: dict[str, str] = {}
         warnings = []
         for local, flat in raw.voxels.items():
-            organ = self.table.organ(local)
+            organ = self.toml.organ(local)
             if not organ:
                 continue
             if organ in voxels:
@@ -158,23 +161,23 @@ class FolderDataset:
                     f'{names[organ]!r} and {local!r} are both {organ}; rename one, or leave it out with "{local}" = "" in {FILE_NAME}.'
                 )
             voxels[organ], names[organ] = flat, local
-            said = raw.said.get(local, ())
-            if said or not len(flat):
-                warnings.append(_about(organ, local, said, empty=not len(flat)))
+            reported = raw.warnings.get(local, ())
+            if reported or not len(flat):
+                warnings.append(_contour_warning(organ, local, reported, empty=not len(flat)))
         return voxels, warnings
 
     def _find_organs(self, notes: list[str]) -> tuple[str, ...]:
         local: dict[str, int] = {}
         unreadable = ""  # the first; reading each of them says what is wrong with it, so that one hides no other
-        for name, files in self._files.items():
+        for name, files in self._case_files.items():
             try:
                 for structure in files.structures():
                     local[structure] = local.get(structure, 0) + 1
             except FocusNetError as problem:
                 unreadable = unreadable or f"Case {name}: {problem} Or exclude the case in {FILE_NAME}."
-        known = {self.table.organ(structure) for structure in local}
-        unknown = sorted(s for s in local if self.table.organ(s) is None)
-        found = {o for o in (*known, *self.table.organs.values()) if o}
+        known = {self.toml.organ(structure) for structure in local}
+        unknown = sorted(s for s in local if self.toml.organ(s) is None)
+        found = {o for o in (*known, *self.toml.organs.values()) if o}
         if unknown:
             listed = ", ".join(f"{s} ({local[s]})" for s in unknown[:40])
             names = counted(
@@ -183,31 +186,31 @@ class FolderDataset:
                 "structure names are no organs that are known here and are",
             )
             notes.append(f"{names} left out: {listed}. To use one, map it under [organs] in {FILE_NAME}.")
-        missing = [o for o in self.table.use if o not in found]
+        missing = [o for o in self.toml.use if o not in found]
         if unreadable and (missing or not found):
             raise DatasetError(unreadable)
         if missing:
-            raise DatasetError(f"{self.table.path}: use names {', '.join(missing)}, which no case has.")
+            raise DatasetError(f"{self.toml.path}: use names {', '.join(missing)}, which no case has.")
         if not found:
             what = f"it holds {', '.join(unknown[:20])}" if unknown else "its label maps have values without names"
             remedy = f"'focusnet datasets init' writes a {FILE_NAME} to fill in."
-            if self.table.path is not None:
-                remedy = f"Name them under [organs] in {self.table.path} (docs/datasets.md has an example)."
+            if self.toml.path is not None:
+                remedy = f"Name them under [organs] in {self.toml.path} (docs/datasets.md has an example)."
             raise DatasetError(f"{self.folder}: no organ is recognised; {what}. {remedy}")
-        return self.table.use or tuple(o.name for o in ORGANS if o.name in found)
+        return self.toml.use or tuple(o.name for o in ORGANS if o.name in found)
 
     def _patient(self, files: CaseFiles) -> str:
-        return self.table.patients.get(files.name, files.patient)
+        return self.toml.patients.get(files.name, files.patient)
 
     def _find_splits(self, notes: list[str]) -> dict[str, list[str]]:
         by_patient: dict[str, list[str]] = {}
-        for name, files in self._files.items():
+        for name, files in self._case_files.items():
             by_patient.setdefault(self._patient(files), []).append(name)
-        if self.table.splits:
+        if self.toml.splits:
             return self._given_splits(by_patient, notes)
-        if all(f.split for f in self._files.values()):
+        if all(f.split for f in self._case_files.values()):
             splits: dict[str, set[str]] = {}
-            for f in self._files.values():
+            for f in self._case_files.values():
                 splits.setdefault(f.split, set()).add(self._patient(f))
             refuse_shared(splits, str(self.folder), "patient", by_patient)
         else:
@@ -222,22 +225,22 @@ class FolderDataset:
 
     def _given_splits(self, by_patient: dict[str, list[str]], notes: list[str]) -> dict[str, list[str]]:
         case_of = {name: patient for patient, names in by_patient.items() for name in names}
-        excluded = set(self.table.exclude)
+        excluded = set(self.toml.exclude)
         splits: dict[str, set[str]] = {}
-        for split, names in self.table.splits.items():
+        for split, names in self.toml.splits.items():
             unknown = [n for n in names if n not in by_patient and n not in case_of and n not in excluded]
             for name in unknown:
-                if name in self._left:
+                if name in self._incomplete:
                     raise DatasetError(
-                        f"Case {name}: there is {self._left[name]}. Add what is missing, or take it off splits.{split} in {FILE_NAME}."
+                        f"Case {name}: there is {self._incomplete[name]}. Add what is missing, or take it off splits.{split} in {FILE_NAME}."
                     )
             if unknown:
                 raise DatasetError(
-                    f"{self.table.path}: splits.{split} names {', '.join(unknown[:10])}, which is neither a patient nor a case of {self.folder}; "
+                    f"{self.toml.path}: splits.{split} names {', '.join(unknown[:10])}, which is neither a patient nor a case of {self.folder}; "
                     f"there are {_some(by_patient)}."
                 )
             splits[split] = {n if n in by_patient else case_of[n] for n in names if n not in excluded}
-        refuse_shared(splits, str(self.table.path), "patient", by_patient)
+        refuse_shared(splits, str(self.toml.path), "patient", by_patient)
         unused = sorted(set(by_patient) - set().union(*splits.values()))
         if unused:
             notes.append(
@@ -252,26 +255,26 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
 
 
-def _about(organ: str, local: str, said: Sequence[str], empty: bool) -> str:
+def _contour_warning(organ: str, local: str, reported: Sequence[str], empty: bool) -> str:
     """One line about one organ: what its reader said, and what becomes of a contour without a voxel."""
-    if not said:
+    if not reported:
         return f"The contour of {organ} is empty; it is taken for not contoured."
     if empty:
-        reasons = [sentence for sentence in said if sentence != NOTHING_INSIDE] or [NOTHING_INSIDE]
-        said = [*reasons, f"Nothing of {organ} is left; it is taken for not contoured."]
-    return f"{local}: {' '.join(said)}"
+        reasons = [sentence for sentence in reported if sentence != NOTHING_INSIDE] or [NOTHING_INSIDE]
+        reported = [*reasons, f"Nothing of {organ} is left; it is taken for not contoured."]
+    return f"{local}: {' '.join(reported)}"
 
 
-def _outside_the_table(nameless: Mapping[str, np.ndarray]) -> str:
-    listed = ", ".join(f"{value} ({counted(len(flat), 'voxel')})" for value, flat in list(nameless.items())[:20])
-    one = len(nameless) == 1
+def _unnamed_values(unnamed: Mapping[str, np.ndarray]) -> str:
+    listed = ", ".join(f"{value} ({counted(len(flat), 'voxel')})" for value, flat in list(unnamed.items())[:20])
+    one = len(unnamed) == 1
     return (
         f"the label value{'' if one else 's'} {listed} {'is' if one else 'are'} outside the table; "
         f'name {"it" if one else "them"} under [organs] in {FILE_NAME}, or give {"it" if one else "them"} "".'
     )
 
 
-def _check_names(folder: Path, table: Table, files: Sequence[CaseFiles], left: Iterable[str]) -> None:
+def _check_names(folder: Path, toml: DatasetToml, files: Sequence[CaseFiles], incomplete: Iterable[str]) -> None:
     """Refuse two cases of one name, and names in the table that no case has: a typing error there would go unnoticed."""
     names = [f.name for f in files]
     twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
@@ -283,16 +286,16 @@ def _check_names(folder: Path, table: Table, files: Sequence[CaseFiles], left: I
             )
         raise DatasetError(f"{folder}: two cases are called {twice[0]}; rename one of their folders.")
     for key, wanted in (
-        ("exclude", table.exclude),
-        ("patients", tuple(table.patients)),
-        ("contoured", tuple(table.contoured)),
-        ("hu_offset", tuple(table.hu_offset)),
+        ("exclude", toml.exclude),
+        ("patients", tuple(toml.patients)),
+        ("contoured", tuple(toml.contoured)),
+        ("hu_offset", tuple(toml.hu_offset)),
     ):
-        others = set(left) if key == "exclude" else set()
+        others = set(incomplete) if key == "exclude" else set()
         unknown = sorted(
             set(wanted) - set(names) - others - ({EVERYWHERE} if key in ("contoured", "hu_offset") else set())
         )
         if unknown:
             raise DatasetError(
-                f"{table.path}: {key} names {', '.join(unknown[:10])}, which is no case of {folder}; there are {_some(names)}."
+                f"{toml.path}: {key} names {', '.join(unknown[:10])}, which is no case of {folder}; there are {_some(names)}."
             )

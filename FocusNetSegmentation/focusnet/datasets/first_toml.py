@@ -8,16 +8,16 @@ from ..errors import DatasetError, FocusNetError
 from ..files.atomic_write import json_text
 from ..image.organs import find_organ
 from ..wording import counted
-from .dataset_toml import Table, default_splits
+from .dataset_toml import DatasetToml, default_splits
 from .dicom_pairs import find_dicom_cases
 from .layouts import find_cases
 
 
 def first_toml(folder: Path) -> str:
     """Return the text of a ``dataset.toml`` that says what is done without one: names as they are recognised, the default split by patient."""
-    found = find_cases(folder, Table())
+    found = find_cases(folder, DatasetToml())
     if not found.cases:
-        found = find_dicom_cases(folder, Table())
+        found = find_dicom_cases(folder, DatasetToml())
     layout, cases = found.layout, found.cases
     if not cases:
         raise DatasetError(f"{folder} holds no case that is recognised (docs/datasets.md shows the layouts).")

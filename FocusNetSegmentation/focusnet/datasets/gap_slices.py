@@ -7,7 +7,7 @@ import numpy as np
 from .raw_contours import Contours
 
 
-def skipped_slices(contours: Contours) -> dict[str, tuple[int, int]]:
+def find_gap_slices(contours: Contours) -> dict[str, tuple[int, int]]:
     """Organ -> (slices without a voxel between its first and its last, slices from first to last), where there are any."""
     a_slice = contours.geometry.shape_zyx[1] * contours.geometry.shape_zyx[2]
     found = {}

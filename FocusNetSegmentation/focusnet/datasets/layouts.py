@@ -13,7 +13,7 @@ from ..errors import DatasetError
 from ..io.suffixes import SEG_NRRD, TRAINING_FILES, has_suffix, stem
 from .bit_masks import patient_of, read_index
 from .case_files import BitMaskCase, CaseFiles, LabelMapCase, MaskFilesCase, SegNrrdCase
-from .dataset_toml import SPLIT_NAMES, Table
+from .dataset_toml import SPLIT_NAMES, DatasetToml
 
 MASK_FOLDERS = ("structures", "segmentations")  # PDDCA's, TotalSegmentator's
 LABEL_WORDS = re.compile(r"(?:^|[\W_])(?:labels?|labelmap|seg|segs|segmentations?|masks?|contours?|gt)(?:$|[\W_])")
@@ -34,34 +34,34 @@ RUN_RECORD = "training.json"  # a training's own folder: people put it beside th
 
 
 @dataclass(frozen=True)
-class Found:
-    """``layout``: for people, "" where nothing fits. ``left``: folder -> what lies in it, of those that look like a case and are none."""
+class FoundCases:
+    """``layout``: for people, "" where nothing fits. ``incomplete``: folder -> what lies in it, of those that look like a case and are none."""
 
     layout: str = ""
     cases: list[CaseFiles] = field(default_factory=list)
-    left: dict[str, str] = field(default_factory=dict)
+    incomplete: dict[str, str] = field(default_factory=dict)
 
 
-def find_cases(folder: Path, table: Table) -> Found:
+def find_cases(folder: Path, toml: DatasetToml) -> FoundCases:
     """The layout that fits and its cases. Raises DatasetError for a folder that is a case in two ways."""
     bits = _bit_masks(folder)
     if bits is not None:
         return bits
     folders = case_folders(folder)
-    found = Found()
+    found = FoundCases()
     for title, reader in LAYOUTS:
-        cases = [case for split, path in folders if (case := reader(path, split, table, folder)) is not None]
+        cases = [case for split, path in folders if (case := reader(path, split, toml, folder)) is not None]
         if cases:
-            found = Found(title, cases)
+            found = FoundCases(title, cases)
             break
     names = {case.name for case in found.cases}
     for _, path in folders:
-        images = [p.name for p in _images(path) if not _ignored(p, table, folder)]
+        images = [p.name for p in _images(path) if not _ignored(p, toml, folder)]
         if path.name not in names and images:
-            found.left[path.name] = (
+            found.incomplete[path.name] = (
                 f"{', '.join(images[:4])}, but no contours: a label map has label, seg or mask in its name"
             )
-    found.left.update(dead_links({folder, *(path.parent for _, path in folders)}))
+    found.incomplete.update(dead_links({folder, *(path.parent for _, path in folders)}))
     return found
 
 
@@ -101,47 +101,47 @@ def _images(folder: Path) -> list[Path]:
     )
 
 
-def _ignored(path: Path, table: Table, root: Path) -> bool:
-    return any(fnmatch(path.relative_to(root).as_posix(), pattern) for pattern in table.ignore)
+def _ignored(path: Path, toml: DatasetToml, root: Path) -> bool:
+    return any(fnmatch(path.relative_to(root).as_posix(), pattern) for pattern in toml.ignore)
 
 
-def _han_seg(folder: Path, split: str, table: Table, root: Path) -> CaseFiles | None:
+def _han_seg(folder: Path, split: str, toml: DatasetToml, root: Path) -> CaseFiles | None:
     """``case_01/case_01_IMG_CT.nrrd`` and ``case_01_OAR_<Name>.seg.nrrd`` (Podobnik et al. 2023)."""
     name = folder.name
     masks = {
         stem(p)[len(f"{name}_OAR_") :]: p
         for p in _images(folder)
-        if p.name.startswith(f"{name}_OAR_") and not _ignored(p, table, root)
+        if p.name.startswith(f"{name}_OAR_") and not _ignored(p, toml, root)
     }
     image = folder / f"{name}_IMG_CT.nrrd"
     return MaskFilesCase(name, name, split, image, masks) if masks else None
 
 
-def _structseg(folder: Path, split: str, table: Table, root: Path) -> CaseFiles | None:
+def _structseg(folder: Path, split: str, toml: DatasetToml, root: Path) -> CaseFiles | None:
     """``1/data.nii.gz`` and ``1/label.nii.gz`` with the challenge's numbers (StructSeg 2019, task 1)."""
     image, labels = folder / "data.nii.gz", folder / "label.nii.gz"
-    if not (image.is_file() and labels.is_file()) or any(key.isdigit() for key in table.organs):
+    if not (image.is_file() and labels.is_file()) or any(key.isdigit() for key in toml.organs):
         return None
     return LabelMapCase(folder.name, folder.name, split, image, labels, STRUCTSEG_NAMES)
 
 
-def _mask_folder(folder: Path, split: str, table: Table, root: Path) -> CaseFiles | None:
+def _mask_folder(folder: Path, split: str, toml: DatasetToml, root: Path) -> CaseFiles | None:
     """``<case>/img.nrrd`` and ``<case>/structures/<Organ>.nrrd`` (PDDCA); any image beside a folder of masks."""
     for inner in MASK_FOLDERS:
         if not (folder / inner).is_dir():
             continue
-        masks = {stem(p): p for p in _images(folder / inner) if not _ignored(p, table, root)}
+        masks = {stem(p): p for p in _images(folder / inner) if not _ignored(p, toml, root)}
         if masks:
-            images = [p for p in _images(folder) if not _ignored(p, table, root) and not _is_label(p)]
+            images = [p for p in _images(folder) if not _ignored(p, toml, root) and not _is_label(p)]
             if len(images) > 1:
                 raise DatasetError(_several(folder, "images", images))
             return MaskFilesCase(folder.name, folder.name, split, images[0] if images else folder / "img.nrrd", masks)
     return None
 
 
-def _image_and_label(folder: Path, split: str, table: Table, root: Path) -> CaseFiles | None:
+def _image_and_label(folder: Path, split: str, toml: DatasetToml, root: Path) -> CaseFiles | None:
     """One image and one label map, told apart by the label's name."""
-    files = [p for p in _images(folder) if not _ignored(p, table, root)]
+    files = [p for p in _images(folder) if not _ignored(p, toml, root)]
     labels = [p for p in files if _is_label(p)]
     images = [p for p in files if p not in labels]
     if not labels:
@@ -156,7 +156,7 @@ def _image_and_label(folder: Path, split: str, table: Table, root: Path) -> Case
     return LabelMapCase(folder.name, folder.name, split, image, labels[0])
 
 
-LAYOUTS: tuple[tuple[str, Callable[[Path, str, Table, Path], CaseFiles | None]], ...] = (
+LAYOUTS: tuple[tuple[str, Callable[[Path, str, DatasetToml, Path], CaseFiles | None]], ...] = (
     ("HaN-Seg: one .seg.nrrd an organ beside the CT", _han_seg),
     ("StructSeg 2019: data.nii.gz and label.nii.gz", _structseg),
     ("PDDCA: a folder of masks beside the CT", _mask_folder),
@@ -175,7 +175,7 @@ def _several(folder: Path, what: str, files: list[Path]) -> str:
     )
 
 
-def _bit_masks(folder: Path) -> Found | None:
+def _bit_masks(folder: Path) -> FoundCases | None:
     """tcia-oars: ``dataset.json`` names the bits and the splits, ``<annotator>/<scan>.nrrd`` holds them. Scans a and b are one patient's."""
     index = folder / "dataset.json"
     if not index.is_file():
@@ -190,4 +190,4 @@ def _bit_masks(folder: Path) -> Found | None:
             for scan in names:
                 name, path = f"{annotator.name}/{scan}", annotator / f"{scan}.nrrd"
                 cases.append(BitMaskCase(name, patient_of(scan), SPLIT_NAMES[split], path, bits))
-    return Found("tcia-oars: one bit a structure, without CT (for shapes only)", cases)
+    return FoundCases("tcia-oars: one bit a structure, without CT (for shapes only)", cases)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import DatasetError
 from ..io.suffixes import TRAINING_FILES, has_suffix
 from .cache import default_cache
-from .dataset_toml import read_table
+from .dataset_toml import read_dataset_toml
 from .file_dataset import Dataset, FolderDataset
 from .layouts import find_cases
 from .openkbp import OpenKBPDataset
@@ -29,27 +29,27 @@ def open_dataset(folder: Path | str, cache: str | Path | None = None) -> Dataset
         raise DatasetError(f"{folder} is not a folder; the folder of a data set is expected.")
     if _is_openkbp(folder):
         return OpenKBPDataset(folder)
-    table = read_table(folder)
-    found = find_cases(folder, table)
+    toml = read_dataset_toml(folder)
+    found = find_cases(folder, toml)
     if not found.cases:
         from .dicom_pairs import find_dicom_cases
 
-        dicom = find_dicom_cases(folder, table)
-        found = dicom if dicom.cases or dicom.left else found
+        dicom = find_dicom_cases(folder, toml)
+        found = dicom if dicom.cases or dicom.incomplete else found
     if not found.cases:
-        if found.left and (folder / "imagesTr").is_dir():
+        if found.incomplete and (folder / "imagesTr").is_dir():
             raise DatasetError(
                 f"{folder} is laid out as for nnU-Net (imagesTr, labelsTr), which is not read; put every case's image and label map "
                 "into a folder of its own, as pt_1/ct.nii.gz and pt_1/label.nii.gz (docs/datasets.md)."
             )
-        if found.left:
-            name, what = next(iter(found.left.items()))
+        if found.incomplete:
+            name, what = next(iter(found.incomplete.items()))
             raise DatasetError(f"{folder} holds no case: in {name} lies {what}. Known are: {KNOWN}.")
         inside = ", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing"
         raise DatasetError(
             f"{folder} is no data set that is known; it holds {inside}. {_rearrange(folder)}Known are: {KNOWN}."
         )
-    return FolderDataset(folder, found, table, default_cache(cache))
+    return FolderDataset(folder, found, toml, default_cache(cache))
 
 
 def _rearrange(folder: Path) -> str:

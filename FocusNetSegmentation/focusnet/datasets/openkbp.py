@@ -21,7 +21,7 @@ from ..io.read import shifted
 from ..wording import counted
 from .case import Case, organ_centroids_mm, refuse_without_contour
 from .case_files import refuse_no_label_map, same_grid
-from .dataset_toml import EVERYWHERE, FILE_NAME, Table, for_datasets, read_table, refuse_shared
+from .dataset_toml import EVERYWHERE, FILE_NAME, DatasetToml, for_datasets, read_dataset_toml, refuse_shared
 from .raw_contours import Contours, voxels_by_value
 from .snapshot import Snapshot
 
@@ -38,8 +38,8 @@ class OpenKBPDataset:
         refuse_shared(self.contoured, str(self.folder / "dataset.json"), "patient")
         self.layout = "OpenKBP: dataset.json, ct.nrrd and label.nrrd"
         self.notes: tuple[str, ...] = ()
-        self._table = read_table(self.folder)
-        self._apply_table()
+        self._toml = read_dataset_toml(self.folder)
+        self._apply_toml()
         self._snapshot = Snapshot(
             {
                 n: [self.folder / s / n / f for f in ("ct.nrrd", "label.nrrd")]
@@ -48,30 +48,30 @@ class OpenKBPDataset:
             }
         )
 
-    def _apply_table(self) -> None:
+    def _apply_toml(self) -> None:
         """What ``dataset.toml`` may say here: cases to exclude, organs to use, HU offsets. Everything else stands in dataset.json."""
-        table = self._table
-        if table.path is not None and replace(table, path=None, exclude=(), use=(), hu_offset={}) != Table():
+        toml = self._toml
+        if toml.path is not None and replace(toml, path=None, exclude=(), use=(), hu_offset={}) != DatasetToml():
             raise DatasetError(
-                f"{table.path}: beside a dataset.json only exclude, use and hu_offset are read; splits, organs and contours stand in dataset.json."
+                f"{toml.path}: beside a dataset.json only exclude, use and hu_offset are read; splits, organs and contours stand in dataset.json."
             )
         names = {name for patients in self.contoured.values() for name in patients}
-        for key, listed in (("exclude", table.exclude), ("hu_offset", table.hu_offset)):
+        for key, listed in (("exclude", toml.exclude), ("hu_offset", toml.hu_offset)):
             unknown = sorted(set(listed) - names - ({EVERYWHERE} if key == "hu_offset" else set()))
             if unknown:
-                raise DatasetError(f"{table.path}: {key} names {', '.join(unknown)}, which dataset.json does not have.")
-        missing = sorted(set(table.use) - set(self._labels))
+                raise DatasetError(f"{toml.path}: {key} names {', '.join(unknown)}, which dataset.json does not have.")
+        missing = sorted(set(toml.use) - set(self._labels))
         if missing:
             raise DatasetError(
-                f"{table.path}: use names {', '.join(missing)}; dataset.json has {', '.join(self._labels)}."
+                f"{toml.path}: use names {', '.join(missing)}; dataset.json has {', '.join(self._labels)}."
             )
-        self.organs = table.use or self._labels
-        if table.exclude:
+        self.organs = toml.use or self._labels
+        if toml.exclude:
             self.notes = (
-                f"{counted(len(table.exclude), 'case is', 'cases are')} excluded by {FILE_NAME}: {', '.join(table.exclude)}.",
+                f"{counted(len(toml.exclude), 'case is', 'cases are')} excluded by {FILE_NAME}: {', '.join(toml.exclude)}.",
             )
         self.contoured = {
-            split: {name: organs for name, organs in patients.items() if name not in table.exclude}
+            split: {name: organs for name, organs in patients.items() if name not in toml.exclude}
             for split, patients in self.contoured.items()
         }
 
@@ -119,7 +119,7 @@ class OpenKBPDataset:
         (hu, geometry), (labels, grid) = _read(ct), _read(label)
         refuse_no_label_map(label, labels)
         same_grid(label, grid, ct, geometry)
-        offset = self._table.hu_offset.get(folder.name, self._table.hu_offset.get(EVERYWHERE))
+        offset = self._toml.hu_offset.get(folder.name, self._toml.hu_offset.get(EVERYWHERE))
         if offset is not None:
             hu = shifted(Volume(hu, geometry, ct.name), offset).array
         refuse_values(Volume(hu, geometry, ct.name))

@@ -16,20 +16,20 @@ LEAST_FACTOR = 2.0
 
 
 @dataclass(frozen=True)
-class Place:
+class OrganMeasures:
     """What is compared: ``volumes_ml`` and ``centroids_mm`` of the organs that a case has."""
 
     volumes_ml: Mapping[str, float]
     centroids_mm: Mapping[str, np.ndarray]
 
 
-def find_outliers(cases: Mapping[str, Place]) -> list[tuple[str, str, str]]:
+def find_outliers(cases: Mapping[str, OrganMeasures]) -> list[tuple[str, str, str]]:
     """(case, organ, sentence). An organ needs MINIMUM_CASES patients. Volumes are compared as logarithms; places as the vector to each
     other organ of the same patient: an organ is out of place if it is so from most of them."""
     return [*_volumes(cases), *_places(cases)]
 
 
-def _volumes(cases: Mapping[str, Place]) -> list[tuple[str, str, str]]:
+def _volumes(cases: Mapping[str, OrganMeasures]) -> list[tuple[str, str, str]]:
     found = []
     for organ in sorted({o for place in cases.values() for o in place.volumes_ml}):
         names = [name for name, place in cases.items() if place.volumes_ml.get(organ, 0) > 0]
@@ -44,7 +44,7 @@ def _volumes(cases: Mapping[str, Place]) -> list[tuple[str, str, str]]:
     return found
 
 
-def _places(cases: Mapping[str, Place]) -> list[tuple[str, str, str]]:
+def _places(cases: Mapping[str, OrganMeasures]) -> list[tuple[str, str, str]]:
     organs = sorted({o for place in cases.values() for o in place.centroids_mm})
     votes: dict[tuple[str, str], list[tuple[bool, float, str]]] = {}
     for i, organ in enumerate(organs):

@@ -18,13 +18,13 @@ from .case import Case, organ_centroids_mm
 class RawCase:
     """As the files have it: local names, stored axes. ``voxels``: sorted flat indices into the (z, y, x) array of ``geometry``.
 
-    ``image`` is None where a data set holds contours without their CT. ``said``: local name -> sentences of the reader about it.
+    ``image`` is None where a data set holds contours without their CT. ``warnings``: local name -> the reader's sentences about it.
     """
 
     image: Volume | None
     geometry: Geometry
     voxels: dict[str, np.ndarray]
-    said: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,13 @@ def upright_contours(
         hu = np.ascontiguousarray(np.clip(np.rint(hu) if hu.dtype.kind == "f" else hu, -32768, 32767), dtype=np.int16)
     else:
         _, upright, axes, flips = to_upright(np.broadcast_to(np.int8(0), shape), raw.geometry)
-    turned = {organ: _turned(flat, shape, upright.shape_zyx, axes, flips) for organ, flat in voxels.items()}
-    return Contours(name, hu, upright, turned, contoured, warnings, patient)
+    upright_voxels = {
+        organ: _flat_indices_upright(flat, shape, upright.shape_zyx, axes, flips) for organ, flat in voxels.items()
+    }
+    return Contours(name, hu, upright, upright_voxels, contoured, warnings, patient)
 
 
-def _turned(
+def _flat_indices_upright(
     flat: np.ndarray,
     shape: tuple[int, int, int],
     upright: tuple[int, int, int],

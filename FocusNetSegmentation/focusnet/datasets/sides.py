@@ -18,7 +18,7 @@ UPSIDE_DOWN_REMEDY = "Turn the label map, or correct the image's header, or excl
 SWAPPED_REMEDY = "Swap the names, or correct the image's header, or exclude the case in dataset.toml."
 
 
-def swapped(centroids_mm_xyz: Mapping[str, Any]) -> str:
+def swapped_sides(centroids_mm_xyz: Mapping[str, Any]) -> str:
     """A sentence about the pairs whose left organ (greater x in LPS) does not lie to the left of the right one; "" if there is none."""
     pairs = [
         (name, organ.mirrored_name)
@@ -34,11 +34,13 @@ def swapped(centroids_mm_xyz: Mapping[str, Any]) -> str:
     return f"left and right are swapped: {', '.join(f'{left} and {right}' for left, right in wrong)}.{whole}"
 
 
-def turned(centroids_mm_xyz: Mapping[str, Any]) -> str:
+def orientation_problem(centroids_mm_xyz: Mapping[str, Any]) -> str:
     """What is wrong with a whole case, with its remedy: sides swapped, or upside down; "" if nothing is."""
-    sides, heights = swapped(centroids_mm_xyz), upside_down(centroids_mm_xyz)
+    sides, heights = swapped_sides(centroids_mm_xyz), upside_down(centroids_mm_xyz)
     return " ".join(
-        f"{said} {remedy}" for said, remedy in ((sides, SWAPPED_REMEDY), (heights, UPSIDE_DOWN_REMEDY)) if said
+        f"{sentence} {remedy}"
+        for sentence, remedy in ((sides, SWAPPED_REMEDY), (heights, UPSIDE_DOWN_REMEDY))
+        if sentence
     )
 
 

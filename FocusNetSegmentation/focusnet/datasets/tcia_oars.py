@@ -61,9 +61,8 @@ class TciaOars:
         out = np.zeros(array.size, np.uint8)
         out[places] = labels
         counts = np.bincount(labels, minlength=256)
-        voxel_ml = geometry.voxel_ml
         results = tuple(
-            OrganResult(organ=organ, label=bit + 1, found=True, volume_ml=float(counts[bit + 1]) * voxel_ml)
+            OrganResult(organ=organ, label=bit + 1, found=True, volume_ml=float(counts[bit + 1]) * geometry.voxel_ml)
             for organ, bit in chosen.items()
             if counts[bit + 1]
         )

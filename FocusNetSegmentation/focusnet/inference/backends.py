@@ -27,13 +27,13 @@ class ChunkOutput:
     features: Tensor | None
 
 
-class Engine(Protocol):
+class Backend(Protocol):
     name: str
 
     def run(self, ct: np.ndarray) -> ChunkOutput:
         """One chunk (d, H, W), float32 intensities; d, H and W divide as the configuration asks.
 
-        What is returned is valid until the next call: an engine may use the memory again.
+        What is returned is valid until the next call: a backend may use the memory again.
         """
         ...
 
@@ -42,7 +42,7 @@ class Engine(Protocol):
         ...
 
 
-class TorchEngine:
+class TorchBackend:
     """Eager torch, channels last: the reference."""
 
     name = "torch"
@@ -72,7 +72,7 @@ class TorchEngine:
         return scores[0, 0].float().sigmoid().cpu().numpy()
 
 
-class OpenVinoEngine:
+class OpenVinoBackend:
     """S-Net and SOL-Net through OpenVINO (extra ``openvino``): the quickest on a CPU. SOS-Nets are small and stay in torch."""
 
     name = "openvino"
@@ -98,7 +98,7 @@ class OpenVinoEngine:
         example = torch.zeros(1, 1, bundle.config.z_multiple, smallest, smallest)
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own words about tracing
-            converted = ov.convert_model(_Stages(network).eval(), example_input=example)
+            converted = ov.convert_model(_TracedNetwork(network).eval(), example_input=example)
         converted.reshape([1, 1, chunk_slices, rows, columns])
         hint = {"INFERENCE_PRECISION_HINT": "bf16" if device.precision == "bf16" else "f32"}
         self.compiled = ov.Core().compile_model(converted, "CPU", hint)
@@ -120,7 +120,7 @@ class OpenVinoEngine:
         return scores[0, 0].sigmoid().numpy()
 
 
-class _Stages(torch.nn.Module):
+class _TracedNetwork(torch.nn.Module):
     """What OpenVINO compiles: probabilities, heat maps if there are any, features if SOS-Nets need them."""
 
     def __init__(self, network: FocusNet) -> None:
@@ -143,9 +143,9 @@ def check_backend(backend: str) -> None:
         raise InputError(f"Backend {backend!r} is unknown; choose auto, torch or openvino.")
 
 
-def make_engine(bundle: ModelBundle, device: Device, backend: str, chunk_slices: int) -> Engine:
+def make_backend(bundle: ModelBundle, device: Device, backend: str, chunk_slices: int) -> Backend:
     """``backend``: "torch", "openvino" or "auto" (torch). Raises InputError for what is not installed."""
     check_backend(backend)
     if backend == "openvino":
-        return OpenVinoEngine(bundle, device, chunk_slices)
-    return TorchEngine(bundle, device)
+        return OpenVinoBackend(bundle, device, chunk_slices)
+    return TorchBackend(bundle, device)

@@ -11,21 +11,21 @@ from torch import Tensor
 
 from ..nets.config import NetworkConfig
 from ..nets.roi import Roi, roi_around
-from .backends import ChunkOutput, Engine
-from .heatmap_shape import HeatShape
+from .backends import Backend, ChunkOutput
+from .heatmap_shape import HeatmapShape
 
 
 @dataclass(frozen=True)
-class Slab:
+class FinishedSlices:
     """Finished slices ``start`` .. ``start + n`` of a scan; fields as in ChunkOutput."""
 
     start: int
     output: ChunkOutput
 
 
-def stream_slabs(
-    ct: np.ndarray, engine: Engine, config: NetworkConfig, chunk_slices: int, needed: range | None = None
-) -> Iterator[Slab]:
+def stream_slices(
+    ct: np.ndarray, backend: Backend, config: NetworkConfig, chunk_slices: int, needed: range | None = None
+) -> Iterator[FinishedSlices]:
     """Run ``ct`` (D, H, W) in chunks and yield each slice once, in order.
 
     ``needed``: only chunks that see one of these slices are run; what comes out for these slices is the same as of the whole scan.
@@ -43,19 +43,19 @@ def stream_slabs(
     if stride >= chunk_slices:
         done = starts[0]
         for start in starts:
-            output = _run(ct, start, chunk_slices, multiple, engine)
-            yield Slab(done, _slices(output, done - start, None))
+            output = _run(ct, start, chunk_slices, multiple, backend)
+            yield FinishedSlices(done, _slices(output, done - start, None))
             done = min(start + chunk_slices, slices)
         return
     pending: ChunkOutput | None = None
     counts = np.zeros(0)
     begin = starts[0]
     for position, start in enumerate(starts):
-        output = _run(ct, start, chunk_slices, multiple, engine)
+        output = _run(ct, start, chunk_slices, multiple, backend)
         pending, counts = _accumulate(pending, counts, output, start - begin)
         following = starts[position + 1] if position + 1 < len(starts) else slices
         ready = following - begin
-        yield Slab(begin, _divided(_slices(pending, 0, ready), counts[:ready]))
+        yield FinishedSlices(begin, _divided(_slices(pending, 0, ready), counts[:ready]))
         pending, counts, begin = _slices(pending, ready, None), counts[ready:], following
 
 
@@ -67,11 +67,11 @@ def chunk_starts(slices: int, chunk: int, stride: int) -> list[int]:
 
 
 @dataclass
-class Found:
-    """The best place so far of one small organ: heat-map maximum, its voxel, and the ROI's features and CT once they are whole.
+class OrganLocation:
+    """The best location so far of one small organ: heat-map maximum, its voxel, and the ROI's features and CT once they are whole.
 
-    ``seeded``: the place was given by a person, and ``peak`` is the heat map's value there. ``second``: value and voxel of the next
-    likely place; ``above_half``: voxels with at least half of the peak. Neither is known of a seeded organ.
+    ``seeded``: the location was given by a person, and ``peak`` is the heat map's value there. ``second``: value and voxel of the next
+    likely location; ``above_half``: voxels with at least half of the peak. Neither is known of a seeded organ.
     """
 
     peak: float = -1.0
@@ -94,8 +94,8 @@ class Localizer:
     config: NetworkConfig
     shape_zyx: tuple[int, int, int]
     seeds: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
-    found: dict[str, Found] = field(default_factory=dict)
-    _heat: dict[str, HeatShape] = field(default_factory=dict)
+    locations: dict[str, OrganLocation] = field(default_factory=dict)
+    _heat: dict[str, HeatmapShape] = field(default_factory=dict)
     _pieces: list[tuple[int, Tensor]] = field(
         default_factory=list
     )  # first slice, features (1, F, d, H, W); one after the other
@@ -103,9 +103,9 @@ class Localizer:
     def __post_init__(self) -> None:
         for organ, center in self.seeds.items():
             roi = roi_around(center, self.config.roi_size_of(organ), self.shape_zyx)
-            self.found[organ] = Found(peak_zyx=center, roi=roi, seeded=True)
+            self.locations[organ] = OrganLocation(peak_zyx=center, roi=roi, seeded=True)
 
-    def add(self, slab: Slab) -> None:
+    def add(self, slab: FinishedSlices) -> None:
         heatmaps = slab.output.heatmaps
         if heatmaps is None:
             return
@@ -113,39 +113,39 @@ class Localizer:
         if features is not None:
             self._pieces.append((slab.start, features))
         for channel, organ in enumerate(self.config.small_organs):
-            place = self.found.setdefault(organ, Found())
-            if place.seeded:
-                row = place.peak_zyx[0] - slab.start
+            location = self.locations.setdefault(organ, OrganLocation())
+            if location.seeded:
+                row = location.peak_zyx[0] - slab.start
                 if 0 <= row < heatmaps.shape[1]:
-                    place.peak = float(heatmaps[channel][(row, *place.peak_zyx[1:])])
-                self._complete(place)
+                    location.peak = float(heatmaps[channel][(row, *location.peak_zyx[1:])])
+                self._complete(location)
                 continue
             flat = int(heatmaps[channel].argmax())
             z, y, x = np.unravel_index(flat, heatmaps[channel].shape)
             peak = float(heatmaps[channel][z, y, x])
-            if peak > place.peak:
+            if peak > location.peak:
                 center = (int(z) + slab.start, int(y), int(x))
                 roi = roi_around(center, self.config.roi_size_of(organ), self.shape_zyx)
-                self.found[organ] = place = Found(peak, center, roi)
-            heat = self._heat.setdefault(organ, HeatShape(self.config))
+                self.locations[organ] = location = OrganLocation(peak, center, roi)
+            heat = self._heat.setdefault(organ, HeatmapShape(self.config))
             heat.add(heatmaps[channel], slab.start)
-            place.second, place.above_half = heat.second(place.peak_zyx), heat.voxels_above_half(place.peak)
-            self._complete(place)
+            location.second, location.above_half = heat.second(location.peak_zyx), heat.voxels_above_half(location.peak)
+            self._complete(location)
         if features is not None:
             end = slab.start + features.shape[2]
             deepest = max(self.config.roi_size_of(organ)[0] for organ in self.config.small_organs)
             first = max(self._pieces[0][0], end - deepest)
             self._pieces = [(first, self._cut(slice(first, end)).clone())]
 
-    def _complete(self, place: Found) -> None:
+    def _complete(self, location: OrganLocation) -> None:
         """Cut the ROI's features as soon as all its slices have passed."""
-        if not self._pieces or place.roi is None or place.features is not None:
+        if not self._pieces or location.roi is None or location.features is not None:
             return
-        z, y, x = place.roi.inside
+        z, y, x = location.roi.inside
         if z.stop > self._pieces[-1][0] + self._pieces[-1][1].shape[2]:
             return
         part = self._cut(z, y, x)
-        place.features = Roi((0, 0, 0), place.roi.size_zyx, tuple(part.shape[2:])).crop(part).clone()  # type: ignore[arg-type]
+        location.features = Roi((0, 0, 0), location.roi.size_zyx, tuple(part.shape[2:])).crop(part).clone()  # type: ignore[arg-type]
 
     def _cut(self, z: slice, y: slice = slice(None), x: slice = slice(None)) -> Tensor:
         """Scan slices ``z`` of the features at hand; pieces are joined inside the box only, never as wholes."""
@@ -157,12 +157,12 @@ class Localizer:
         return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
 
 
-def _run(ct: np.ndarray, start: int, chunk_slices: int, multiple: int, engine: Engine) -> ChunkOutput:
+def _run(ct: np.ndarray, start: int, chunk_slices: int, multiple: int, backend: Backend) -> ChunkOutput:
     """One chunk; where the scan is shorter, its last slice is repeated up to the next slice count that can be pooled."""
     part = ct[start : start + chunk_slices]
     short = -part.shape[0] % multiple
     padded = np.pad(part, ((0, short), (0, 0), (0, 0)), mode="edge") if short else part
-    return _slices(engine.run(padded), 0, part.shape[0])
+    return _slices(backend.run(padded), 0, part.shape[0])
 
 
 def _slices(output: ChunkOutput, start: int, stop: int | None) -> ChunkOutput:
@@ -178,7 +178,7 @@ def _accumulate(
     pending: ChunkOutput | None, counts: np.ndarray, output: ChunkOutput, offset: int
 ) -> tuple[ChunkOutput, np.ndarray]:
     """Add a chunk that begins ``offset`` slices into what is pending; returns sums and how many chunks each slice has seen."""
-    if pending is None:  # copied: an engine may use the memory of its output again
+    if pending is None:  # copied: a backend may use the memory of its output again
         features = output.features.clone() if output.features is not None else None
         heat = output.heatmaps.copy() if output.heatmaps is not None else None
         return ChunkOutput(output.probabilities.copy(), heat, features), np.ones(output.probabilities.shape[1])

@@ -11,7 +11,7 @@ CANDIDATES = 3  # per slab: its maximum, and what is left away from it
 APART_SIGMAS = 3.0  # a target Gaussian has fallen to 1 % there: what lies nearer is the same place
 
 
-class HeatShape:
+class HeatmapShape:
     """Follows one organ's heat map. ``apart``: voxels, along any axis, between two places."""
 
     def __init__(self, config: NetworkConfig) -> None:

@@ -19,7 +19,7 @@ class SmallOrgan:
     probability: np.ndarray
 
 
-def take_out(labels: np.ndarray, large_only: np.ndarray, value: int, slices: slice = slice(None)) -> None:
+def erase_organ(labels: np.ndarray, large_only: np.ndarray, value: int, slices: slice = slice(None)) -> None:
     """Replace label ``value`` of ``labels`` (z, y, x) in place by what stands there without the small organs.
 
     ``slices``: where; an organ that is longer than its ROI keeps what S-Net drew above and below it.

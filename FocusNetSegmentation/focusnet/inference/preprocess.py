@@ -18,7 +18,7 @@ from ..nets.config import NetworkConfig
 
 
 @dataclass(frozen=True)
-class Record:
+class PreprocessRecord:
     """What preprocessing did: the scan's own grid, its upright twin, and the network's grid.
 
     ``axes_zyx[i]`` is the scan's array axis that became the upright axis i (z, y, x); ``flips_zyx[i]`` is True where it was
@@ -33,15 +33,15 @@ class Record:
     oblique: bool
 
 
-def preprocess(volume: Volume, config: NetworkConfig) -> tuple[np.ndarray, Record]:
-    """CT in HU on any grid -> float32 intensities (z, y, x) on the network's grid, and the Record.
+def preprocess(volume: Volume, config: NetworkConfig) -> tuple[np.ndarray, PreprocessRecord]:
+    """CT in HU on any grid -> float32 intensities (z, y, x) on the network's grid, and the PreprocessRecord.
 
     Raises InputError if there is no body in the image.
     """
     array, upright, axes, flips = to_upright(volume.array, volume.geometry)
     center_mm = body_center_mm(array, upright)
     network = network_grid(upright, center_mm, config)
-    record = Record(volume.geometry, upright, network, axes, flips, is_oblique(upright))
+    record = PreprocessRecord(volume.geometry, upright, network, axes, flips, is_oblique(upright))
     hu = resample_ct(array, upright, network)
     return normalise(hu, config), record
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..image.orientation import from_upright, is_oblique
 from ..image.resample import resample_labels
 from ..image.volume import Geometry
-from .preprocess import Record
+from .preprocess import PreprocessRecord
 
 EDGE_VOXELS = 0.5  # a voxel reaches half its size beyond its centre: scan voxels up to there are inside the crop
 
@@ -167,7 +167,7 @@ def roi_on_target(
     return (windows[0], windows[1], windows[2]), out
 
 
-def working_grid(record: Record) -> Geometry:
+def working_grid(record: PreprocessRecord) -> Geometry:
     """Where labels are built: the scan's upright grid, or an unrotated grid of the same spacing around an oblique scan."""
     if not record.oblique:
         return record.upright
@@ -179,7 +179,7 @@ def working_grid(record: Record) -> Geometry:
     return Geometry(tuple(int(n) for n in size_xyz[::-1]), upright.spacing_mm_xyz, tuple(low))  # type: ignore[arg-type]
 
 
-def restore(labels: np.ndarray, working: Geometry, record: Record) -> np.ndarray:
+def restore(labels: np.ndarray, working: Geometry, record: PreprocessRecord) -> np.ndarray:
     """Labels on ``working_grid(record)`` to the scan's own grid and axis order. Exact unless the scan is oblique."""
     if is_oblique(record.upright):
         labels = resample_labels(labels, working, record.upright)

@@ -13,7 +13,7 @@ from ..image.organs import find_organ
 
 if TYPE_CHECKING:
     from ..nets.bundle import ModelBundle
-    from .preprocess import Record
+    from .preprocess import PreprocessRecord
 
 Seeds = Mapping[str, Sequence[float]]  # TG-263 name or synonym -> (x, y, z) in LPS mm of the scan's own space
 
@@ -74,7 +74,9 @@ def check_seeds(bundle: ModelBundle, seeds: Seeds | None) -> dict[str, tuple[flo
     return checked
 
 
-def seed_voxels(seeds: Mapping[str, tuple[float, float, float]], record: Record) -> dict[str, tuple[int, int, int]]:
+def seed_voxels(
+    seeds: Mapping[str, tuple[float, float, float]], record: PreprocessRecord
+) -> dict[str, tuple[int, int, int]]:
     """Seeds as voxels (z, y, x) of the network's grid. Raises InputError for a place outside the scan or outside what is segmented."""
     voxels = {}
     for organ, place in seeds.items():

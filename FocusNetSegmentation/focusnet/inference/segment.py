@@ -19,13 +19,13 @@ from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
 from ..version import __version__
 from ..wording import DISCLAIMER
-from .backends import Engine, make_engine
-from .chunks import Found, Localizer, stream_slabs
+from .backends import Backend, make_backend
+from .chunks import Localizer, OrganLocation, stream_slices
 from .devices import Device, choose_device
 from .heatmap_shape import ball_radius_mm
 from .islands import remove_islands
-from .overlay import SmallOrgan, overlay, take_out
-from .preprocess import Record, preprocess
+from .overlay import SmallOrgan, erase_organ, overlay
+from .preprocess import PreprocessRecord, preprocess
 from .restore import StreamingArgmax, restore, roi_on_target, working_grid
 from .seed_points import Seeds, check_seeds, seed_voxels
 
@@ -64,8 +64,8 @@ def segment(
     chunk = bundle.config.chunk_when_segmenting
     while attempt is not None:
         try:
-            engine = make_engine(bundle, attempt, backend, chunk)
-            labels, places = run(ct, record, bundle.config, engine, chunk, report, voxels)
+            network = make_backend(bundle, attempt, backend, chunk)
+            labels, places = run(ct, record, bundle.config, network, chunk, report, voxels)
             break
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
             if not is_out_of_memory(problem):
@@ -91,7 +91,7 @@ def segment(
         geometry=volume.geometry,
         results=kept,
         provenance={
-            **provenance(volume, bundle, attempt, engine, chunk, retries, time.monotonic() - started),
+            **provenance(volume, bundle, attempt, network, chunk, retries, time.monotonic() - started),
             **({"seeds_mm_lps": {organ: list(place) for organ, place in places_mm.items()}} if places_mm else {}),
         },
     )
@@ -99,13 +99,13 @@ def segment(
 
 def run_networks(
     ct: np.ndarray,
-    record: Record,
+    record: PreprocessRecord,
     config: NetworkConfig,
-    engine: Engine,
+    backend: Backend,
     chunk_slices: int,
     report: ProgressCallback,
     seeds: Mapping[str, tuple[int, int, int]],
-) -> tuple[np.ndarray, dict[str, Found]]:
+) -> tuple[np.ndarray, dict[str, OrganLocation]]:
     """Network intensities (D, H, W) to labels on ``working_grid(record)`` and where each small organ was found.
 
     ``seeds``: voxels (z, y, x) of the network's grid at which small organs are looked for.
@@ -118,7 +118,7 @@ def run_networks(
     values = np.arange(len(config.organs) + 1)
     small = np.array([config.organs.index(o) + 1 for o in config.small_organs], int)
     large = np.delete(values, small)
-    for slab in stream_slabs(ct, engine, config, chunk_slices):
+    for slab in stream_slices(ct, backend, config, chunk_slices):
         probabilities = slab.output.probabilities
         channels = list(probabilities)
         everything.add(channels, values)
@@ -135,33 +135,33 @@ def run_networks(
     if large_only is not None:
         report(Progress("Segmenting small organs", 0.87))
         labels = add_small_organs(
-            labels, large_only.labels, ct, localizer.found, config, engine, target, record.network
+            labels, large_only.labels, ct, localizer.locations, config, backend, target, record.network
         )
-    return labels, localizer.found
+    return labels, localizer.locations
 
 
 def run_at_seeds(
     ct: np.ndarray,
-    record: Record,
+    record: PreprocessRecord,
     config: NetworkConfig,
-    engine: Engine,
+    backend: Backend,
     chunk_slices: int,
     report: ProgressCallback,
     seeds: Mapping[str, tuple[int, int, int]],
-) -> tuple[np.ndarray, dict[str, Found]]:
+) -> tuple[np.ndarray, dict[str, OrganLocation]]:
     """As ``run_networks``, for the seeded organs alone: only the chunks that see their ROIs are run, all other labels stay 0."""
     localizer = Localizer(config, ct.shape, seeds)
-    slices = [localizer.found[organ].roi.inside[0] for organ in seeds]  # type: ignore[union-attr]
+    slices = [localizer.locations[organ].roi.inside[0] for organ in seeds]  # type: ignore[union-attr]
     needed = range(min(s.start for s in slices), max(s.stop for s in slices))
-    for slab in stream_slabs(ct, engine, config, chunk_slices, needed):
+    for slab in stream_slices(ct, backend, config, chunk_slices, needed):
         localizer.add(slab)
         done = min(1.0, (slab.start + slab.output.probabilities.shape[1] - needed.start) / len(needed))
         report(Progress("Looking around the seed", 0.05 + 0.8 * done))
     target = working_grid(record)
     nothing = np.zeros(target.shape_zyx, np.uint8)
-    found = {organ: localizer.found[organ] for organ in seeds}
+    found = {organ: localizer.locations[organ] for organ in seeds}
     report(Progress("Segmenting small organs", 0.87))
-    labels = add_small_organs(nothing.copy(), nothing, ct, found, config, engine, target, record.network)
+    labels = add_small_organs(nothing.copy(), nothing, ct, found, config, backend, target, record.network)
     return labels, found
 
 
@@ -169,9 +169,9 @@ def add_small_organs(
     labels: np.ndarray,
     large_only: np.ndarray,
     ct: np.ndarray,
-    places: dict[str, Found],
+    places: dict[str, OrganLocation],
     config: NetworkConfig,
-    engine: Engine,
+    backend: Backend,
     target: Geometry,
     network: Geometry,
 ) -> np.ndarray:
@@ -188,10 +188,10 @@ def add_small_organs(
         if place.peak < config.location_threshold and not place.seeded:
             continue
         value = config.organs.index(organ) + 1
-        probability = engine.small_organ(organ, place.features, place.roi.crop(tensor))
+        probability = backend.small_organ(organ, place.features, place.roi.crop(tensor))
         valid = tuple(slice(0, s.stop - s.start) for s in place.roi.inside)
         window, on_target = roi_on_target(probability[valid], place.roi.start_zyx, target, network)
-        take_out(labels, large_only, value, window[0] if organ in config.long_organs else slice(None))
+        erase_organ(labels, large_only, value, window[0] if organ in config.long_organs else slice(None))
         overlays.append(SmallOrgan(value, window, on_target))
     return overlay(labels, overlays)
 
@@ -245,8 +245,8 @@ def describe(
     labels: np.ndarray,
     geometry: Geometry,
     bundle: ModelBundle,
-    record: Record,
-    places: dict[str, Found],
+    record: PreprocessRecord,
+    places: dict[str, OrganLocation],
     islands: dict[int, tuple[int, int]],
 ) -> list[OrganResult]:
     """One OrganResult per organ of the bundle, with what its reader should be warned of.
@@ -278,7 +278,9 @@ def describe(
     return results
 
 
-def organ_warnings(organ: Organ, voxels: int, place: Found | None, config: NetworkConfig, cut: bool) -> list[str]:
+def organ_warnings(
+    organ: Organ, voxels: int, place: OrganLocation | None, config: NetworkConfig, cut: bool
+) -> list[str]:
     warnings = []
     if place is not None and place.seeded:
         warnings.append(f"Looked for at the place given by the user, where the heat map is {place.peak:.2f}.")
@@ -299,7 +301,7 @@ def islands_warning(parts: int, voxels: int, voxel_ml: float) -> str:
     return f"{parts} separate {noun}, {voxels * voxel_ml:.2f} ml in all, removed as too small to belong to the organ."
 
 
-def organs_at_ends(labels: np.ndarray, record: Record) -> set[int]:
+def organs_at_ends(labels: np.ndarray, record: PreprocessRecord) -> set[int]:
     """Label values in the scan's lowest or highest slice."""
     axis = record.axes_zyx[0]
     first, last = np.take(labels, 0, axis=axis), np.take(labels, labels.shape[axis] - 1, axis=axis)
@@ -310,7 +312,7 @@ def provenance(
     volume: Volume,
     bundle: ModelBundle,
     device: Device | None,
-    engine: Engine,
+    backend: Backend,
     chunk: int,
     retries: list[str],
     seconds: float,
@@ -325,7 +327,7 @@ def provenance(
         "python_version": platform.python_version(),
         "device": str(device),
         "precision": device.precision if device is not None else "",
-        "backend": engine.name,
+        "backend": backend.name,
         "chunk_slices": chunk,
         "retries": retries,
         "seconds": round(seconds, 2),
@@ -336,7 +338,7 @@ def provenance(
     }
 
 
-def _heat_shape(place: Found | None, network: Geometry) -> dict[str, Any]:
+def _heat_shape(place: OrganLocation | None, network: Geometry) -> dict[str, Any]:
     """How clear the localization was, for OrganResult."""
     known: dict[str, Any] = {}
     if place is not None and place.second is not None:

@@ -6,7 +6,6 @@ one organ stands in its tags, and only the run's provenance in the header. docs/
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,19 +15,29 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..errors import InputError
-from ..files.atomic_write import atomic_path, check_output, json_text
+from ..files.atomic_write import atomic_path, check_output
 from ..image.organs import Organ, find_organ
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry
 from .label_map import unknown_organ
+from .segment_tags import (
+    ALGORITHM_NAME_TAG,
+    ALGORITHM_TYPE_TAG,
+    ID_PREFIX,
+    RESULT_TAG,
+    escape_for_nrrd,
+    from_tag,
+    tag_text,
+    tag_value,
+    to_tag,
+    unescape_from_nrrd,
+)
 from .suffixes import SEG_NRRD
 from .terminology import terminology_entry
 
 LABELMAP = "Binary labelmap"
 REFERENCE_GEOMETRY = "Reference image geometry"
 PROVENANCE_KEY = "FocusNet provenance"
-RESULT_TAG = "FocusNet.Result"
-ID_PREFIX = "FocusNet_"
 GZIP_LEVEL = 3  # label maps are mostly runs of zeros: level 9 takes three times as long for a few per cent
 GRID_TOLERANCE = 1e-3  # of a voxel, between a cropped file's grid and its reference grid
 
@@ -59,7 +68,7 @@ def write_seg_nrrd(
         "masterRepresentation": LABELMAP,
         # not slicerio's "conversionParameters": it leaves out the last "&", without which Slicer takes no parameter
         "Segmentation_ConversionParameters": f"{REFERENCE_GEOMETRY}|{_slicer_geometry(segmentation.geometry)}|&",
-        PROVENANCE_KEY: _to_header(segmentation.provenance),
+        PROVENANCE_KEY: escape_for_nrrd(tag_text(segmentation.provenance)),
         "segments": [
             _segment(r, int(counts[r.label]), model, (tags or {}).get(r.organ.name, {})) for r in segmentation.results
         ],
@@ -91,28 +100,21 @@ def read_seg_nrrd(path: Path | str, organs: Sequence[str] | None = None) -> Segm
     return Segmentation(
         labels=labels,
         geometry=geometry,
-        results=tuple(_result(s, counts[s.label], voxel_ml) for s in segments),
-        provenance=_from_header(content.get(PROVENANCE_KEY)),
+        results=tuple(
+            from_tag(unescape_from_nrrd(s.tags.get(RESULT_TAG)), s.organ, s.label, counts[s.label], voxel_ml)
+            for s in segments
+        ),
+        provenance=tag_value(unescape_from_nrrd(content.get(PROVENANCE_KEY))),
     )
 
 
 def _segment(result: OrganResult, voxels: int, model: object, further: Mapping[str, str]) -> dict[str, Any]:
     organ = result.organ
-    said = {
-        "found": result.found,
-        "voxels": voxels,
-        "peak": result.peak,
-        "peak_mm_lps": result.peak_mm_xyz,
-        "second_peak": result.second_peak,
-        "second_mm_lps": result.second_mm_xyz,
-        "spread_mm": result.spread_mm,
-        "warnings": result.warnings,
-    }
-    tags = {RESULT_TAG: _to_header(said)}
+    tags = {RESULT_TAG: escape_for_nrrd(to_tag(result, voxels))}
     if model:  # a reference drawn by people must not be exported to DICOM as made by a program, nor the other way round
-        tags["DICOM.SegmentAlgorithmType"] = "AUTOMATIC"
-        tags["DICOM.SegmentAlgorithmName"] = _ascii(f"FocusNetv2 {model}")
-    tags.update({name: value.replace("\\", "\\\\") for name, value in further.items()})
+        tags[ALGORITHM_TYPE_TAG] = "AUTOMATIC"
+        tags[ALGORITHM_NAME_TAG] = _ascii(f"FocusNetv2 {model}")
+    tags.update({name: escape_for_nrrd(value) for name, value in further.items()})
     segment: dict[str, Any] = {
         "id": ID_PREFIX + _ascii(organ.name),
         "name": _ascii(organ.name),
@@ -234,28 +236,6 @@ def _refuse_overlap(path: Path | str, first: str, second: str, voxels: int) -> N
     )
 
 
-def _result(segment: _Segment, voxels: int, voxel_ml: float) -> OrganResult:
-    said = _from_header(segment.tags.get(RESULT_TAG))
-    if said.get("voxels") != voxels:
-        return OrganResult(organ=segment.organ, label=segment.label, found=voxels > 0, volume_ml=voxels * voxel_ml)
-    return OrganResult(
-        organ=segment.organ,
-        label=segment.label,
-        found=bool(said.get("found", voxels > 0)),
-        volume_ml=voxels * voxel_ml,
-        peak=said.get("peak"),
-        peak_mm_xyz=_place(said.get("peak_mm_lps")),
-        second_peak=said.get("second_peak"),
-        second_mm_xyz=_place(said.get("second_mm_lps")),
-        spread_mm=said.get("spread_mm"),
-        warnings=tuple(str(w) for w in said.get("warnings") or ()),
-    )
-
-
-def _place(values: Any) -> tuple[float, float, float] | None:
-    return None if values is None else (float(values[0]), float(values[1]), float(values[2]))
-
-
 def _slicer_geometry(geometry: Geometry) -> str:
     """The grid as Slicer's conversion parameter writes it: 16 numbers of the index-to-RAS matrix, then the extent."""
     ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.affine_xyz
@@ -295,22 +275,6 @@ def _geometry(affine: np.ndarray, shape_xyz: tuple[int, ...]) -> Geometry:
         (float(affine[0, 3]), float(affine[1, 3]), float(affine[2, 3])),
         tuple((float(r[0]), float(r[1]), float(r[2])) for r in direction),
     )
-
-
-def _to_header(value: Any) -> str:
-    """JSON as a NRRD key's value: backslashes doubled, as the NRRD format wants them; no bar, which would end a
-    Slicer tag."""
-    return json_text(value).replace("|", "\\u007c").replace("\\", "\\\\")
-
-
-def _from_header(text: object) -> dict[str, Any]:
-    """What ``_to_header`` wrote; empty for anything else, because a foreign header must not stop the reading of
-    contours."""
-    try:
-        value = json.loads(str(text).replace("\\\\", "\\"))
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _ascii(text: str) -> str:

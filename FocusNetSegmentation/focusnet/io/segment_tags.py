@@ -1,142 +1,110 @@
-"""What a review in 3D Slicer left in the segments' tags of a ``.seg.nrrd``: state, who approved, time spent, and who drew the organ.
+"""The tags of a segment: what FocusNet keeps about one organ in every .seg.nrrd file and in Slicer's scenes.
 
-The panel writes these tags (docs/export.md names them). They are believed only as far as the voxels bear them out: the file may have been
-edited since by a program that knows nothing of them.
+Slicer keeps a segment's tags when it saves a file or a scene again. The engine's files, the panel's nodes and the export all use this
+module, so that the same fields come back from each of them. It needs neither torch, Slicer nor a reader of files.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import ndimage
+from ..files.atomic_write import json_text
+from ..image.organs import Organ
+from ..image.segmentation import OrganResult
 
-from ..errors import InputError
-from ..image.segmentation import Segmentation
-from .seg_nrrd import RESULT_TAG, organ_of_segment
-from .suffixes import SEG_NRRD, has_suffix
-
-REVIEW_TAG, SECONDS_TAG, RUN_TAG = "FocusNet.Review", "FocusNet.ActiveSeconds", "FocusNet.Run"
-ALGORITHM_TAG = "DICOM.SegmentAlgorithmType"
-PLACE_MM = 0.01  # a file keeps a grid's place to a few digits
-
-
-@dataclass(frozen=True)
-class OrganReview:
-    """``state``: draft, edited or approved, for the voxels of now. ``by_hand``: no model drew it. ``withdrawn``: it was approved, but its
-    voxels have changed since. ``active_s``: None where no time was taken. ``run``: model, model_version, bundle_sha256 ... of the run that drew
-    it, as far as the file says."""
-
-    state: str
-    approved_by: str = ""
-    by_hand: bool = False
-    withdrawn: bool = False
-    active_s: float | None = None
-    run: Mapping[str, Any] = field(default_factory=dict)
+ORGAN_TAG = "FocusNet.Organ"  # the organ's TG-263 name, whatever the user calls the segment
+RUN_TAG = "FocusNet.Run"  # JSON: model, version, hash, date and device of the run that drew it
+RESULT_TAG = "FocusNet.Result"  # JSON: see to_tag
+REVIEW_TAG = (
+    "FocusNet.Review"  # JSON: state; fingerprints of what the model drew and of what was approved; by whom, when
+)
+SCORE_TAG = "FocusNet.Score"  # JSON: what ``focusnet qa`` found, by which model, and the fingerprint of what it saw
+SECONDS_TAG = "FocusNet.ActiveSeconds"
+ALGORITHM_TYPE_TAG = "DICOM.SegmentAlgorithmType"
+ALGORITHM_NAME_TAG = "DICOM.SegmentAlgorithmName"
+ID_PREFIX = "FocusNet_"  # of a segment's ID, before the organ's name
 
 
-def read_reviews(path: Path | str, segmentation: Segmentation) -> dict[str, OrganReview]:
-    """Organ name -> review of every segment of ``segmentation``, which was read from ``path``; empty for other kinds of files.
+def to_tag(result: OrganResult, voxels: int) -> str:
+    """Return the text of RESULT_TAG: everything that ``result`` says of its organ, and how many voxels the organ had then.
 
-    Call it before the segmentation is put on another grid: the tags speak of the voxels as they were stored. Raises InputError.
+    Places are in LPS mm, in the order x, y, z.
     """
-    import slicerio
-
-    path = Path(path)
-    if not has_suffix(path, SEG_NRRD):
-        return {}
-    try:
-        content: dict[str, Any] = slicerio.read_segmentation(str(path), skip_voxels=True)
-    except Exception as problem:
-        raise InputError(f"{path} cannot be read as a segmentation ({problem}); it may be damaged.") from problem
-    labels = {result.organ.name: result.label for result in segmentation.results}
-    reviews = {}
-    for entry in content.get("segments", ()):
-        name = organ_of_segment(entry).name
-        if name in labels:
-            tags = dict(entry.get("tags") or {})
-            review = _review(tags, segmentation, labels[name])
-            reviews[name] = replace(review, active_s=_seconds(tags), run=_json(tags.get(RUN_TAG)))
-    return reviews
-
-
-def with_run(segmentation: Segmentation, reviews: Mapping[str, OrganReview]) -> Segmentation:
-    """The segmentation with the run of its organs' tags as provenance where the file itself names none: Slicer drops the file's own."""
-    runs = [review.run for review in reviews.values() if review.run.get("model")]
-    if segmentation.provenance.get("model") or not runs:
-        return segmentation
-    return replace(segmentation, provenance={**runs[0], **segmentation.provenance})
-
-
-def active_s(reviews: Mapping[str, OrganReview]) -> dict[str, float]:
-    """Seconds by organ, where time was taken."""
-    return {name: review.active_s for name, review in reviews.items() if review.active_s is not None}
-
-
-def _review(tags: dict[str, str], segmentation: Segmentation, label: int) -> OrganReview:
-    record, said = _json(tags.get(REVIEW_TAG)), _json(tags.get(RESULT_TAG))
-    by_hand = RUN_TAG not in tags and tags.get(ALGORITHM_TAG, "") not in ("AUTOMATIC", "SEMIAUTOMATIC")
-    mask = segmentation.labels == label
-    state = str(record.get("state", ""))
-    if state == "approved":
-        if _is_same(record.get("approved"), mask, segmentation):
-            return OrganReview("approved", str(record.get("by") or ""), by_hand)
-        return OrganReview("edited", "", by_hand, True)
-    if "drawn" in record:
-        state = "draft" if _is_same(record["drawn"], mask, segmentation) else "edited"
-    elif state not in ("draft", "edited"):
-        unchanged = said.get("voxels") == int(np.count_nonzero(mask))
-        state = "draft" if unchanged and not by_hand else "edited"
-    return OrganReview(state, "", by_hand)
-
-
-def fingerprint(mask: np.ndarray, segmentation: Segmentation) -> dict[str, Any]:
-    """Number of voxels, a digest of the box around them, and the box's first voxel in RAS mm: as the panel keeps them."""
-    boxes = ndimage.find_objects(mask.astype(np.uint8))
-    if not boxes or boxes[0] is None:
-        return {"voxels": 0, "digest": "", "corner_mm": []}
-    part = np.ascontiguousarray(mask[boxes[0]])
-    digest = hashlib.sha256(repr(part.shape).encode())
-    digest.update(np.packbits(part).tobytes())
-    corner = segmentation.geometry.index_to_mm(np.array([s.start for s in boxes[0]])) * (-1.0, -1.0, 1.0)
-    return {
-        "voxels": int(np.count_nonzero(part)),
-        "digest": digest.hexdigest()[:32],
-        "corner_mm": [round(float(v), 4) for v in corner],
-    }
-
-
-def _is_same(kept: Any, mask: np.ndarray, segmentation: Segmentation) -> bool:
-    if not isinstance(kept, dict):
-        return False
-    now = fingerprint(mask, segmentation)
-    if kept.get("voxels") != now["voxels"] or kept.get("digest") != now["digest"]:
-        return False
-    corner = kept.get("corner_mm") or []
-    return not now["voxels"] or (
-        len(corner) == 3 and bool(np.allclose(corner, now["corner_mm"], rtol=0, atol=PLACE_MM))
+    return tag_text(
+        {
+            "found": result.found,
+            "voxels": voxels,
+            "peak": result.peak,
+            "peak_mm_lps": result.peak_mm_xyz,
+            "second_peak": result.second_peak,
+            "second_mm_lps": result.second_mm_xyz,
+            "spread_mm": result.spread_mm,
+            "warnings": result.warnings,
+        }
     )
 
 
-def _seconds(tags: Mapping[str, str]) -> float | None:
+def from_tag(text: str, organ: Organ, label: int, voxels: int, voxel_ml: float) -> OrganResult:
+    """Return the result that ``to_tag`` wrote, for an organ that now has ``voxels`` voxels of ``voxel_ml`` each.
+
+    If the organ had another number of voxels then, it was edited since, and only its volume of now is returned. So it is for an empty or
+    foreign ``text``, and keys that older versions did not write stay None.
+    """
+    kept = tag_value(text)
+    found, volume_ml = voxels > 0, voxels * voxel_ml
+    if kept.get("voxels") != voxels:
+        return OrganResult(organ=organ, label=label, found=found, volume_ml=volume_ml)
+    return OrganResult(
+        organ=organ,
+        label=label,
+        found=bool(kept.get("found", found)),
+        volume_ml=volume_ml,
+        peak=kept.get("peak"),
+        peak_mm_xyz=_point_mm(kept.get("peak_mm_lps")),
+        second_peak=kept.get("second_peak"),
+        second_mm_xyz=_point_mm(kept.get("second_mm_lps")),
+        spread_mm=kept.get("spread_mm"),
+        warnings=tuple(str(warning) for warning in kept.get("warnings") or ()),
+    )
+
+
+def tagged_voxels(text: str) -> int | None:
+    """Return how many voxels the organ had when RESULT_TAG's ``text`` was written; None if the text does not say."""
+    voxels = tag_value(text).get("voxels")
+    return voxels if isinstance(voxels, int) else None
+
+
+def tagged_peak_mm_xyz(text: str) -> tuple[float, float, float] | None:
+    """Return where the model located the organ, in LPS mm, from RESULT_TAG's ``text``; None if it does not say."""
+    return _point_mm(tag_value(text).get("peak_mm_lps"))
+
+
+def tag_text(value: Any) -> str:
+    """Return ``value`` as JSON for a tag: ASCII, without the bar at which Slicer would end the tag."""
+    return json_text(value).replace("|", "\\u007c")
+
+
+def tag_value(text: str | None) -> dict[str, Any]:
+    """Return a tag's JSON object; an empty one for anything else, because a foreign tag must not stop the reading of contours."""
     try:
-        seconds = float(tags.get(SECONDS_TAG) or "nan")
+        value = json.loads(text or "{}")
     except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def escape_for_nrrd(text: str) -> str:
+    """Return ``text`` as the value of a NRRD key, where backslashes are doubled; the library that writes the file leaves this to us."""
+    return text.replace("\\", "\\\\")
+
+
+def unescape_from_nrrd(text: str | None) -> str:
+    """Return a NRRD key's value as it was before ``escape_for_nrrd``."""
+    return (text or "").replace("\\\\", "\\")
+
+
+def _point_mm(value: Any) -> tuple[float, float, float] | None:
+    if not isinstance(value, (list, tuple)) or len(value) != 3:
         return None
-    return seconds if np.isfinite(seconds) and seconds >= 0 else None
-
-
-def _json(text: str | None) -> dict[str, Any]:
-    """A tag's JSON object, with or without the doubled backslashes of NRRD; empty for anything else."""
-    for candidate in ((text or "").replace("\\\\", "\\"), text or ""):
-        try:
-            value = json.loads(candidate)
-        except ValueError:
-            continue
-        return value if isinstance(value, dict) else {}
-    return {}
+    return (float(value[0]), float(value[1]), float(value[2]))

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..image.organs import LEFT, RIGHT, without_side
 from .shapes import Canvas, Point, Shape, column, ellipsoid, tube
 
 AIR = -1000.0
-SIDES = ((1, "_L"), (-1, "_R"))  # the patient's left is +x
+SIDES = ((1, LEFT), (-1, RIGHT))  # the patient's left is +x
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,10 @@ class Patient:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, value: dict[str, int]) -> Patient:
-        both = {name[:-2]: rng.uniform(0.95, 1.05) for name in sorted(value) if name.endswith("_L")}  # sides are alike
-        grow = {name: float(both.get(name[:-2], 1.0) * rng.uniform(0.98, 1.02)) for name in value}
+        both = {
+            without_side(name): rng.uniform(0.95, 1.05) for name in sorted(value) if name.endswith(LEFT)
+        }  # sides are alike
+        grow = {name: float(both.get(without_side(name), 1.0) * rng.uniform(0.98, 1.02)) for name in value}
         contrast = float(rng.choice([0.0, 110.0]))
         return cls(
             value,

@@ -40,13 +40,12 @@ def phantom(seed: int = 0, spacing_mm_xyz: tuple[float, float, float] = (1.0, 1.
     _paint_couch(canvas, geometry, body)
     hu = _as_scanned(canvas.hu, spacing_mm_xyz, rng)
     counts = np.bincount(canvas.labels.ravel(), minlength=len(organs) + 1)
-    voxel_ml = float(np.prod(spacing_mm_xyz)) / 1000.0
     results = tuple(
         OrganResult(
             organ=organ,
             label=value[organ.name],
             found=bool(counts[value[organ.name]]),
-            volume_ml=float(counts[value[organ.name]]) * voxel_ml,
+            volume_ml=float(counts[value[organ.name]]) * geometry.voxel_ml,
         )
         for organ in organs
     )

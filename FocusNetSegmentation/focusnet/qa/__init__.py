@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from .organ_scores import OrganReview, Review, Score, as_dict, text_table, write_review
-from .ranking import review
+from .organ_scores import OrganRanking, Ranking, Score, as_dict, text_table, write_ranking
+from .ranking import rank_organs
 from .shape_model import ShapeModel, load_shape_model
 
 __all__ = [
-    "OrganReview",
-    "Review",
+    "OrganRanking",
+    "Ranking",
     "Score",
     "ShapeModel",
     "as_dict",
     "load_shape_model",
-    "review",
+    "rank_organs",
     "text_table",
-    "write_review",
+    "write_ranking",
 ]

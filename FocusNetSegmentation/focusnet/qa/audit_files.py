@@ -13,9 +13,25 @@ from ..evaluation.evaluate import pairs
 from ..files.atomic_write import atomic_path, check_output, json_text
 from ..image.volume import Volume
 from ..io.read import read_segmentation
-from ..io.segment_tags import active_s, read_reviews, with_run
+from ..io.review_tags import active_s, read_reviews, with_run
 from ..io.suffixes import AUDITS
 from .audit import FORMAT_VERSION, Audit, as_dict, audit, text_table
+
+
+@dataclass(frozen=True)
+class AuditOptions:
+    """How files are audited.
+
+    ``tolerance_mm``: of the surface DSC. ``editor``: who edited, before the names in the files. ``ct``: the scan that an RTSTRUCT was
+    drawn on.
+    """
+
+    tolerance_mm: float = 2.0
+    editor: str = ""
+    ct: Volume | None = None
+
+
+DEFAULT = AuditOptions()
 
 
 @dataclass(frozen=True)
@@ -31,20 +47,18 @@ class FileAudit:
 def audit_files(
     model: Path,
     edited: Path,
+    options: AuditOptions = DEFAULT,
     out: Path | None = None,
-    tolerance_mm: float = 2.0,
-    editor: str = "",
-    ct: Volume | None = None,
     overwrite: bool = False,
 ) -> tuple[str, list[str]]:
     """Audit two files, or every file of ``model`` with the one of the same name in ``edited``; return (text, notes) for a terminal.
 
-    Seconds of work and the editor's name come from the segments' tags where the panel kept them; ``editor`` goes first. ``out``: JSON or
+    Seconds of work and the editor's name come from the segments' tags where the panel kept them. ``out``: JSON or
     CSV. Raises InputError, OutputError.
     """
     if out is not None:
         check_output(out, overwrite, AUDITS)
-    found = [audit_file(case, ours, theirs, tolerance_mm, editor, ct) for case, ours, theirs in pairs(model, edited)]
+    found = [audit_file(case, ours, theirs, options) for case, ours, theirs in pairs(model, edited)]
     if out is not None:
         _write(found, out)
     several = len(found) > 1
@@ -52,20 +66,20 @@ def audit_files(
     return text, [f"{f.case}: {note}" if several else note for f in found for note in f.notes]
 
 
-def audit_file(
-    case: str, model: Path, edited: Path, tolerance_mm: float = 2.0, editor: str = "", ct: Volume | None = None
-) -> FileAudit:
-    """One case. Raises InputError, also where the two files are of different runs of a model and so no edit of each other."""
-    frozen = read_segmentation(model, None, ct)
+def audit_file(case: str, model: Path, edited: Path, options: AuditOptions = DEFAULT) -> FileAudit:
+    """Audit one case. Raises InputError, also where the two files are of different runs of a model and so no edit of each other."""
+    frozen = read_segmentation(model, None, options.ct)
     frozen = with_run(frozen, read_reviews(model, frozen))
-    after = read_segmentation(edited, None, ct)
+    after = read_segmentation(edited, None, options.ct)
     reviews = read_reviews(edited, after)
     after = with_run(after, reviews)
     known = {r.organ.name for s in (frozen, after) for r in s.results}
-    who = editor or ", ".join(dict.fromkeys(r.approved_by for r in reviews.values() if r.approved_by))
+    who = options.editor or ", ".join(dict.fromkeys(r.approved_by for r in reviews.values() if r.approved_by))
     times = {name: seconds for name, seconds in active_s(reviews).items() if name in known}
     states = {name: review.state for name, review in reviews.items()}
-    return FileAudit(case, audit(frozen, after, tolerance_mm, times, who), tuple(_notes(frozen, after)), states or None)
+    return FileAudit(
+        case, audit(frozen, after, options.tolerance_mm, times, who), tuple(_notes(frozen, after)), states or None
+    )
 
 
 def _notes(frozen: Any, edited: Any) -> list[str]:

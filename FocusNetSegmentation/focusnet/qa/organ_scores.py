@@ -54,7 +54,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class OrganReview:
+class OrganRanking:
     """All scores of one organ, the weightiest first. ``rank`` counts from 1; organs of one finding (swapped sides) share it."""
 
     organ: Organ
@@ -78,66 +78,66 @@ class OrganReview:
 
 
 @dataclass(frozen=True)
-class Review:
+class Ranking:
     """``organs``: worst first. ``notes``: what holds for the whole case (no CT was given, no shape model ...)."""
 
-    organs: tuple[OrganReview, ...]
+    organs: tuple[OrganRanking, ...]
     model: dict[str, Any] = field(default_factory=dict)
     shape_model: dict[str, Any] | None = None
     source: str = ""
     notes: tuple[str, ...] = ()
 
-    def organ(self, name: str) -> OrganReview:
+    def organ(self, name: str) -> OrganRanking:
         return next(o for o in self.organs if o.organ.name == name)
 
 
-def ranked(organs: Sequence[OrganReview]) -> tuple[OrganReview, ...]:
+def ranked(organs: Sequence[OrganRanking]) -> tuple[OrganRanking, ...]:
     """Look at, not judged, probably fine; within a group the highest score first. Equal scores for an equal finding share a rank."""
     from dataclasses import replace
 
     order = {LOOK_AT: 0, NOT_JUDGED: 1, PROBABLY_FINE: 2}
     listed = sorted(organs, key=lambda o: (order[o.group], -(o.severity or 0.0), -_sum(o), o.label))
-    out: list[OrganReview] = []
+    out: list[OrganRanking] = []
     for number, organ in enumerate(listed, start=1):
         shared = out and organ.organ.mirrored_name == out[-1].organ.name and _swapped(organ) and _swapped(out[-1])
         out.append(replace(organ, rank=out[-1].rank if shared else number))
     return tuple(out)
 
 
-def _swapped(organ: OrganReview) -> bool:
+def _swapped(organ: OrganRanking) -> bool:
     return any(s.id == "sides" and s.flagged for s in organ.scores)
 
 
-def _sum(organ: OrganReview) -> float:
+def _sum(organ: OrganRanking) -> float:
     return sum(s.severity for s in organ.scores if s.counts and s.severity is not None)
 
 
-def as_dict(review: Review) -> dict[str, Any]:
+def as_dict(ranking: Ranking) -> dict[str, Any]:
     """The review as plain values; keys stay as they are within one ``schema_version``."""
     return {
         "schema_version": SCHEMA_VERSION,
         "disclaimer": DISCLAIMER,
-        "source": review.source,
-        "model": review.model,
-        "shape_model": review.shape_model,
-        "notes": list(review.notes),
-        "organs": [_organ(o) for o in review.organs],
+        "source": ranking.source,
+        "model": ranking.model,
+        "shape_model": ranking.shape_model,
+        "notes": list(ranking.notes),
+        "organs": [_organ(o) for o in ranking.organs],
     }
 
 
-def write_review(review: Review, path: Path | str, overwrite: bool = False) -> None:
+def write_ranking(ranking: Ranking, path: Path | str, overwrite: bool = False) -> None:
     """Write the JSON. Raises OutputError."""
     check_output(path, overwrite, (".json",))
     with atomic_path(path) as partial:
-        partial.write_text(json_text(as_dict(review), indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json_text(as_dict(ranking), indent=1) + "\n", encoding="utf-8")
 
 
-def text_table(review: Review) -> str:
+def text_table(ranking: Ranking) -> str:
     """The ranked list for a terminal, one organ a line and one further line for each further reason."""
-    width = max((len(o.organ.name) for o in review.organs), default=5)
+    width = max((len(o.organ.name) for o in ranking.organs), default=5)
     lines = []
     group = ""
-    for o in review.organs:
+    for o in ranking.organs:
         if o.group != group:
             group = o.group
             lines.append(f"{group}:")
@@ -145,11 +145,11 @@ def text_table(review: Review) -> str:
         first, *more = o.reasons
         lines.append(f"{o.rank:>3}  {o.organ.name:<{width}}  {score:>5}  {first}")
         lines.extend(f"{'':>{width + 14}}{reason}" for reason in more)
-    lines += [f"note: {note}" for note in review.notes]
+    lines += [f"note: {note}" for note in ranking.notes]
     return "\n".join(lines)
 
 
-def _organ(o: OrganReview) -> dict[str, Any]:
+def _organ(o: OrganRanking) -> dict[str, Any]:
     return {
         "organ": o.organ.name,
         "title": o.organ.title,

@@ -15,8 +15,8 @@ from ..nets.bundle import ModelBundle
 from ..progress import Progress, ProgressCallback, silent
 from .localization_scores import second_peak_score, spread_score
 from .measure import Measured, measure_all
-from .organ_scores import LOOK_AT, NOT_JUDGED, PROBABLY_FINE, OrganReview, Review, Score, ranked
-from .reference_statistics import Statistics, load_statistics
+from .organ_scores import LOOK_AT, NOT_JUDGED, PROBABLY_FINE, OrganRanking, Ranking, Score, ranked
+from .reference_statistics import ReferenceStatistics, load_reference_statistics
 from .shape_model import ShapeModel
 from .size_scores import edges_score, extent_score, gaps_score, holes_score, hu_score, parts_score, volume_score
 from .spatial_relations import (
@@ -32,45 +32,45 @@ from .spatial_relations import (
 LOCATION_THRESHOLD = 0.6  # of a segmentation whose model is not at hand
 
 
-def review(
+def rank_organs(
     segmentation: Segmentation,
     volume: Volume | None = None,
     bundle: ModelBundle | None = None,
-    statistics: Statistics | None = None,
-    shapes: ShapeModel | None = None,
+    statistics: ReferenceStatistics | None = None,
+    shape_model: ShapeModel | None = None,
     progress: ProgressCallback = silent,
-) -> Review:
+) -> Ranking:
     """Score every organ of ``segmentation``, worst first.
 
     ``volume``: the CT, for HU; without it those scores do not apply. ``bundle``: the model that segmented, whose own volume statistics and
-    localization threshold then count. ``statistics``: instead of those that ship. ``shapes``: ``load_shape_model()``; without it the shapes
+    localization threshold then count. ``statistics``: instead of those that ship. ``shape_model``: ``load_shape_model()``; without it the shapes
     of small organs are not looked at. Raises InputError if the grids differ.
     """
     if volume is not None:
         check_same_grid(segmentation, volume)
-    statistics = statistics or load_statistics()
+    statistics = statistics or load_reference_statistics()
     if bundle is not None:
         statistics = statistics.with_volumes(bundle.manifest.get("volume_statistics", {}))
     labels, upright, _, _ = to_upright(segmentation.labels, segmentation.geometry)
     hu = to_upright(volume.array, volume.geometry)[0] if volume is not None else None
     progress(Progress("Measuring organs", 0.05))
     organs = measure_all(labels, upright, segmentation)
-    reviews = []
+    rankings = []
     for number, result in enumerate(segmentation.results):
         progress(Progress("Scoring", 0.1 + 0.8 * number / len(segmentation.results), result.organ.name))
         found = organs.get(result.organ.name)
         scores = _empty(result) if found is None else _scores(found, result, organs, hu, upright, statistics, bundle)
         if found is not None:
-            scores += shape_scores(found, result.organ, upright, shapes)
-        reviews.append(organ_review(result, found, scores, statistics.knows(result.organ.name)))
+            scores += shape_scores(found, result.organ, upright, shape_model)
+        rankings.append(organ_ranking(result, found, scores, statistics.knows(result.organ.name)))
     progress(Progress("Done", 1.0))
     notes = [] if volume is not None else ["No CT was given: HU were not looked at."]
-    if shapes is None and any(r.organ.small for r in segmentation.results):
+    if shape_model is None and any(r.organ.small for r in segmentation.results):
         notes.append("No shape model: the shapes of small organs were not looked at.")
     known = segmentation.provenance
     model = {"name": known.get("model"), "version": known.get("model_version"), "sha256": known.get("bundle_sha256")}
-    used = shapes.describe() if shapes is not None else None
-    return Review(ranked(reviews), model, used, str(known.get("source", "")), tuple(notes))
+    used = shape_model.describe() if shape_model is not None else None
+    return Ranking(ranked(rankings), model, used, str(known.get("source", "")), tuple(notes))
 
 
 def check_same_grid(segmentation: Segmentation, volume: Volume) -> None:
@@ -83,7 +83,7 @@ def check_same_grid(segmentation: Segmentation, volume: Volume) -> None:
         )
 
 
-def organ_review(result: OrganResult, found: Measured | None, scores: Sequence[Score], known: bool) -> OrganReview:
+def organ_ranking(result: OrganResult, found: Measured | None, scores: Sequence[Score], known: bool) -> OrganRanking:
     """Group, score and order of one organ's scores: it is as odd as its oddest score. ``known``: are there statistics for it?"""
     ordered = sorted(scores, key=lambda s: (not s.counts, -(s.severity if s.severity is not None else -1.0)))
     applied = [s.severity for s in ordered if s.counts and s.severity is not None]
@@ -93,7 +93,7 @@ def organ_review(result: OrganResult, found: Measured | None, scores: Sequence[S
     else:
         group = PROBABLY_FINE if known else NOT_JUDGED
         severity = severity if known else None
-    return OrganReview(
+    return OrganRanking(
         organ=result.organ,
         label=result.label,
         group=group,
@@ -116,7 +116,7 @@ def _scores(
     organs: dict[str, Measured],
     hu: np.ndarray | None,
     geometry: Geometry,
-    statistics: Statistics,
+    statistics: ReferenceStatistics,
     bundle: ModelBundle | None,
 ) -> list[Score]:
     mirrored = result.organ.mirrored_name
@@ -142,13 +142,13 @@ def _scores(
     return [s for s in scores if s is not None]
 
 
-def shape_scores(m: Measured, organ: Organ, geometry: Geometry, shapes: ShapeModel | None) -> list[Score]:
+def shape_scores(m: Measured, organ: Organ, geometry: Geometry, shape_model: ShapeModel | None) -> list[Score]:
     """What the shape model says of a small organ; large ones are none of its business."""
-    if shapes is not None and shapes.knows(m.name):
-        return shapes.scores(m.name, shapes.look(m, geometry))
+    if shape_model is not None and shape_model.knows(m.name):
+        return shape_model.scores(m.name, shape_model.reconstruct(m, geometry))
     if not organ.small:
         return []
-    why = "no shape model" if shapes is None else "the shape model does not know this organ"
+    why = "no shape model" if shape_model is None else "the shape model does not know this organ"
     return [Score("shape_latent", "Latent distance", f"Does not apply: {why}.")]
 
 

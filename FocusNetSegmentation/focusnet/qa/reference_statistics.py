@@ -78,7 +78,7 @@ class Offset:
 
 
 @dataclass(frozen=True)
-class Statistics:
+class ReferenceStatistics:
     """``organs``: raw entries by organ; ``offsets``: by (a, b); ``asymmetry``: |log(left / right)| limit by bare name; ``touch``: largest
     usual gap in mm by (organ, other)."""
 
@@ -107,21 +107,21 @@ class Statistics:
         back = self.offsets.get((b, a))
         return None if back is None else Offset(back.n, -back.mean_mm_xyz, back.covariance)
 
-    def with_volumes(self, table: Mapping[str, Mapping[str, float]]) -> Statistics:
+    def with_volumes(self, table: Mapping[str, Mapping[str, float]]) -> ReferenceStatistics:
         """A model's own ``volume_statistics`` before those that ship: its data are those that it should be held to."""
         own = {name: Spread.read(row, "_ml") for name, row in table.items() if row.get("n", 0) >= MINIMUM}
-        return Statistics(self.organs, self.offsets, self.asymmetry, self.touch, {**self.volumes, **own})
+        return ReferenceStatistics(self.organs, self.offsets, self.asymmetry, self.touch, {**self.volumes, **own})
 
 
 @lru_cache(maxsize=4)
-def load_statistics(path: Path = SHIPPED) -> Statistics:
-    """Statistics of real contours. Raises ModelError for a file that is missing, damaged or of another format."""
+def load_reference_statistics(path: Path = SHIPPED) -> ReferenceStatistics:
+    """ReferenceStatistics of real contours. Raises ModelError for a file that is missing, damaged or of another format."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT_VERSION:
             raise ValueError(f"format {data['format']} found, {FORMAT_VERSION} expected")
         organs = data["organs"]
-        return Statistics(
+        return ReferenceStatistics(
             organs=organs,
             offsets={_pair(key): _offset(row) for key, row in data["offsets"].items()},
             asymmetry={name: float(v) for name, v in data["asymmetry"].items()},

@@ -65,7 +65,7 @@ class LatentSpace:
 
 
 @dataclass(frozen=True)
-class ShapeView:
+class Reconstruction:
     """One organ as the autoencoder sees it. ``mask`` and ``reconstruction`` (probability) in ``box``; ``code``: latent."""
 
     box: ShapeBox
@@ -103,14 +103,14 @@ class ShapeModel:
     def knows(self, organ: str) -> bool:
         return without_side(organ) in self.latent
 
-    def look(self, m: Measured, geometry: Geometry) -> ShapeView:
+    def reconstruct(self, m: Measured, geometry: Geometry) -> Reconstruction:
         """The organ in its box and what comes back. ``geometry``: of the upright scan that ``m`` was measured on."""
         box = ShapeBox.around(m.center_mm_xyz, m.name, self.bundle.config)
         start = geometry.index_to_mm(np.array([s.start for s in m.box]))
         part = Geometry(m.mask.shape, geometry.spacing_mm_xyz, tuple(start), geometry.direction_xyz)
-        return self.view(cut(m.mask, part, box), box)
+        return self.reconstruct_box(cut(m.mask, part, box), box)
 
-    def view(self, mask: np.ndarray, box: ShapeBox) -> ShapeView:
+    def reconstruct_box(self, mask: np.ndarray, box: ShapeBox) -> Reconstruction:
         """A mask (d, h, w) that lies in ``box`` already."""
         import torch
 
@@ -118,9 +118,9 @@ class ShapeModel:
             self._network = self.bundle.build_autoencoder()
         with torch.inference_mode():
             out, code, _ = self._network(torch.from_numpy(mask.astype(np.float32))[None, None])
-        return ShapeView(box, mask, out[0, 0].float().numpy(), code[0].float().numpy())
+        return Reconstruction(box, mask, out[0, 0].float().numpy(), code[0].float().numpy())
 
-    def scores(self, organ: str, view: ShapeView) -> list[Score]:
+    def scores(self, organ: str, view: Reconstruction) -> list[Score]:
         """Reconstruction DSC, surface distance and latent distance, each against real shapes that the network never saw."""
         kind = without_side(organ)
         real = self.real[kind]
@@ -145,7 +145,7 @@ class ShapeModel:
         out.append(_score("shape_latent", "Latent distance", reason, real["distance"], distance, distance, "SD"))
         return out
 
-    def shape_prior(self, view: ShapeView, geometry: Geometry) -> np.ndarray:
+    def shape_prior(self, view: Reconstruction, geometry: Geometry) -> np.ndarray:
         """The reconstruction on the scan's grid (z, y, x), bool: a prior, not truth."""
         return paste(view.reconstruction, view.box, geometry)
 

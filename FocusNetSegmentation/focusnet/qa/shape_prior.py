@@ -28,16 +28,18 @@ def shape_priors(segmentation: Segmentation, prior: ShapeModel, organs: tuple[st
     known = refuse_without_shape_priors(segmentation, prior, organs)
     labels, upright, axes, flips = to_upright(segmentation.labels, segmentation.geometry)
     measured = measure_all(labels, upright, replace(segmentation, results=tuple(known)))
-    masks = {name: prior.shape_prior(prior.look(m, upright), upright) for name, m in measured.items()}
+    masks = {name: prior.shape_prior(prior.reconstruct(m, upright), upright) for name, m in measured.items()}
     out = np.zeros(labels.shape, np.uint8)
     by_name = {r.organ.name: r for r in known}
     for name in sorted(masks, key=lambda n: -int(masks[n].sum())):
         out[masks[name]] = by_name[name].label
     counts = np.bincount(out.ravel(), minlength=256)
-    voxel_ml = upright.voxel_ml
     results = tuple(
         OrganResult(
-            organ=r.organ, label=r.label, found=bool(counts[r.label]), volume_ml=float(counts[r.label]) * voxel_ml
+            organ=r.organ,
+            label=r.label,
+            found=bool(counts[r.label]),
+            volume_ml=float(counts[r.label]) * upright.voxel_ml,
         )
         for r in known
         if r.organ.name in masks

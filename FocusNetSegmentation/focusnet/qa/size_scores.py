@@ -8,7 +8,7 @@ from ..image.volume import Geometry
 from .hu_scores import outside_fraction, tissue_range
 from .measure import Measured
 from .organ_scores import HIGHEST, Point, Score
-from .reference_statistics import Spread, Statistics
+from .reference_statistics import ReferenceStatistics, Spread
 
 # Limits of organs without statistics, set by hand: wide enough for any organ of the head and neck.
 EXTRA_FRACTION, GAP_MM, HOLE_FRACTION, OUTSIDE_FRACTION = 0.02, 6.0, 0.02, 0.25
@@ -17,7 +17,7 @@ LEAVES = "Does not apply: this organ leaves most scans, so its size is that of t
 AXES = ("across", "front to back", "along the body")
 
 
-def volume_score(m: Measured, statistics: Statistics) -> Score:
+def volume_score(m: Measured, statistics: ReferenceStatistics) -> Score:
     spread = statistics.volumes.get(m.name)
     if spread is None:
         return Score(
@@ -35,7 +35,7 @@ def volume_score(m: Measured, statistics: Statistics) -> Score:
     return Score("volume", "Volume", word, _cap(severity), m.volume_ml, "ml", percentile)
 
 
-def extent_score(m: Measured, statistics: Statistics, geometry: Geometry) -> Score:
+def extent_score(m: Measured, statistics: ReferenceStatistics, geometry: Geometry) -> Score:
     spreads = statistics.organs.get(m.name, {}).get("extent_mm")
     title = "Extent"
     if spreads is None:
@@ -56,7 +56,7 @@ def extent_score(m: Measured, statistics: Statistics, geometry: Geometry) -> Sco
     )  # fmt: skip
 
 
-def parts_score(m: Measured, statistics: Statistics) -> Score:
+def parts_score(m: Measured, statistics: ReferenceStatistics) -> Score:
     title = "Separate parts"
     if not m.parts:
         return Score("parts", title, "In one piece.", 0.0, 1.0, "parts")
@@ -72,7 +72,7 @@ def parts_score(m: Measured, statistics: Statistics) -> Score:
     return Score("parts", title, reason, _cap(severity), others + 1.0, "parts", None, far.center_mm_xyz)
 
 
-def holes_score(m: Measured, statistics: Statistics) -> Score:
+def holes_score(m: Measured, statistics: ReferenceStatistics) -> Score:
     limit = statistics.limit(m.name, "hole_fraction_limit") or HOLE_FRACTION
     percent = 100 * m.hole_fraction
     reason = (
@@ -83,7 +83,7 @@ def holes_score(m: Measured, statistics: Statistics) -> Score:
     return Score("holes", "Holes", reason, _cap(m.hole_fraction / limit), percent, "%", None, m.hole_mm_xyz)
 
 
-def gaps_score(m: Measured, statistics: Statistics, geometry: Geometry) -> Score:
+def gaps_score(m: Measured, statistics: ReferenceStatistics, geometry: Geometry) -> Score:
     title = "Slice gaps"
     if not m.missing_slices:
         return Score("slice_gaps", title, "No slice is missing.", 0.0, 0.0, "slices")
@@ -102,7 +102,7 @@ def gaps_score(m: Measured, statistics: Statistics, geometry: Geometry) -> Score
     return Score("slice_gaps", title, reason, _cap(severity), float(count), "slices", None, _xyz(place))
 
 
-def edges_score(m: Measured, statistics: Statistics) -> Score:
+def edges_score(m: Measured, statistics: ReferenceStatistics) -> Score:
     title = "Edge of the scan"
     if not m.edges:
         return Score("scan_edge", title, "Lies inside the scan.", 0.0)
@@ -117,7 +117,7 @@ def edges_score(m: Measured, statistics: Statistics) -> Score:
     return Score("scan_edge", title, reason, 1.0)
 
 
-def hu_score(m: Measured, hu: np.ndarray | None, statistics: Statistics) -> Score:
+def hu_score(m: Measured, hu: np.ndarray | None, statistics: ReferenceStatistics) -> Score:
     title = "HU inside"
     if hu is None:
         return Score("hu", title, "Does not apply: needs the CT.")

@@ -14,7 +14,7 @@ from ..image.volume import Geometry
 from ..nets.bundle import ModelBundle
 from .measure import Measured
 from .organ_scores import HIGHEST, Score
-from .reference_statistics import MINIMUM, Statistics
+from .reference_statistics import MINIMUM, ReferenceStatistics
 
 PARTNERS = 5  # an organ's place is judged from the five others that it usually keeps the most constant offset to
 TOUCHES = {
@@ -48,14 +48,14 @@ def sides_score(m: Measured, organs: Organs, mirrored: str) -> Score:
     return Score("sides", title, reason, HIGHEST, apart, "mm", None, m.center_mm_xyz)
 
 
-def swapped(m: Measured, organs: Organs) -> bool:
+def sides_swapped(m: Measured, organs: Organs) -> bool:
     """Does the left one of its pair lie to the right of the right one?"""
     left, right = (organs.get(without_side(m.name) + side) for side in (LEFT, RIGHT))
     paired = bool(side_of(m.name)) and left is not None and right is not None
     return paired and left.center_mm_xyz[0] <= right.center_mm_xyz[0]  # type: ignore[union-attr]
 
 
-def asymmetry_score(m: Measured, organs: Organs, mirrored: str, statistics: Statistics) -> Score:
+def asymmetry_score(m: Measured, organs: Organs, mirrored: str, statistics: ReferenceStatistics) -> Score:
     title = "Left against right"
     other = organs.get(mirrored)
     limit = statistics.asymmetry.get(without_side(m.name))
@@ -70,7 +70,7 @@ def asymmetry_score(m: Measured, organs: Organs, mirrored: str, statistics: Stat
     return Score("asymmetry", title, reason, min(HIGHEST, abs(math.log(ratio)) / limit), ratio, "ratio")
 
 
-def position_score(m: Measured, organs: Organs, statistics: Statistics) -> Score:
+def position_score(m: Measured, organs: Organs, statistics: ReferenceStatistics) -> Score:
     """Robust: the middle one of what the five steadiest neighbours say, so that one misplaced organ does not blame the others."""
     title = "Place among its neighbours"
     if statistics.leaves_scan(m.name):
@@ -109,7 +109,7 @@ def _directions(shift_mm_xyz: np.ndarray) -> str:
     return "Lies " + " and ".join(parts)
 
 
-def touch_score(m: Measured, organs: Organs, statistics: Statistics, geometry: Geometry) -> Score | None:
+def touch_score(m: Measured, organs: Organs, statistics: ReferenceStatistics, geometry: Geometry) -> Score | None:
     """An optic nerve reaches its globe, a lens lies in it, the cord begins where the brainstem ends. None for other organs."""
     wanted = TOUCHES.get(m.name)
     if wanted is None:
@@ -118,7 +118,7 @@ def touch_score(m: Measured, organs: Organs, statistics: Statistics, geometry: G
     other = organs.get(wanted)
     if other is None:
         return Score("touch", title, f"Does not apply: {wanted} is not there.")
-    if swapped(other, organs):
+    if sides_swapped(other, organs):
         return Score("touch", title, f"Does not apply: {wanted} is itself on the wrong side.")
     gap, limit = gap_mm(m, other, geometry), statistics.touch.get((m.name, wanted), TOUCH_MM)
     limit = max(limit, max(geometry.spacing_mm_zyx) * 1.5)

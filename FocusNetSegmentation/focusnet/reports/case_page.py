@@ -15,9 +15,10 @@ from ..errors import InputError
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
 from ..io.json_report import DISCLAIMER
-from ..io.segment_tags import OrganReview
+from ..io.review_tags import OrganReview
 from ..qa.audit import Audit, OrganEdit
 from ..version import __version__
+from .cohort import models_differ
 from .render import write_page
 from .slice_pictures import Case, css_color, organ_pictures, overview_pictures, upright_case
 
@@ -113,11 +114,15 @@ def model_notes(report: CaseReport) -> list[str]:
     """Sentences where contours, model's copy and scores are by different models: numbers of one do not speak of the other."""
     own = _model(report.segmentation.provenance)
     notes = []
-    if report.qa is not None and (scored := _model(_renamed(report.qa.get("model") or {}))) and _differ(own, scored):
+    if (
+        report.qa is not None
+        and (scored := _model(_renamed(report.qa.get("model") or {})))
+        and models_differ(own, scored)
+    ):
         notes.append(
             f"Scored for contours of {_name(scored)}, but these contours are by {_name(own)}: score them again."
         )
-    if report.model_copy is not None and _differ(own, copy := _model(report.model_copy.provenance)):
+    if report.model_copy is not None and models_differ(own, copy := _model(report.model_copy.provenance)):
         notes.append(
             f"The model's copy is by {_name(copy)}, the contours by {_name(own)}: their differences are not edits alone."
         )
@@ -130,10 +135,6 @@ def _model(known: Mapping[str, Any]) -> dict[str, str]:
 
 def _renamed(model: Mapping[str, Any]) -> dict[str, Any]:
     return {"model": model.get("name"), "model_version": model.get("version"), "bundle_sha256": model.get("sha256")}
-
-
-def _differ(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
-    return any(one[key] != other[key] for key in one.keys() & other.keys())
 
 
 def _name(model: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +13,44 @@ from ..files.atomic_write import check_output
 from ..image.regrid import put_on_grid
 from ..io import read_volume
 from ..io.read import read_segmentation
-from ..io.segment_tags import active_s, read_reviews, with_run
+from ..io.review_tags import active_s, read_reviews, with_run
 from ..io.suffixes import PAGES
 from ..qa.audit import audit
 from .case_page import CaseReport, model_notes, write_case_page
 from .case_scores import scored
 
 
-def report_file(
-    segmentation: Path,
-    ct: Path,
-    out: Path,
-    qa: Path | None = None,
-    model_copy: Path | None = None,
-    shape_prior: Path | None = None,
-    series: str | None = None,
-    hu_offset: float | None = None,
-    title: str = "",
-    overwrite: bool = False,
-) -> list[str]:
-    """Write the page; return sentences for the user, which stand on the page too. Raises InputError, OutputError.
+@dataclass(frozen=True)
+class CaseInputs:
+    """Files and settings beside the segmentation and its CT.
 
-    ``qa``: scores that were made before; without them they are made now, with the shape priors of small organs.
+    ``qa``: scores that were made before; without them they are made now, with the shape priors of small organs. ``model_copy``: the result
+    before editing. ``shape_prior``: the shapes that the autoencoder expects. ``series``, ``hu_offset``: how the CT is read.
     """
+
+    qa: Path | None = None
+    model_copy: Path | None = None
+    shape_prior: Path | None = None
+    series: str | None = None
+    hu_offset: float | None = None
+
+
+NO_INPUTS = CaseInputs()
+
+
+def report_file(
+    segmentation: Path, ct: Path, out: Path, inputs: CaseInputs = NO_INPUTS, title: str = "", overwrite: bool = False
+) -> list[str]:
+    """Write the page; return sentences for the user, which stand on the page too. Raises InputError, OutputError."""
     check_output(out, overwrite, PAGES)
-    scores = read_qa(qa) if qa is not None else None
-    volume = read_volume(ct, series=series, hu_offset=hu_offset)
+    scores = read_qa(inputs.qa) if inputs.qa is not None else None
+    volume = read_volume(ct, series=inputs.series, hu_offset=inputs.hu_offset)
     result = read_segmentation(segmentation, None, volume)
     reviews = read_reviews(segmentation, result)
     result, notes = put_on_grid(with_run(result, reviews), volume.geometry, volume.source or str(ct))
     notes += [f"{n} was approved, but changed since; it counts as edited." for n, r in reviews.items() if r.withdrawn]
     copies = []
-    for path in (model_copy, shape_prior):
+    for path in (inputs.model_copy, inputs.shape_prior):
         copy = (
             None if path is None else put_on_grid(read_segmentation(path, None, volume), volume.geometry, volume.source)
         )

@@ -9,9 +9,9 @@ from ..errors import InputError, ModelError
 from ..image.segmentation import Segmentation
 from ..image.volume import Volume
 from ..nets.bundle import ModelBundle, load_bundle
-from ..qa import Review
+from ..qa import Ranking
 from ..qa.organ_scores import as_dict
-from ..qa.ranking import review
+from ..qa.ranking import rank_organs
 from ..qa.shape_model import ShapeModel, load_shape_model
 from ..qa.shape_prior import shape_priors
 
@@ -23,22 +23,22 @@ def scored(
 
     ``bundle``: the model that segmented; by default the installed one of that name, if it is the very same.
     """
-    found, shapes = reviewed(segmentation, volume, bundle)
-    result = as_dict(found)
-    if shapes is None:
+    ranking, shape_model = ranked_organs(segmentation, volume, bundle)
+    result = as_dict(ranking)
+    if shape_model is None:
         return result, None
     try:
-        return result, shape_priors(segmentation, shapes)
+        return result, shape_priors(segmentation, shape_model)
     except InputError:  # no small organ has a voxel
         return result, None
 
 
-def reviewed(
+def ranked_organs(
     segmentation: Segmentation, volume: Volume, bundle: ModelBundle | None = None
-) -> tuple[Review, ShapeModel | None]:
+) -> tuple[Ranking, ShapeModel | None]:
     """The review and the shape model that it used, None if there was none to use. ``bundle``: as in ``scored``."""
-    shapes = _shapes(segmentation)
-    return review(segmentation, volume, bundle or _own_bundle(segmentation), shapes=shapes), shapes
+    shape_model = _shape_model(segmentation)
+    return rank_organs(segmentation, volume, bundle or _own_bundle(segmentation), shape_model=shape_model), shape_model
 
 
 def _own_bundle(segmentation: Segmentation) -> ModelBundle | None:
@@ -50,7 +50,7 @@ def _own_bundle(segmentation: Segmentation) -> ModelBundle | None:
     return bundle if bundle and bundle.digest == segmentation.provenance.get("bundle_sha256") else None
 
 
-def _shapes(segmentation: Segmentation) -> ShapeModel | None:
+def _shape_model(segmentation: Segmentation) -> ShapeModel | None:
     """The shape model that ships; None if it is not needed, not there, or PyTorch is not."""
     if not any(r.organ.small for r in segmentation.results) or importlib.util.find_spec("torch") is None:
         return None

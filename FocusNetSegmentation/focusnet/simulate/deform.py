@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..image.volume import Geometry
-from .specimen import Specimen
+from .specimen import OUTSIDE, Specimen
 from .variety import Variety
 
 EYE_MM = 12.5  # radius of a globe: it turns as one
@@ -114,9 +114,10 @@ def _mass(specimen: Specimen, centre_mm_xyz: np.ndarray, variety: Variety, rng: 
     for _ in range(5):
         place = centre_mm_xyz + rng.uniform(-1, 1, 3) * (55.0, 50.0, 35.0)
         index = np.rint(specimen.geometry.mm_to_index(place)).astype(int)
-        if (index >= 0).all() and (index < specimen.kind.shape).all() and specimen.kind[tuple(index)] != 0:
-            if specimen.labels[tuple(index)] == 0 or rng.random() < 0.3:
-                return Mass(place, float(rng.uniform(4, 16)), float(rng.uniform(20, 90)))
+        if (index < 0).any() or (index >= specimen.kind.shape).any() or specimen.kind[tuple(index)] == OUTSIDE:
+            continue
+        if specimen.labels[tuple(index)] == 0 or rng.random() < 0.3:
+            return Mass(place, float(rng.uniform(4, 16)), float(rng.uniform(20, 90)))
     return None
 
 

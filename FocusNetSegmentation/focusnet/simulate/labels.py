@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from ..datasets.bit_masks import LabelMap
 from ..errors import InputError
-from ..image.organs import organ_set
+from ..image.organs import organ_set, without_side
 from ..image.volume import Geometry
 from .ct import thin_grid
 
@@ -54,9 +54,7 @@ def _slices_of_base(
     """The box around the small organs, widened in plane to all of the head, in z by what a chunk may see beside them."""
     extra = np.array([0.0, 0.0, BASE_MARGIN_MM - SMALL_MARGIN_MM[0]])
     head = [
-        box
-        for name, box in found.items()
-        if name.rsplit("_", 1)[0] in ("Brain", "Eye", "Lens", "Cochlea", "Glnd_Lacrimal")
+        box for name, box in found.items() if without_side(name) in ("Brain", "Eye", "Lens", "Cochlea", "Glnd_Lacrimal")
     ]
     plane = np.array([SKIN_MM, SKIN_MM, 0.0])
     lowest, highest = np.min([b[0] for b in head], axis=0) - plane, np.max([b[1] for b in head], axis=0) + plane

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from ..image.organs import without_side
 from ..phantom.shapes import Point, tube
 from .head import Scene
 from .paint_organ import around, soft_organ
@@ -20,7 +21,7 @@ def paint_orbit(scene: Scene, side: str) -> None:
         return
     out = 1.0 if side == "_L" else -1.0
     apex = _apex(scene, f"OpticNrv{side}", centre, out)
-    others = [n for n in scene.masks if n.rsplit("_", 1)[0] not in ("Eye", "Lens", "OpticNrv", "Glnd_Lacrimal")]
+    others = [n for n in scene.masks if without_side(n) not in ("Eye", "Lens", "OpticNrv", "Glnd_Lacrimal")]
     free = ~scene.mask(*others) & (scene.hu > -900)
     _cone(scene, centre, apex, out, free)
     _contents(scene, centre, apex, out, free & ~eye)

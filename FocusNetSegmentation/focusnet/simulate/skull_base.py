@@ -55,7 +55,7 @@ def base_frame(scene: Scene) -> BaseFrame | None:
         return None
     eyes = np.mean(centres, axis=0)
     stem = scene.centre_mm("Brainstem")
-    stem = np.array(stem) if stem is not None else eyes + (0.0, STEM_BACK_MM, -STEM_DOWN_MM)
+    stem = np.array(stem) if stem is not None else eyes + np.array([0.0, STEM_BACK_MM, -STEM_DOWN_MM])
     dy, dz = stem[1] - eyes[1], stem[2] - eyes[2]
     angle = float(np.clip(np.arctan2(dz, dy) + np.arctan2(STEM_DOWN_MM, STEM_BACK_MM), -0.5, 0.5))
     scale = float(np.clip(np.hypot(dy, dz) / np.hypot(STEM_BACK_MM, STEM_DOWN_MM), 0.85, 1.15))
@@ -67,8 +67,8 @@ def paint_skull_base(scene: Scene) -> None:
     frame = base_frame(scene)
     if frame is None:
         return
-    low, high = np.array(frame.eyes) + (-40, -30, -50), np.array(frame.eyes) + (40, 95, 45)
-    window = scene.canvas.window(tuple(low), tuple(high))
+    x, y, z = (float(v) for v in frame.eyes)
+    window = scene.canvas.window((x - 40, y - 30, z - 50), (x + 40, y + 95, z + 45))
     free = (~scene.mask(*scene.masks) & (scene.hu > -900))[window]
     _paint_ethmoid(scene, frame, window, free)
     _paint_sphenoid(scene, frame, window, free)

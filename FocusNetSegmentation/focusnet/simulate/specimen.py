@@ -38,7 +38,9 @@ class Specimen:
 
 
 def make_specimen(label_map: LabelMap, organs: tuple[str, ...], seed: int, region: str = "head") -> Specimen:
-    """Paint the head of ``label_map`` on slices of 1.5 mm. ``region`` as in ``grid_around``. ``organs``: those that get a label, in this order; the others are anatomy.
+    """Paint the head of ``label_map`` on slices of 1.5 mm, of the ``region`` that ``grid_around`` names.
+
+    ``organs``: those that get a label, in this order; the others are anatomy.
 
     The same contours and seed give the same voxels. Raises InputError as ``simulate_ct``.
     """

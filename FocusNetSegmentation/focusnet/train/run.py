@@ -19,14 +19,14 @@ from ..nets.focusnet import FocusNet
 from ..version import __version__
 from .loop.checkpoint import load_checkpoint
 from .loop.loop import train_stage
-from .loop.process_group import Team, join_team, leave_team
+from .loop.process_group import ProcessGroup, join_process_group, leave_process_group
 from .loop.training_log import Log, silent, to_stderr
 from .settings import Settings
 from .setup.cases import read_cases
-from .setup.fine_tune import covered_stages, start_from
+from .setup.fine_tune import copy_weights, covered_stages
 from .setup.options import read_options, refuse_unknown_stages
-from .setup.plan import Plan, make_plan, resolved, say_if_slow
-from .setup.run_manifest import RECORD, case_digests, check_same_run, code_version, data_digest, write_record
+from .setup.plan import Plan, make_plan, resolve_precision, warn_if_slow
+from .setup.run_manifest import MANIFEST, case_digests, check_same_run, code_version, data_digest, write_manifest
 from .stages.model import AAE_PREFIX, TrainingNet
 from .stages.organ_volumes import volume_statistics
 from .stages.table import STAGES
@@ -52,16 +52,16 @@ def train_bundle(
     stage. ``init``: a bundle to start from.
     """
     chosen_device = choose_device(device)
-    team, torch_device = join_team(chosen_device.torch_device)
-    if not team.first:
+    group, torch_device = join_process_group(chosen_device.torch_device)
+    if not group.first:
         log = silent
     try:
         return _train(
             dataset, out, preset_name, config_file, stages, resume, network or {}, settings or {}, init, log,
-            team, replace(chosen_device, torch_device=torch_device),
+            group, replace(chosen_device, torch_device=torch_device),
         )  # fmt: skip
     finally:
-        leave_team(team)
+        leave_process_group(group)
 
 
 def _train(
@@ -75,7 +75,7 @@ def _train(
     settings: dict[str, Any],
     init: str | Path | None,
     log: Log,
-    team: Team,
+    group: ProcessGroup,
     device: Device,
 ) -> ModelBundle:
     options = read_options(config_file)  # what can be refused at once is refused before minutes of reading
@@ -97,9 +97,9 @@ def _train(
         bundle,
         log,
     )
-    plan = replace(plan, settings={name: resolved(s, device) for name, s in plan.settings.items()})
-    say_if_slow(plan.settings.values(), device, log)
-    record = {
+    plan = replace(plan, settings={name: resolve_precision(s, device) for name, s in plan.settings.items()})
+    warn_if_slow(plan.settings.values(), device, log)
+    manifest = {
         "preset": preset_name,
         "network": {k: v for k, v in plan.config.to_json().items() if k != "has_sos"},
         "settings": {name: asdict(s) for name, s in plan.settings.items()},
@@ -110,26 +110,26 @@ def _train(
         "val_cases": case_digests(validating),
         "code": code_version(__version__),
         "dataset": str(dataset),
-        "processes": team.size,
+        "processes": group.size,
         "device": str(device),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     _check_needed(plan, out, bundle)
-    resume = _begin(out, plan, record, resume, team, log)
+    resume = _begin(out, plan, manifest, resume, group, log)
     seed = next(iter(plan.settings.values())).seed
     torch.manual_seed(seed)
     model = TrainingNet(plan.config, plan.with_aae)
     if bundle is not None:
-        for line in start_from(model, bundle):
+        for line in copy_weights(model, bundle):
             log(f"Starting from {bundle.name}: {line}.")
     model = model.to(device=device.torch_device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     history: dict[str, Any] = {}
     for name, chosen in plan.settings.items():
         for needed in _needs(name, chosen):
             _load_stage(model, out, needed, bundle)
-        validator = make_validator(STAGES[name].validates, validating, plan.config, chosen) if team.first else unused
+        validator = make_validator(STAGES[name].validates, validating, plan.config, chosen) if group.first else unused
         train_stage(
-            model, STAGES[name], training, plan.config, chosen, plan.augmentation, out, validator, resume, log, team
+            model, STAGES[name], training, plan.config, chosen, plan.augmentation, out, validator, resume, log, group
         )
         state = _load_stage(model, out, name, None)
         history[name] = {"steps": chosen.steps, "best_step": state["step"], "validation": state["scores"]}
@@ -147,34 +147,34 @@ def _train(
         "volume_statistics": volume_statistics(training, plan.config),
     }
     name = str(metadata.pop("name", out.name))
-    network_only, autoencoder = _to_ship(model)
-    if team.first:
+    network_only, autoencoder = _shipped_parts(model)
+    if group.first:
         try:
             save_bundle(out / "bundle", name, network_only, metadata, overwrite=True, autoencoder=autoencoder)
         except OutputError as problem:
             raise OutputError(f"{problem} Every stage is done and kept: --resume writes the bundle alone.") from problem
-    team.wait()
+    group.wait()
     return load_bundle(out / "bundle")
 
 
 def unused(_: Any) -> dict[str, float]:
-    """Stands where only the first process of a team validates."""
+    """Stands where only the first process of a group validates."""
     raise AssertionError("only the first process validates")
 
 
-def _begin(out: Path, plan: Plan, record: dict[str, Any], resume: bool, team: Team, log: Log) -> bool:
+def _begin(out: Path, plan: Plan, manifest: dict[str, Any], resume: bool, group: ProcessGroup, log: Log) -> bool:
     """Refuse to mix two runs in one folder; write what this one is made of. Returns whether there is something to resume."""
     started = any((out / f"{name}.last.safetensors").exists() for name in plan.stages)
     if started and not resume:
         raise DatasetError(f"{out} holds a run already; pass --resume to go on with it or choose another --out.")
-    if resume and not started and not (out / RECORD).is_file():
+    if resume and not started and not (out / MANIFEST).is_file():
         log(f"{out} holds no checkpoint yet: starting from the beginning.")
     elif resume:
-        for warning in check_same_run(out, record):
+        for warning in check_same_run(out, manifest):
             log(f"warning: {warning}")
-    team.wait()  # nobody writes before everybody has looked
-    if team.first:
-        write_record(out, record)
+    group.wait()  # nobody writes before everybody has looked
+    if group.first:
+        write_manifest(out, manifest)
     return resume and started
 
 
@@ -211,7 +211,7 @@ def _load_stage(model: TrainingNet, out: Path, needed: str, bundle: ModelBundle 
     return state
 
 
-def _to_ship(model: TrainingNet) -> tuple[FocusNet, dict[str, torch.Tensor] | None]:
+def _shipped_parts(model: TrainingNet) -> tuple[FocusNet, dict[str, torch.Tensor] | None]:
     """The network of the bundle, and the autoencoder's tensors beside it."""
     network = FocusNet(model.config)
     tensors = {k: v for k, v in model.state_dict().items() if not k.startswith(AAE_PREFIX)}

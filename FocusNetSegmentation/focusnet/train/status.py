@@ -7,16 +7,16 @@ import time
 from pathlib import Path
 
 from ..wording import counted
-from .setup.run_manifest import read_record
+from .setup.run_manifest import read_manifest
 
 
 def status_text(out: Path, now: float | None = None) -> str:
     """One line per stage: done, going on (with the time left at the last pace) or waiting. Raises DatasetError for another folder."""
-    record = read_record(out)
-    cases = int(record["data"].split()[0])
-    lines = [f"{out}: preset {record['preset']}, {counted(cases, 'training case')}, started {record['started']}"]
+    manifest = read_manifest(out)
+    cases = int(manifest["data"].split()[0])
+    lines = [f"{out}: preset {manifest['preset']}, {counted(cases, 'training case')}, started {manifest['started']}"]
     newest = 0.0
-    for stage, settings in record["settings"].items():
+    for stage, settings in manifest["settings"].items():
         rows, scores = _last_row(out / f"{stage}.csv"), _last_row(out / f"{stage}.validation.csv")
         steps = settings["steps"]
         if not rows:

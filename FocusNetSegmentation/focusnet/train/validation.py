@@ -17,8 +17,8 @@ from ..image.resample import resample_ct, resample_labels
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
 from ..inference.backends import ChunkOutput
-from ..inference.chunks import Localizer, Slab, stream_slabs
-from ..inference.overlay import SmallOrgan, overlay, take_out
+from ..inference.chunks import FinishedSlices, Localizer, stream_slices
+from ..inference.overlay import SmallOrgan, erase_organ, overlay
 from ..inference.preprocess import network_grid, normalise
 from ..nets.config import NetworkConfig
 from ..nets.focusnet import FocusNet
@@ -90,26 +90,26 @@ class Validator:
         ensure_folder(path.parent)
         overview(Volume(hu, grid, source), segmentation, path, overwrite=True)
 
-    def _engine(self, model: FocusNet) -> _LiveEngine:
-        return _LiveEngine(
+    def _backend(self, model: FocusNet) -> _LiveBackend:
+        return _LiveBackend(
             model, self.precision, localizes=self.of != "dice", segments_small=self.of in ("small", "all")
         )
 
-    def _slabs(self, ct: np.ndarray, engine: _LiveEngine) -> Iterator[Slab]:
+    def _slabs(self, ct: np.ndarray, backend: _LiveBackend) -> Iterator[FinishedSlices]:
         """As a scan is segmented, so that what is selected is what will be used: chunks of the same length and overlap."""
-        return stream_slabs(ct, engine, self.config, self.config.chunk_when_segmenting)
+        return stream_slices(ct, backend, self.config, self.config.chunk_when_segmenting)
 
     def _with_snet(self, model: FocusNet, ct: np.ndarray) -> np.ndarray:
-        slabs = self._slabs(ct, self._engine(model))
+        slabs = self._slabs(ct, self._backend(model))
         return np.concatenate([slab.output.probabilities.argmax(axis=0).astype(np.uint8) for slab in slabs])
 
     def _with_sosnets(self, model: FocusNet, ct: np.ndarray) -> np.ndarray:
         """Every small organ is drawn however low the heat map's maximum: a young net is sure of none."""
-        engine = self._engine(model)
+        backend = self._backend(model)
         localizer = Localizer(self.config, (ct.shape[0], ct.shape[1], ct.shape[2]))
         small = np.array([self.config.organs.index(o) + 1 for o in self.config.small_organs])
         labels, large_only = np.zeros(ct.shape, np.uint8), np.zeros(ct.shape, np.uint8)
-        for slab in self._slabs(ct, engine):
+        for slab in self._slabs(ct, backend):
             probabilities = slab.output.probabilities
             place = slice(slab.start, slab.start + probabilities.shape[1])
             labels[place] = probabilities.argmax(axis=0)
@@ -118,32 +118,32 @@ class Validator:
             probabilities[small] = 0.0
             large_only[place] = probabilities.argmax(axis=0)
         overlays = []
-        for organ, found in localizer.found.items():
+        for organ, found in localizer.locations.items():
             if found.roi is None or found.features is None:
                 continue
-            probability = engine.small_organ(organ, found.features, found.roi.crop(torch.from_numpy(ct)[None, None]))
+            probability = backend.small_organ(organ, found.features, found.roi.crop(torch.from_numpy(ct)[None, None]))
             inside, value = found.roi.inside, self.config.organs.index(organ) + 1
-            take_out(labels, large_only, value, inside[0] if organ in self.config.long_organs else slice(None))
+            erase_organ(labels, large_only, value, inside[0] if organ in self.config.long_organs else slice(None))
             overlays.append(SmallOrgan(value, inside, probability[tuple(slice(0, s.stop - s.start) for s in inside)]))
         return overlay(labels, overlays)
 
     def _localization(self, model: FocusNet) -> dict[str, float]:
         """Mean distance (mm) from the heat-map maximum to the organ's centre; the score is its negative."""
         errors: dict[str, list[float]] = {organ: [] for organ in self.config.small_organs}
-        engine = self._engine(model)
+        backend = self._backend(model)
         for case, ct, _, grid in self.items:
             localizer = Localizer(self.config, (ct.shape[0], ct.shape[1], ct.shape[2]))
-            for slab in self._slabs(ct, engine):
+            for slab in self._slabs(ct, backend):
                 localizer.add(slab)
             for organ, point in case.centroids_mm_xyz.items():
-                if organ in localizer.found:
-                    found = grid.index_to_mm(np.array(localizer.found[organ].peak_zyx))
+                if organ in localizer.locations:
+                    found = grid.index_to_mm(np.array(localizer.locations[organ].peak_zyx))
                     errors[organ].append(float(np.linalg.norm(found - np.array(point))))
         means = {f"{organ}_mm": float(np.mean(values)) for organ, values in errors.items() if values}
         return {"score": -float(np.mean(list(means.values()))) if means else 0.0, **means}
 
 
-class _LiveEngine:
+class _LiveBackend:
     """The network as it stands, under the interface that scans are streamed through. What a stage does not look at is not computed."""
 
     name = "training"

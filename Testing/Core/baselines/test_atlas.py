@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from focusnet.baselines.atlas import (
     OUTSIDE,
+    AtlasOptions,
     Warped,
     describe,
     registration_grid,
@@ -141,12 +142,12 @@ def test_registered_atlases_put_every_organ_on_its_side_however_the_scan_is_stor
     pytest.importorskip("ants", reason="needs antspyx (extra atlas)")
     volume, truth = shifted_scan(dataset)
     source = open_dataset(dataset)
-    result = segment_by_atlases(volume, source, count=3, registration="affine")
+    result = segment_by_atlases(volume, source, AtlasOptions(count=3, registration="affine"))
     for value, organ in enumerate(LABELS, start=1):
         assert dice(result.mask(organ), truth == value) > 0.75, organ
     axes, flips = (2, 0, 1), (True, False, True)
     other = reoriented(volume, axes, flips)
-    again = segment_by_atlases(other, source, count=3, registration="affine")
+    again = segment_by_atlases(other, source, AtlasOptions(count=3, registration="affine"))
     back = np.flip(again.labels, [i for i, flip in enumerate(flips) if flip]).transpose(np.argsort(axes))
     assert np.array_equal(back, result.labels)
     assert result.provenance["model"] == "multi-atlas"
@@ -158,7 +159,9 @@ def test_an_atlas_that_is_the_scan_itself_does_not_vote(dataset: Path) -> None:
     pytest.importorskip("ants", reason="needs antspyx (extra atlas)")
     source = open_dataset(dataset)
     case = source.case("train", "pt_1")
-    result = segment_by_atlases(Volume(case.hu, case.geometry, "pt_1"), source, count=4, registration="affine")
+    result = segment_by_atlases(
+        Volume(case.hu, case.geometry, "pt_1"), source, AtlasOptions(count=4, registration="affine")
+    )
     assert "pt_1" not in result.provenance["atlases"]
     assert any("is this scan itself" in note for note in result.provenance["notes"])
     assert any("3 atlases voted, 4 were asked for" in note for note in result.provenance["notes"])

@@ -16,9 +16,9 @@ import slicerio
 from focusnet.cli.main import main
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
+from focusnet.io.review_tags import fingerprint, read_reviews
 from focusnet.io.rtstruct_read import read_rtstruct
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
-from focusnet.io.segment_tags import fingerprint, read_reviews
 
 from ..helpers_dicom import dicom_errors, program, small_case
 

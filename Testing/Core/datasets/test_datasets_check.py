@@ -12,16 +12,16 @@ import pytest
 
 from focusnet.cli.main import main
 from focusnet.datasets.cache import Cache
-from focusnet.datasets.check import Report, check_dataset
+from focusnet.datasets.check import CheckReport, check_dataset
 from focusnet.datasets.open_dataset import open_dataset
-from focusnet.datasets.outliers import Place, find_outliers
+from focusnet.datasets.outliers import OrganMeasures, find_outliers
 from focusnet.errors import DatasetError
 
 from ..helpers_dataset import write_dataset
 from ..helpers_layouts import PAIRS_TOML, patient, write, write_pairs, write_pddca, write_structseg
 
 
-def problems(report: Report, case: str = "") -> str:
+def problems(report: CheckReport, case: str = "") -> str:
     return "\n".join(str(p) for p in report.problems if p.case == case)
 
 
@@ -115,7 +115,7 @@ def test_an_organ_of_odd_size_or_place_is_flagged_and_its_neighbours_are_not() -
     for number in range(30):
         at = {"Brainstem": (0, 0, 0), "Parotid_L": (55, 0, -30), "Parotid_R": (-55, 0, -30), "Larynx": (0, -40, -100)}
         centres = {o: np.array(p) + rng.normal(0, 3, 3) + 100 * number for o, p in at.items()}
-        cases[f"p{number}"] = Place({o: 20 * np.exp(rng.normal(0, 0.2)) for o in at}, centres)
+        cases[f"p{number}"] = OrganMeasures({o: 20 * np.exp(rng.normal(0, 0.2)) for o in at}, centres)
     assert find_outliers(cases) == []
     cases["p3"].centroids_mm["Larynx"] += (0, 0, 60)  # type: ignore[operator]
     cases["p7"].volumes_ml["Brainstem"] /= 20  # type: ignore[index]

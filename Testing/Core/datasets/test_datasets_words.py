@@ -10,7 +10,7 @@ import pytest
 
 from focusnet.cli.main import main
 from focusnet.datasets.check import as_text, check_dataset
-from focusnet.datasets.gap_slices import skipped_slices
+from focusnet.datasets.gap_slices import find_gap_slices
 from focusnet.datasets.in_air import organs_in_air
 from focusnet.datasets.open_dataset import open_dataset
 from focusnet.datasets.sides import upside_down
@@ -155,7 +155,7 @@ def test_an_organ_that_was_drawn_on_every_other_slice_is_found(tmp_path: Path) -
 def test_of_the_real_contours_few_skip_slices(real_data: Path) -> None:
     dataset = open_dataset(real_data / "openkbp")
     cases = [(s, n) for s in dataset.splits() for n in dataset.patients(s)]
-    found = {n: set(organs) for s, n in cases if (organs := skipped_slices(dataset.read(s, n)))}
+    found = {n: set(organs) for s, n in cases if (organs := find_gap_slices(dataset.read(s, n)))}
     assert found == {
         "pt_151": {"SpinalCord"},
         "pt_203": {"SpinalCord"},

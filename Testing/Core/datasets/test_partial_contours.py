@@ -18,7 +18,7 @@ from focusnet.train.stages.augment import NO_AUGMENTATION, Augmentation, draw_sa
 from focusnet.train.stages.losses import dice_loss
 from focusnet.train.stages.model import TrainingNet
 from focusnet.train.stages.organ_volumes import mean_class_voxels, volume_statistics
-from focusnet.train.stages.small_organ_crops import draw_case_shapes, draw_whole, small_extents
+from focusnet.train.stages.small_organ_crops import draw_case_shapes, draw_whole_organs, small_organ_extents
 from focusnet.train.stages.stage import StageContext, has_small_organ
 from focusnet.train.stages.table import STAGES, snet_loss
 from focusnet.train.validation import Validator, make_validator
@@ -107,7 +107,7 @@ def test_each_crop_of_a_batch_keeps_its_own_unknown_organs(cases: list[Case]) ->
     """The focal loss of two crops is the mean of theirs; only one of them has a left parotid."""
     torch.manual_seed(0)
     model, where = TrainingNet(config(), with_aae=False).eval(), context(dice_weight=0.0)
-    drawn = [draw_whole(case, where, np.random.default_rng(0)) for case in cases[:2]]
+    drawn = [draw_whole_organs(case, where, np.random.default_rng(0)) for case in cases[:2]]
     alone = [snet_loss(model, join_crops([sample]), where).item() for sample in drawn]
     for order in ((0, 1), (1, 0)):
         both = snet_loss(model, join_crops([drawn[i] for i in order]), where).item()
@@ -117,7 +117,7 @@ def test_each_crop_of_a_batch_keeps_its_own_unknown_organs(cases: list[Case]) ->
 def test_an_organ_that_is_not_listed_gives_no_centre_no_roi_and_no_shape(cases: list[Case]) -> None:
     case = not_listed(cases[2], "Parotid_L")
     assert organ_centroids_mm(case.labels, case.geometry, tuple(LABELS), case.contoured) == case.centroids_mm_xyz
-    sample = draw_whole(case, context(), np.random.default_rng(0))
+    sample = draw_whole_organs(case, context(), np.random.default_rng(0))
     assert set(sample.centers_zyx) == set(sample.rois) == {"Brainstem", "Parotid_R"}
     assert draw_case_shapes(case, context(), np.random.default_rng(0)).organs == ("Brainstem", "Parotid_R")
 
@@ -128,7 +128,7 @@ def test_an_organ_that_coarse_voxels_lose_is_not_taught_as_an_empty_shape(cases:
     labels[12, 16, 24] = LABELS["Parotid_L"]
     centroids = organ_centroids_mm(labels, cases[0].geometry, tuple(LABELS), cases[0].contoured)
     case = replace(cases[0], labels=labels, centroids_mm_xyz=centroids)
-    assert "Parotid_L" in small_extents(case, config())
+    assert "Parotid_L" in small_organ_extents(case, config())
     sample = draw_case_shapes(case, context(roi_jitter_zyx=(0, 0, 0)), np.random.default_rng(0))
     assert sample.organs == ("Brainstem", "Parotid_R")
     assert all(bool(mask.any()) for mask in sample.masks)
@@ -138,7 +138,7 @@ def test_under_mirroring_a_lone_parotid_is_the_other_one_in_everything_that_is_t
     """Voxels, what is known, heat-map centre, ROI and shape of the second patient, who has no left parotid."""
     seen = set()
     for seed in range(8):
-        sample = draw_whole(cases[1], context(MIRROR), np.random.default_rng(seed))
+        sample = draw_whole_organs(cases[1], context(MIRROR), np.random.default_rng(seed))
         shapes = draw_case_shapes(cases[1], context(MIRROR, roi_jitter_zyx=(0, 0, 0)), np.random.default_rng(seed))
         (there,) = (organ for organ in PAIR if bool((sample.labels == LABELS[organ]).any()))
         assert [organ for organ in PAIR if sample.known[LABELS[organ]]] == [there]

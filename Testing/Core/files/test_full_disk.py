@@ -23,7 +23,7 @@ from focusnet.image.volume import Geometry
 from focusnet.nets.bundle import load_bundle, save_bundle
 from focusnet.simulate.dataset import write_marked
 from focusnet.train.loop.checkpoint import save_checkpoint
-from focusnet.train.setup.run_manifest import read_record, write_record
+from focusnet.train.setup.run_manifest import read_manifest, write_manifest
 
 from ..helpers_disk import files_end_at, on_linux, small_disk
 from ..helpers_engine import random_network, small_config
@@ -128,11 +128,11 @@ def test_a_full_cache_is_not_taken_for_bad_cases(tmp_path: Path) -> None:
 
 @on_linux
 def test_the_record_of_a_run_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
-    write_record(tmp_path, {"preset": "paper"})
+    write_manifest(tmp_path, {"preset": "paper"})
     with files_end_at(100), pytest.raises(OutputError) as error:
-        write_record(tmp_path, {"preset": "x" * 500})
+        write_manifest(tmp_path, {"preset": "x" * 500})
     assert "training.json" in one_line(error)
-    assert read_record(tmp_path) == {"preset": "paper"}
+    assert read_manifest(tmp_path) == {"preset": "paper"}
     assert [p.name for p in tmp_path.iterdir()] == ["training.json"]
 
 

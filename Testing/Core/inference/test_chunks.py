@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from focusnet.inference.backends import ChunkOutput
-from focusnet.inference.chunks import Localizer, chunk_starts, stream_slabs
+from focusnet.inference.chunks import Localizer, chunk_starts, stream_slices
 from focusnet.nets.config import NetworkConfig
 from focusnet.nets.roi import roi_around
 
 from ..helpers_engine import small_config
 
 
-class EchoEngine:
+class EchoBackend:
     """Test double: features are the CT itself, heat maps are the CT, so that what comes out tells where it came from."""
 
     name = "echo"
@@ -35,7 +35,7 @@ class EchoEngine:
         return features[0, 0].numpy()
 
 
-class ForgetfulEngine(EchoEngine):
+class ForgetfulBackend(EchoBackend):
     """Test double: uses the memory of its last output again, as OpenVINO does."""
 
     def __init__(self) -> None:
@@ -61,14 +61,14 @@ def scan(slices: int) -> np.ndarray:
 @pytest.mark.parametrize("stride", [16, 8, 5])
 def test_every_slice_comes_out_once_and_in_order(slices: int, stride: int) -> None:
     ct = scan(slices)
-    engine = EchoEngine()
-    slabs = list(stream_slabs(ct, engine, small_config(stride=stride), 16))
+    backend = EchoBackend()
+    slabs = list(stream_slices(ct, backend, small_config(stride=stride), 16))
     together = np.concatenate([slab.output.probabilities[1] for slab in slabs])
     np.testing.assert_allclose(together, ct, atol=1e-6)
     assert [slab.start for slab in slabs] == np.cumsum([0, *[s.output.probabilities.shape[1] for s in slabs]]).tolist()[
         :-1
     ]
-    assert all(n % small_config().z_multiple == 0 for n in engine.chunks)
+    assert all(n % small_config().z_multiple == 0 for n in backend.chunks)
 
 
 def test_the_last_chunk_ends_with_the_scan() -> None:
@@ -78,19 +78,19 @@ def test_the_last_chunk_ends_with_the_scan() -> None:
 
 
 @pytest.mark.parametrize("peak_z", [0, 3, 13, 15, 16, 18, 30, 33, 46, 49])
-@pytest.mark.parametrize("engine", [EchoEngine, ForgetfulEngine])
+@pytest.mark.parametrize("backend", [EchoBackend, ForgetfulBackend])
 @pytest.mark.parametrize("stride", [16, 8])
 def test_the_roi_is_cut_at_the_scan_wide_maximum_also_across_a_chunks_border(
-    peak_z: int, stride: int, engine: type[EchoEngine]
+    peak_z: int, stride: int, backend: type[EchoBackend]
 ) -> None:
     ct = scan(50)
     ct[peak_z, 9, 20] = 5.0
     config = small_config(stride=stride)
     localizer = Localizer(config, (50, 32, 32))
-    for slab in stream_slabs(ct, engine(), config, 16):
+    for slab in stream_slices(ct, backend(), config, 16):
         assert np.isfinite(slab.output.probabilities).all()
         localizer.add(slab)
-    found = localizer.found["Brainstem"]
+    found = localizer.locations["Brainstem"]
     assert found.peak == pytest.approx(5.0)
     assert found.peak_zyx == (peak_z, 9, 20)
     roi = roi_around((peak_z, 9, 20), config.roi_size_zyx, (50, 32, 32))
@@ -101,9 +101,9 @@ def test_the_roi_is_cut_at_the_scan_wide_maximum_also_across_a_chunks_border(
 def test_a_scan_shorter_than_the_roi_still_has_one() -> None:
     config: NetworkConfig = replace(small_config(), roi_size_zyx=(8, 16, 16))
     localizer = Localizer(config, (5, 32, 32))
-    for slab in stream_slabs(scan(5), EchoEngine(), config, 16):
+    for slab in stream_slices(scan(5), EchoBackend(), config, 16):
         localizer.add(slab)
-    features = localizer.found["Larynx"].features
+    features = localizer.locations["Larynx"].features
     assert features is not None
     assert features.shape == (1, 1, 8, 16, 16)
     assert float(features[:, :, 5:].abs().max()) == 0.0

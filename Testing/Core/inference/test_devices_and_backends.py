@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from focusnet.errors import InputError
-from focusnet.inference.backends import OpenVinoEngine, TorchEngine, make_engine
+from focusnet.inference.backends import OpenVinoBackend, TorchBackend, make_backend
 from focusnet.inference.devices import choose_device, cpu_has_bf16
 from focusnet.inference.preprocess import preprocess
 from focusnet.inference.segment import segment
@@ -21,8 +21,8 @@ def test_openvino_in_fp32_agrees_with_torch_to_1e_4(tmp_path: Path) -> None:
     bundle = random_bundle(tmp_path, small_config(has_sos=True))
     ct, _ = preprocess(head(), bundle.config)
     device = choose_device("cpu", "fp32")
-    reference = TorchEngine(bundle, device).run(ct[:16])
-    ours = OpenVinoEngine(bundle, device, 16).run(ct[:16])
+    reference = TorchBackend(bundle, device).run(ct[:16])
+    ours = OpenVinoBackend(bundle, device, 16).run(ct[:16])
     assert np.abs(reference.probabilities - ours.probabilities).max() < 1e-4
     assert reference.heatmaps is not None
     assert ours.heatmaps is not None
@@ -35,10 +35,10 @@ def test_openvino_in_fp32_agrees_with_torch_to_1e_4(tmp_path: Path) -> None:
 def test_a_backend_that_is_unknown_or_not_installed_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = random_bundle(tmp_path)
     with pytest.raises(InputError, match="auto, torch or openvino"):
-        make_engine(bundle, choose_device("cpu"), "tensorrt", 16)
+        make_backend(bundle, choose_device("cpu"), "tensorrt", 16)
     monkeypatch.setitem(__import__("sys").modules, "openvino", None)
     with pytest.raises(InputError, match=r"focusnet\[openvino\]"):
-        make_engine(bundle, choose_device("cpu"), "openvino", 16)
+        make_backend(bundle, choose_device("cpu"), "openvino", 16)
 
 
 @pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU does not multiply bfloat16 itself")
@@ -46,6 +46,6 @@ def test_bf16_is_chosen_where_the_cpu_has_it_and_stays_close_to_fp32(tmp_path: P
     assert choose_device("cpu").precision == "bf16"
     bundle = random_bundle(tmp_path)
     ct, _ = preprocess(head(), bundle.config)
-    exact = TorchEngine(bundle, choose_device("cpu", "fp32")).run(ct[:16]).probabilities
-    rounded = TorchEngine(bundle, choose_device("cpu", "bf16")).run(ct[:16]).probabilities
+    exact = TorchBackend(bundle, choose_device("cpu", "fp32")).run(ct[:16]).probabilities
+    rounded = TorchBackend(bundle, choose_device("cpu", "bf16")).run(ct[:16]).probabilities
     assert np.abs(exact - rounded).mean() < 0.02

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from focusnet.inference.heatmap_shape import HeatShape, ball_radius_mm
+from focusnet.inference.heatmap_shape import HeatmapShape, ball_radius_mm
 from focusnet.inference.segment import segment
 from focusnet.io.json_report import report
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
@@ -33,7 +33,7 @@ def two_places(second: float) -> np.ndarray:
 @pytest.mark.parametrize("second", [0.9, 0.3])
 def test_the_next_likely_place_is_found_and_is_never_the_same_place_again(chunk: int, second: float) -> None:
     heat = two_places(second)
-    shape = HeatShape(CONFIG)
+    shape = HeatmapShape(CONFIG)
     for start in range(0, 60, chunk):
         shape.add(heat[start : start + chunk], start)
     value, place = shape.second((20, 14, 40)) or (0.0, None)
@@ -42,14 +42,14 @@ def test_the_next_likely_place_is_found_and_is_never_the_same_place_again(chunk:
 
 
 def test_a_heat_map_of_one_place_has_no_second_worth_the_name() -> None:
-    shape = HeatShape(CONFIG)
+    shape = HeatmapShape(CONFIG)
     shape.add(two_places(0.0), 0)
     found = shape.second((20, 14, 40))
     assert found is None or found[0] < 0.02
 
 
 def test_the_spread_of_the_gaussian_that_is_taught_is_its_radius_at_half_height() -> None:
-    shape = HeatShape(CONFIG)
+    shape = HeatmapShape(CONFIG)
     shape.add(two_places(0.0), 0)
     radius = ball_radius_mm(shape.voxels_above_half(1.0), (2.0, 2.0, 2.0))
     assert radius == pytest.approx(2.0 * 3.0 * np.sqrt(2 * np.log(2)), rel=0.05)

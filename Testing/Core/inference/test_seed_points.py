@@ -12,7 +12,7 @@ from focusnet.cli.main import main
 from focusnet.errors import InputError
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Volume
-from focusnet.inference.backends import TorchEngine
+from focusnet.inference.backends import TorchBackend
 from focusnet.inference.segment import segment
 from focusnet.nets.bundle import ModelBundle
 
@@ -80,13 +80,13 @@ def test_the_organ_alone_is_what_the_whole_run_gives_for_it_from_fewer_slices(
     """Also where the ROI crosses a chunk's border, and with chunks that overlap."""
     bundle = random_bundle(tmp_path, small_config(has_sos=True, location_threshold=1.01, stride=stride), seed=WEIGHTS)
     chunks: list[int] = []
-    original = TorchEngine.run
+    original = TorchBackend.run
 
-    def counted(self: TorchEngine, ct: np.ndarray) -> object:
+    def counted(self: TorchBackend, ct: np.ndarray) -> object:
         chunks.append(ct.shape[0])
         return original(self, ct)
 
-    monkeypatch.setattr(TorchEngine, "run", counted)
+    monkeypatch.setattr(TorchBackend, "run", counted)
     seeds = {"Larynx": place_mm(scan, height, 0.5, 0.5)}
     whole = run(scan, bundle, seeds=seeds)
     in_whole = len(chunks)
@@ -108,10 +108,10 @@ def test_other_organs_are_as_without_the_seed(scan: Volume, bundle: ModelBundle)
 def test_what_cannot_be_seeded_is_refused_with_the_reason(
     scan: Volume, bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(self: TorchEngine, ct: np.ndarray) -> object:
+    def never(self: TorchBackend, ct: np.ndarray) -> object:
         raise AssertionError("a refusal comes before the networks run")
 
-    monkeypatch.setattr(TorchEngine, "run", never)
+    monkeypatch.setattr(TorchBackend, "run", never)
     here = place_mm(scan, 0.5, 0.5, 0.5)
     with pytest.raises(InputError, match=r"has no SOS-Nets .* cannot segment Larynx at a given place"):
         run(scan, random_bundle(tmp_path, small_config()), seeds={"Larynx": here})

@@ -11,7 +11,7 @@ import torch
 from focusnet.errors import Cancelled, FocusNetError, InputError
 from focusnet.image.orientation import from_upright, to_upright
 from focusnet.inference import segment as pipeline
-from focusnet.inference.backends import TorchEngine
+from focusnet.inference.backends import TorchBackend
 from focusnet.inference.devices import choose_device
 from focusnet.inference.preprocess import preprocess
 from focusnet.inference.segment import segment
@@ -142,13 +142,13 @@ def test_chunks_can_be_longer_for_a_scan_than_they_were_in_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    run = TorchEngine.run
+    run = TorchBackend.run
 
-    def watched(self: TorchEngine, ct: np.ndarray) -> object:
+    def watched(self: TorchBackend, ct: np.ndarray) -> object:
         seen.append(ct.shape[0])
         return run(self, ct)
 
-    monkeypatch.setattr(TorchEngine, "run", watched)
+    monkeypatch.setattr(TorchBackend, "run", watched)
     config = small_config(segment_slices=24)
     assert (config.chunk_slices, config.stride) == (16, 16)
     result = segment(head(), random_bundle(tmp_path, config), device="cpu")
@@ -160,14 +160,14 @@ def test_chunks_can_be_longer_for_a_scan_than_they_were_in_training(
 def test_out_of_memory_is_tried_again_with_smaller_chunks_and_said_so(
     bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = TorchEngine.run
+    run = TorchBackend.run
 
-    def starved(self: TorchEngine, ct: np.ndarray) -> object:
+    def starved(self: TorchBackend, ct: np.ndarray) -> object:
         if ct.shape[0] > 8:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return run(self, ct)
 
-    monkeypatch.setattr(TorchEngine, "run", starved)
+    monkeypatch.setattr(TorchBackend, "run", starved)
     result = segment(head(), bundle, device="cpu")
     assert result.provenance["chunk_slices"] == 8
     assert "16 slices, trying 8" in result.provenance["retries"][0]
@@ -175,19 +175,19 @@ def test_out_of_memory_is_tried_again_with_smaller_chunks_and_said_so(
 
 
 def test_out_of_memory_everywhere_is_one_clear_line(bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    def starved(self: TorchEngine, ct: np.ndarray) -> object:
+    def starved(self: TorchBackend, ct: np.ndarray) -> object:
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")
 
-    monkeypatch.setattr(TorchEngine, "run", starved)
+    monkeypatch.setattr(TorchBackend, "run", starved)
     with pytest.raises(FocusNetError, match="Out of memory even with chunks of 8 slices"):
         segment(head(), bundle, device="cpu")
 
 
 def test_another_runtime_error_is_not_mistaken_for_memory(bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: TorchEngine, ct: np.ndarray) -> object:
+    def broken(self: TorchBackend, ct: np.ndarray) -> object:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(TorchEngine, "run", broken)
+    monkeypatch.setattr(TorchBackend, "run", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         segment(head(), bundle, device="cpu")
 

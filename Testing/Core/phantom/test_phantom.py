@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from focusnet.errors import OutputError
+from focusnet.image.organs import mirrored, without_side
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
 from focusnet.io import read_volume
@@ -29,10 +30,6 @@ MEDIAN_HU = {
     "OpticNrv": (-10, 55), "Lobe_Temporal": (20, 55), "Parotid": (-30, 40), "Ear_Internal": (150, 400), "Ear_Middle": (-800, -200),
     "Joint_TM": (60, 600), "Bone_Mandible": (500, 1400),
 }  # fmt: skip
-
-
-def _kind(organ: str) -> str:
-    return organ.removesuffix("_L").removesuffix("_R")
 
 
 def _tilt_degrees(made: tuple[Volume, Segmentation]) -> np.ndarray:
@@ -54,7 +51,7 @@ def test_all_22_organs_are_there_with_plausible_volumes(made: tuple[Volume, Segm
     results = made[1].results
     assert len(results) == 22
     for row in results:
-        low, high = VOLUMES_ML[_kind(row.organ.name)]
+        low, high = VOLUMES_ML[without_side(row.organ.name)]
         assert low < row.volume_ml < high, (row.organ.name, row.volume_ml)
 
 
@@ -71,7 +68,7 @@ def test_left_organs_are_on_the_patients_left(made: tuple[Volume, Segmentation])
 def test_organs_have_their_tissues_hu(made: tuple[Volume, Segmentation]) -> None:
     volume, reference = made
     for row in reference.results:
-        low, high = MEDIAN_HU[_kind(row.organ.name)]
+        low, high = MEDIAN_HU[without_side(row.organ.name)]
         median = float(np.median(volume.array[reference.mask(row.organ.name)]))
         assert low < median < high, (row.organ.name, median)
 
@@ -109,7 +106,7 @@ def test_left_and_right_are_mirror_images_but_not_copies(made: tuple[Volume, Seg
     volumes = {row.organ.name: row.volume_ml for row in made[1].results}
     for name, left in volumes.items():
         if name.endswith("_L"):
-            right = volumes[name[:-2] + "_R"]
+            right = volumes[mirrored(name)]
             assert 0.75 < left / right < 1.33, name
     assert volumes["Parotid_L"] != volumes["Parotid_R"]
 

@@ -13,8 +13,8 @@ import SimpleITK as sitk
 
 from focusnet.cli.main import main
 from focusnet.image.segmentation import Segmentation
+from focusnet.io.review_tags import fingerprint
 from focusnet.io.seg_nrrd import write_seg_nrrd
-from focusnet.io.segment_tags import fingerprint
 
 from ..cli.test_export_command import approval, reviewed
 from ..helpers_outputs import scan_and_organs

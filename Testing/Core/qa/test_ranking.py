@@ -16,33 +16,33 @@ from focusnet.image.volume import Volume
 from focusnet.io.label_map import unknown_organ
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.phantom.write import write_phantom
-from focusnet.qa import Review, as_dict, text_table
+from focusnet.qa import Ranking, as_dict, text_table
 from focusnet.qa.organ_scores import LOOK_AT, NOT_JUDGED, PROBABLY_FINE
-from focusnet.qa.ranking import review
+from focusnet.qa.ranking import rank_organs
 
 from ..helpers_outputs import GRIDS, scan_and_organs, segmentation, stored_as
 from ..helpers_qa import far_blob, label_of, missing_slices, phantom_case, swapped, with_labels
 
 
-def reasons(result: Review, organ: str) -> str:
+def reasons(result: Ranking, organ: str) -> str:
     return " ".join(result.organ(organ).reasons)
 
 
 @pytest.fixture(scope="module")
-def planted() -> Review:
+def planted() -> Ranking:
     volume, reference = phantom_case()
     wrong = far_blob(swapped(missing_slices(reference, "Parotid_R"), "Eye_L", "Eye_R"), "Brainstem")
-    return review(wrong, volume)
+    return rank_organs(wrong, volume)
 
 
-def test_three_planted_errors_are_the_top_three_of_the_list(planted: Review) -> None:
+def test_three_planted_errors_are_the_top_three_of_the_list(planted: Ranking) -> None:
     top = [o for o in planted.organs if o.rank <= 4]
     assert {o.organ.name for o in top} == {"Eye_L", "Eye_R", "Brainstem", "Parotid_R"}
     assert len({o.rank for o in top}) == 3  # swapped sides are one finding
     assert all(o.group == LOOK_AT for o in top)
 
 
-def test_each_planted_error_is_named_first_among_its_organs_reasons(planted: Review) -> None:
+def test_each_planted_error_is_named_first_among_its_organs_reasons(planted: Ranking) -> None:
     assert planted.organ("Eye_L").reasons[0].startswith("Left and right are swapped: Eye_L lies")
     assert planted.organ("Eye_R").scores[0].id == "sides"
     assert planted.organ("Brainstem").scores[0].id == "parts"
@@ -51,7 +51,7 @@ def test_each_planted_error_is_named_first_among_its_organs_reasons(planted: Rev
     assert "3 slices are missing inside it" in planted.organ("Parotid_R").reasons[0]
 
 
-def test_the_place_to_look_at_is_the_error_and_not_the_organ(planted: Review) -> None:
+def test_the_place_to_look_at_is_the_error_and_not_the_organ(planted: Ranking) -> None:
     _, reference = phantom_case()
     blob = planted.organ("Brainstem").scores[0].where_mm_xyz
     wanted = reference.geometry.index_to_mm(np.array([7.5, 11.5, 11.5]))
@@ -64,22 +64,22 @@ def test_the_result_does_not_depend_on_how_the_scan_is_stored() -> None:
     volume, upright = scan_and_organs("upright")
     labels, grid = stored_as(upright.labels, upright.geometry, axes, flips)
     hu, _ = stored_as(volume.array, volume.geometry, axes, flips)
-    first = review(upright, volume)
-    again = review(segmentation(labels, grid), Volume(hu, grid))
+    first = rank_organs(upright, volume)
+    again = rank_organs(segmentation(labels, grid), Volume(hu, grid))
     assert as_dict(first)["organs"] == as_dict(again)["organs"]
 
 
 def test_a_scan_whose_left_and_right_are_mirrored_is_noticed() -> None:
     volume, reference = phantom_case()
     mirrored = with_labels(reference, np.ascontiguousarray(reference.labels[:, :, ::-1]))
-    result = review(mirrored, replace(volume, array=np.ascontiguousarray(volume.array[:, :, ::-1])))
+    result = rank_organs(mirrored, replace(volume, array=np.ascontiguousarray(volume.array[:, :, ::-1])))
     assert "swapped" in reasons(result, "Parotid_L")
     assert "swapped" in reasons(result, "Parotid_R")
 
 
 def test_an_empty_segment_is_to_be_looked_at_and_says_that_it_is_empty() -> None:
     volume, reference = scan_and_organs()
-    entry = review(reference, volume).organ("Larynx")
+    entry = rank_organs(reference, volume).organ("Larynx")
     assert entry.group == LOOK_AT
     assert entry.volume_ml == 0
     assert entry.reasons[0].startswith("Empty: no voxel of it is there")
@@ -90,7 +90,7 @@ def test_an_organ_without_statistics_is_not_called_fine() -> None:
     stranger = OrganResult(organ=unknown_organ("GTV"), label=9, found=True, volume_ml=1.0)
     labels = reference.labels.copy()
     labels[12:16, 10:14, 20:24] = 9
-    result = review(replace(reference, labels=labels, results=(*reference.results, stranger)), volume)
+    result = rank_organs(replace(reference, labels=labels, results=(*reference.results, stranger)), volume)
     entry = result.organ("GTV")
     assert (entry.group, entry.severity) == (NOT_JUDGED, None)
     assert "No statistics for this organ" in entry.reasons[0]
@@ -101,7 +101,7 @@ def test_an_organ_without_statistics_is_not_called_fine() -> None:
 
 def test_without_a_ct_the_hu_are_said_not_to_have_been_looked_at() -> None:
     _, reference = scan_and_organs()
-    result = review(reference)
+    result = rank_organs(reference)
     assert any("No CT" in note for note in result.notes)
     hu = next(s for s in result.organ("Brainstem").scores if s.id == "hu")
     assert not hu.applies
@@ -112,7 +112,7 @@ def test_an_organ_filled_with_air_is_told_from_its_hu() -> None:
     volume, reference = scan_and_organs()
     array = volume.array.copy()
     array[reference.labels == label_of(reference, "Brainstem")] = -900
-    entry = review(reference, replace(volume, array=array)).organ("Brainstem")
+    entry = rank_organs(reference, replace(volume, array=array)).organ("Brainstem")
     hu = next(s for s in entry.scores if s.id == "hu")
     assert hu.flagged
     assert "100 % of its voxels lie outside" in hu.reason
@@ -122,12 +122,12 @@ def test_another_grid_than_the_cts_is_refused_in_one_line() -> None:
     volume, reference = scan_and_organs()
     shifted = replace(reference.geometry, origin_mm_xyz=(0.0, 0.0, 0.0))
     with pytest.raises(InputError, match=r"lies on another grid \(.* voxels of .* mm from .*\) than the CT"):
-        review(replace(reference, geometry=shifted), volume)
+        rank_organs(replace(reference, geometry=shifted), volume)
 
 
 def test_every_reference_organ_has_a_rank_a_reason_and_a_group_in_the_json() -> None:
     volume, reference = phantom_case()
-    data = json.loads(json.dumps(as_dict(review(reference, volume))))
+    data = json.loads(json.dumps(as_dict(rank_organs(reference, volume))))
     assert [o["rank"] for o in data["organs"]] == sorted(o["rank"] for o in data["organs"])
     for organ in data["organs"]:
         assert set(organ) == {
@@ -166,7 +166,7 @@ def test_the_command_refuses_a_ct_of_another_grid_with_status_2(
     assert not (tmp_path / "qa.json").exists()
 
 
-def test_the_list_reads_worst_first(planted: Review) -> None:
+def test_the_list_reads_worst_first(planted: Ranking) -> None:
     lines = text_table(planted).splitlines()
     assert lines[0] == "look at:"
     assert lines[1].split()[:2] in (["1", "Eye_L"], ["1", "Eye_R"], ["1", "Brainstem"])

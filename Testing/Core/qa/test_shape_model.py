@@ -22,7 +22,7 @@ from focusnet.nets.config import preset
 from focusnet.nets.shape_box import ShapeBox, cut, paste
 from focusnet.phantom.write import write_phantom
 from focusnet.qa import ShapeModel, load_shape_model
-from focusnet.qa.ranking import review
+from focusnet.qa.ranking import rank_organs
 from focusnet.qa.shape_prior import shape_prior, shape_priors
 
 from ...paths import ROOT
@@ -125,7 +125,7 @@ def test_another_organs_shape_in_an_optic_nerves_place_is_odd(prior: ShapeModel)
     labels[z - 2 : z + 3, y - 5 : y + 6, x - 5 : x + 6] = label  # a block
     values = {}
     for name, case in (("nerve", reference), ("block", with_labels(reference, labels))):
-        entry = review(case, shapes=prior).organ("OpticNrv_L")
+        entry = rank_organs(case, shape_model=prior).organ("OpticNrv_L")
         values[name] = next(s for s in entry.scores if s.id == "shape_latent")
     assert values["block"].severity > 1.0
     assert values["block"].severity > 1.5 * values["nerve"].severity
@@ -134,7 +134,7 @@ def test_another_organs_shape_in_an_optic_nerves_place_is_odd(prior: ShapeModel)
 
 def test_large_organs_and_small_ones_that_it_does_not_know_get_no_shape_score(prior: ShapeModel) -> None:
     _, reference = phantom_case()
-    result = review(reference, shapes=prior)
+    result = rank_organs(reference, shape_model=prior)
     assert not any(s.id.startswith("shape") for s in result.organ("Brainstem").scores)
     chiasm = next(s for s in result.organ("OpticChiasm").scores if s.id == "shape_latent")
     assert not chiasm.applies
@@ -185,7 +185,7 @@ def test_a_segment_of_one_voxel_is_not_a_reason_to_fail(prior: ShapeModel) -> No
     _, base = scan_and_organs()
     labels = np.zeros_like(base.labels)
     labels[10, 10, 10] = 1
-    result = review(segmentation(labels, base.geometry, ("Lens_L",)), shapes=prior)
+    result = rank_organs(segmentation(labels, base.geometry, ("Lens_L",)), shape_model=prior)
     assert any(reason.startswith("Unusually small") for reason in result.organs[0].reasons)
 
 
@@ -203,4 +203,4 @@ def test_patients_never_cross_splits_and_real_shapes_come_back(prior: ShapeModel
     assert len(shapes) == 2 * len(ANNOTATORS) * len(SMALL)
     boxes = [(s, ShapeBox.around(s.center_mm_xyz, s.organ, prior.bundle.config)) for s in shapes]
     # nan: a cochlea of a few voxels can vanish on the network's grid
-    assert np.nanmean([prior.view(s.draw(prior.bundle.config), box).dsc for s, box in boxes]) > 0.7
+    assert np.nanmean([prior.reconstruct_box(s.draw(prior.bundle.config), box).dsc for s, box in boxes]) > 0.7

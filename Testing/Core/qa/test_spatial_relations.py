@@ -10,15 +10,15 @@ import pytest
 from focusnet.image.segmentation import Segmentation
 from focusnet.qa import Score
 from focusnet.qa.organ_scores import LOOK_AT, PROBABLY_FINE
-from focusnet.qa.ranking import review
-from focusnet.qa.reference_statistics import Spread, load_statistics
+from focusnet.qa.ranking import rank_organs
+from focusnet.qa.reference_statistics import Spread, load_reference_statistics
 
 from ..helpers_outputs import scan_and_organs
 from ..helpers_qa import label_of, phantom_case, with_labels
 
 
 def score(case: Segmentation, organ: str, name: str) -> Score:
-    return next(s for s in review(case).organ(organ).scores if s.id == name)
+    return next(s for s in rank_organs(case).organ(organ).scores if s.id == name)
 
 
 def moved(case: Segmentation, organ: str, voxels_zyx: tuple[int, int, int]) -> Segmentation:
@@ -55,7 +55,7 @@ def test_a_misplaced_organ_is_blamed_and_its_neighbours_are_not() -> None:
     _, reference = phantom_case()
     before = {
         o.organ.name: score(reference, o.organ.name, "position")
-        for o in review(reference).organs
+        for o in rank_organs(reference).organs
         if o.group == PROBABLY_FINE
     }
     lens = score(moved(reference, "Lens_L", (0, 20, 0)), "Lens_L", "position")  # 40 mm to the back
@@ -73,7 +73,7 @@ def test_a_localization_without_confidence_or_far_from_the_organ_is_told() -> No
     _, reference = scan_and_organs()
     brainstem = next(r for r in reference.results if r.organ.name == "Brainstem")
     others = tuple(r for r in reference.results if r is not brainstem)
-    x, y, z = review(reference).organ("Brainstem").center_mm_xyz
+    x, y, z = rank_organs(reference).organ("Brainstem").center_mm_xyz
     for peak, place, words in ((0.9, (x, y, z), "Localized with a heat-map peak of 0.90"), (0.3, (x, y, z), "without confidence"),
                                (0.9, (x, y, z + 30), "30 mm from where it was localized")):  # fmt: skip
         case = replace(reference, results=(replace(brainstem, peak=peak, peak_mm_xyz=place), *others))
@@ -88,7 +88,7 @@ def test_the_cord_is_not_held_to_the_length_of_the_scan() -> None:
         found = score(reference, "SpinalCord", name)
         assert not found.applies
         assert "leaves most scans" in found.reason
-    assert review(reference).organ("SpinalCord").group in (LOOK_AT, PROBABLY_FINE)  # judged all the same
+    assert rank_organs(reference).organ("SpinalCord").group in (LOOK_AT, PROBABLY_FINE)  # judged all the same
 
 
 def test_severity_is_1_where_one_of_100_real_volumes_lies_beyond() -> None:
@@ -101,7 +101,7 @@ def test_severity_is_1_where_one_of_100_real_volumes_lies_beyond() -> None:
 
 
 def test_offsets_between_organs_read_the_same_from_both_ends() -> None:
-    statistics = load_statistics()
+    statistics = load_reference_statistics()
     there, back = statistics.offset("Eye_L", "Lens_L"), statistics.offset("Lens_L", "Eye_L")
     assert there is not None
     assert back is not None

@@ -142,7 +142,7 @@ def test_an_organ_without_a_voxel_is_shown_where_its_heat_map_peaks() -> None:
 def test_nothing_flagged_no_organ_at_all_and_an_organ_at_the_scans_edge_make_a_page() -> None:
     _volume, organs = scan_and_organs()
     plain = replace(organs, results=tuple(replace(r, warnings=()) for r in organs.results))
-    nothing = {"qa": None, "model_copy": None, "shape-prior": None, "audit": None}
+    nothing = {"qa": None, "model_copy": None, "shape_prior": None, "audit": None}
     assert "No organ is flagged" in page(case(segmentation=plain, **nothing)).text
     page(case(segmentation=replace(plain, labels=np.zeros_like(organs.labels)), **nothing))
     corner = np.zeros_like(organs.labels)

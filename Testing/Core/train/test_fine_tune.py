@@ -11,7 +11,7 @@ from focusnet.errors import DatasetError, ModelError
 from focusnet.nets.bundle import AAE_WEIGHTS, ModelBundle, load_bundle, save_bundle
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
 from focusnet.train.run import train_bundle
-from focusnet.train.setup.fine_tune import start_from
+from focusnet.train.setup.fine_tune import copy_weights
 from focusnet.train.stages.model import TrainingNet
 
 from ..helpers_dataset import TINY_TOML, write_dataset
@@ -37,7 +37,7 @@ def test_every_organ_takes_its_own_weights_along_and_new_ones_are_named(tmp_path
     )  # fmt: skip
     model, old = TrainingNet(config, with_aae=True), bundle.build()
     fresh = {k: v.clone() for k, v in model.state_dict().items()}
-    lines = start_from(model, bundle)
+    lines = copy_weights(model, bundle)
     head, before = model.snet.head.weight, old.snet.head.weight
     assert torch.equal(head[0], before[0]), "background"
     assert torch.equal(head[1], before[3]), "Brainstem"
@@ -65,7 +65,7 @@ def test_a_bundle_of_another_width_is_refused(tmp_path: Path) -> None:
     bundle = old_bundle(tmp_path)
     wide = small_config(organs=OLD_ORGANS, small_organs=("Brainstem",), width=0.25, has_sos=True)
     with pytest.raises(ModelError, match=r"width 0\.125 \(here 0\.25\)\. Leave --width"):
-        start_from(TrainingNet(wide, with_aae=False), bundle)
+        copy_weights(TrainingNet(wide, with_aae=False), bundle)
 
 
 def test_fine_tuning_needs_one_stage_only_and_says_where_it_started(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from focusnet.cli.main import main
 from focusnet.errors import OutputError
 from focusnet.nets.bundle import load_bundle
 from focusnet.train.loop.checkpoint import load_checkpoint
-from focusnet.train.loop.training_log import Journal, append_csv, forget_after
+from focusnet.train.loop.training_log import TrainingLog, append_csv, forget_after
 
 from ..helpers_dataset import TINY_TOML, write_dataset
 from ..helpers_disk import files_end_at, on_linux
@@ -139,14 +139,14 @@ def test_a_torn_row_whose_columns_all_have_a_value_leaves_the_log(tmp_path: Path
 @on_linux
 def test_curves_stay_readable_after_a_point_that_did_not_fit(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="extra train")
-    journal = Journal(tmp_path, "snet", ("S-Net",), 0, 9, lambda _: None)
-    journal.validated(1, {"score": 0.5})
-    assert journal.trouble is None
-    assert journal._board is not None
-    with files_end_at(journal._board.path.stat().st_size + 5):
-        journal.validated(2, {"score": 0.6})
-    assert journal.trouble is not None
-    assert "cannot be written (File too large" in str(journal.trouble)
-    journal._board.add(3, {"validation/score": 0.7})
+    training_log = TrainingLog(tmp_path, "snet", ("S-Net",), 0, 9, lambda _: None)
+    training_log.validated(1, {"score": 0.5})
+    assert training_log.trouble is None
+    assert training_log._curves is not None
+    with files_end_at(training_log._curves.path.stat().st_size + 5):
+        training_log.validated(2, {"score": 0.6})
+    assert training_log.trouble is not None
+    assert "cannot be written (File too large" in str(training_log.trouble)
+    training_log._curves.add(3, {"validation/score": 0.7})
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard" / "snet")).Reload()
     assert [(e.step, round(e.value, 3)) for e in events.Scalars("validation/score")] == [(1, 0.5), (3, 0.7)]

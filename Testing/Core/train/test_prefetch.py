@@ -15,7 +15,7 @@ from focusnet.errors import DatasetError
 from focusnet.nets.focusnet import FocusNet
 from focusnet.train.loop.checkpoint import load_checkpoint
 from focusnet.train.loop.loop import train_stage
-from focusnet.train.loop.prefetch import DrawnAhead, worker_count
+from focusnet.train.loop.prefetch import Prefetcher, worker_count
 from focusnet.train.settings import Settings
 from focusnet.train.stages.augment import Augmentation
 from focusnet.train.stages.table import STAGES
@@ -33,7 +33,7 @@ def test_draws_come_in_their_order_however_long_each_takes(workers: int) -> None
         return number * number
 
     numbers = range(4, 40, 2)
-    with closing(DrawnAhead(draw, numbers, workers)) as ahead:
+    with closing(Prefetcher(draw, numbers, workers)) as ahead:
         assert list(ahead) == [n * n for n in numbers]
 
 
@@ -46,7 +46,7 @@ def test_the_next_crop_is_drawn_while_the_network_computes_and_no_more_than_a_fe
             third.set()
         return number
 
-    with closing(DrawnAhead(draw, range(1000), 2)) as ahead:
+    with closing(Prefetcher(draw, range(1000), 2)) as ahead:
         assert next(ahead) == 0
         assert third.wait(10)  # nobody has asked for it
         time.sleep(0.1)
@@ -62,7 +62,7 @@ def test_a_run_that_ends_early_draws_nothing_more() -> None:
         drawn.append(number)
         return number
 
-    with closing(DrawnAhead(draw, range(1000), 1)) as ahead:
+    with closing(Prefetcher(draw, range(1000), 1)) as ahead:
         assert next(ahead) == 0
         next(ahead)
     count = len(drawn)
@@ -77,7 +77,7 @@ def test_what_is_wrong_with_a_case_is_said_at_its_own_step(workers: int) -> None
             raise DatasetError("pt_3 cannot be read")
         return number
 
-    with closing(DrawnAhead(draw, range(10), workers)) as ahead:
+    with closing(Prefetcher(draw, range(10), workers)) as ahead:
         assert [next(ahead) for _ in range(3)] == [0, 1, 2]
         with pytest.raises(DatasetError, match="pt_3 cannot be read"):
             next(ahead)

@@ -1,4 +1,4 @@
-"""Small organs: eq. 4 to 8 by hand, who moves in whose turn, crops that hold an organ whole, and Table 6 as configuration files."""
+"""Small organs: eq. 4 to 8 by hand, who moves in whose update, crops that hold an organ whole, and Table 6 as configuration files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from focusnet.train.stages.adversarial import aae_loss, organ_loss, shape_loss, 
 from focusnet.train.stages.augment import NO_AUGMENTATION, Augmentation, Crops, Sample, join_crops
 from focusnet.train.stages.losses import heatmap_loss
 from focusnet.train.stages.model import TrainingNet
-from focusnet.train.stages.small_organ_crops import draw_case_shapes, draw_whole, fitting_roi
+from focusnet.train.stages.small_organ_crops import draw_case_shapes, draw_whole_organs, fitting_roi
 from focusnet.train.stages.stage import StageContext, set_trained
 from focusnet.train.stages.table import STAGES, sol_loss
 
@@ -91,7 +91,7 @@ def test_the_shape_loss_of_two_voxels_by_hand() -> None:
 def test_the_autoencoders_turn_minimises_reconstruction_minus_a_thousandth_of_the_shape_loss_by_hand() -> None:
     """Eq. 4 and 8: (0.5^2 + 0) / 2 + (0.25^2 + 0.25^2) / 2 - 0.001 * 0.65."""
     crops = Crops((Sample(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 2).long(), torch.tensor([True]), {}),))
-    crops.memo["masks"] = (FOUND, TRUTH)
+    crops.carried["masks"] = (FOUND, TRUTH)
     expected = 0.125 + 0.0625 - 0.001 * 0.65
     assert aae_loss(ToyModel(), crops, context()).item() == pytest.approx(expected, rel=1e-5)
     without = aae_loss(ToyModel(), crops, context(adversarial_lambda=0.0)).item()
@@ -102,11 +102,11 @@ def test_the_segmentation_turn_adds_five_times_the_shape_loss(cases: list[Case])
     """Eq. 7, against its two terms computed apart; "none" leaves the segmentation loss of eq. 3."""
     torch.manual_seed(0)
     model = TrainingNet(config(), with_aae=True).eval()
-    sample = draw_whole(cases[0], context(), np.random.default_rng(0))
+    sample = draw_whole_organs(cases[0], context(), np.random.default_rng(0))
     assert set(sample.rois) == set(SMALL)
     crops = join_crops([sample])
     whole = sos_loss(model, crops, context()).item()
-    found, truth = crops.memo["masks"]
+    found, truth = crops.carried["masks"]
     segmentation = float(organ_loss(found, truth, Settings()))
     with torch.no_grad():
         (_, a, b), (_, c, d) = model.aae(truth), model.aae(found)
@@ -126,7 +126,7 @@ def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
 
 
 def moves_by_turn(stage_name: str, cases: list[Case], out: Path, **settings: Any) -> list[set[str]]:
-    """Train two steps and tell which parts moved in each turn."""
+    """Train two steps and tell which parts moved in each update."""
     torch.manual_seed(0)
     model = TrainingNet(config(), with_aae=True)
     marks: list[dict[str, Tensor]] = []
@@ -139,7 +139,7 @@ def moves_by_turn(stage_name: str, cases: list[Case], out: Path, **settings: Any
         return marked
 
     stage = STAGES[stage_name]
-    stage = replace(stage, turns=tuple(replace(t, loss=marking(t.loss)) for t in stage.turns))
+    stage = replace(stage, updates=tuple(replace(t, loss=marking(t.loss)) for t in stage.updates))
     train_stage(
         model, stage, cases, config(), Settings(steps=2, checkpoint_every=9, **settings), NO_AUGMENTATION, out,
         lambda _: {"score": 0.0}, log=lambda _: None,
@@ -169,7 +169,7 @@ def test_an_organ_that_nobody_contoured_teaches_its_networks_nothing(cases: list
     """The second case has no left parotid: its SOS-Net has no gradient, its row of SOL-Net's head a zero one."""
     torch.manual_seed(0)
     model = TrainingNet(config(), with_aae=True)
-    sample = draw_whole(cases[1], context(), np.random.default_rng(0))
+    sample = draw_whole_organs(cases[1], context(), np.random.default_rng(0))
     assert set(sample.rois) == {"Brainstem"}
     set_trained(model, ("sosnets",))
     sos_loss(model, join_crops([sample]), context()).backward()
@@ -187,8 +187,8 @@ def test_a_step_of_two_crops_has_the_mean_loss_of_its_crops(stage: str, cases: l
     """In eval mode, where crops do not meet in batch statistics; the dice loss of organs that both crops hold is a mean too."""
     torch.manual_seed(0)
     model = TrainingNet(config(), with_aae=True).eval()
-    where, loss = context(), STAGES[stage].turns[0].loss
-    drawn = [draw_whole(cases[number], where, np.random.default_rng(number)) for number in (0, 2)]
+    where, loss = context(), STAGES[stage].updates[0].loss
+    drawn = [draw_whole_organs(cases[number], where, np.random.default_rng(number)) for number in (0, 2)]
     assert all(set(sample.rois) == set(SMALL) for sample in drawn)
     alone = [loss(model, join_crops([sample]), where).item() for sample in drawn]
     assert alone[0] != pytest.approx(alone[1], rel=1e-3)
@@ -213,7 +213,7 @@ def test_crops_for_small_organs_hold_them_whole(cases: list[Case]) -> None:
     """Whatever the random place: all of the organ's voxels lie in its ROI, and the ROI moves."""
     rng, starts = np.random.default_rng(0), set()
     for _ in range(20):
-        sample = draw_whole(cases[0], context(roi_jitter_zyx=(3, 6, 6), crop_slices=14), rng)
+        sample = draw_whole_organs(cases[0], context(roi_jitter_zyx=(3, 6, 6), crop_slices=14), rng)
         assert set(sample.rois) == set(SMALL)
         for organ, roi in sample.rois.items():
             mask = (sample.labels == LABELS[organ])[None, None].float()
@@ -226,7 +226,7 @@ def test_crops_for_small_organs_hold_them_whole(cases: list[Case]) -> None:
 
 def test_crops_under_augmentation_keep_the_roi_on_the_organ(cases: list[Case]) -> None:
     augmentation = Augmentation(15.0, 10.0, (0.8, 1.2), mirror=True)
-    drawn = [draw_whole(cases[2], context(augmentation), np.random.default_rng(seed)) for seed in range(12)]
+    drawn = [draw_whole_organs(cases[2], context(augmentation), np.random.default_rng(seed)) for seed in range(12)]
     assert sum(len(sample.rois) for sample in drawn) > 12
     for sample in drawn:
         for organ, roi in sample.rois.items():

@@ -26,7 +26,7 @@ from focusnet.train.setup.systems import with_own_rois
 from focusnet.train.stages.adversarial import sos_loss
 from focusnet.train.stages.augment import NO_AUGMENTATION, join_crops
 from focusnet.train.stages.model import TrainingNet
-from focusnet.train.stages.small_organ_crops import draw_whole
+from focusnet.train.stages.small_organ_crops import draw_whole_organs
 from focusnet.train.stages.stage import StageContext
 
 from ..helpers_dataset import LABELS, TINY_TOML
@@ -178,7 +178,7 @@ def test_sos_nets_learn_in_rois_of_different_sizes(dataset: Path) -> None:
     config, cases = v1_cases(dataset)
     config = small_config(**{**config.to_json(), "roi_sizes_zyx": ((8, 12, 12), (10, 14, 10))})
     context = StageContext(config, Settings(aae_mode="none"), NO_AUGMENTATION, torch.ones(4))
-    sample = draw_whole(cases[0], context, np.random.default_rng(0))
+    sample = draw_whole_organs(cases[0], context, np.random.default_rng(0))
     assert {o: roi.size_zyx for o, roi in sample.rois.items()} == {"Brainstem": (8, 12, 12), "Parotid_L": (10, 14, 10)}
     model = TrainingNet(config, with_aae=False)
     loss = sos_loss(model, join_crops([sample]), context)

@@ -21,7 +21,8 @@ from focusnet.nets.config import NetworkConfig
 from focusnet.nets.focusnet import FocusNet
 from focusnet.train.loop.checkpoint import load_checkpoint, save_checkpoint
 from focusnet.train.loop.loop import train_stage
-from focusnet.train.loop.sampling_order import case_index, rate_factor
+from focusnet.train.loop.sampling_order import case_index
+from focusnet.train.loop.schedule import rate_factor
 from focusnet.train.run import read_options, train_bundle
 from focusnet.train.settings import Settings
 from focusnet.train.stages import table as stages
@@ -177,8 +178,8 @@ def test_a_loss_that_is_not_a_number_stops_and_names_the_case(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, config = OpenKBPDataset(dataset), tiny_config()
-    turn = stages.Turn("S-Net", ("snet",), lambda model, sample, context: model.snet.head.bias.sum() * float("nan"))
-    broken = stages.Stage("snet", (turn,))
+    update = stages.Update("S-Net", ("snet",), lambda model, sample, context: model.snet.head.bias.sum() * float("nan"))
+    broken = stages.Stage("snet", (update,))
     with pytest.raises(DatasetError, match=r"step 0, case pt_\d: the loss is nan"):
         train_stage(
             FocusNet(config), broken, list(source.cases("train")), config, Settings(steps=2), NO_AUGMENTATION, tmp_path,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from focusnet.train.loop.training_log import Journal, to_stderr
+from focusnet.train.loop.training_log import TrainingLog, to_stderr
 from focusnet.train.run import train_bundle
 
 from ..helpers_dataset import TINY_TOML, write_dataset
@@ -17,13 +17,13 @@ from ..helpers_dataset import TINY_TOML, write_dataset
 
 def test_curves_go_to_tensorboard_where_it_is_installed(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="extra train")
-    journal = Journal(tmp_path, "sos", ("SOS-Net", "AAE"), 0, 4, lambda _: None)
+    training_log = TrainingLog(tmp_path, "sos", ("SOS-Net", "AAE"), 0, 4, lambda _: None)
     for step, loss in ((1, 3.0), (2, 2.0)):
-        journal.add("SOS-Net", loss)
-        journal.add("AAE", loss / 2)
-        journal.report(step)
-    journal.validated(2, {"score": 0.5, "Larynx": 0.25})
-    journal.close()
+        training_log.add("SOS-Net", loss)
+        training_log.add("AAE", loss / 2)
+        training_log.report(step)
+    training_log.validated(2, {"score": 0.5, "Larynx": 0.25})
+    training_log.close()
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard" / "sos")).Reload()
     assert [(e.step, e.value) for e in events.Scalars("loss/SOS-Net")] == [(1, 3.0), (2, 2.0)]
     assert [(e.step, e.value) for e in events.Scalars("loss/AAE")] == [(1, 1.5), (2, 1.0)]
@@ -32,9 +32,9 @@ def test_curves_go_to_tensorboard_where_it_is_installed(tmp_path: Path) -> None:
 
 def test_a_run_needs_no_tensorboard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
-    journal = Journal(tmp_path, "snet", ("S-Net",), 0, 4, lambda _: None)
-    journal.add("S-Net", 1.0)
-    journal.report(1)
+    training_log = TrainingLog(tmp_path, "snet", ("S-Net",), 0, 4, lambda _: None)
+    training_log.add("S-Net", 1.0)
+    training_log.report(1)
     assert (tmp_path / "snet.csv").read_text().startswith("step,loss,seconds_per_step\n1,1.0,")
     assert not (tmp_path / "tensorboard").exists()
 
@@ -43,12 +43,12 @@ def test_a_terminal_shows_a_live_line_with_the_time_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    journal = Journal(tmp_path, "snet", ("S-Net",), 2, 4, to_stderr)
+    training_log = TrainingLog(tmp_path, "snet", ("S-Net",), 2, 4, to_stderr)
     for _ in range(2):
-        journal.add("S-Net", 0.125)
-        journal.tick()
-    journal.report(4)
-    journal.close()
+        training_log.add("S-Net", 0.125)
+        training_log.tick()
+    training_log.report(4)
+    training_log.close()
     shown = capsys.readouterr().err
     assert "4/4" in shown
     assert "snet step 4/4: loss 0.1250" in shown

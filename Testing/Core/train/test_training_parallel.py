@@ -19,12 +19,12 @@ import torch
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.nets.bundle import load_bundle
 from focusnet.train.loop.checkpoint import load_checkpoint
-from focusnet.train.loop.loop import ALONE, train_stage
-from focusnet.train.loop.process_group import Team
+from focusnet.train.loop.loop import SINGLE_PROCESS, train_stage
+from focusnet.train.loop.process_group import ProcessGroup
 from focusnet.train.settings import Settings
 from focusnet.train.stages.augment import Augmentation
 from focusnet.train.stages.model import TrainingNet
-from focusnet.train.stages.stage import Turn
+from focusnet.train.stages.stage import Update
 from focusnet.train.stages.table import STAGES
 
 from ...paths import ROOT
@@ -39,7 +39,7 @@ without_distributed = pytest.mark.skipif(
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def train(stage: str, dataset: Path, out: Path, accumulate: int, team: Team = ALONE) -> None:
+def train(stage: str, dataset: Path, out: Path, accumulate: int, group: ProcessGroup = SINGLE_PROCESS) -> None:
     """Three steps of a stage on cases of which the second lacks an organ: some step has no gradient for it anywhere."""
     config = small_config(organs=tuple(LABELS), small_organs=("Brainstem", "Parotid_L"), has_sos=True, aae_width=0.0625)
     torch.manual_seed(0)
@@ -47,20 +47,20 @@ def train(stage: str, dataset: Path, out: Path, accumulate: int, team: Team = AL
     settings = Settings(steps=3, accumulate=accumulate, learning_rate=LEARNING_RATE, seed=1)
     train_stage(
         model, STAGES[stage], list(OpenKBPDataset(dataset).cases("train")), config, settings,
-        Augmentation(5.0, 5.0, (0.9, 1.1)), out, lambda _: {"score": 0.0}, log=lambda _: None, team=team,
+        Augmentation(5.0, 5.0, (0.9, 1.1)), out, lambda _: {"score": 0.0}, log=lambda _: None, group=group,
     )  # fmt: skip
 
 
 CHILD = """
     import torch, sys
     from pathlib import Path
-    from focusnet.train.loop.process_group import join_team, leave_team
+    from focusnet.train.loop.process_group import join_process_group, leave_process_group
     from Testing.Core.train.test_training_parallel import train
-    team, _ = join_team(torch.device("cpu"))
-    assert team.size == 2
+    group, _ = join_process_group(torch.device("cpu"))
+    assert group.size == 2
     for stage in ("snet", "sos"):
-        train(stage, Path(sys.argv[1]), Path(sys.argv[2]), 1, team)
-    leave_team(team)
+        train(stage, Path(sys.argv[1]), Path(sys.argv[2]), 1, group)
+    leave_process_group(group)
 """
 
 
@@ -114,7 +114,7 @@ def test_two_processes_are_one_that_accumulates_two_gradients(tmp_path: Path) ->
         assert torch.nn.functional.cosine_similarity(a, b, dim=0) > 0.9999
 
 
-def train_lines(out: Path, accumulate: int, team: Team = ALONE) -> None:
+def train_lines(out: Path, accumulate: int, group: ProcessGroup = SINGLE_PROCESS) -> None:
     """Two steps, and two more as a resumed run; whoever validates takes its time."""
 
     def validate(_: Any) -> dict[str, float]:
@@ -122,11 +122,11 @@ def train_lines(out: Path, accumulate: int, team: Team = ALONE) -> None:
         return {"score": 0.0}
 
     for steps in (2, 4):
-        train_line(out, steps, steps == 4, validate, team, accumulate=accumulate, batch=2)
+        train_line(out, steps, steps == 4, validate, group, accumulate=accumulate, batch=2)
     assert load_checkpoint(out / "line.last.safetensors")[1]["step"] == 4, "written before any process goes on"
 
 
-def train_with_statistics(out: Path, team: Team) -> None:
+def train_with_statistics(out: Path, group: ProcessGroup) -> None:
     """Writes the batch statistics that each step of this process began with."""
     seen = []
 
@@ -134,33 +134,35 @@ def train_with_statistics(out: Path, team: Team) -> None:
         seen.append(model.line[0].running_mean.tolist())
         return squares(model, sample, context)
 
-    stage = replace(STAGE, turns=(Turn("line", ("line",), watched),))
+    stage = replace(STAGE, updates=(Update("line", ("line",), watched),))
     model = Line()
     model.line = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Linear(2, 1))  # type: ignore[assignment]
-    train_line(out / "statistics", 4, team=team, stage=stage, model=model, batch=2)
-    (out / f"seen-{team.rank}.json").write_text(json.dumps(seen))
+    train_line(out / "statistics", 4, group=group, stage=stage, model=model, batch=2)
+    (out / f"seen-{group.rank}.json").write_text(json.dumps(seen))
 
 
-def train_with_gaps(out: Path, accumulate: int, team: Team = ALONE) -> Path:
+def train_with_gaps(out: Path, accumulate: int, group: ProcessGroup = SINGLE_PROCESS) -> Path:
     """One of the seven points teaches nothing, as a crop does that holds no small organ: whoever draws it has no gradient."""
 
     def loss(model: Any, sample: Any, context: Any) -> torch.Tensor:
         return squares(model, sample, context) if float(sample.at[0, 0]) else torch.zeros(())
 
-    certain = replace(STAGE, turns=(Turn("line", ("line",), loss),), draw=lambda p, *_: Places(torch.tensor([p.place])))
-    return train_line(out / "gaps", 4, team=team, stage=certain, accumulate=accumulate)
+    certain = replace(
+        STAGE, updates=(Update("line", ("line",), loss),), draw=lambda p, *_: Places(torch.tensor([p.place]))
+    )
+    return train_line(out / "gaps", 4, group=group, stage=certain, accumulate=accumulate)
 
 
 LINES = """
     import torch, sys
     from pathlib import Path
-    from focusnet.train.loop.process_group import join_team, leave_team
+    from focusnet.train.loop.process_group import join_process_group, leave_process_group
     from Testing.Core.train.test_training_parallel import train_lines, train_with_gaps, train_with_statistics
-    team, _ = join_team(torch.device("cpu"))
-    train_lines(Path(sys.argv[1]) / "lines", 2, team)
-    train_with_statistics(Path(sys.argv[1]), team)
-    train_with_gaps(Path(sys.argv[1]), 1, team)
-    leave_team(team)
+    group, _ = join_process_group(torch.device("cpu"))
+    train_lines(Path(sys.argv[1]) / "lines", 2, group)
+    train_with_statistics(Path(sys.argv[1]), group)
+    train_with_gaps(Path(sys.argv[1]), 1, group)
+    leave_process_group(group)
 """
 
 

@@ -14,12 +14,12 @@ from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
 from focusnet.train.loop.checkpoint import load_checkpoint
 from focusnet.train.loop.loop import train_stage
-from focusnet.train.loop.precision import Steps
+from focusnet.train.loop.precision import ScaledOptimizer
 from focusnet.train.settings import Settings
 from focusnet.train.setup import plan
 from focusnet.train.stages.augment import NO_AUGMENTATION
 from focusnet.train.stages.model import TrainingNet
-from focusnet.train.stages.stage import Stage, Turn
+from focusnet.train.stages.stage import Stage, Update
 from focusnet.train.stages.table import STAGES
 
 from ..helpers_dataset import LABELS, TINY_TOML, write_dataset
@@ -96,9 +96,9 @@ def test_a_loss_scale_that_is_too_large_skips_the_step_and_is_halved(
 
 
 def test_the_scale_of_one_turn_leaves_the_other_turn_alone(dataset: Path, tmp_path: Path) -> None:
-    """The autoencoder's turn overflows in every step; the SOS-Nets learn on."""
-    g, d = STAGES["sos"].turns
-    steep = Turn(d.name, d.trained, lambda *given: d.loss(*given) * 1e30, d.active)
+    """The autoencoder's update overflows in every step; the SOS-Nets learn on."""
+    g, d = STAGES["sos"].updates
+    steep = Update(d.name, d.trained, lambda *given: d.loss(*given) * 1e30, d.active)
     stage = Stage("sos", (g, steep), STAGES["sos"].draw, STAGES["sos"].usable)
     last = train(stage, dataset, tmp_path, 2)
     assert moved(last) == {"sosnets"}
@@ -128,7 +128,7 @@ def test_gradients_are_clipped_as_they_are_and_not_as_they_were_scaled() -> None
     places = []
     for precision in ("fp32", "fp16"):
         weight = torch.nn.Parameter(torch.tensor([5.0]))
-        steps = Steps(torch.optim.SGD([weight], lr=1.0), torch.device("cpu"), precision)
+        steps = ScaledOptimizer(torch.optim.SGD([weight], lr=1.0), torch.device("cpu"), precision)
         steps.begin(0.5)
         steps.backward((3.0 * weight).sum())
         assert steps.step([weight], grad_clip=1.0)
@@ -138,7 +138,7 @@ def test_gradients_are_clipped_as_they_are_and_not_as_they_were_scaled() -> None
 
 def test_a_step_with_nothing_to_learn_from_is_no_error_in_fp16() -> None:
     weight = torch.nn.Parameter(torch.tensor([5.0]))
-    steps = Steps(torch.optim.Adam([weight]), torch.device("cpu"), "fp16")
+    steps = ScaledOptimizer(torch.optim.Adam([weight]), torch.device("cpu"), "fp16")
     steps.begin(0.5)
     assert steps.step([weight], grad_clip=1.0)
     assert float(weight.detach()) == 5.0
@@ -146,16 +146,16 @@ def test_a_step_with_nothing_to_learn_from_is_no_error_in_fp16() -> None:
 
 def test_gradients_that_are_no_numbers_at_any_scale_end_the_run_in_one_line(dataset: Path, tmp_path: Path) -> None:
     """The root of zero: a loss of 0 whose slope is not a number. Skipped steps alone would go on for ever and teach nothing."""
-    turn = Turn("S-Net", ("snet",), lambda model, *_: (model.snet.head.bias * 0.0).sum().sqrt())
+    update = Update("S-Net", ("snet",), lambda model, *_: (model.snet.head.bias * 0.0).sum().sqrt())
     with pytest.raises(DatasetError, match=r"step 3\d, case pt_\d: the gradients are not numbers") as caught:
-        train(Stage("snet", (turn,)), dataset, tmp_path, 60)
+        train(Stage("snet", (update,)), dataset, tmp_path, 60)
     assert "bf16 or fp32" in str(caught.value)
 
 
 def test_a_loss_that_is_not_a_number_stops_fp16_too_and_names_the_way_out(dataset: Path, tmp_path: Path) -> None:
-    turn = Turn("S-Net", ("snet",), lambda model, *_: model.snet.head.bias.sum() * float("nan"))
+    update = Update("S-Net", ("snet",), lambda model, *_: model.snet.head.bias.sum() * float("nan"))
     with pytest.raises(DatasetError, match=r"step 0, case pt_\d: the loss is nan.*bf16 or fp32"):
-        train(Stage("snet", (turn,)), dataset, tmp_path, 2)
+        train(Stage("snet", (update,)), dataset, tmp_path, 2)
 
 
 def test_a_precision_that_nobody_knows_is_refused() -> None:

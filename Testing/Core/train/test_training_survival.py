@@ -21,7 +21,7 @@ from focusnet.nets.bundle import load_bundle
 from focusnet.train.loop.checkpoint import load_checkpoint
 from focusnet.train.loop.training_log import append_csv, forget_after
 from focusnet.train.run import train_bundle
-from focusnet.train.setup.run_manifest import read_record, write_record
+from focusnet.train.setup.run_manifest import read_manifest, write_manifest
 from focusnet.train.status import status_text
 
 from ..helpers_dataset import TINY_TOML, write_dataset
@@ -91,7 +91,7 @@ def steps_of(path: Path) -> list[int]:
 def test_a_killed_and_resumed_run_is_bit_for_bit_the_run_that_was_never_killed(
     dataset: Path, tmp_path: Path, config_file: Path
 ) -> None:
-    """SIGKILL of a real process in the middle of the turns of SOS-Nets and autoencoder."""
+    """SIGKILL of a real process in the middle of the updates of SOS-Nets and autoencoder."""
     train_bundle(dataset, tmp_path / "whole", config_file=config_file, device="cpu", log=lambda _: None)
     assert kill_when(at_step(tmp_path / "parts", "sos", 2), command(dataset, tmp_path / "parts", config_file))
     assert not (tmp_path / "parts" / "bundle").exists()
@@ -209,7 +209,7 @@ def test_a_resume_under_other_code_says_so_and_more_steps_are_allowed(
 ) -> None:
     out, lines = tmp_path / "out", []
     train_bundle(dataset, out, config_file=config_file, stages=["snet"], log=lambda _: None)
-    write_record(out, {**read_record(out), "code": "0.0.1 (abc)"})
+    write_manifest(out, {**read_manifest(out), "code": "0.0.1 (abc)"})
     train_bundle(
         dataset, out, config_file=config_file, stages=["snet"], resume=True, settings={"steps": 8}, log=lines.append
     )
@@ -231,9 +231,9 @@ def test_status_reads_files_only(finished: Path, tmp_path: Path, capsys: pytest.
     assert f"bundle {finished / 'bundle'}" in text
     assert main(["train", "--status", str(finished)]) == 0
     assert "step 6 of 6" in capsys.readouterr().out
-    record = read_record(finished)
+    record = read_manifest(finished)
     half = tmp_path / "half"
-    write_record(half, {**record, "settings": {"snet": {"steps": 100}, "sol": {"steps": 100}}})
+    write_manifest(half, {**record, "settings": {"snet": {"steps": 100}, "sol": {"steps": 100}}})
     (half / "snet.csv").write_text("step,loss,seconds_per_step\n40,0.5,3.0\n60,0.4,3.0\n80,0.3")
     text = status_text(half)
     assert " 60 %   step 60 of 100, loss 0.4000, 3.0 s/step, 2 min left in this stage" in text

@@ -9,8 +9,8 @@ import pytest
 
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.image.resample import resample_ct, resample_labels
-from focusnet.inference.backends import TorchEngine
-from focusnet.inference.chunks import Localizer, stream_slabs
+from focusnet.inference.backends import TorchBackend
+from focusnet.inference.chunks import Localizer, stream_slices
 from focusnet.inference.devices import choose_device
 from focusnet.inference.preprocess import network_grid, normalise
 from focusnet.metrics import dice
@@ -42,9 +42,9 @@ def test_a_scan_is_scored_in_the_chunks_in_which_it_will_be_segmented(
     assert len(ct) > 12  # more than one chunk
 
     slabs = list(
-        stream_slabs(
+        stream_slices(
             ct,
-            TorchEngine(random_bundle(tmp_path, config), choose_device("cpu", "fp32")),
+            TorchBackend(random_bundle(tmp_path, config), choose_device("cpu", "fp32")),
             config,
             config.chunk_when_segmenting,
         )
@@ -64,7 +64,7 @@ def test_a_scan_is_scored_in_the_chunks_in_which_it_will_be_segmented(
         localizer = Localizer(config, (ct.shape[0], ct.shape[1], ct.shape[2]))
         for slab in slabs:
             localizer.add(slab)
-        place_mm = grid.index_to_mm(np.array(localizer.found["Brainstem"].peak_zyx))
+        place_mm = grid.index_to_mm(np.array(localizer.locations["Brainstem"].peak_zyx))
         error_mm = float(np.linalg.norm(place_mm - np.array(case.centroids_mm_xyz["Brainstem"])))
         assert scores["Brainstem_mm"] == pytest.approx(error_mm)
         assert scores["score"] == pytest.approx(-error_mm)

@@ -19,7 +19,7 @@ LABELMAP, SURFACE = "Binary labelmap", "Closed surface"
 def compared(panel: Any) -> Any:
     """A panel after a run, with another person's contours in the scene: one voxel farther to the left, called as a clinic might."""
     from FocusNetSegmentationLib.exchange.compare import add_reference
-    from FocusNetSegmentationLib.exchange.export import segmentation_on
+    from FocusNetSegmentationLib.scene.as_segmentation import segmentation_on
     from FocusNetSegmentationLib.scene.volumes import world_geometry
 
     ct = panel.volume()

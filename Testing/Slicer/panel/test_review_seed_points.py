@@ -68,7 +68,7 @@ def test_the_whole_way_of_a_seed_with_the_real_worker(open_panel: Any, tmp_path:
     panel.ui.reviewCollapsibleButton.collapsed = False
     panel.until(lambda: not panel.panel.review.scoring.is_running, 120)
     review = panel.panel.review.review
-    before = review.marks()
+    before = review.current_fingerprints()
     choose(panel, "Larynx")
     panel.ui.seedButton.click()
     from FocusNetSegmentationLib.review.seed_points import seed_of
@@ -83,7 +83,7 @@ def test_the_whole_way_of_a_seed_with_the_real_worker(open_panel: Any, tmp_path:
     low, high = box_ras(panel.parameters.resultSegmentation, review.segments()["Larynx"])
     half_roi_mm = np.array([48.0, 48.0, 24.0]) + 12.0
     assert ((low > place - half_roi_mm) & (high < place + half_roi_mm)).all()
-    after = review.marks()
+    after = review.current_fingerprints()
     assert not after["Larynx"].same_as(before["Larynx"])
     assert all(after[name].same_as(before[name]) for name in after if name != "Larynx")
     said = next(row for row in review.rows() if row.organ == "Larynx")

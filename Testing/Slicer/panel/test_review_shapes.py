@@ -16,8 +16,8 @@ from ..helpers_panel_review import ORGANS, SCORED, choose, paint, states
 def add_shape_prior(panel: Any, organ: str, folder: Path) -> None:
     """A shape prior that is the organ without its outermost voxels to the left."""
     from focusnet.io.seg_nrrd import write_seg_nrrd
-    from FocusNetSegmentationLib.exchange.export import segmentation_on
     from FocusNetSegmentationLib.review.shape_prior import add_shape_priors
+    from FocusNetSegmentationLib.scene.as_segmentation import segmentation_on
     from FocusNetSegmentationLib.scene.volumes import world_geometry
 
     result, _ = segmentation_on(world_geometry(panel.parameters.inputVolume), panel.parameters.resultSegmentation)
@@ -64,14 +64,14 @@ def test_shape_prior_and_distances_follow_the_organ_and_go_when_the_review_ends(
 def test_the_shape_is_taken_over_and_undone_in_the_editor(reviewed: Any, tmp_path: Path) -> None:
     add_shape_prior(reviewed, "Larynx", tmp_path)
     choose(reviewed, "Larynx")
-    before = reviewed.panel.review.review.marks()["Larynx"]
+    before = reviewed.panel.review.review.current_fingerprints()["Larynx"]
     reviewed.ui.useShapeButton.click()
     reviewed.settle()
     assert "took the shape prior's shape. It is not truth" in reviewed.text("reviewStatusLabel")
     assert states(reviewed)["Larynx"] == "edited"
     reviewed.panel.result.editor.undo()
     reviewed.until(lambda: states(reviewed)["Larynx"] == "draft")
-    assert reviewed.panel.review.review.marks()["Larynx"].same_as(before)
+    assert reviewed.panel.review.review.current_fingerprints()["Larynx"].same_as(before)
 
 
 def test_the_brush_is_around_the_crosshair(reviewed: Any, tmp_path: Path) -> None:
@@ -91,9 +91,9 @@ def test_shape_priors_that_come_with_the_scores_are_there_to_be_shown(reviewed: 
     import sys
 
     from focusnet.io.seg_nrrd import write_seg_nrrd
-    from FocusNetSegmentationLib.exchange.export import segmentation_on
     from FocusNetSegmentationLib.review import scoring as review_scoring
     from FocusNetSegmentationLib.review.shape_prior import is_outdated, shape_priors_of
+    from FocusNetSegmentationLib.scene.as_segmentation import segmentation_on
     from FocusNetSegmentationLib.scene.volumes import world_geometry
 
     node = reviewed.parameters.resultSegmentation

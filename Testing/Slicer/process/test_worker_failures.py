@@ -69,7 +69,7 @@ sys.exit(2)
 
 
 def test_the_engine_calls_its_retry_by_the_name_that_is_looked_for() -> None:
-    source = (worker_protocol.LIBRARY_FOLDER / "focusnet" / "pipeline.py").read_text(encoding="utf-8")
+    source = (worker_protocol.LIBRARY_FOLDER / "focusnet" / "inference" / "segment.py").read_text(encoding="utf-8")
     assert f'Progress("{OUT_OF_MEMORY}"' in source
 
 

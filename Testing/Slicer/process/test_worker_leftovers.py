@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from FocusNetSegmentationLib.process import process_tree, worker_protocol
-from FocusNetSegmentationLib.process.process_tree import is_alive, kill_tree
+from FocusNetSegmentationLib.process.process_tree import is_alive, kill_tree, run_is_alive
 from FocusNetSegmentationLib.process.worker_protocol import worker_environment
 
 from ..helpers_worker import FAMILY, GOOD, PREAMBLE, Log, gone, posix, request_in, run, wait_for_step, worker_for
@@ -38,12 +38,8 @@ def test_cancel_takes_effect_within_two_seconds_and_leaves_no_process(process: A
 
 
 @posix
-@pytest.mark.parametrize("kind", ["psutil", "without psutil"])
-def test_children_of_a_dead_parent_are_found(kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if kind == "without psutil":
-        monkeypatch.setattr(process_tree, "psutil", None)
-        if sys.platform != "linux":
-            pytest.skip("only Linux shows other processes' environment without psutil")
+def test_children_of_a_dead_parent_are_found() -> None:
+    pytest.importorskip("psutil")
     run, other = uuid.uuid4().hex, uuid.uuid4().hex
     family = subprocess.Popen(
         [sys.executable, "-c", PREAMBLE + FAMILY + "os._exit(0)", "out"],
@@ -57,8 +53,22 @@ def test_children_of_a_dead_parent_are_found(kind: str, monkeypatch: pytest.Monk
     assert not is_alive(pids[0])
     assert is_alive(pids[2], run)
     assert not is_alive(pids[2], other), "a process id that the system uses again is not mistaken"
+    assert run_is_alive(run)
+    assert not run_is_alive(other)
     assert kill_tree(pids[0], run) == []
     assert gone(pids)
+    assert not run_is_alive(run)
+
+
+def test_before_psutil_is_installed_the_process_itself_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_tree, "psutil", None)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    assert is_alive(child.pid)
+    assert kill_tree(child.pid, "run") == []
+    assert child.wait(10) != 0
+    assert not is_alive(child.pid)
+    assert kill_tree(child.pid, "run") == [], "a process that has ended is no survivor"
+    assert kill_tree(None, "run") == []
 
 
 @posix
@@ -86,9 +96,10 @@ def test_closing_slicer_during_a_run_kills_it_and_calls_nobody(process: Any, log
 @pytest.fixture
 def orphan(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """``worker_child`` around a stand-in for focusnet that would run for ten minutes."""
-    (tmp_path / "focusnet").mkdir()
-    (tmp_path / "focusnet" / "__init__.py").touch()
-    (tmp_path / "focusnet" / "cli.py").write_text(
+    (tmp_path / "focusnet" / "cli").mkdir(parents=True)
+    for package in (tmp_path / "focusnet", tmp_path / "focusnet" / "cli"):
+        (package / "__init__.py").touch()
+    (tmp_path / "focusnet" / "cli" / "main.py").write_text(
         "import time\ndef main(a):\n    print('on', flush=True)\n    time.sleep(600)\n    return 0\n"
     )
     work = tmp_path / "work"

@@ -9,8 +9,8 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
+from focusnet.io.review_tags import read_reviews, with_run
 from focusnet.io.seg_nrrd import read_seg_nrrd
-from focusnet.io.segment_tags import read_reviews, with_run
 from FocusNetSegmentationLib.review.states import Review
 
 from ...Core.helpers_outputs import GRIDS
@@ -24,8 +24,8 @@ def test_states_approvals_time_and_model_come_back(world: World, grid: str, crop
     node = imported.node
     times = iter([0.0, 12.0])
     review = Review(node, clock=lambda: next(times))
-    review.touch("Parotid_R")
-    review.touch(None)
+    review.record_activity("Parotid_R")
+    review.record_activity(None)
     paint(node, "Parotid_R", erase_a_bit)
     review.check()
     review.approve("Brainstem", "Dr. Who")

@@ -13,7 +13,7 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: p
 
 from focusnet.errors import InputError
 from focusnet.image.organs import find_organ
-from FocusNetSegmentationLib.process.inference import SegmentationRun
+from FocusNetSegmentationLib.process.inference import RunOptions, SegmentationRun
 from FocusNetSegmentationLib.review import views as review_views
 from FocusNetSegmentationLib.review.seed_points import place_seed, seed_mm_lps, seed_of, show_seed, why_no_seed
 from FocusNetSegmentationLib.review.views import Views, box_ras, window_for
@@ -99,9 +99,8 @@ def test_the_worker_is_told_the_seed(world: World) -> None:
         asked.append(request.arguments())
         return "none", []
 
-    run = SegmentationRun(
-        ct, imported.node, organs=["Brainstem"], process=NeverStarted(), command=command, seeds={"Brainstem": (1.5, -2.25, 3)}  # type: ignore[arg-type]
-    )  # fmt: skip
+    options = RunOptions(organs=["Brainstem"], seeds={"Brainstem": (1.5, -2.25, 3)})
+    run = SegmentationRun(ct, imported.node, options, process=NeverStarted(), command=command)  # type: ignore[arg-type]
     run.start()
     assert "--seed=Brainstem=1.500,-2.250,3.000" in asked[0]
     assert asked[0][asked[0].index("--organs") + 1] == "Brainstem"

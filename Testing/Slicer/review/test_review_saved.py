@@ -10,8 +10,8 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
+from focusnet.io.review_tags import read_reviews
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
-from focusnet.io.segment_tags import read_reviews
 from FocusNetSegmentationLib.exchange.export import export
 from FocusNetSegmentationLib.review.scores import scores_from
 from FocusNetSegmentationLib.review.states import Review, states_of
@@ -37,9 +37,9 @@ def test_states_scores_and_times_survive_a_seg_nrrd_on_any_grid(
     paint(imported.node, "Parotid_L", erase_a_bit)
     review.approve("Parotid_R", "Dr. Ü | Müller")
     review.approve("Larynx")
-    review.touch("Brainstem")
+    review.record_activity("Brainstem")
     clock.now += 12
-    review.touch(None)
+    review.record_activity(None)
     opened = open_segmentation(save_segmentation(imported.node, tmp_path / "case.seg.nrrd", crop))
     back = Review(opened.node)
     assert back.rows() == review.rows()

@@ -7,8 +7,8 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.qa.audit import audit
-from FocusNetSegmentationLib.exchange.export import segmentation_on
 from FocusNetSegmentationLib.review.states import Review
+from FocusNetSegmentationLib.scene.as_segmentation import segmentation_on
 from FocusNetSegmentationLib.scene.nodes import frozen_copy
 from FocusNetSegmentationLib.scene.volumes import world_geometry
 
@@ -28,7 +28,7 @@ def test_time_is_counted_for_the_organ_that_was_worked_on_and_pauses_are_cut(wor
         ("Brainstem", 900),
         (None, 0),
     ):
-        review.touch(organ)
+        review.record_activity(organ)
         clock.now += seconds
     assert review.active_s() == {"Brainstem": 10 + 20 + 30, "Parotid_L": 5}
     edited, _ = segmentation_on(world_geometry(ct), imported.node)
@@ -45,8 +45,8 @@ def test_many_touches_a_second_write_seldom_and_lose_no_time(world: World) -> No
     written: list[int] = []
     imported.node.GetSegmentation().AddObserver(slicer.vtkSegmentation.SegmentModified, lambda *_: written.append(1))
     for _ in range(101):
-        review.touch("Brainstem")
+        review.record_activity("Brainstem")
         clock.now += 0.1
-    review.touch(None)
+    review.record_activity(None)
     assert review.active_s() == {"Brainstem": pytest.approx(10.1, abs=0.06)}
     assert len(written) <= 8

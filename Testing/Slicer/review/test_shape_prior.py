@@ -18,7 +18,6 @@ from focusnet.errors import InputError
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry
 from focusnet.io.seg_nrrd import write_seg_nrrd
-from FocusNetSegmentationLib.exchange.export import segmentation_on
 from FocusNetSegmentationLib.review.shape_prior import (
     add_shape_priors,
     is_outdated,
@@ -35,6 +34,7 @@ from FocusNetSegmentationLib.review.shape_prior_distance import (
     signed_distances_mm,
 )
 from FocusNetSegmentationLib.review.states import Review
+from FocusNetSegmentationLib.scene.as_segmentation import segmentation_on
 from FocusNetSegmentationLib.scene.labelmaps import LABELMAP
 from FocusNetSegmentationLib.scene.nodes import import_result, organ_segments, remove_orphans
 from FocusNetSegmentationLib.scene.volumes import world_geometry

@@ -146,7 +146,7 @@ def test_what_the_review_writes_is_not_taken_for_a_change(world: World) -> None:
     review = Review(imported.node, on_change=lambda: told.append(1))
     review.set_scores(scores_from(SCORED))
     review.approve("Parotid_R")
-    review.touch("Parotid_R")
+    review.record_activity("Parotid_R")
     assert told == []
     paint(imported.node, "Parotid_R", erase_a_bit)
     assert told

@@ -11,8 +11,8 @@ import pytest
 
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
-from focusnet.io import seg_nrrd
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
+from focusnet.io.segment_tags import RUN_TAG
 from FocusNetSegmentationLib.scene import nodes
 from FocusNetSegmentationLib.scene.labelmaps import get_tag
 from FocusNetSegmentationLib.scene.nodes import (
@@ -28,10 +28,6 @@ from FocusNetSegmentationLib.scene.volumes import world_geometry
 from ...Core.helpers_outputs import NAMES, PROVENANCE, scan_and_organs
 from ..helpers_nodes import TURNED, World, erase_a_bit, layers, load_mrb, mask, paint, points_lps, segment
 from ..helpers_slicer import open_segmentation
-
-
-def test_the_tags_are_those_of_the_engines_files() -> None:
-    assert (nodes.RESULT_TAG, nodes.ID_PREFIX) == (seg_nrrd.RESULT_TAG, seg_nrrd.ID_PREFIX)
 
 
 def test_the_engines_file_is_imported_with_what_it_says(world: World, tmp_path: Path) -> None:
@@ -55,7 +51,7 @@ def test_a_seg_nrrd_saved_by_slicer_keeps_organs_runs_and_edits(world: World, tm
     assert layers(back) == 1
     for name in NAMES:
         assert (mask(back, name).sum()) == mask(imported.node, name).sum()
-        assert json.loads(get_tag(segment(back, name), nodes.RUN_TAG))["bundle_sha256"] == PROVENANCE["bundle_sha256"]
+        assert json.loads(get_tag(segment(back, name), RUN_TAG))["bundle_sha256"] == PROVENANCE["bundle_sha256"]
     by_engine = read_seg_nrrd(tmp_path / "s.seg.nrrd")
     np.testing.assert_array_equal(by_engine.mask("Parotid_L"), result.mask("Parotid_L"))
     assert {r.organ.name: r.peak for r in by_engine.results}["Brainstem"] is None, "edited: the peak no longer holds"

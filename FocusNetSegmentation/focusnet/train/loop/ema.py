@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
-class Average:
+class WeightAverage:
     """Exponential moving average of a model's trained parts, batch statistics included; off where ``decay`` is 0."""
 
     def __init__(self, model: nn.Module, trained: tuple[str, ...], decay: float) -> None:
@@ -39,7 +39,7 @@ class Average:
 class _Applied:
     """Context: the model carries the averaged weights inside, its own again afterwards."""
 
-    def __init__(self, average: Average) -> None:
+    def __init__(self, average: WeightAverage) -> None:
         self.average = average
         self.saved: dict[str, Tensor] = {}
 

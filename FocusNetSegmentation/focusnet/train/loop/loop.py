@@ -21,16 +21,17 @@ from ..settings import Settings
 from ..stages.augment import Augmentation
 from ..stages.losses import class_weights
 from ..stages.organ_volumes import mean_class_voxels
-from ..stages.stage import Stage, StageContext, Turn, set_trained
+from ..stages.stage import Stage, StageContext, Update, set_trained
 from .checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
-from .ema import Average
-from .precision import Steps, autocast
-from .prefetch import DrawnAhead, worker_count
-from .process_group import Team, TurnRunner
-from .sampling_order import case_index, rate_factor, step_generator
-from .training_log import Journal, Log, to_stderr
+from .ema import WeightAverage
+from .precision import ScaledOptimizer, autocast
+from .prefetch import Prefetcher, worker_count
+from .process_group import ProcessGroup, UpdateRunner
+from .sampling_order import case_index, step_generator
+from .schedule import rate_factor
+from .training_log import Log, TrainingLog, to_stderr
 
-ALONE = Team()
+SINGLE_PROCESS = ProcessGroup()
 Validate = Callable[[Any], dict[str, float]]  # takes the model in eval mode; returns at least "score"; higher is better
 
 
@@ -53,12 +54,12 @@ def train_stage(
     validate: Validate,
     resume: bool = False,
     log: Log = to_stderr,
-    team: Team = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> Path:
     """Train one stage to ``settings.steps`` and return the checkpoint with the best validation score.
 
     ``items`` are whatever ``stage.draw`` takes: cases, shapes. ``model`` is any module whose children bear the names in the
-    stage's turns. Writes ``<stage>.last.safetensors`` (to resume), ``<stage>.best.safetensors`` and ``<stage>.csv`` in ``out``.
+    stage's updates. Writes ``<stage>.last.safetensors`` (to resume), ``<stage>.best.safetensors`` and ``<stage>.csv`` in ``out``.
     Raises DatasetError if there is nothing to train on or the loss stops being a number, OutputError if the disk is full.
     """
     usable = usable_items(stage, items, config)
@@ -66,16 +67,16 @@ def train_stage(
     if stage.class_weights:
         weights = class_weights(mean_class_voxels(items, config), settings.alpha_power)
     context = StageContext(config, settings, augmentation, weights.to(next(model.parameters()).device))
-    trainer = Trainer(model, stage, usable, context, out, validate, team)
+    trainer = Trainer(model, stage, usable, context, out, validate, group)
     if resume and trainer.last.is_file():
         trainer.restore()
-        if team.first:
+        if group.first:
             log(f"{stage.name}: resumed at step {trainer.state.step}")
-    if not team.first:
+    if not group.first:
         return trainer.run(None)
-    names = tuple(turn.name for turn, _, _ in trainer.turns)
-    with closing(Journal(out, stage.name, names, trainer.state.step, settings.steps, log)) as journal:
-        return trainer.run(journal)
+    names = tuple(update.name for update, _, _ in trainer.updates)
+    with closing(TrainingLog(out, stage.name, names, trainer.state.step, settings.steps, log)) as training_log:
+        return trainer.run(training_log)
 
 
 class Trainer:
@@ -89,76 +90,76 @@ class Trainer:
         context: StageContext,
         out: Path,
         validate: Validate,
-        team: Team,
+        group: ProcessGroup,
     ) -> None:
         self.model, self.stage, self.items, self.context = model, stage, items, context
-        self.validate, self.team = validate, team
+        self.validate, self.group = validate, group
         self.config, self.settings = context.config, context.settings
         self.device = context.alpha.device
-        self.journal: Journal | None = None
+        self.training_log: TrainingLog | None = None
         ensure_folder(out)
         self.last, self.best = out / f"{stage.name}.last.safetensors", out / f"{stage.name}.best.safetensors"
-        self.turns = []
-        for turn in stage.turns:
-            if turn.active(self.settings):
-                optimizer = torch.optim.Adam(set_trained(model, turn.trained), lr=self.settings.learning_rate)
-                steps = Steps(optimizer, self.device, self.settings.precision)
-                self.turns.append((turn, steps, TurnRunner(model, turn, context, team)))
-        self.average = Average(model, stage.trained, self.settings.ema_decay)
+        self.updates = []
+        for update in stage.updates:
+            if update.active(self.settings):
+                optimizer = torch.optim.Adam(set_trained(model, update.trained), lr=self.settings.learning_rate)
+                steps = ScaledOptimizer(optimizer, self.device, self.settings.precision)
+                self.updates.append((update, steps, UpdateRunner(model, update, context, group)))
+        self.average = WeightAverage(model, stage.trained, self.settings.ema_decay)
         self.state = Run()
 
-    def run(self, journal: Journal | None) -> Path:
-        """The steps that are left. ``journal``: of a team's first process, which also validates and saves."""
+    def run(self, training_log: TrainingLog | None) -> Path:
+        """The steps that are left. ``training_log``: of a group's first process, which also validates and saves."""
         with closing(self._samples()) as samples:
-            return self._run(journal, samples)
+            return self._run(training_log, samples)
 
-    def _run(self, journal: Journal | None, samples: DrawnAhead[tuple[str, Any]]) -> Path:
-        self.journal, state, settings = journal, self.state, self.settings
+    def _run(self, training_log: TrainingLog | None, samples: Prefetcher[tuple[str, Any]]) -> Path:
+        self.training_log, state, settings = training_log, self.state, self.settings
         while state.step < settings.steps:
             self._step(samples)
             state.step += 1
             self.average.update(state.step)
-            if journal is None:
+            if training_log is None:
                 continue
-            journal.tick()
+            training_log.tick()
             if state.step % settings.validate_every == 0 or state.step == settings.steps:
-                self._validate(journal)
+                self._validate(training_log)
             due = state.step % settings.checkpoint_every == 0 or state.step == settings.steps
-            if due or journal.trouble is not None:
+            if due or training_log.trouble is not None:
                 self._save()
             if due:
-                journal.report(state.step)
-            if journal.trouble is not None:
-                raise journal.trouble
-        if journal is not None and state.step and not self.best.is_file():
+                training_log.report(state.step)
+            if training_log.trouble is not None:
+                raise training_log.trouble
+        if training_log is not None and state.step and not self.best.is_file():
             state.best = -math.inf  # resumed with no more steps than were made: what is there is the best
-            self._validate(journal)
+            self._validate(training_log)
             self._save()
-        self.team.wait()
+        self.group.wait()
         return self.best
 
-    def _samples(self) -> DrawnAhead[tuple[str, Any]]:
-        """The batches that are left. In a team each process takes every ``team.size``-th."""
-        a_step = self.settings.accumulate * self.team.size
-        numbers = range(self.state.step * a_step + self.team.rank, self.settings.steps * a_step, self.team.size)
-        return DrawnAhead(self._draw, numbers, worker_count(self.settings.workers, self.device))
+    def _samples(self) -> Prefetcher[tuple[str, Any]]:
+        """The batches that are left. In a group each process takes every ``group.size``-th."""
+        a_step = self.settings.accumulate * self.group.size
+        numbers = range(self.state.step * a_step + self.group.rank, self.settings.steps * a_step, self.group.size)
+        return Prefetcher(self._draw, numbers, worker_count(self.settings.workers, self.device))
 
-    def _step(self, ahead: DrawnAhead[tuple[str, Any]]) -> None:
-        """Every turn once, on the same samples."""
+    def _step(self, ahead: Prefetcher[tuple[str, Any]]) -> None:
+        """Every update once, on the same samples."""
         count = self.settings.accumulate
         samples = [(names, sample.to(self.device)) for names, sample in islice(ahead, count)]
-        for turn, steps, runner in self.turns:
-            parameters = set_trained(self.model, turn.trained)
+        for update, steps, runner in self.updates:
+            parameters = set_trained(self.model, update.trained)
             steps.begin(self.settings.learning_rate * rate_factor(self.state.step, self.settings))
             for i, (name, sample) in enumerate(samples):
                 with runner.alone() if i + 1 < count else nullcontext():
                     loss = self._loss(runner, sample)
-                    self._check(loss, turn, name)
-                    if loss.requires_grad:  # not where a crop holds nothing that the turn could learn from
+                    self._check(loss, update, name)
+                    if loss.requires_grad:  # not where a crop holds nothing that the update could learn from
                         steps.backward(loss / count)
             if not steps.step(parameters, self.settings.grad_clip):
                 names = ", ".join(name for name, _ in samples)
-                raise self._stopped(turn, names, "the gradients are not numbers, however little the loss is scaled")
+                raise self._stopped(update, names, "the gradients are not numbers, however little the loss is scaled")
 
     def _draw(self, number: int) -> tuple[str, Any]:
         """The ``number``-th batch of the stage: the names of its items, and the sample."""
@@ -169,49 +170,49 @@ class Trainer:
         joined = stage.join([stage.draw(item, self.context, rng) for item in items])
         return ", ".join(item.name for item in items), joined
 
-    def _loss(self, runner: TurnRunner, sample: Any) -> Tensor:
+    def _loss(self, runner: UpdateRunner, sample: Any) -> Tensor:
         with autocast(self.device, self.settings.precision):
             return runner.loss(sample)
 
-    def _check(self, loss: Tensor, turn: Turn, case: str) -> None:
+    def _check(self, loss: Tensor, update: Update, case: str) -> None:
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise self._stopped(turn, case, f"the loss is {value}")
-        if self.journal is not None:
-            self.journal.add(turn.name, value)
+            raise self._stopped(update, case, f"the loss is {value}")
+        if self.training_log is not None:
+            self.training_log.add(update.name, value)
 
-    def _stopped(self, turn: Turn, case: str, what: str) -> DatasetError:
+    def _stopped(self, update: Update, case: str, what: str) -> DatasetError:
         remedy = "Lower the learning rate or check that case"
         if self.settings.precision == "fp16":
             remedy = "Train in bf16 or fp32, whose range is larger, lower the learning rate or check that case"
         kept = f"the checkpoint before it is {self.last}." if self.last.is_file() else "there is no checkpoint yet."
-        who = f" ({turn.name})" if len(self.turns) > 1 else ""
+        who = f" ({update.name})" if len(self.updates) > 1 else ""
         return DatasetError(
             f"Stage {self.stage.name}, step {self.state.step}, case {case}: {what}{who}. {remedy}; {kept}"
         )
 
-    def _validate(self, journal: Journal) -> None:
+    def _validate(self, training_log: TrainingLog) -> None:
         step, state = self.state.step, self.state
         with self.average.applied():
             self.model.eval()
             scores = self.validate(self.model)
             tensors = {f"model.{k}": v.clone() for k, v in self.model.state_dict().items()}
-        set_trained(self.model, self.turns[0][0].trained)
+        set_trained(self.model, self.updates[0][0].trained)
         if scores["score"] > state.best:
             save_checkpoint(self.best, tensors, {"step": step, "scores": scores, "config": self.config.to_json()})
             state.best = scores["score"]
-        journal.validated(step, scores)
+        training_log.validated(step, scores)
         draw = getattr(self.validate, "picture", None)
         if draw is not None and self.settings.pictures:
-            journal.picture(draw, step)
+            training_log.picture(draw, step)
 
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         names = {id(p): n for n, p in self.model.named_parameters()}
-        for _, steps, _ in self.turns:
+        for _, steps, _ in self.updates:
             tensors |= optimizer_tensors(steps.optimizer, names)
         tensors |= {f"average.{k}": v for k, v in self.average.tensors.items()}
-        scaling = {turn.name: steps.scaling() for turn, steps, _ in self.turns}
+        scaling = {update.name: steps.scaling() for update, steps, _ in self.updates}
         state = {"step": self.state.step, "best": self.state.best, "config": self.config.to_json(), "scaling": scaling}
         save_checkpoint(self.last, tensors, state)
 
@@ -220,9 +221,9 @@ class Trainer:
         parts = tuple(f"{part}." for part in self.stage.trained)  # the others are as they came
         model = {k: v for k, v in _only(tensors, "model.").items() if k.startswith(parts)}
         self.model.load_state_dict(model, strict=False)
-        for turn, steps, _ in self.turns:
+        for update, steps, _ in self.updates:
             restore_optimizer(steps.optimizer, self.model, tensors)
-            steps.restore_scaling(state.get("scaling", {}).get(turn.name))
+            steps.restore_scaling(state.get("scaling", {}).get(update.name))
         self.average.load(_only(tensors, "average."))
         self.state = Run(state["step"], state["best"])
 

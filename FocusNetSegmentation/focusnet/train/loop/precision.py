@@ -19,7 +19,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, DTYPES.get(precision), enabled=precision in ("bf16", "fp16"))
 
 
-class Steps:
+class ScaledOptimizer:
     """Backward passes and steps of one optimizer.
 
     fp16 ends at 6e-8: there the loss is scaled up before its gradients are taken, and these are scaled back before the step. A step whose

@@ -9,17 +9,17 @@ from typing import Generic, TypeVar
 import torch
 
 Drawn = TypeVar("Drawn")
-AHEAD_OF_A_GPU = 4  # threads
+GPU_WORKERS = 4  # threads
 
 
 def worker_count(wanted: int, device: torch.device) -> int:
     """``Settings.workers``: negative is as many as the device is worth, none on a CPU, where drawing and learning share the cores."""
     if wanted >= 0:
         return wanted
-    return 0 if device.type == "cpu" else AHEAD_OF_A_GPU
+    return 0 if device.type == "cpu" else GPU_WORKERS
 
 
-class DrawnAhead(Generic[Drawn]):
+class Prefetcher(Generic[Drawn]):
     """Iterates over ``draw(number)`` for each of ``numbers`` in their order, ``workers`` threads ahead. To be closed.
 
     A draw depends on its number alone, so that what comes out is the same with any number of threads. What a draw raises is
@@ -32,7 +32,7 @@ class DrawnAhead(Generic[Drawn]):
         self.pool = ThreadPoolExecutor(workers, "draw") if workers else None
         self.waiting: list[Future[Drawn]] = []
 
-    def __iter__(self) -> DrawnAhead[Drawn]:
+    def __iter__(self) -> Prefetcher[Drawn]:
         return self
 
     def __next__(self) -> Drawn:

@@ -3,23 +3,9 @@ processes share one order."""
 
 from __future__ import annotations
 
-import math
 import zlib
 
 import numpy as np
-
-from ..settings import Settings
-
-WARM_UP_STEPS = 100
-
-
-def rate_factor(step: int, settings: Settings) -> float:
-    """Learning-rate factor at ``step``: 1 for ``constant``; warm-up and half a cosine for ``cosine``."""
-    if settings.schedule == "constant":
-        return 1.0
-    if step < WARM_UP_STEPS:
-        return (step + 1) / WARM_UP_STEPS
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, step / max(1, settings.steps))))
 
 
 def step_generator(seed: int, stage: str, number: int) -> np.random.Generator:

@@ -17,7 +17,7 @@ from typing import Any
 from ...files.disk import append_whole
 
 
-class Board:
+class TensorBoardWriter:
     """One file of events. Every call adds whole records or none. What is there after ``first_step`` is hidden."""
 
     def __init__(self, folder: Path, first_step: int) -> None:
@@ -52,9 +52,9 @@ class Board:
         append_whole(self.path, records.getvalue())
 
 
-def open_board(folder: Path, first_step: int) -> Board | None:
+def open_writer(folder: Path, first_step: int) -> TensorBoardWriter | None:
     """None where TensorBoard is not installed. Raises OSError."""
     try:
-        return Board(folder, first_step)
+        return TensorBoardWriter(folder, first_step)
     except ImportError:
         return None

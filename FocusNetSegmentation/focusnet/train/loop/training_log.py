@@ -17,7 +17,7 @@ import numpy as np
 from ...errors import OutputError
 from ...files.atomic_write import atomic_path
 from ...files.disk import append_whole, reason
-from .tensorboard import open_board
+from .tensorboard import open_writer
 
 Log = Callable[[str], None]
 
@@ -28,21 +28,21 @@ def to_stderr(line: str) -> None:
 
 
 def silent(_: str) -> None:
-    """For the processes of a team that do not speak."""
+    """For the processes of a group that do not speak."""
 
 
-class Journal:
-    """Losses since the last report, pace and time left of one stage. ``turns``: names in order; the first is the stage's own."""
+class TrainingLog:
+    """Losses since the last report, pace and time left of one stage. ``updates``: names in order; the first is the stage's own."""
 
-    def __init__(self, out: Path, stage: str, turns: tuple[str, ...], first_step: int, steps: int, log: Log) -> None:
-        self.out, self.stage, self.turns, self.steps, self.log = out, stage, turns, steps, log
-        self.recent: dict[str, list[float]] = {name: [] for name in turns}
+    def __init__(self, out: Path, stage: str, updates: tuple[str, ...], first_step: int, steps: int, log: Log) -> None:
+        self.out, self.stage, self.updates, self.steps, self.log = out, stage, updates, steps, log
+        self.recent: dict[str, list[float]] = {name: [] for name in updates}
         self.started, self.first = time.monotonic(), first_step
         for path in (self._csv, self._validation_csv):
             forget_after(path, first_step)
         folder = out / "tensorboard" / stage
         try:
-            self._board = open_board(folder, first_step)
+            self._curves = open_writer(folder, first_step)
         except OSError as problem:
             raise _unwritable(folder, problem) from problem
         self.trouble: OutputError | None = None
@@ -61,26 +61,26 @@ class Journal:
     def _validation_csv(self) -> Path:
         return self.out / f"{self.stage}.validation.csv"
 
-    def add(self, turn: str, loss: float) -> None:
-        self.recent[turn].append(loss)
+    def add(self, update: str, loss: float) -> None:
+        self.recent[update].append(loss)
 
     def tick(self) -> None:
         """A step is done: move the live line on."""
         if self._bar is not None:
-            self._bar.set_postfix_str(f"loss {self.recent[self.turns[0]][-1]:.4f}", refresh=False)
+            self._bar.set_postfix_str(f"loss {self.recent[self.updates[0]][-1]:.4f}", refresh=False)
             self._bar.update(1)
 
     def report(self, step: int) -> None:
         """One row of STAGE.csv and one line: mean losses since the last report, seconds per step, minutes left."""
         means = [float(np.mean(values)) for values in self.recent.values()]
         pace = (time.monotonic() - self.started) / max(1, step - self.first)
-        others = {f"loss_{name}": round(mean, 5) for name, mean in zip(self.turns[1:], means[1:], strict=True)}
+        others = {f"loss_{name}": round(mean, 5) for name, mean in zip(self.updates[1:], means[1:], strict=True)}
         row = {"step": step, "loss": round(means[0], 5), "seconds_per_step": round(pace, 4), **others}
-        curves = {f"loss/{n}": m for n, m in zip(self.turns, means, strict=True)}
+        curves = {f"loss/{n}": m for n, m in zip(self.updates, means, strict=True)}
         self._attempt(lambda: append_csv(self._csv, row))
-        self._attempt(lambda: self._to_board(step, curves))
+        self._attempt(lambda: self._add_curves(step, curves))
         left = pace * (self.steps - step) / 60
-        more = "".join(f", {name} loss {mean:.4f}" for name, mean in zip(self.turns[1:], means[1:], strict=True))
+        more = "".join(f", {name} loss {mean:.4f}" for name, mean in zip(self.updates[1:], means[1:], strict=True))
         self.log(
             f"{self.stage} step {step}/{self.steps}: loss {means[0]:.4f}, {pace:.2f} s/step, {left:.0f} min left{more}"
         )
@@ -89,7 +89,7 @@ class Journal:
 
     def validated(self, step: int, scores: dict[str, float]) -> None:
         self._attempt(lambda: append_csv(self._validation_csv, {"step": step, **scores}))
-        self._attempt(lambda: self._to_board(step, {f"validation/{name}": value for name, value in scores.items()}))
+        self._attempt(lambda: self._add_curves(step, {f"validation/{name}": value for name, value in scores.items()}))
         self.log(f"{self.stage} step {step}: " + " ".join(f"{k} {v:.4f}" for k, v in scores.items()))
 
     def picture(self, draw: Callable[[Path, int], None], step: int) -> None:
@@ -117,13 +117,13 @@ class Journal:
         except OutputError as problem:
             self.trouble = problem
 
-    def _to_board(self, step: int, values: dict[str, float]) -> None:
-        if self._board is None:
+    def _add_curves(self, step: int, values: dict[str, float]) -> None:
+        if self._curves is None:
             return
         try:
-            self._board.add(step, values)
+            self._curves.add(step, values)
         except OSError as problem:
-            raise _unwritable(self._board.path, problem) from problem
+            raise _unwritable(self._curves.path, problem) from problem
 
 
 def append_csv(path: Path, row: dict[str, float]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from ...datasets.case import Case
 from ...datasets.dataset_toml import SPLIT_REMEDY
 from ...datasets.file_dataset import Dataset
-from ...datasets.sides import turned
+from ...datasets.sides import orientation_problem
 from ...errors import DatasetError, FocusNetError
 from ..loop.training_log import Log
 
@@ -41,7 +41,7 @@ def read_cases(source: Dataset, log: Log) -> tuple[list[Case], list[Case]]:
 
 def _refuse_turned(case: Case) -> None:
     """One such case teaches that left is right; the network cannot tell that it is the exception."""
-    said = turned(case.centroids_mm_xyz)
+    said = orientation_problem(case.centroids_mm_xyz)
     if said:
         raise DatasetError(f"Case {case.name}: {said}")
 

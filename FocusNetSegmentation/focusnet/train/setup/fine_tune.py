@@ -30,7 +30,7 @@ def inherited_network(bundle: ModelBundle) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key not in NOT_INHERITED}
 
 
-def start_from(model: TrainingNet, bundle: ModelBundle) -> list[str]:
+def copy_weights(model: TrainingNet, bundle: ModelBundle) -> list[str]:
     """Copy the bundle's weights into ``model``. Heads are copied organ by organ; what the bundle does not have stays as drawn.
 
     Returns what stays new, in words. Raises ModelError where the networks differ in more than their organs.

@@ -18,7 +18,7 @@ from ...nets.config import NetworkConfig, preset, with_changes
 from ..loop.training_log import Log
 from ..settings import Settings
 from ..stages.augment import Augmentation
-from ..stages.small_organ_crops import fitting_roi, small_extents
+from ..stages.small_organ_crops import fitting_roi, small_organ_extents
 from .fine_tune import inherited_network
 from .options import choose_stages, default_small_organs, stage_settings
 from .systems import apply_arch, with_own_rois
@@ -43,14 +43,14 @@ class Plan:
         return any(s.aae_mode != "none" for name, s in self.settings.items() if name in ("aae", "sos", "joint"))
 
 
-def resolved(settings: Settings, device: Device) -> Settings:
+def resolve_precision(settings: Settings, device: Device) -> Settings:
     """``precision`` auto as bf16 where this device multiplies it itself; fp16 only where it is asked for: it has the smaller range."""
     if settings.precision != "auto":
         return settings
     return replace(settings, precision="bf16" if device.precision == "bf16" else "fp32")
 
 
-def say_if_slow(settings: Iterable[Settings], device: Device, log: Log) -> None:
+def warn_if_slow(settings: Iterable[Settings], device: Device, log: Log) -> None:
     """fp16 is for GPUs: a CPU that has to convert every number is warned of, not refused."""
     if device.torch_device.type == "cpu" and any(s.precision == "fp16" for s in settings) and not cpu_has_fp16():
         log("This CPU does not multiply fp16 itself: expect steps slower than with fp32.")
@@ -110,7 +110,7 @@ def _refuse_unseen(needed: Sequence[str], organs: Sequence[str], training: Seque
 
 def _fit_roi(config: NetworkConfig, training: Sequence[Case], given: bool, log: Log) -> NetworkConfig:
     """An ROI that holds the small organs, unless the configuration names one; then say where it cuts them."""
-    sizes = [e.high_mm_xyz - e.low_mm_xyz for case in training for e in small_extents(case, config).values()]
+    sizes = [e.high_mm_xyz - e.low_mm_xyz for case in training for e in small_organ_extents(case, config).values()]
     fitting = fitting_roi(np.array(sizes), config)
     if not given:
         if fitting != config.roi_size_zyx:

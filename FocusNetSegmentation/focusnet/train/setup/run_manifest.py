@@ -13,31 +13,31 @@ from ...datasets.case import Case
 from ...errors import DatasetError
 from ...files.atomic_write import atomic_path, ensure_folder
 
-RECORD = "training.json"
+MANIFEST = "training.json"
 # may differ in a resumed run: they say how long, how often and how fast, not what a step does
 FREE = {"steps", "checkpoint_every", "validate_every", "validate_cases", "pictures", "workers"}
 MOST_NAMED = 5
 NOT_COMPARED = {"cases", "val_cases", "code", "started", "dataset", "device", "pid"}
 
 
-def read_record(out: Path) -> dict[str, Any]:
+def read_manifest(out: Path) -> dict[str, Any]:
     """``training.json`` of a run. Raises DatasetError where there is none or it is damaged."""
     try:
-        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
-        if not isinstance(record, dict):
+        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict):
             raise ValueError("not an object")
     except OSError as problem:
-        raise DatasetError(f"{out} is no training run (it has no {RECORD}).") from problem
+        raise DatasetError(f"{out} is no training run (it has no {MANIFEST}).") from problem
     except ValueError as problem:
-        raise DatasetError(f"{out / RECORD} is damaged ({problem}); train into another folder.") from problem
-    return record
+        raise DatasetError(f"{out / MANIFEST} is damaged ({problem}); train into another folder.") from problem
+    return manifest
 
 
-def write_record(out: Path, record: dict[str, Any]) -> None:
-    """Raises OutputError, and leaves the record that is there alone."""
+def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
+    """Raises OutputError, and leaves the manifest that is there alone."""
     ensure_folder(out)
-    with atomic_path(out / RECORD) as partial:
-        partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with atomic_path(out / MANIFEST) as partial:
+        partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
@@ -45,7 +45,7 @@ def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
 
     Returns what a reader should know although the run may go on: another version of the code.
     """
-    old = read_record(out)
+    old = read_manifest(out)
     before, now = dict(_flat(old)), dict(_flat(json.loads(json.dumps(new))))
     different = []
     for key in sorted({*before, *now}):

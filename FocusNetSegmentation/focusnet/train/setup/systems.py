@@ -11,7 +11,7 @@ from ...datasets.case import Case
 from ...errors import DatasetError
 from ...nets.config import ARCHS, NetworkConfig, with_changes
 from ..loop.training_log import Log
-from ..stages.small_organ_crops import small_extents
+from ..stages.small_organ_crops import small_organ_extents
 
 V1_ROI_FACTOR = 3.0  # FocusNetv1: "the ROI sizes are set as three-time of the OARs' sizes" (section 3.1.3)
 SMALLEST_ROI = 4  # voxels: a thinner box has no neighbourhood to convolve
@@ -47,7 +47,7 @@ def with_own_rois(config: NetworkConfig, training: Sequence[Case], log: Log) -> 
     """
     found: dict[str, list[np.ndarray]] = {organ: [] for organ in config.small_organs}
     for case in training:
-        for organ, extent in small_extents(case, config).items():
+        for organ, extent in small_organ_extents(case, config).items():
             found[organ].append((extent.high_mm_xyz - extent.low_mm_xyz)[::-1])
     missing = [organ for organ, boxes in found.items() if not boxes]
     if missing:

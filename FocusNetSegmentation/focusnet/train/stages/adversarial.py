@@ -1,4 +1,4 @@
-"""Small organs under the shape constraint: SOS-Nets (G) and the shape autoencoder (D) in turns (section 3.3, eq. 4 to 8)."""
+"""Small organs under the shape constraint: SOS-Nets (G) and the shape autoencoder (D), one after the other in every step (section 3.3, eq. 4 to 8)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..settings import Settings
 from .augment import Crops
 from .losses import EPSILON, binary_dice_loss, binary_focal_loss
 from .shape_samples import rebuilding_loss
-from .stage import StageContext, Turn
+from .stage import StageContext, Update
 
 
 def adversarial(settings: Settings) -> bool:
@@ -61,7 +61,7 @@ def small_masks(model: Any, features: Tensor, crops: Crops) -> tuple[list[Tensor
 
 
 def shape_constrained_loss(model: Any, features: Tensor, crops: Crops, context: StageContext) -> Tensor:
-    """Eq. 7: L_seg + lambda_1 L_shape, the autoencoder fixed. What was predicted is left in ``crops`` for the autoencoder's turn."""
+    """Eq. 7: L_seg + lambda_1 L_shape, the autoencoder fixed. What was predicted is left in ``crops`` for the autoencoder's update."""
     settings = context.settings
     if not any(sample.rois for sample in crops.samples):  # nothing small in reach
         return torch.zeros((), device=features.device)
@@ -76,7 +76,7 @@ def shape_constrained_loss(model: Any, features: Tensor, crops: Crops, context: 
         _, found_code, found_levels = model.aae(found)
         distance = shape_loss((code, levels), (found_code, found_levels), settings.shape_parts, settings.shape_relative)
         loss = loss + settings.shape_lambda * distance
-        crops.memo["masks"] = (found.detach(), truth)
+        crops.carried["masks"] = (found.detach(), truth)
     return loss
 
 
@@ -88,13 +88,13 @@ def sos_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
 
 
 def aae_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """Eq. 8 as a minimum: L_rec - lambda_2 L_shape, on the shapes of the turn before, G fixed.
+    """Eq. 8 as a minimum: L_rec - lambda_2 L_shape, on the shapes of the update before, G fixed.
 
     True and predicted shapes go through the autoencoder as one batch: its batch statistics must not tell them apart.
     """
-    if "masks" not in crops.memo:
+    if "masks" not in crops.carried:
         return torch.zeros((), device=crops.samples[0].ct.device)
-    found, truth = crops.memo["masks"]
+    found, truth = crops.carried["masks"]
     count = len(truth)
     rebuilt, code, levels = model.aae(torch.cat([truth, found]))
     settings = context.settings
@@ -108,4 +108,4 @@ def aae_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
     return rec - settings.adversarial_lambda * distance
 
 
-AAE_TURN_AGAINST_G = Turn("AAE", ("aae",), aae_loss, active=adversarial)
+AAE_ADVERSARIAL = Update("AAE", ("aae",), aae_loss, active=adversarial)

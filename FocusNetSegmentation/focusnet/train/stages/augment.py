@@ -56,10 +56,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Crops:
-    """What a step sees: samples of one size, side by side. ``memo``: what one turn leaves for the next within the step."""
+    """What a step sees: samples of one size, side by side. ``carried``: what one update leaves for the next within the step."""
 
     samples: tuple[Sample, ...]
-    memo: dict[str, Any] = field(default_factory=dict)
+    carried: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ct(self) -> Tensor:

@@ -19,7 +19,7 @@ from ...nets.config import NetworkConfig
 from ...nets.shape_autoencoder import ShapeAutoencoder
 from ..settings import Settings
 from .losses import binary_dice_loss
-from .stage import Stage, StageContext, Turn
+from .stage import Stage, StageContext, Update
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class ShapeSample:
-    """``masks`` (N, 1, d, h, w) float32 of the organs ``organs``, which may repeat. ``memo`` as in Sample."""
+    """``masks`` (N, 1, d, h, w) float32 of the organs ``organs``, which may repeat. ``carried`` as in Sample."""
 
     masks: Tensor
     organs: tuple[str, ...]
-    memo: dict[str, Any] = field(default_factory=dict)
+    carried: dict[str, Any] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> ShapeSample:
         return replace(self, masks=self.masks.to(device))
@@ -89,8 +89,8 @@ def reconstruction_loss(model: Any, sample: ShapeSample, context: StageContext) 
     return rebuilding_loss(model.aae(sample.masks)[0], sample.masks, context.settings)
 
 
-AAE_TURN = Turn("AAE", ("aae",), reconstruction_loss)
-AAE_SHAPES = Stage("aae", (AAE_TURN,), draw=draw_shape, join=join_shapes, validates="reconstruction")
+AAE_PRETRAINING = Update("AAE", ("aae",), reconstruction_loss)
+AAE_SHAPES = Stage("aae", (AAE_PRETRAINING,), draw=draw_shape, join=join_shapes, validates="reconstruction")
 
 
 class ShapeValidator:

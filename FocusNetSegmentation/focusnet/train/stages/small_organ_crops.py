@@ -29,7 +29,7 @@ MARGIN_SLICES = 1.0
 
 
 @dataclass(frozen=True)
-class Extent:
+class OrganExtent:
     """Where a small organ of a case lies, in mm of the upright patient: centre (x, y, z) and half sizes of its box (x, y, z)."""
 
     center_mm_xyz: np.ndarray
@@ -37,7 +37,7 @@ class Extent:
     high_mm_xyz: np.ndarray
 
 
-def small_extents(case: Case, config: NetworkConfig) -> dict[str, Extent]:
+def small_organ_extents(case: Case, config: NetworkConfig) -> dict[str, OrganExtent]:
     """Contoured small organs of a case that are not empty."""
     found = {}
     for organ in config.small_organs:
@@ -46,18 +46,18 @@ def small_extents(case: Case, config: NetworkConfig) -> dict[str, Extent]:
             continue
         ends = [[s.start - 0.5 for s in box], [s.stop - 0.5 for s in box]]  # voxel edges
         corners = np.stack([case.geometry.index_to_mm(np.array(end)) for end in ends])
-        found[organ] = Extent(np.array(case.centroids_mm_xyz[organ]), corners.min(axis=0), corners.max(axis=0))
+        found[organ] = OrganExtent(np.array(case.centroids_mm_xyz[organ]), corners.min(axis=0), corners.max(axis=0))
     return found
 
 
-def draw_whole(case: Case, context: StageContext, rng: np.random.Generator) -> Sample:
+def draw_whole_organs(case: Case, context: StageContext, rng: np.random.Generator) -> Sample:
     """A crop that holds as many small organs whole as fit, at a random place along z, with an ROI for each of them.
 
     An organ longer than the ROI counts as whole where the ROI around its centre lies inside the crop.
     """
     config, settings, augmentation = context.config, context.settings, context.augmentation
     shape = (settings.crop_slices or config.chunk_slices, *config.crop_size_yx)
-    extents = small_extents(case, config)
+    extents = small_organ_extents(case, config)
     for attempt in range(TRIES + 1):
         used = augmentation if attempt < TRIES else NO_AUGMENTATION
         linear_xyz, mirrored = random_linear(used, rng)
@@ -75,7 +75,7 @@ def draw_whole(case: Case, context: StageContext, rng: np.random.Generator) -> S
 def _whole_z_mm(
     case: Case,
     config: NetworkConfig,
-    extents: dict[str, Extent],
+    extents: dict[str, OrganExtent],
     slices: int,
     linear_xyz: np.ndarray,
     rng: np.random.Generator,
@@ -106,7 +106,7 @@ def _whole_z_mm(
 def _rois(
     case: Case,
     context: StageContext,
-    extents: dict[str, Extent],
+    extents: dict[str, OrganExtent],
     to_case: np.ndarray,
     shape_zyx: tuple[int, int, int],
     mirrored: bool,
@@ -143,7 +143,7 @@ def draw_case_shapes(case: Case, context: StageContext, rng: np.random.Generator
     names: list[str] = []
     for attempt in range(TRIES + 1):
         linear_xyz, mirrored = random_linear(context.augmentation if attempt < TRIES else NO_AUGMENTATION, rng)
-        for organ, extent in small_extents(case, config).items():
+        for organ, extent in small_organ_extents(case, config).items():
             name = mirrored_organ(organ) if mirrored else organ
             jitter = (rng.uniform(-1, 1, 3) * context.settings.roi_jitter_zyx * config.spacing_mm_zyx)[::-1]
             to_case = crop_to_case(case, config, size, linear_xyz, extent.center_mm_xyz + jitter)

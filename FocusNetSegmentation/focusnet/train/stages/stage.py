@@ -1,4 +1,4 @@
-"""What a stage of training is: what a step sees, which parts move in which turn, on which loss. ``loop`` runs any of them."""
+"""What a stage of training is: what a step sees, which parts move in which update, on which loss. ``loop`` runs any of them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def always(_: Settings) -> bool:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """One optimizer's turn within a step: ``trained`` are the parts of the model (its children's names) whose weights move; the
+class Update:
+    """One optimizer's update within a step: ``trained`` are the parts of the model (its children's names) whose weights move; the
     others are frozen, batch statistics included."""
 
     name: str
@@ -60,10 +60,10 @@ def draw_crop(case: Case, context: StageContext, rng: np.random.Generator) -> Sa
 
 @dataclass(frozen=True)
 class Stage:
-    """``turns`` follow each other in every step (a G turn, then a D turn). ``usable``: which items of the training set are of use."""
+    """``updates`` follow each other in every step (a G update, then a D update). ``usable``: which items of the training set are of use."""
 
     name: str
-    turns: tuple[Turn, ...]
+    updates: tuple[Update, ...]
     draw: Draw = draw_crop
     usable: Callable[[Any, NetworkConfig], bool] = any_case
     class_weights: bool = False  # the loss wants eq. 1's alpha
@@ -73,7 +73,7 @@ class Stage:
 
     @property
     def trained(self) -> tuple[str, ...]:
-        return tuple(name for turn in self.turns for name in turn.trained)
+        return tuple(name for update in self.updates for name in update.trained)
 
 
 def set_trained(model: nn.Module, trained: tuple[str, ...]) -> list[nn.Parameter]:

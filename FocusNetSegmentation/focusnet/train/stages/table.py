@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ...nets.solnet import gaussian_heatmap
-from .adversarial import AAE_TURN_AGAINST_G, shape_constrained_loss, sos_loss
+from .adversarial import AAE_ADVERSARIAL, shape_constrained_loss, sos_loss
 from .augment import Crops
 from .losses import heatmap_loss, segmentation_loss
-from .shape_samples import AAE_TURN, join_shapes
-from .small_organ_crops import draw_case_shapes, draw_whole
-from .stage import Stage, StageContext, Turn, has_small_organ
+from .shape_samples import AAE_PRETRAINING, join_shapes
+from .small_organ_crops import draw_case_shapes, draw_whole_organs
+from .stage import Stage, StageContext, Update, has_small_organ
 
 
 def snet_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
@@ -59,17 +59,17 @@ def joint_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("snet", (Turn("S-Net", ("snet",), snet_loss),), class_weights=True),
+        Stage("snet", (Update("S-Net", ("snet",), snet_loss),), class_weights=True),
         Stage(
             "sol",
-            (Turn("SOL-Net", ("solnet",), sol_loss),),
+            (Update("SOL-Net", ("solnet",), sol_loss),),
             usable=has_small_organ,
             validates="localization",
             needs=("snet",),
         ),
         Stage(
             "aae",
-            (AAE_TURN,),
+            (AAE_PRETRAINING,),
             draw=draw_case_shapes,
             join=join_shapes,
             usable=has_small_organ,
@@ -77,16 +77,16 @@ STAGES = {
         ),
         Stage(
             "sos",
-            (Turn("SOS-Net", ("sosnets",), sos_loss), AAE_TURN_AGAINST_G),
-            draw=draw_whole,
+            (Update("SOS-Net", ("sosnets",), sos_loss), AAE_ADVERSARIAL),
+            draw=draw_whole_organs,
             usable=has_small_organ,
             validates="small",
             needs=("snet", "sol", "aae"),
         ),
         Stage(
             "joint",
-            (Turn("FocusNet", ("snet", "solnet", "sosnets"), joint_loss), AAE_TURN_AGAINST_G),
-            draw=draw_whole,
+            (Update("FocusNet", ("snet", "solnet", "sosnets"), joint_loss), AAE_ADVERSARIAL),
+            draw=draw_whole_organs,
             usable=has_small_organ,
             class_weights=True,
             validates="all",

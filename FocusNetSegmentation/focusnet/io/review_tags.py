@@ -1,0 +1,143 @@
+"""What a review in 3D Slicer left in the segments' tags of a ``.seg.nrrd``: state, who approved, time spent, and who drew the organ.
+
+The panel writes these tags (docs/export.md names them). They are believed only as far as the voxels bear them out: the file may have been
+edited since by a program that knows nothing of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from ..errors import InputError
+from ..image.segmentation import Segmentation
+from .seg_nrrd import organ_of_segment
+from .segment_tags import (
+    ALGORITHM_TYPE_TAG,
+    RESULT_TAG,
+    REVIEW_TAG,
+    RUN_TAG,
+    SECONDS_TAG,
+    tag_value,
+    tagged_voxels,
+    unescape_from_nrrd,
+)
+from .suffixes import SEG_NRRD, has_suffix
+
+PLACE_MM = 0.01  # a file keeps a grid's place to a few digits
+
+
+@dataclass(frozen=True)
+class OrganReview:
+    """``state``: draft, edited or approved, for the voxels of now. ``by_hand``: no model drew it. ``withdrawn``: it was approved, but its
+    voxels have changed since. ``active_s``: None where no time was taken. ``run``: model, model_version, bundle_sha256 ... of the run that drew
+    it, as far as the file says."""
+
+    state: str
+    approved_by: str = ""
+    by_hand: bool = False
+    withdrawn: bool = False
+    active_s: float | None = None
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_reviews(path: Path | str, segmentation: Segmentation) -> dict[str, OrganReview]:
+    """Organ name -> review of every segment of ``segmentation``, which was read from ``path``; empty for other kinds of files.
+
+    Call it before the segmentation is put on another grid: the tags speak of the voxels as they were stored. Raises InputError.
+    """
+    import slicerio
+
+    path = Path(path)
+    if not has_suffix(path, SEG_NRRD):
+        return {}
+    try:
+        content: dict[str, Any] = slicerio.read_segmentation(str(path), skip_voxels=True)
+    except Exception as problem:
+        raise InputError(f"{path} cannot be read as a segmentation ({problem}); it may be damaged.") from problem
+    labels = {result.organ.name: result.label for result in segmentation.results}
+    reviews = {}
+    for entry in content.get("segments", ()):
+        name = organ_of_segment(entry).name
+        if name in labels:
+            tags = dict(entry.get("tags") or {})
+            review = _review(tags, segmentation, labels[name])
+            reviews[name] = replace(review, active_s=_seconds(tags), run=_value(tags.get(RUN_TAG)))
+    return reviews
+
+
+def with_run(segmentation: Segmentation, reviews: Mapping[str, OrganReview]) -> Segmentation:
+    """The segmentation with the run of its organs' tags as provenance where the file itself names none: Slicer drops the file's own."""
+    runs = [review.run for review in reviews.values() if review.run.get("model")]
+    if segmentation.provenance.get("model") or not runs:
+        return segmentation
+    return replace(segmentation, provenance={**runs[0], **segmentation.provenance})
+
+
+def active_s(reviews: Mapping[str, OrganReview]) -> dict[str, float]:
+    """Seconds by organ, where time was taken."""
+    return {name: review.active_s for name, review in reviews.items() if review.active_s is not None}
+
+
+def _review(tags: dict[str, str], segmentation: Segmentation, label: int) -> OrganReview:
+    record = _value(tags.get(REVIEW_TAG))
+    by_hand = RUN_TAG not in tags and tags.get(ALGORITHM_TYPE_TAG, "") not in ("AUTOMATIC", "SEMIAUTOMATIC")
+    mask = segmentation.labels == label
+    state = str(record.get("state", ""))
+    if state == "approved":
+        if _is_same(record.get("approved"), mask, segmentation):
+            return OrganReview("approved", str(record.get("by") or ""), by_hand)
+        return OrganReview("edited", "", by_hand, True)
+    if "drawn" in record:
+        state = "draft" if _is_same(record["drawn"], mask, segmentation) else "edited"
+    elif state not in ("draft", "edited"):
+        unchanged = tagged_voxels(unescape_from_nrrd(tags.get(RESULT_TAG))) == int(np.count_nonzero(mask))
+        state = "draft" if unchanged and not by_hand else "edited"
+    return OrganReview(state, "", by_hand)
+
+
+def fingerprint(mask: np.ndarray, segmentation: Segmentation) -> dict[str, Any]:
+    """Number of voxels, a digest of the box around them, and the box's first voxel in RAS mm: as the panel keeps them."""
+    boxes = ndimage.find_objects(mask.astype(np.uint8))
+    if not boxes or boxes[0] is None:
+        return {"voxels": 0, "digest": "", "corner_mm": []}
+    part = np.ascontiguousarray(mask[boxes[0]])
+    digest = hashlib.sha256(repr(part.shape).encode())
+    digest.update(np.packbits(part).tobytes())
+    corner = segmentation.geometry.index_to_mm(np.array([s.start for s in boxes[0]])) * (-1.0, -1.0, 1.0)
+    return {
+        "voxels": int(np.count_nonzero(part)),
+        "digest": digest.hexdigest()[:32],
+        "corner_mm": [round(float(v), 4) for v in corner],
+    }
+
+
+def _is_same(kept: Any, mask: np.ndarray, segmentation: Segmentation) -> bool:
+    if not isinstance(kept, dict):
+        return False
+    now = fingerprint(mask, segmentation)
+    if kept.get("voxels") != now["voxels"] or kept.get("digest") != now["digest"]:
+        return False
+    corner = kept.get("corner_mm") or []
+    return not now["voxels"] or (
+        len(corner) == 3 and bool(np.allclose(corner, now["corner_mm"], rtol=0, atol=PLACE_MM))
+    )
+
+
+def _seconds(tags: Mapping[str, str]) -> float | None:
+    try:
+        seconds = float(tags.get(SECONDS_TAG) or "nan")
+    except ValueError:
+        return None
+    return seconds if np.isfinite(seconds) and seconds >= 0 else None
+
+
+def _value(text: str | None) -> dict[str, Any]:
+    """Return a tag's JSON object, whether or not its backslashes are doubled as NRRD wants them."""
+    return tag_value(unescape_from_nrrd(text)) or tag_value(text)
