@@ -25,6 +25,11 @@ def paint_orbit(scene: Scene, side: str) -> None:
     free = ~scene.mask(*others) & (scene.hu > -900)
     _cone(scene, centre, apex, out, free)
     _contents(scene, centre, apex, out, free & ~eye)
+    for name, around_hu in ((f"OpticNrv{side}", scene.tissues.fluid + 15), (f"Glnd_Lacrimal{side}", scene.tissues.fat)):
+        hard = scene.mask(name) & (
+            scene.hu > 150
+        )  # a contour that reaches into bone: the bone was drawn too thick there
+        scene.hu[hard] = around_hu
     soft_organ(scene, f"OpticNrv{side}", scene.tissues.nerve, blur_mm=0.6, spread=6.0)
     soft_organ(scene, f"Glnd_Lacrimal{side}", scene.tissues.lacrimal, blur_mm=1.6, spread=9.0)
     _eye(scene, eye, f"Lens{side}")

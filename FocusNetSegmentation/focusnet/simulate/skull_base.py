@@ -50,12 +50,11 @@ class BaseFrame:
 
 def base_frame(scene: Scene) -> BaseFrame | None:
     """None where an eye is missing."""
-    centres = [scene.centre_mm(name) for name in ("Eye_L", "Eye_R")]
-    if any(c is None for c in centres):
+    left, right, stem_mm = (scene.centre_mm(name) for name in ("Eye_L", "Eye_R", "Brainstem"))
+    if left is None or right is None:
         return None
-    eyes = np.mean(centres, axis=0)
-    stem = scene.centre_mm("Brainstem")
-    stem = np.array(stem) if stem is not None else eyes + np.array([0.0, STEM_BACK_MM, -STEM_DOWN_MM])
+    eyes = (np.array(left) + np.array(right)) / 2
+    stem = np.array(stem_mm) if stem_mm is not None else eyes + np.array([0.0, STEM_BACK_MM, -STEM_DOWN_MM])
     dy, dz = stem[1] - eyes[1], stem[2] - eyes[2]
     angle = float(np.clip(np.arctan2(dz, dy) + np.arctan2(STEM_DOWN_MM, STEM_BACK_MM), -0.5, 0.5))
     scale = float(np.clip(np.hypot(dy, dz) / np.hypot(STEM_BACK_MM, STEM_DOWN_MM), 0.85, 1.15))
