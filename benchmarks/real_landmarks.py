@@ -26,6 +26,8 @@ from invesalius_ct import CRANIUM, read_inv3  # noqa: E402
 
 import focusnet  # noqa: E402
 from focusnet.image.segmentation import Segmentation  # noqa: E402
+from focusnet.image.volume import Volume  # noqa: E402
+from focusnet.wording import DISCLAIMER  # noqa: E402
 
 LANDMARKS = ROOT / "Testing" / "Core" / "landmarks" / "invesalius_cranium.json"
 NERVE_SLAB_MM = 3.0  # to either side of the landmark's coronal plane
@@ -86,7 +88,7 @@ def globe_dsc(mask: np.ndarray, landmark: Landmark, spacing_mm_xyz: np.ndarray, 
 def judge(result: Segmentation, landmarks: list[Landmark], about: dict[str, Any]) -> list[dict[str, Any]]:
     """Return a row for each landmark: organ, distance in mm (None: not drawn), the passes' spread, on_its_side, DSC of globes."""
     spacing = np.array(about["spacing_mm_xyz"])
-    values = {organ.organ.name: organ.label for organ in result.organs}
+    values = {organ.organ.name: organ.label for organ in result.results}
     middle = float(np.mean([mark.place[0] for mark in landmarks if mark.organ.startswith("Eye")]))
     rows = []
     for mark in landmarks:
@@ -114,6 +116,43 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, f"\n{near} of {len(rows)} within 5 mm."])
 
 
+def picture(volume: Volume, result: Segmentation, landmarks: list[Landmark], path: Path) -> None:
+    """Draw the axial slice through each landmark, 90 mm wide about it: what was drawn, and a cross where the landmark is."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    x_mm, y_mm, _ = volume.geometry.spacing_mm_xyz
+    columns = (len(landmarks) + 1) // 2
+    figure, axes = plt.subplots(2, columns, figsize=(3.2 * columns, 6.8))
+    for axis in axes.ravel():
+        axis.axis("off")
+    for axis, mark in zip(axes.ravel(), landmarks, strict=False):
+        x, y, z = mark.place
+        level, width = (600, 2600) if mark.organ.startswith("Cochlea") else (40, 350)
+        axis.imshow(
+            volume.array[round(z)], cmap="gray", vmin=level - width / 2, vmax=level + width / 2, aspect=y_mm / x_mm
+        )
+        for organ in result.results:
+            mask = result.labels[round(z)] == organ.label
+            if mask.any():
+                axis.contour(mask, [0.5], colors=[np.array(organ.organ.color_rgb) / 255], linewidths=1.0)
+        axis.plot(x, y, "w+", markersize=7, markeredgewidth=0.7)
+        axis.set_xlim(x - 45 / x_mm, x + 45 / x_mm)
+        axis.set_ylim(y + 45 / y_mm, y - 45 / y_mm)
+        axis.set_title(mark.organ, fontsize=9)
+    figure.text(
+        0.5,
+        0.005,
+        f"Real CT: {volume.source}. Contours: {result.provenance.get('model', '')}. {DISCLAIMER}",
+        ha="center",
+        fontsize=7,
+    )
+    figure.tight_layout(rect=(0, 0.02, 1, 1), pad=0.4)
+    figure.savefig(path, dpi=70)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle", help="name or folder of a bundle")
@@ -125,9 +164,7 @@ def main() -> None:
     landmarks, about = read_landmarks()
     print(table(judge(result, landmarks, about)))
     if args.picture is not None:
-        from focusnet.reports.overview import overview
-
-        overview(volume, result, args.picture, overwrite=True)
+        picture(volume, result, landmarks, args.picture)
 
 
 if __name__ == "__main__":

@@ -332,7 +332,7 @@ def provenance(
         "retries": retries,
         "seconds": round(seconds, 2),
         "source": volume.source,
-        "notes": list(volume.notes),
+        "notes": [*([f"Model {bundle.name}: {bundle.caution}"] if bundle.caution else []), *volume.notes],
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "disclaimer": DISCLAIMER,
     }

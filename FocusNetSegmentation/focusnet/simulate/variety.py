@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Range = tuple[float, float]
 
@@ -41,6 +41,11 @@ class Variety:
     rings: float = 0.1
     streaks: float = 0.35
     shading_hu: float = 12.0  # beam hardening, scatter: slow changes of HU
+
+    @classmethod
+    def ordinary(cls) -> Variety:
+        """Return how little good scans of one clinic differ: as painted, 3 mm slices, a soft kernel and its noise."""
+        return replace(cls.none(), kernel_mm=(0.55, 0.85), noise_hu=(8, 15), slice_mm=(3.0, 3.0))
 
     @classmethod
     def none(cls) -> Variety:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from focusnet.cli.main import main
 from focusnet.datasets.bit_masks import BitMaskFolder
+from focusnet.datasets.open_dataset import open_dataset
 from focusnet.errors import DatasetError
 from focusnet.simulate.deform import smooth_noise
 from focusnet.simulate.scan_variety import CURVE_HU, coloured_noise, scan, stray_hu
@@ -172,3 +174,36 @@ def test_air_metal_and_outside_are_told_apart(specimen: Specimen) -> None:
     assert specimen.hu[specimen.kind == OUTSIDE].max() < -500
     assert (specimen.hu[specimen.kind == METAL] > 2000).all()
     assert not specimen.labels[specimen.kind == OUTSIDE].any()
+
+
+def test_the_command_writes_variants_that_training_reads(tmp_path: Path) -> None:
+    labels = write_bit_masks(tmp_path / "oars")
+    command = [
+        "simulate",
+        str(labels),
+        "-o",
+        str(tmp_path / "data"),
+        "--variants",
+        "2",
+        "--region",
+        "base",
+        "--spacing-mm",
+        "4",
+        "4",
+        "6",
+    ]
+    assert main(command) == 0
+    source = open_dataset(tmp_path / "data")
+    assert {"OpticChiasm", "Pituitary", "Lens_L"} <= set(source.organs)
+    cases = list(source.cases("train"))
+    assert len(cases) == 2 * len({case.name.rsplit("-v", 1)[0] for case in cases})
+    assert not np.array_equal(cases[0].hu, cases[1].hu)
+    assert "Eye_L" in cases[0].centroids_mm_xyz
+
+
+def test_variants_of_the_small_region_are_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = write_bit_masks(tmp_path / "oars")
+    assert main(["simulate", str(labels), "-o", str(tmp_path / "data"), "--variants", "2", "--region", "small"]) == 2
+    assert "--region head or base" in capsys.readouterr().err
