@@ -332,9 +332,10 @@ def provenance(
         "retries": retries,
         "seconds": round(seconds, 2),
         "source": volume.source,
-        "notes": [*([f"Model {bundle.name}: {bundle.caution}"] if bundle.caution else []), *volume.notes],
+        "notes": list(volume.notes),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "disclaimer": DISCLAIMER,
+        **({"caution": bundle.caution} if bundle.caution else {}),
     }
 
 
