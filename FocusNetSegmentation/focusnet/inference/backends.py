@@ -62,7 +62,9 @@ class TorchBackend:
     def run(self, ct: np.ndarray) -> ChunkOutput:
         tensor = torch.from_numpy(np.ascontiguousarray(ct))[None, None]  # (1, 1, D, H, W)
         features, scores = self.network.snet(tensor.to(self.device.torch_device, self.device.dtype))
-        heatmaps = self.network.solnet(features)[0].float().cpu().numpy() if self.network.solnet is not None else None
+        heatmaps = (
+            self.network.solnet(features, scores)[0].float().cpu().numpy() if self.network.solnet is not None else None
+        )
         probabilities = scores[0].softmax(dim=0, dtype=torch.float32).cpu().numpy()
         return ChunkOutput(probabilities, heatmaps, features if len(self.network.sosnets) else None)
 
@@ -131,7 +133,7 @@ class _TracedNetwork(torch.nn.Module):
         features, scores = self.snet(ct)
         out = [F.softmax(scores, dim=1)]
         if self.solnet is not None:
-            out.append(self.solnet(features))
+            out.append(self.solnet(features, scores))
         if self.keep:
             out.append(features)
         return tuple(out)

@@ -59,6 +59,9 @@ class NetworkConfig:
     sol_width: float = 0.0  # of SOL-Net alone; 0: as ``width``. With 8 channels for 8 organs it mixes up left and right
     heatmap_sigma_voxels: float = 5.0
     heatmap_z_window: int = 0  # 0: full 3D Gaussian; n: cut to +-n slices as the released code does
+    sol_inputs: str = "features"  # or "features+scores": S-Net's probabilities beside its features (not in the paper)
+    # the last layer's bias before training; -4.6 begins with 0.01 everywhere, as nearly empty maps are. None: drawn, as the paper's
+    heatmap_bias: float | None = None
     # SOS-Net
     has_sos: bool = False  # bundles trained with the first two stages only have no SOS-Nets
     sos_arch: str = "two-block"  # or "encoder-decoder"
@@ -120,6 +123,12 @@ class NetworkConfig:
             "sos_inputs",
             self.sos_inputs,
             "features+ct, ct or features",
+        )
+        _require(
+            self.sol_inputs in ("features", "features+scores"),
+            "sol_inputs",
+            self.sol_inputs,
+            "features or features+scores",
         )
         _require(self.aae_output in ("sigmoid", "relu"), "aae_output", self.aae_output, "sigmoid or relu")
         _require(0 < self.width <= 4, "width", self.width, "a factor above 0 and at most 4")

@@ -42,7 +42,7 @@ class FocusNet(nn.Module):
     def forward(self, ct: Tensor) -> Prediction:
         """One chunk of one scan, ct (1, 1, D, H, W): every small organ is looked for in it."""
         features, scores = self.snet(ct)
-        heatmaps = self.solnet(features) if self.solnet is not None else None
+        heatmaps = self.solnet(features, scores) if self.solnet is not None else None
         rois = self.find_rois(heatmaps) if heatmaps is not None else {}
         small = {organ: net(rois[organ].crop(features), rois[organ].crop(ct))[0] for organ, net in self.sosnets.items()}
         return Prediction(scores, heatmaps, rois, small)

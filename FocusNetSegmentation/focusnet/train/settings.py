@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 from ..errors import DatasetError
 
-HEATMAP_LOSSES = ("l2", "cross-entropy")
+HEATMAP_LOSSES = ("l2", "cross-entropy", "focal")
 PRECISIONS = ("fp32", "bf16", "fp16", "auto")
 AAE_MODES = ("adversarial", "frozen", "none")
 
@@ -25,6 +25,7 @@ class Settings:
     dice_weight: float = 1.0  # eq. 3's lambda
     # SOL-Net: "l2" is the paper. "cross-entropy" against the same Gaussian is lowest for the same map, but keeps its slope where the map
     # is empty: there a sigmoid under L2 has next to none
+    # "focal" is CornerNet's penalty-reduced focal loss: one positive voxel a map, its sum instead of a mean
     heatmap_loss: str = "l2"
     # eq. 4 to 8
     aae_mode: str = "adversarial"  # "frozen": Table 6 "w/ origin AE"; "none": no shape constraint

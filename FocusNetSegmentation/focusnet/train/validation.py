@@ -160,7 +160,7 @@ class _LiveBackend:
         with autocast(self.device, self.precision):
             features, scores = self.model.snet(tensor)
             if self.solnet is not None:
-                heatmaps = self.solnet(features)[0].float().cpu().numpy()
+                heatmaps = self.solnet(features, scores)[0].float().cpu().numpy()
         probabilities = scores[0].float().softmax(dim=0).cpu().numpy()
         return ChunkOutput(probabilities, heatmaps, features if self.keeps_features else None)
 
