@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from ..datasets.bit_masks import LabelMap
 from ..errors import DatasetError
@@ -35,6 +37,11 @@ class Specimen:
     organs: tuple[str, ...]
     contoured: frozenset[str]
     centres_mm_xyz: dict[str, tuple[float, float, float]]
+
+    @cached_property
+    def boxes_zyx(self) -> dict[int, tuple[slice, slice, slice]]:
+        """The box of voxels around each label value that occurs."""
+        return {value: box for value, box in enumerate(ndimage.find_objects(self.labels), start=1) if box is not None}
 
 
 def make_specimen(label_map: LabelMap, organs: tuple[str, ...], seed: int, region: str = "head") -> Specimen:
