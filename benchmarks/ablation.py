@@ -115,7 +115,9 @@ def run_folder(options: argparse.Namespace, row: str, seed: int) -> Path:
 
 def trained(options: argparse.Namespace, row: Row, seed: int) -> ModelBundle:
     """The row's bundle, trained now unless it is there."""
+    from focusnet.train.logger import messages_on_stderr
     from focusnet.train.run import train_bundle
+    from focusnet.train.setup.request import TrainRequest
 
     out = run_folder(options, row.name, seed)
     if (out / "bundle" / "bundle.json").is_file():
@@ -129,7 +131,7 @@ def trained(options: argparse.Namespace, row: Row, seed: int) -> ModelBundle:
     config = out / "config.toml"
     config.write_text(_toml(row, options), encoding="utf-8")
     began = time.process_time()
-    bundle = train_bundle(
+    request = TrainRequest(
         options.data,
         out,
         config_file=config,
@@ -149,6 +151,8 @@ def trained(options: argparse.Namespace, row: Row, seed: int) -> ModelBundle:
         },
         device="cpu",
     )
+    with messages_on_stderr():
+        bundle = train_bundle(request)
     (out / "cpu_s.json").write_text(json.dumps({"this_run": time.process_time() - began}))
     return bundle
 

@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentati
 
 from focusnet.datasets.bit_masks import read_bit_mask
 from focusnet.datasets.tcia_oars import ANNOTATORS
-from focusnet.evaluation.evaluate import OrganScores, summarise
+from focusnet.evaluation.evaluate import OrganScores
+from focusnet.evaluation.score_table import summarise
 from focusnet.image.organs import find_organ
 from focusnet.image.resample import resample_labels
 from focusnet.image.volume import Geometry

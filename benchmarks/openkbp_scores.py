@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentati
 
 from focusnet.datasets.case import Case
 from focusnet.datasets.openkbp import OpenKBPDataset
-from focusnet.evaluation.evaluate import OrganScores, evaluate, summarise
+from focusnet.evaluation.evaluate import OrganScores, evaluate
+from focusnet.evaluation.score_table import summarise
 from focusnet.image.organs import find_organ
 from focusnet.image.orientation import to_upright
 from focusnet.image.segmentation import OrganResult, Segmentation

@@ -1,10 +1,10 @@
-"""What the review finds and what it misses: real small organs of patients that nothing learned from, made wrong in graded ways.
+"""Measure which wrong contours the ranking finds: real small organs of held-out patients, corrupted in graded ways.
 
     python benchmarks/qa_corruptions.py DATA/tcia-oars --rows ROWS [--images docs/images]
 
 Every contour of the 8 held-out patients (the oncologist's) is scored as it is and with each corruption, among its true neighbours. AUC: the
 chance that a corrupted contour is scored higher than a real one of the same organ (0.5 is chance). Beside it the plain volume check. Also: how
-often a real contour of any organ is flagged (crying wolf). ROWS keeps each scan's scores, so that plots and tables can be made again in seconds.
+often a real contour of any organ is flagged (false alarms). ROWS keeps each scan's scores, so that plots and tables can be made again in seconds.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
         for key, rows in json.loads(path.read_text()).items():
             content[key] += rows
     print_aucs(content["corrupted"])
-    print_wolf(content["real"])
+    print_false_alarms(content["real"])
     if options.images:
         options.images.mkdir(parents=True, exist_ok=True)
         from qa_plots import plot_aucs, plot_rocs
@@ -76,7 +76,7 @@ def scan_rows(dataset: TciaOars, scan: str, prior: ShapeModel) -> dict[str, list
 
 
 def corruptions(other: np.ndarray) -> dict[str, Corrupt]:
-    """By name. ``other``: another organ's mask on a like grid, for "wrong organ"."""
+    """Return the corruptions by name. ``other``: another organ's mask on a grid of the same shape, for "wrong organ"."""
     out: dict[str, Corrupt] = {}
     for mm in (1, 2, 3, 5):
         out[f"shift {mm} mm"] = lambda m, g, r, mm=mm: shifted(m, g, direction(r) * mm)
@@ -142,7 +142,7 @@ def scores(
 
 
 def moved_to(organs: dict[str, Measured], geometry: Geometry, name: str) -> dict[str, Measured]:
-    """Boxes of the neighbours counted from the window's corner, for distances between voxels."""
+    """Return the neighbours with boxes counted from the window's corner, for distances between voxels."""
     corner = WINDOW_START[name]
     return {
         o: m
@@ -174,14 +174,14 @@ def shifted(mask: np.ndarray, geometry: Geometry, by_mm_zyx: np.ndarray) -> np.n
 
 
 def scaled(mask: np.ndarray, factor: float) -> np.ndarray:
-    """Every length times ``factor``, about the centre."""
+    """Return the mask with every length times ``factor``, about the centre."""
     center = np.argwhere(mask).mean(axis=0)
     matrix = np.eye(3) / factor
     return ndimage.affine_transform(mask.astype(np.float32), matrix, center - matrix @ center, order=1) >= 0.5
 
 
 def without_slices(mask: np.ndarray, rng: np.random.Generator, inner: bool) -> np.ndarray:
-    """``inner``: one slice of its inside gone; else the top or bottom third."""
+    """Return the mask without one inner slice (``inner``), else without its top or bottom third."""
     out = mask.copy()
     slices = np.flatnonzero(mask.any(axis=(1, 2)))
     third = max(1, len(slices) // 3)
@@ -195,7 +195,7 @@ def without_slices(mask: np.ndarray, rng: np.random.Generator, inner: bool) -> n
 
 
 def leaked(mask: np.ndarray, geometry: Geometry, rng: np.random.Generator, mm: float) -> np.ndarray:
-    """Smeared along one direction in the slice."""
+    """Return the mask smeared by ``mm`` along one direction in the slice."""
     angle = rng.uniform(0, 2 * np.pi)
     step = np.array([0.0, np.sin(angle), np.cos(angle)])
     out = mask.copy()
@@ -205,7 +205,7 @@ def leaked(mask: np.ndarray, geometry: Geometry, rng: np.random.Generator, mm: f
 
 
 def with_blob(mask: np.ndarray, geometry: Geometry, rng: np.random.Generator, radius_mm: float) -> np.ndarray:
-    """A ball 10 to 15 mm from the surface's nearest end."""
+    """Return the mask and a ball 10 to 15 mm from its nearest surface."""
     spacing = np.array(geometry.spacing_mm_zyx)
     index = np.argwhere(mask)
     away = direction(rng) * (1.0, 1.0, 1.0)
@@ -216,7 +216,7 @@ def with_blob(mask: np.ndarray, geometry: Geometry, rng: np.random.Generator, ra
 
 
 def mirrored(mask: np.ndarray) -> np.ndarray:
-    """Left and right exchanged about its own centre."""
+    """Return the mask with left and right exchanged about its own centre."""
     index = np.argwhere(mask)
     turned = index.copy()
     turned[:, 2] = np.clip(np.round(2 * index[:, 2].mean() - index[:, 2]), 0, mask.shape[2] - 1).astype(int)
@@ -226,7 +226,7 @@ def mirrored(mask: np.ndarray) -> np.ndarray:
 
 
 def placed(m: Measured, like: np.ndarray) -> np.ndarray:
-    """Another organ's mask with its centre where this one's is."""
+    """Return another organ's mask, moved so that its centre is this organ's."""
     out = np.zeros_like(like)
     index = np.argwhere(m.mask)
     moved = np.round(index - index.mean(axis=0) + np.argwhere(like).mean(axis=0)).astype(int)
@@ -244,7 +244,7 @@ def real_rows(segmentation: Segmentation, scan: str, annotator: str, prior: Shap
 
 
 def auc(rows: list[dict], what: str, column: str) -> float:
-    """Over organs, each against its own real contours; 0.5 where the score does not apply."""
+    """Return the mean AUC over organs, each against its own real contours; 0.5 where the score does not apply."""
     found = []
     for organ in sorted({r["organ"] for r in rows}):
         real = np.array([r[column] or 0.0 for r in rows if r["organ"] == organ and r["what"] == "real"])
@@ -272,7 +272,7 @@ def print_aucs(rows: list[dict]) -> None:
         print(f"\n{organ}, all scores (volume, latent): {'; '.join(cells)}")
 
 
-def print_wolf(rows: list[dict]) -> None:
+def print_false_alarms(rows: list[dict]) -> None:
     print("\n| real contours of | contours | flagged | by |\n|---|---|---|---|")
     for organ in [*sorted({r["organ"] for r in rows}), None]:
         mine = [r for r in rows if organ in (None, r["organ"])]

@@ -1,4 +1,4 @@
-"""Does the review's rank follow the true DSC? The shipped model on OpenKBP val, beside the volume check alone.
+"""Measure whether the rank follows the true DSC: the shipped model on OpenKBP val, beside the volume check alone.
 
     python benchmarks/qa_openkbp.py DATA/openkbp han7-openkbp --cache SCRATCH [--plot docs/images/qa-openkbp.png]
 
@@ -119,7 +119,7 @@ def report(rows: list[dict]) -> None:
 
 
 def interval(rows: list[dict], key: str) -> str:
-    """Spearman's rho with a bootstrap interval over patients."""
+    """Return Spearman's rho with a bootstrap interval over patients."""
     patients = sorted({r["patient"] for r in rows})
     by_patient = {p: [(r[key], r["dsc"]) for r in rows if r["patient"] == p and r[key] is not None] for p in patients}
     rng = np.random.default_rng(0)
@@ -140,7 +140,7 @@ def rho(pairs: list[tuple[float, float]]) -> float:
 
 
 def auc(rows: list[dict], key: str) -> float:
-    """Chance that an organ below BAD_DSC is scored higher than one above it."""
+    """Return the chance that an organ below BAD_DSC is scored higher than one above it."""
     bad = np.array([r[key] for r in rows if r["dsc"] < BAD_DSC])
     good = np.array([r[key] for r in rows if r["dsc"] >= BAD_DSC])
     return (

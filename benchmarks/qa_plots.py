@@ -30,7 +30,7 @@ PANELS = (
 
 
 def plot_aucs(rows: list[dict], path: Path) -> None:
-    """One row a corruption, one column a score."""
+    """Plot the AUCs: one row per corruption, one column per score."""
     from qa_corruptions import COLUMNS, auc
 
     kinds = list(dict.fromkeys(r["what"] for r in rows if r["what"] != "real"))
@@ -51,7 +51,7 @@ def plot_aucs(rows: list[dict], path: Path) -> None:
 
 
 def plot_rocs(rows: list[dict], path: Path) -> None:
-    """ROC curves: false alarms on real contours against corrupted ones found."""
+    """Plot ROC curves: false alarms on real contours against corrupted ones found."""
     figure, grid = plt.subplots(2, 4, figsize=(13, 6.6), constrained_layout=True, sharex=True, sharey=True)
     for panel, what in zip(grid.ravel(), PANELS, strict=True):
         for column, label in SHOWN.items():

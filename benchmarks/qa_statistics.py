@@ -1,4 +1,4 @@
-"""What real contours look like, for ``focusnet qa``: writes FocusNetSegmentation/focusnet/qa/statistics.json.
+"""Write FocusNetSegmentation/focusnet/qa/statistics.json: statistics of real contours for ``focusnet qa``.
 
     python benchmarks/qa_statistics.py DATA FocusNetSegmentation/focusnet/qa/statistics.json
 
@@ -140,7 +140,7 @@ def entry(organ: str, cases: list[Case]) -> dict:
 
 
 def upper(values: list[float]) -> float:
-    """What 1 of 100 passes; with fewer than 100 values near the largest."""
+    """Return the 99th percentile; with fewer than 100 values near the largest."""
     return float(np.percentile(values, 99)) if values else 0.0
 
 
@@ -161,7 +161,7 @@ def asymmetry(cases: list[Case], organs: dict) -> dict[str, float]:
 
 
 def robust(vectors: np.ndarray) -> dict:
-    """Mean and covariance without the outermost tenth: some reference contours are something else."""
+    """Return mean and covariance without the outermost tenth: some reference contours are another structure."""
     kept = vectors
     for _ in range(3):
         mean, covariance = kept.mean(axis=0), np.cov(kept.T) + np.eye(3) * 0.25
@@ -180,7 +180,7 @@ def robust(vectors: np.ndarray) -> dict:
 
 
 def position_limits(openkbp: list[Case], tcia: list[Case], calibrate: list[Case], scratch: Path) -> dict[str, float]:
-    """The limit of ``position_score`` by organ: from its 90th percentile over cases that did not make the statistics."""
+    """Return the limit of ``position_score`` by organ: from its 90th percentile over cases that did not make the statistics."""
     found: dict[str, list[float]] = defaultdict(list)
     folds = [(openkbp[k::FOLDS], [c for i, c in enumerate(openkbp) if i % FOLDS != k] + tcia) for k in range(FOLDS)]
     for tested, trained in [*folds, (calibrate, openkbp + tcia)]:

@@ -1,4 +1,4 @@
-"""Makes the bundle ``shapes-tcia-oars`` from a run of shapes_train.py: weights in half precision, and what its scores are among real shapes.
+"""Make the bundle ``shapes-tcia-oars`` from a run of shapes_train.py: weights in half precision, and what its scores are among real shapes.
 
     python benchmarks/shapes_bundle.py DATA/tcia-oars RUN FocusNetSegmentation/Resources/Models/shapes-tcia-oars
 
@@ -111,14 +111,14 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A shape in the autoencoder's box: ``masks`` (n, d, h, w), more than one where it was nudged."""
+    """One shape in the autoencoder's box: ``masks`` (n, d, h, w), more than one where it was nudged."""
 
     organ: str
     masks: np.ndarray
 
 
 def drawn(dataset: TciaOars, path: Path, config: NetworkConfig) -> tuple[list[Drawn], ...]:
-    """Shapes of train (nudged), calibrate and held-out patients; kept in ``path``, because reading the scans takes longest."""
+    """Return shapes of train (nudged), calibrate and held-out patients; kept in ``path``, because reading the scans takes longest."""
     splits = ("train", "calibrate", "held-out")
     if not path.is_file():
         rng = np.random.default_rng(0)
@@ -178,7 +178,7 @@ def measured(network: ShapeAutoencoder, shape: Drawn, space: LatentSpace) -> dic
 
 
 def spreads(rows: list[dict[str, float]]) -> dict[str, list[float]]:
-    """Mean and SD of logarithms, the SD no less than 0.1: two dozen shapes do not say that all are alike."""
+    """Return mean and SD of logarithms; the SD is at least 0.1, as two dozen shapes cannot show a smaller one."""
     out = {}
     for key in ("loss", "surface_mm", "distance"):
         logs = np.log([max(r[key], 1e-6) for r in rows])

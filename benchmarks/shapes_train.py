@@ -1,4 +1,4 @@
-"""Pre-trains the shape autoencoder on the small organs of tcia-oars: the weights of the bundle ``shapes-tcia-oars``.
+"""Pre-train the shape autoencoder on the small organs of tcia-oars: the weights of the bundle ``shapes-tcia-oars``.
 
     python benchmarks/shapes_train.py DATA/tcia-oars RUN [--steps N] [--width 0.25]
 
@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentati
 from focusnet.datasets.organ_boxes import SMALL, Jitter, OrganShape, tcia_shapes
 from focusnet.datasets.tcia_oars import TciaOars
 from focusnet.nets.config import NetworkConfig, preset
-from focusnet.train.loop.loop import train_stage
+from focusnet.train.logger import messages_on_stderr
+from focusnet.train.loop.loop import StageOptions, train_stage
 from focusnet.train.settings import Settings
 from focusnet.train.stages.augment import NO_AUGMENTATION
 from focusnet.train.stages.shape_samples import AAE_SHAPES, Shape, ShapeModel, ShapeSample, ShapeValidator
@@ -52,9 +53,9 @@ def main() -> None:
     torch.manual_seed(settings.seed)
     model = ShapeModel(config).to(memory_format=torch.channels_last_3d)
     chosen = [Shape(s.name, s.organ, s.draw(config)) for s in calibrate[::5]]
-    train_stage(
-        model, replace(AAE_SHAPES, draw=draw), train, config, settings, NO_AUGMENTATION, options.run, ShapeValidator(chosen, config), resume=True,
-    )  # fmt: skip
+    how = StageOptions(config, settings, NO_AUGMENTATION, options.run, resume=True)
+    with messages_on_stderr():
+        train_stage(model, replace(AAE_SHAPES, draw=draw), train, ShapeValidator(chosen, config), how)
     (options.run / "settings.json").write_text(json.dumps({**asdict(settings), "width": options.width}, indent=1))
 
 

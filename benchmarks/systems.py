@@ -28,7 +28,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from openkbp_scores import FIVE, reference
 
 from focusnet.datasets.openkbp import OpenKBPDataset
-from focusnet.evaluation.evaluate import OrganScores, evaluate, summarise
+from focusnet.evaluation.evaluate import OrganScores, evaluate
+from focusnet.evaluation.score_table import summarise
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
 from focusnet.nets.bundle import load_bundle
@@ -110,7 +111,9 @@ def score(name: str, options: argparse.Namespace) -> None:
 
 
 def train(name: str, options: argparse.Namespace):
+    from focusnet.train.logger import messages_on_stderr
     from focusnet.train.run import train_bundle
+    from focusnet.train.setup.request import TrainRequest
 
     system, out = SYSTEMS[name], options.runs / name
     if (out / "bundle").is_dir():
@@ -123,7 +126,8 @@ def train(name: str, options: argparse.Namespace):
             )
     config = out / "config.toml"
     config.write_text(toml(name, options))
-    return train_bundle(subset(options), out, config_file=config, stages=system.stages, device="cpu")
+    with messages_on_stderr():
+        return train_bundle(TrainRequest(subset(options), out, config_file=config, stages=system.stages, device="cpu"))
 
 
 def subset(options: argparse.Namespace) -> Path:

@@ -23,7 +23,14 @@ class ModelError(FocusNetError):
 
 
 class DatasetError(FocusNetError):
-    """A training data set or configuration that cannot be used as it is."""
+    """A data set, or one of its cases, that cannot be used as it is."""
+
+
+class ConfigError(DatasetError):
+    """Settings, a configuration file, a checkpoint or an installed library that a training cannot run with.
+
+    A DatasetError, because earlier versions raised that for them: scripts that catch it go on working.
+    """
 
 
 class Cancelled(Exception):  # noqa: N818 - a request of the user, not an error

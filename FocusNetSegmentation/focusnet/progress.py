@@ -26,13 +26,14 @@ ProgressCallback = Callable[[Progress], object]
 
 
 def silent(_: Progress) -> None:
-    """The callback that says nothing."""
+    """Do nothing: the default callback."""
 
 
 def json_line(event: str, **values: object) -> str:
-    """One line of ``--json-progress``: {"event": "progress" | "warning" | "result" | "error", ...}."""
+    """Return one line of ``--json-progress``: {"event": "progress" | "warning" | "result" | "error", ...}."""
     return json.dumps({"event": event, **values})
 
 
 def progress_line(progress: Progress) -> str:
+    """Return one JSON line of a progress, for programs."""
     return json_line("progress", **asdict(progress))

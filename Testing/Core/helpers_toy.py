@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from focusnet.train.loop.loop import SINGLE_PROCESS, train_stage
+from focusnet.train.loop.loop import SINGLE_PROCESS, StageOptions, train_stage
 from focusnet.train.loop.process_group import ProcessGroup
 from focusnet.train.settings import Settings
 from focusnet.train.stages.augment import NO_AUGMENTATION
@@ -72,7 +72,6 @@ def train_line(
     """Some steps; returns the last checkpoint."""
     torch.manual_seed(0)
     chosen = Settings(**{"steps": steps, "learning_rate": 0.1, "checkpoint_every": 2, "pictures": False, **settings})
-    train_stage(
-        model or Line(), stage, POINTS, small_config(), chosen, NO_AUGMENTATION, out, validate, resume, log=lambda _: None, group=group
-    )  # fmt: skip
+    options = StageOptions(small_config(), chosen, NO_AUGMENTATION, out, resume, group)
+    train_stage(model or Line(), stage, POINTS, validate, options)
     return out / "line.last.safetensors"

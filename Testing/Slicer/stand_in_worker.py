@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("command")
     parser.add_argument("input", type=Path)
     parser.add_argument("-o", "--output")
-    for name in ("--report", "--model", "--device", "--hu-offset", "--organs", "--seed"):
+    for name in ("--report", "--model", "--device", "--hu-offset", "--organs", "--seed-point"):
         parser.add_argument(name)
     parser.add_argument("--json-progress", action="store_true")
     asked = parser.parse_args()

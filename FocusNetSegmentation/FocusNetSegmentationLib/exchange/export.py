@@ -32,6 +32,7 @@ KEPT_TAGS = (
     ALGORITHM_TYPE_TAG,
     "Segmentation.Status",
 )
+DICOM_KINDS = {"rtstruct": "rtstruct", "dicom-seg": "seg"}  # as focusnet.io.write calls them
 # kind: what it is called, and the ending of its files ("" for what stays in the scene)
 FORMATS = {
     "seg.nrrd": ("3D Slicer segmentation (.seg.nrrd)", SEG_NRRD[0]),
@@ -62,7 +63,7 @@ def export(
     if volume_node is None:
         raise InputError("The CT of this segmentation is not in the scene. Choose it under Inputs.")
     edited = mark_edited(segmentation_node)
-    if kind in ("rtstruct", "dicom-seg"):
+    if kind in DICOM_KINDS:
         return Path(str(path)), _export_dicom(
             segmentation_node, volume_node, Path(str(path)), kind, dicom_folder, edited
         )
@@ -108,6 +109,9 @@ def _export_dicom(
     folder: Path | str | None,
     edited: list[str],
 ) -> list[str]:
+    from focusnet.io.export_details import ExportDetails
+    from focusnet.io.write import write_segmentation
+
     volume = dicom_volume(volume_node, folder)
     if not _overlap(volume.geometry, world_geometry(volume_node)):
         raise InputError(
@@ -115,17 +119,11 @@ def _export_dicom(
         )
     segmentation, notes = segmentation_on(volume.geometry, segmentation_node)
     changed = {r.organ.name for r in segmentation.results} & set(edited) | _drawn_by_hand(segmentation_node)
+    details = ExportDetails(edited=changed)
     if kind == "rtstruct":
-        from focusnet.io.rtstruct_write import write_rtstruct
-
         states, reviewers = _review(segmentation, segmentation_node)
-        left_out = write_rtstruct(
-            segmentation, volume, path, overwrite=True, states=states, edited=changed, reviewer=", ".join(reviewers)
-        )
-    else:
-        from focusnet.io.dicom_seg import write_dicom_seg
-
-        left_out = write_dicom_seg(segmentation, volume, path, overwrite=True, edited=changed)
+        details = ExportDetails(states=states, edited=changed, reviewer=", ".join(reviewers))
+    left_out = write_segmentation(segmentation, volume, path, DICOM_KINDS[kind], overwrite=True, details=details)
     return [*notes, *([f"Left out, because empty: {', '.join(left_out)}."] if left_out else [])]
 
 

@@ -187,7 +187,7 @@ class CompareSection:
             return
         path = path if path.lower().endswith(".csv") else path + ".csv"
         try:
-            from focusnet.evaluation.evaluate import write_csv
+            from focusnet.evaluation.score_table import write_csv
 
             write_csv(self.comparison.rows, Path(path))
         except (FocusNetError, OSError) as problem:

@@ -69,7 +69,7 @@ class RunOptions:
         """Return the arguments of ``focusnet segment`` that are not part of every run."""
         offset = [] if self.hu_offset is None else [f"--hu-offset={self.hu_offset:g}"]
         places = {organ: ",".join(f"{v:.3f}" for v in place) for organ, place in (self.seeds or {}).items()}
-        return (*offset, *(f"--seed={organ}={place}" for organ, place in places.items()))
+        return (*offset, *(f"--seed-point={organ}={place}" for organ, place in places.items()))
 
 
 class SegmentationRun:

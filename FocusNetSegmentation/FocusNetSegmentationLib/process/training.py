@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import time
 import uuid
@@ -17,8 +16,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from focusnet.errors import DatasetError, ModelError
+from focusnet.errors import ConfigError, DatasetError, ModelError
 from focusnet.nets.bundle import MODELS_VARIABLE, user_models_folder
+from focusnet.train.stage_progress import StageProgress, current_stage, read_progress
 
 from .process_tree import is_alive, kill_tree, run_is_alive
 from .worker_protocol import explain_end, find_python, worker_environment
@@ -26,15 +26,13 @@ from .worker_protocol import explain_end, find_python, worker_environment
 RECORD, LOG = "run.json", "train.log"
 RUNS = "training-runs.json"
 STARTED = "--- started "  # begins each start's part of the log
-STEP = re.compile(r"^(\w+) step (\d+)/(\d+): loss ([-\d.einfa]+), ([\d.]+) s/step, (\d+) min left")
-SCORES = re.compile(r"^(\w+) step (\d+): (.*\bscore -?[\d.]+.*)$")
 TAIL_BYTES = 1 << 20
 REGISTER_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What ``run.json`` holds. ``mark`` is in the environment of every process of the run."""
+    """The contents of ``run.json``. ``mark`` is in the environment of every process of the run."""
 
     out: Path
     dataset: Path
@@ -48,7 +46,7 @@ class TrainingRun:
     more: tuple[str, ...] = ()  # further arguments of ``focusnet train``
 
     def arguments(self, resume: bool) -> list[str]:
-        """Arguments of ``focusnet``."""
+        """Return the arguments of ``focusnet``."""
         arguments = ["train", "--dataset", str(self.dataset), "--out", str(self.out), "--preset", self.preset]
         if self.config is not None:
             arguments += ["--config", str(self.config)]
@@ -59,8 +57,12 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """``state``: "running", "finished", "stopped" (by a person), "failed" (``message`` says why) or "interrupted" (killed from outside,
-    for instance by a restart; ``resume`` goes on). ``scores``: the last validation, by name."""
+    """How a run stands. ``state``: "running", "finished", "stopped" (by a person), "failed" (``message`` says why) or "interrupted"
+    (killed from outside, for instance by a restart; ``resume`` goes on).
+
+    The rest is the stage that reported last (``focusnet.train.stage_progress.StageProgress``), empty before its first report.
+    ``scores``: that stage's last validation, by name.
+    """
 
     out: Path
     state: str
@@ -72,6 +74,16 @@ class TrainingProgress:
     seconds_per_step: float | None = None
     minutes_left: int | None = None
     scores: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of_stage(cls, out: Path, state: str, message: str, stage: StageProgress | None) -> TrainingProgress:
+        """Return a run's state together with the stage that reported last."""
+        if stage is None:
+            return cls(out, state, message)
+        left = None if stage.minutes_left is None else round(stage.minutes_left)
+        return cls(
+            out, state, message, stage.stage, stage.step, stage.steps, stage.loss, stage.seconds_per_step, left, stage.scores
+        )  # fmt: skip
 
     def __str__(self) -> str:
         parts = [f"{self.out.name}: {self.state}"]
@@ -118,12 +130,12 @@ class FocusNetTrainingLogic:
             tuple(stages),
             more=tuple(more),
         )
-        if not (record.dataset / "dataset.json").is_file():
+        if not record.dataset.is_dir():  # what is in it is for the command to judge, which reads every layout
             raise DatasetError(
-                f"{record.dataset} holds no dataset.json; a folder in the layout of docs/training.md is expected."
+                f"{record.dataset} is no folder; the folder of a data set is expected, in any layout of docs/datasets.md."
             )
         if record.config is not None and not record.config.is_file():
-            raise DatasetError(f"The configuration {record.config} does not exist; give a TOML file.")
+            raise ConfigError(f"The configuration {record.config} does not exist; give a TOML file.")
         return self._launch(record, resume)
 
     def resume(self, run: TrainingRun | Path | str | None = None) -> TrainingRun:
@@ -135,7 +147,7 @@ class FocusNetTrainingLogic:
         record = self.find(run)
         survivors = kill_tree(record.pid if is_alive(record.pid, record.mark) else None, record.mark, timeout_s=5.0)
         if survivors:
-            raise DatasetError(
+            raise ConfigError(
                 f"The run in {record.out} could not be stopped (processes {survivors}); end them by hand."
             )
         if self.progress(record).state == "interrupted":
@@ -143,28 +155,21 @@ class FocusNetTrainingLogic:
         return self.progress(record.out)
 
     def progress(self, run: TrainingRun | Path | str | None = None) -> TrainingProgress:
-        """How a run stands, from its folder alone."""
+        """Return how a run stands, from its folder alone."""
         record = self.find(run)
-        running = run_is_alive(record.mark)  # before the log is read: what ends in between has said all
+        running = run_is_alive(
+            record.mark
+        )  # before the log is read: a run that ends in between has written its last line by then
         lines = _log_lines(record.out / LOG)
         state, message = ("running", "") if running else _end(record, lines)
-        known: dict[str, Any] = {}
-        for line in lines:
-            if match := STEP.match(line):
-                stage, step, steps, loss, pace, left = match.groups()
-                known |= {"stage": stage, "step": int(step), "steps": int(steps), "loss": float(loss)}
-                known |= {"seconds_per_step": float(pace), "minutes_left": int(left)}
-            elif match := SCORES.match(line):
-                words = match.group(3).split()
-                known["scores"] = {n: float(v) for n, v in zip(words[::2], words[1::2], strict=False) if _is_number(v)}
-        return TrainingProgress(record.out, state, message, **known)
+        return TrainingProgress.of_stage(record.out, state, message, _reported(record.out))
 
     def log(self, run: TrainingRun | Path | str | None = None, lines: int = 20) -> str:
-        """The last lines that the run wrote."""
+        """Return the last lines that the run wrote."""
         return "\n".join(_log_lines(self.find(run).out / LOG)[-lines:])
 
     def list_runs(self) -> list[TrainingProgress]:
-        """Every run that was started from this computer's Slicer and still has its folder, the newest last."""
+        """Return every run that was started from this computer's Slicer and still has its folder, the newest last."""
         return [self.progress(out) for out in self._known() if (out / RECORD).is_file()]
 
     def register(self, run: TrainingRun | Path | str | None = None, overwrite: bool = False) -> str:
@@ -191,11 +196,11 @@ class FocusNetTrainingLogic:
         return str(manifest["name"])
 
     def find(self, run: TrainingRun | Path | str | None = None) -> TrainingRun:
-        """The run as its folder has it now. Raises DatasetError."""
+        """Return the run as its folder has it now. Raises DatasetError."""
         known = self._known()
         out = run.out if isinstance(run, TrainingRun) else run if run is not None else self._last
         if out is None and not known:
-            raise DatasetError("No training run is known; start one, or give the folder of one.")
+            raise ConfigError("No training run is known; start one, or give the folder of one.")
         out = Path(out if out is not None else known[-1]).expanduser().resolve()
         try:
             values = json.loads((out / RECORD).read_text(encoding="utf-8"))
@@ -213,14 +218,14 @@ class FocusNetTrainingLogic:
                 tuple(values.get("more", ())),
             )
         except (OSError, ValueError, KeyError, TypeError) as problem:
-            raise DatasetError(f"{out} is no training run of this extension (no readable {RECORD}).") from problem
+            raise ConfigError(f"{out} is no training run of this extension (no readable {RECORD}).") from problem
 
     def _launch(self, record: TrainingRun, resume: bool) -> TrainingRun:
         out = record.out
         if (out / RECORD).is_file() and run_is_alive(self.find(out).mark):
-            raise DatasetError(f"A run in {out} is going on already; stop it first or choose another folder.")
+            raise ConfigError(f"A run in {out} is going on already; stop it first or choose another folder.")
         if not resume and any(out.glob("*.last.safetensors")):
-            raise DatasetError(f"{out} holds a run already; resume it or choose another folder.")
+            raise ConfigError(f"{out} holds a run already; resume it or choose another folder.")
         mark = uuid.uuid4().hex
         started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         try:
@@ -243,7 +248,7 @@ class FocusNetTrainingLogic:
             record = replace(record, pid=process.pid, mark=mark, started=started, stopped=False)
             _write_json(out / RECORD, _plain(asdict(record)))
         except OSError as problem:
-            raise DatasetError(f"The run cannot be started in {out} ({problem.strerror or problem}).") from problem
+            raise ConfigError(f"The run cannot be started in {out} ({problem.strerror or problem}).") from problem
         self._last = out
         self._remember(out)
         return record
@@ -263,7 +268,7 @@ class FocusNetTrainingLogic:
 
 
 def _end(record: TrainingRun, lines: list[str]) -> tuple[str, str]:
-    """State and message of a run that is no longer alive."""
+    """Return state and message of a run that is no longer alive."""
     if any(line.startswith("Wrote the bundle ") for line in lines):
         return "finished", ""
     if record.stopped:
@@ -277,14 +282,22 @@ def _end(record: TrainingRun, lines: list[str]) -> tuple[str, str]:
     return "interrupted", "It ended without a word: the computer was restarted, or memory ran out. resume() goes on."
 
 
+def _reported(out: Path) -> StageProgress | None:
+    """Return the stage that reported last; None while the run still reads its data."""
+    try:
+        return current_stage(read_progress(out))
+    except ConfigError:
+        return None
+
+
 def _refusal(lines: Sequence[str]) -> str:
-    """What ``focusnet`` itself said last, without its name."""
+    """Return what ``focusnet`` itself said last, without its name."""
     said = [line.removeprefix("focusnet: ") for line in lines if line.startswith("focusnet: ")]
     return said[-1].strip() if said else ""
 
 
 def _log_lines(path: Path) -> list[str]:
-    """What was written since the last start, as far as it fits into TAIL_BYTES."""
+    """Return the lines that were written since the last start, as far as they fit into TAIL_BYTES."""
     try:
         with path.open("rb") as log:
             log.seek(0, os.SEEK_END)
@@ -320,11 +333,3 @@ def _write_json(path: Path, value: Any) -> None:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     os.replace(partial, path)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -72,7 +72,7 @@ def show_seed(segmentation_node: SegmentationNode, organ: str | None) -> None:
 
 
 def seed_mm_lps(segmentation_node: SegmentationNode, organ: str) -> tuple[float, float, float]:
-    """Return where the organ's seed is now, in the world's LPS mm, as ``focusnet segment --seed`` wants it. Raises InputError without a seed."""
+    """Return where the organ's seed is now, in the world's LPS mm, as ``focusnet segment --seed-point`` wants it. Raises InputError without a seed."""
     node = seed_of(segmentation_node, organ)
     if node is None or node.GetNumberOfControlPoints() == 0:
         raise InputError(f"{organ} has no seed. Press Seed and drag it to the organ.")

@@ -1,4 +1,4 @@
-"""The multi-atlas baseline of the paper's Tables 1 and 2: register contoured scans to the new one, let them vote (section 4.4).
+"""The multi-atlas baseline of the paper's Tables 1 and 2 (section 4.4): register contoured scans to the new one and vote.
 
 SyN registration (Avants et al. 2008) is ANTs' own, through antspyx (extra ``atlas``). No torch.
 """
@@ -32,14 +32,16 @@ if TYPE_CHECKING:
 OUTSIDE = 255  # in warped labels: beyond the atlas's own field of view
 REGISTRATION_MM = 3.0  # a finer scan is brought to this before registration: SyN's time grows with the voxels
 HU_WINDOW = (-1000.0, 1000.0)  # metal and the table's plastic beyond it only disturb the mutual information
-REGISTRATIONS = {"syn": "SyN", "affine": "Affine"}  # what we call it -> ANTs' type_of_transform
-FEW = 3  # fewer voters than this are no majority worth the name; the result says so
+REGISTRATIONS = {"syn": "SyN", "affine": "Affine"}  # option -> ANTs' type_of_transform
+FEW = 3  # an organ with fewer voters gets a warning
 
 
 @dataclass(frozen=True)
 class Warped:
-    """One atlas's opinion on the scan's upright grid: ``labels`` uint8 (z, y, x), OUTSIDE where it has none; ``contoured`` are the
-    label values that it may vote about."""
+    """One atlas registered to the scan's upright grid.
+
+    ``labels``: uint8 (z, y, x), OUTSIDE beyond the atlas's field of view. ``contoured``: the label values that it may vote about.
+    """
 
     name: str
     labels: np.ndarray
@@ -48,7 +50,7 @@ class Warped:
 
 @dataclass
 class AtlasLog:
-    """What happened on the way."""
+    """Atlases that were used, and notes about those that were not."""
 
     used: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -126,11 +128,11 @@ def segment_by_atlases(
 
 
 def vote(warped: Sequence[Warped], values: Sequence[int]) -> np.ndarray:
-    """Majority vote, organ by organ: uint8 labels on the atlases' common grid.
+    """Return the majority vote, organ by organ: uint8 labels (z, y, x) on the atlases' common grid.
 
-    An atlas votes about an organ where the organ was contoured in it and the voxel lies in its field of view; elsewhere it abstains.
-    A voxel is the organ's where **more than half** of those who vote say so (a tie is background). Where two organs have a majority,
-    each of its own voters, the larger share wins, then the lower label.
+    An atlas votes about an organ where the organ was contoured in it and the voxel lies in its field of view; elsewhere it
+    abstains. A voxel is the organ's where **more than half** of those who vote say so (a tie is background). Where two organs
+    have a majority, each of its own voters, the larger share wins, then the lower label.
     """
     out = np.zeros(warped[0].labels.shape, np.uint8)
     best = np.zeros(out.shape, np.float32)
@@ -148,7 +150,10 @@ def vote(warped: Sequence[Warped], values: Sequence[int]) -> np.ndarray:
 
 
 def shuffled(patients: Sequence[str], count: int, seed: int) -> list[str]:
-    """The paper selects its atlases at random; so do we. Raises DatasetError if there are fewer than ``count``."""
+    """Return all patients in random order; the first ``count`` are the atlases, chosen at random as in the paper (section 4.4).
+
+    Raises DatasetError if there are fewer than ``count``.
+    """
     if count < 1 or count > len(patients):
         raise DatasetError(
             f"{count} atlases were asked for; the split train has {len(patients)} cases. Choose 1 to {len(patients)}."
@@ -157,7 +162,10 @@ def shuffled(patients: Sequence[str], count: int, seed: int) -> list[str]:
 
 
 def register(ants: Any, case: Case, fixed: Any, upright: Geometry, registration: str) -> np.ndarray:
-    """Labels of an atlas on ``upright``, the scan's own voxels, OUTSIDE where the atlas does not reach. ``fixed``: the scan for ANTs."""
+    """Return an atlas's labels on ``upright``, the scan's own grid: uint8 (z, y, x), OUTSIDE where the atlas does not reach.
+
+    ``fixed``: the scan as an ANTsImage.
+    """
     moving = to_ants(ants, *registration_grid(case.hu.astype(np.float32), case.geometry))
     with tempfile.TemporaryDirectory(prefix="focusnet-atlas-") as folder:
         found = ants.registration(
@@ -177,7 +185,7 @@ def register(ants: Any, case: Case, fixed: Any, upright: Geometry, registration:
 
 
 def registration_grid(hu: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, Geometry]:
-    """A CT in the HU window, and no finer than REGISTRATION_MM: float32 (z, y, x) and its grid."""
+    """Return a CT clipped to HU_WINDOW and no finer than REGISTRATION_MM: float32 (z, y, x) and its grid."""
     shape, spacing = list(geometry.shape_zyx), list(geometry.spacing_mm_zyx)
     for axis in range(3):
         if spacing[axis] < REGISTRATION_MM:
@@ -195,7 +203,7 @@ def registration_grid(hu: np.ndarray, geometry: Geometry) -> tuple[np.ndarray, G
 
 
 def to_ants(ants: Any, array: np.ndarray, geometry: Geometry) -> Any:
-    """An ANTsImage of (z, y, x) voxels; ANTs' axes run x, y, z, in LPS mm like ours."""
+    """Return an ANTsImage of (z, y, x) voxels; ANTs' axes run x, y, z, in LPS mm as here."""
     return ants.from_numpy(
         np.ascontiguousarray(array.transpose(2, 1, 0), dtype=np.float32),
         origin=[float(v) for v in geometry.origin_mm_xyz],
@@ -205,7 +213,7 @@ def to_ants(ants: Any, array: np.ndarray, geometry: Geometry) -> Any:
 
 
 def import_ants() -> Any:
-    """antspyx with a fixed seed. Raises InputError with the command that installs it."""
+    """Return antspyx with a fixed seed. Raises InputError with the command that installs it."""
     # ANTs fixes its random numbers only on one thread; a user's own setting for more speed stands
     os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
     try:
@@ -221,7 +229,7 @@ def import_ants() -> Any:
 
 
 def wanted_labels(known: Sequence[str], organs: Sequence[str] | None) -> dict[int, Organ]:
-    """Label value -> organ. Raises InputError for a name that the data set or the organ table does not have."""
+    """Return label value -> organ. Raises InputError for a name that the data set or the organ table does not have."""
     found: dict[int, Organ] = {}
     for name in known if organs is None else organs:
         organ = find_organ(name)
@@ -236,6 +244,7 @@ def wanted_labels(known: Sequence[str], organs: Sequence[str] | None) -> dict[in
 def describe(
     labels: np.ndarray, geometry: Geometry, wanted: dict[int, Organ], warped: Sequence[Warped]
 ) -> list[OrganResult]:
+    """Return each organ's volume (ml) in ``labels`` (z, y, x), and warnings about how many atlases could vote for it."""
     counts = np.bincount(labels.ravel(), minlength=256)
     results = []
     for value, organ in sorted(wanted.items()):
@@ -255,6 +264,7 @@ def describe(
 
 
 def provenance(volume: Volume, log: AtlasLog, registration: str, version: str, seconds: float) -> dict[str, Any]:
+    """Return how the segmentation was made, as plain values for files."""
     return {
         "model": "multi-atlas",
         "model_version": f"{REGISTRATIONS[registration]}, majority of {len(log.used)} atlases",

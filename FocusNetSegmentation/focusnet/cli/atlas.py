@@ -45,7 +45,7 @@ def add_arguments(commands: Commands) -> None:
 
 
 def atlas(options: argparse.Namespace) -> int:
-    """Contour by registered atlases; everything that can be refused is refused before the first registration."""
+    """Contour by registered atlases. Options and files are checked before the first registration."""
     from ..baselines.atlas import AtlasOptions, import_ants, segment_by_atlases, shuffled, wanted_labels
     from ..datasets.open_dataset import open_dataset
     from ..io.json_report import write_report

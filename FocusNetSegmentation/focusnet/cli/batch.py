@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import Cancelled, FocusNetError, InputError
 from .options import Commands, add_command
-from .scan import add_model_options, check_engine, read_scan, run_model
+from .scan import add_model_options, read_scan, run_model, segment_options
 
 if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
     from ..image.volume import Volume
+    from ..inference.options import SegmentOptions
     from ..nets.bundle import ModelBundle
 
 
@@ -38,13 +39,13 @@ def batch(options: argparse.Namespace) -> int:
     from ..files.atomic_write import atomic_path, ensure_folder
 
     scans = find_scans(options.input)
-    bundle = check_engine(options)
+    wanted = segment_options(options)
     ensure_folder(options.output)
     rows: list[dict[str, object]] = []
     for number, (name, path) in enumerate(scans, start=1):
         print(f"[{number}/{len(scans)}] {name}", file=sys.stderr, flush=True)
         try:
-            rows.append(_batch_one(name, path, bundle, options))
+            rows.append(_batch_one(name, path, wanted, options))
         except (Cancelled, KeyboardInterrupt) as stop:
             raise Cancelled(
                 f"Stopped at {name}, scan {number} of {len(scans)}; what was done before is kept in {options.output}; the same command goes on from there."
@@ -61,7 +62,7 @@ def batch(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _batch_one(name: str, path: Path, bundle: ModelBundle, options: argparse.Namespace) -> dict[str, object]:
+def _batch_one(name: str, path: Path, wanted: SegmentOptions, options: argparse.Namespace) -> dict[str, object]:
     from ..io.json_report import write_report
     from ..io.write import write_segmentation
 
@@ -71,11 +72,11 @@ def _batch_one(name: str, path: Path, bundle: ModelBundle, options: argparse.Nam
         return {**row, "status": "kept", "message": "was there already"}
     try:
         volume = read_scan(path, options)
-        result = run_model(volume, bundle, options)
+        result = run_model(volume, wanted, options)
         # the segmentation comes last: its presence is what a resumed batch takes for done
         write_report(result, options.output / f"{name}.json", overwrite=True)
         if options.qa:
-            _write_scores(result, volume, bundle, options.output / f"{name}.qa.json")
+            _write_scores(result, volume, wanted.bundle, options.output / f"{name}.qa.json")
         write_segmentation(result, volume, out, overwrite=True)
     except FocusNetError as problem:
         print(f"focusnet: {name}: {problem}", file=sys.stderr, flush=True)

@@ -52,7 +52,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def init(options: argparse.Namespace) -> int:
-    """Write what is known and leave gaps where only the user knows; an existing file is never touched."""
+    """Write a first dataset.toml, with gaps where only the user knows the answer; refuse to touch an existing file."""
     from ..datasets.dataset_toml import FILE_NAME
     from ..datasets.first_toml import first_toml
     from ..files.atomic_write import atomic_path

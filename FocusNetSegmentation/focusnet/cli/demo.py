@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..wording import RESEARCH_ONLY
 from .options import Commands, add_command
-from .scan import add_model_options, check_engine, check_outputs, organ_table, read_scan, run_model
+from .scan import add_model_options, check_outputs, organ_table, read_scan, run_model, segment_options
 
 
 def add_arguments(commands: Commands) -> None:
@@ -37,7 +37,7 @@ def demo(options: argparse.Namespace) -> int:
 
     out: Path = options.output
     outputs = (out / "organs.seg.nrrd", out / "report.json", out / "overview.png")
-    bundle = check_engine(options)
+    wanted = segment_options(options)
     ensure_folder(out)
     check_outputs(*outputs, options.overwrite)
     source = options.input
@@ -47,7 +47,7 @@ def demo(options: argparse.Namespace) -> int:
     volume = read_scan(source, options)
     if options.input is None:
         volume = replace(volume, source=f"synthetic phantom ({source.name})")  # its header brought the note
-    result = run_model(volume, bundle, options)
+    result = run_model(volume, wanted, options)
     write_segmentation(result, volume, outputs[0], overwrite=options.overwrite)
     write_report(result, outputs[1], options.overwrite)
     overview(volume, result, outputs[2], options.overwrite)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import InputError
-from .options import Commands, add_command, add_organs, add_overwrite, add_series, named
+from .options import Commands, add_command, add_organs, add_overwrite, add_series
 from .terminal import tell_notes
 
 
@@ -63,8 +63,14 @@ def evaluate(options: argparse.Namespace) -> int:
         return 0
     if options.editor:
         raise InputError("--editor goes with --audit; leave it out.")
-    from ..evaluation.evaluate import evaluate_files
+    from ..evaluation.case_pairs import evaluate_files
+    from ..evaluation.score_table import text_table, write_csv
+    from ..files.atomic_write import check_output
 
-    values = named(options, "organs", "tolerance_mm", "overwrite")
-    print(evaluate_files(options.predicted, options.reference, out=options.output, ct=ct, **values))
+    if options.output is not None:
+        check_output(options.output, options.overwrite)
+    rows = evaluate_files(options.predicted, options.reference, options.organs, options.tolerance_mm, ct)
+    if options.output is not None:
+        write_csv(rows, options.output)
+    print(text_table(rows, options.tolerance_mm))
     return 0

@@ -42,11 +42,11 @@ def add_arguments(commands: Commands) -> None:
 
 def export(options: argparse.Namespace) -> int:
     """Write the file and tell what was left out or marked."""
-    from ..export import export_file
+    from ..export import ExportOptions, export_file
     from ..io.write import check_format
 
     check_format(options.output, options.dicom)
-    values = named(options, "series", "model_copy", "reviewer", "organs", "overwrite")
-    tell_notes(export_file(options.segmentation, options.ct, options.output, options.dicom, **values))
+    chosen = ExportOptions(**named(options, "ct", "series", "dicom", "model_copy", "reviewer", "organs", "overwrite"))
+    tell_notes(export_file(options.segmentation, options.output, chosen))
     print(f"Wrote {options.output}. {CHECK_CONTOURS}")
     return 0

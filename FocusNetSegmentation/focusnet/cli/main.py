@@ -27,6 +27,7 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line (by default the process's own) and return the exit status: 0 done, 2 bad input, 1 anything else."""
     options = build_parser().parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -82,6 +83,7 @@ def _fail(options: argparse.Namespace, message: str, status: int) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with every command and its options."""
     parser = OneLineParser(
         prog="focusnet",
         description=f"Organs at risk in head-and-neck CT, contoured by FocusNetv2. {RESEARCH_ONLY}",

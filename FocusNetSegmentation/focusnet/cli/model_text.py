@@ -11,7 +11,7 @@ from ..wording import RESEARCH_ONLY
 
 
 def listing(folders: Sequence[Path]) -> str:
-    """One line per bundle; a damaged one is named with its reason."""
+    """Return one line per bundle; a damaged one is named with its reason."""
     if not folders:
         return f"No model is installed. Put bundles in {user_models_folder()} with 'focusnet models install FOLDER'."
     lines = []
@@ -35,7 +35,7 @@ def listing(folders: Sequence[Path]) -> str:
 
 
 def description(bundle: ModelBundle) -> str:
-    """Everything that a user should know before pressing the button."""
+    """Return what a user should know about a model before using it."""
     manifest = bundle.manifest
     held_out = manifest.get("held_out", {}).get("organs", {})
     width = bundle.config.aae_width if bundle.kind == SHAPE else bundle.config.width

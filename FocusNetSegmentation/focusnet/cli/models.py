@@ -20,7 +20,7 @@ def add_arguments(commands: Commands) -> None:
 
 
 def models(options: argparse.Namespace) -> int:
-    """Do what the action says and print what came of it."""
+    """List, show, verify or install bundles, as the action says, and print the result."""
     from ..nets.bundle import available_bundles, install_bundle, load_bundle
     from . import model_text
 

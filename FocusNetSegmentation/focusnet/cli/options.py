@@ -11,7 +11,7 @@ DEFAULT_MODEL = "han7-openkbp"
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """argparse that says what is wrong in one line, as every other refusal here does."""
+    """An argument parser that says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}. Try '{self.prog} --help'.\n")
@@ -40,7 +40,7 @@ def named(options: argparse.Namespace, *names: str) -> dict[str, Any]:
 
 
 def names(text: str) -> list[str]:
-    """The type of an option that takes several names."""
+    """Split comma-separated names: the type of an option that takes several."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

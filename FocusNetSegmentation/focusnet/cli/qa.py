@@ -45,7 +45,7 @@ def add_arguments(commands: Commands) -> None:
 
 
 def qa(options: argparse.Namespace) -> int:
-    """Print the ranking; everything that can be refused is refused before the organs are measured."""
+    """Print the ranking. Options and files are checked before the organs are measured."""
     from ..files.atomic_write import check_output
     from ..io.read import read_segmentation, read_volume
     from ..io.seg_nrrd import write_seg_nrrd
@@ -83,7 +83,7 @@ def qa(options: argparse.Namespace) -> int:
 
 
 def _bundle(segmentation: Segmentation, options: argparse.Namespace) -> ModelBundle | None:
-    """Return the model that was named, else the one that made the segmentation, if it is here as it was then."""
+    """Return the model that was named, else the one that made the segmentation, if it is installed."""
     from ..nets.bundle import load_bundle
 
     if options.model is not None:

@@ -1,4 +1,4 @@
-"""What the commands that contour a scan share: the engine's options, checks before the run, the table after it."""
+"""Parts that the commands which contour a scan share: the options of a model, checks before the run, the table after it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .terminal import progress_to, tell_warning
 if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
     from ..image.volume import Volume
-    from ..nets.bundle import ModelBundle
+    from ..inference.options import SegmentOptions
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -39,23 +39,22 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add_overwrite(parser)
 
 
-def check_engine(options: argparse.Namespace) -> ModelBundle:
-    """Load the model and check device, precision, organs and seeds before a scan is read: the quickest refusals come first.
+def segment_options(options: argparse.Namespace) -> SegmentOptions:
+    """Return what the command line asks for, checked before a scan is read: the quickest refusals come first.
 
     Raises InputError, ModelError.
     """
-    from ..inference.backends import check_backend
-    from ..inference.devices import choose_device
-    from ..inference.seed_points import check_seeds, parse_seeds
-    from ..inference.segment import choose_organs
-    from ..nets.bundle import load_bundle
+    from ..inference.options import SegmentOptions
+    from ..inference.seed_points import parse_seeds
 
-    bundle = load_bundle(options.model)
-    choose_device(options.device, options.precision)
-    check_backend(options.backend)
-    choose_organs(bundle, options.organs)
-    check_seeds(bundle, parse_seeds(getattr(options, "seed", ())))
-    return bundle
+    return SegmentOptions(
+        options.model,
+        device=options.device,
+        precision=options.precision,
+        organs=options.organs,
+        backend=options.backend,
+        seeds=parse_seeds(getattr(options, "seed_points", ())),
+    )
 
 
 def check_outputs(output: Path, report: Path | None, picture: Path | None, overwrite: bool) -> None:
@@ -81,22 +80,12 @@ def read_scan(path: Path, options: argparse.Namespace) -> Volume:
     return volume
 
 
-def run_model(volume: Volume, bundle: ModelBundle, options: argparse.Namespace) -> Segmentation:
-    """Contour a scan as the command's options say, with progress on stderr."""
-    from ..inference.seed_points import parse_seeds
-    from ..inference.segment import segment
+def run_model(volume: Volume, wanted: SegmentOptions, options: argparse.Namespace) -> Segmentation:
+    """Contour a scan as ``wanted`` says, with progress on stderr."""
+    from ..inference.segment import segment_scan
 
     with progress_to(sys.stderr, options.json_progress) as callback:
-        return segment(
-            volume,
-            bundle,
-            device=options.device,
-            precision=options.precision,
-            organs=options.organs,
-            backend=options.backend,
-            progress=callback,
-            seeds=parse_seeds(getattr(options, "seed", ())),
-        )
+        return segment_scan(volume, wanted, callback)
 
 
 def tell_result(result: Segmentation, options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import OutputError
 from .options import Commands, add_command, add_scan, add_segmentation_output, add_series
-from .scan import add_model_options, check_engine, check_outputs, read_scan, run_model, tell_result
+from .scan import add_model_options, check_outputs, read_scan, run_model, segment_options, tell_result
 
 if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
@@ -30,7 +30,9 @@ def add_arguments(commands: Commands) -> None:
     )
     parser.add_argument("--picture", type=Path, metavar="P.png", help="write an overview picture")
     parser.add_argument(
-        "--seed",
+        "--seed-point",
+        "--seed",  # the older name, kept for users' scripts: in other commands --seed is a number
+        dest="seed_points",
         action="append",
         default=[],
         metavar="ORGAN=X,Y,Z",
@@ -45,12 +47,12 @@ def segment(options: argparse.Namespace) -> int:
 
     check_format(options.output, options.dicom)
     check_outputs(options.output, options.report, options.picture, options.overwrite)
-    bundle = check_engine(options)
+    wanted = segment_options(options)
     volume = read_scan(options.input, options)
-    result = run_model(volume, bundle, options)
+    result = run_model(volume, wanted, options)
     write_segmentation(result, volume, options.output, options.dicom, options.overwrite)
     try:
-        _write_beside(result, volume, bundle, options)
+        _write_beside(result, volume, wanted.bundle, options)
     except OutputError as problem:
         raise OutputError(f"{problem} The segmentation {options.output} is written.") from problem
     tell_result(result, options)

@@ -12,7 +12,7 @@ from ..progress import Progress, ProgressCallback, json_line, progress_line, sil
 
 @contextmanager
 def progress_to(stream: TextIO, as_json: bool) -> Iterator[ProgressCallback]:
-    """A progress callback for a command."""
+    """Yield a progress callback for a command."""
     if as_json:
         yield lambda progress: print(progress_line(progress), file=stream, flush=True)
         return
@@ -34,6 +34,7 @@ def progress_to(stream: TextIO, as_json: bool) -> Iterator[ProgressCallback]:
 
 
 def tell_warning(message: str, as_json: bool) -> None:
+    """Print a warning on stderr, as JSON for programs."""
     text = json_line("warning", message=message) if as_json else f"focusnet: warning: {message}"
     print(text, file=sys.stderr, flush=True)
 

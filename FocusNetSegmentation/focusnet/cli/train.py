@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..errors import Cancelled, InputError
 from ..nets.config import ARCHS
+from ..train.settings import STAGE_ORDER
 from .options import Commands, add_command, add_device, names
 
 
@@ -24,7 +25,7 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--arch", help=f"which system to train: {', '.join(ARCHS)} (default: focusnetv2; docs/systems.md)"
     )
-    parser.add_argument("--stages", type=names, help="comma-separated from snet, sol, aae, sos, joint (default: all)")
+    parser.add_argument("--stages", type=names, help=f"comma-separated from {', '.join(STAGE_ORDER)} (default: all)")
     parser.add_argument("--small-organs", type=names, help="comma-separated organs that SOL- and SOS-Net look for")
     parser.add_argument("--width", type=float, help="factor on every channel count; 1 is the paper")
     parser.add_argument("--steps", type=int, help="steps of every stage")
@@ -46,21 +47,25 @@ def train(options: argparse.Namespace) -> int:
         return 0
     if options.dataset is None or options.out is None:
         raise InputError("focusnet train needs --dataset and --out (or --status DIR alone).")
+    from ..train.logger import messages_on_stderr
     from ..train.run import train_bundle
+    from ..train.setup.request import TrainRequest
 
+    request = TrainRequest(
+        options.dataset,
+        options.out,
+        options.preset,
+        options.config,
+        options.stages,
+        options.resume,
+        network=_given(options, "arch", "width", "small_organs"),
+        settings=_given(options, "steps", "precision"),
+        device=options.device,
+        init=options.init,
+    )
     try:
-        bundle = train_bundle(
-            options.dataset,
-            options.out,
-            options.preset,
-            options.config,
-            options.stages,
-            resume=options.resume,
-            network=_given(options, "arch", "width", "small_organs"),
-            settings=_given(options, "steps", "precision"),
-            device=options.device,
-            init=options.init,
-        )
+        with messages_on_stderr():
+            bundle = train_bundle(request)
     except KeyboardInterrupt as stop:
         raise Cancelled(_stopped(options.out)) from stop
     if os.environ.get("RANK", "0") == "0":  # one of several processes under torchrun speaks

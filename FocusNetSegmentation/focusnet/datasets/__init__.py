@@ -1,1 +1,1 @@
-"""Readers of training data sets. Each yields Case objects; what was contoured in a case is part of the data."""
+"""Readers of training data sets. Each yields Case objects, which also say what was contoured in a case."""

@@ -1,4 +1,4 @@
-"""Folders of bit masks (tcia-oars): contours without their CT, one image a scan and annotator, in it one bit a structure."""
+"""Read folders of bit masks (tcia-oars): contours without their CT, one image per scan and annotator, one bit per structure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ BITS = 32  # of a voxel
 
 @dataclass(frozen=True)
 class LabelMap:
-    """Contours of one patient as they were drawn. ``bits``: uint32 (z, y, x), upright; ``organs``: name -> bit."""
+    """Contours of one patient as they were drawn.
+
+    ``bits``: uint32 (z, y, x), upright. ``organs``: name -> bit.
+    """
 
     name: str
     bits: np.ndarray
@@ -31,7 +34,10 @@ class LabelMap:
     organs: dict[str, int]
 
     def mask(self, organ: str) -> tuple[tuple[slice, ...], np.ndarray]:
-        """The organ's box in the array (empty where it was not drawn) and its mask in there, with an edge of one voxel."""
+        """Return an organ's box in the array and its boolean mask (z, y, x) inside that box; both empty where it was not drawn.
+
+        The box is one voxel wider than the organ on each side, where the scan goes on.
+        """
         box = self.boxes.get(organ)
         if box is None:
             return (slice(0, 0),) * 3, np.zeros((0, 0, 0), bool)
@@ -39,7 +45,7 @@ class LabelMap:
 
     @cached_property
     def boxes(self) -> dict[str, tuple[slice, ...]]:
-        """Array box of every organ that was drawn, one voxel wider than the organ where the scan is."""
+        """Return the array box (z, y, x) of every organ that was drawn, one voxel wider than the organ where the scan goes on."""
         profiles = [
             np.bitwise_or.reduce(np.bitwise_or.reduce(self.bits, axis=b), axis=a) for a, b in ((1, 1), (1, 0), (0, 0))
         ]
@@ -52,7 +58,10 @@ class LabelMap:
 
     @cached_property
     def centres_mm(self) -> dict[str, np.ndarray]:
-        """Centre of mass of every organ that was drawn: x, y, z in LPS mm. Of the whole drawing, whatever part of it is simulated."""
+        """Return the centre of mass (x, y, z in LPS mm) of every organ that was drawn.
+
+        The whole drawing counts, whatever part of it is simulated.
+        """
         found = {}
         for organ in self.boxes:
             box, mask = self.mask(organ)
@@ -64,7 +73,7 @@ class LabelMap:
 
 @dataclass(frozen=True)
 class BitMaskFolder:
-    """``FOLDER/dataset.json`` with ``bits`` and ``cases``; ``FOLDER/<annotator>/<case>.nrrd``."""
+    """A folder of bit masks: ``FOLDER/dataset.json`` with ``bits`` and ``cases``, and ``FOLDER/<annotator>/<case>.nrrd``."""
 
     folder: Path
     organs: dict[str, int]  # TG-263 name -> bit
@@ -73,7 +82,7 @@ class BitMaskFolder:
 
     @classmethod
     def open(cls, folder: Path) -> BitMaskFolder:
-        """Raises DatasetError for a folder that is not of this kind or names no organ that is known."""
+        """Open a folder of bit masks. Raises DatasetError for a folder that is not of this kind or has no known organ."""
         path = folder / "dataset.json"
         if not path.is_file():
             raise DatasetError(f"{folder} has no dataset.json; a folder of bit masks with 'bits' and 'cases' is expected (docs/simulator.md).")  # fmt: skip
@@ -84,17 +93,21 @@ class BitMaskFolder:
         return cls(folder, known, cases, tuple(name for name in bits if find_organ(name) is None))
 
     def annotators(self) -> list[str]:
+        """Return the names of the subfolders that hold images, sorted."""
         return sorted(p.name for p in self.folder.iterdir() if p.is_dir() and any(p.glob("*.nrrd")))
 
     def read(self, annotator: str, case: str) -> LabelMap:
-        """Raises DatasetError if the file is missing or damaged, InputError if it does not say where the patient's left is."""
+        """Return one annotator's contours of a case, upright.
+
+        Raises DatasetError if the file is missing or damaged, InputError if it does not say where the patient's left is.
+        """
         array, stored = read_bit_mask(self.folder / annotator / f"{case}.nrrd")
         bits, upright, _, _ = to_upright(array, stored)
         return LabelMap(case, np.ascontiguousarray(bits), upright, self.organs)
 
 
 def read_index(path: Path) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
-    """(local name -> bit, official split -> cases) of a ``dataset.json``. Raises DatasetError."""
+    """Return (local name -> bit, official split -> cases) of a ``dataset.json``. Raises DatasetError."""
     try:
         index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         bits = {str(name): int(bit) for name, bit in index["bits"].items()}
@@ -107,8 +120,11 @@ def read_index(path: Path) -> tuple[dict[str, int], dict[str, tuple[str, ...]]]:
 
 
 def read_bit_mask(path: Path) -> tuple[np.ndarray, Geometry]:
-    """uint32 (z, y, x) as stored. Raises DatasetError for a missing or damaged file, InputError for one that is no bit mask or does not
-    say where the patient's left is."""
+    """Return a bit mask, uint32 (z, y, x) as stored, and its grid.
+
+    Raises DatasetError for a missing or damaged file, InputError for one that is no bit mask or does not say where the patient's
+    left is.
+    """
     if not path.is_file():
         raise DatasetError(f"{path} is missing; dataset.json lists the case {path.stem}.")
     try:
@@ -135,7 +151,10 @@ def read_bit_mask(path: Path) -> tuple[np.ndarray, Geometry]:
 
 
 def voxels_by_name(array: np.ndarray, bits: Mapping[str, int], path: Path) -> dict[str, np.ndarray]:
-    """Flat indices of every structure that was drawn. Raises DatasetError for a bit that no name goes with."""
+    """Return the flat indices of every structure that was drawn in ``array`` (z, y, x).
+
+    Raises DatasetError if a bit is set that ``bits`` does not name.
+    """
     there = np.flatnonzero(array)
     values = array.reshape(-1)[there]
     if np.any(values & ~np.uint32(sum(1 << bit for bit in bits.values()))):
@@ -145,5 +164,5 @@ def voxels_by_name(array: np.ndarray, bits: Mapping[str, int], path: Path) -> di
 
 
 def patient_of(case: str) -> str:
-    """The patient of a case: two scans of one patient differ by a last letter (0522c0727a, 0522c0727b)."""
+    """Return the patient of a case: two scans of one patient differ by a last letter (0522c0727a, 0522c0727b)."""
     return re.sub(r"(?<=\d)[a-z]$", "", case)

@@ -1,4 +1,7 @@
-"""Read cases kept on disk, found by the content of the files that they were read from. Off unless asked for: they hold patients' scans."""
+"""Keep read cases on disk, found by the content of the files that they were read from.
+
+Off unless asked for, because the entries hold patients' scans.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,21 @@ BLOCK = 1 << 22
 
 
 class Cache:
-    """A folder of ``HASH.safetensors``. Entries are written beside their name and renamed, so that several runs may share it."""
+    """A folder of ``HASH.safetensors``.
+
+    Entries are written beside their name and renamed, so that several runs may share a folder.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         ensure_folder(folder)
 
     def get(self, paths: Iterable[Path], settings: Mapping[str, object], read: Callable[[], Contours]) -> Contours:
-        """The entry for these files' bytes and ``settings``; ``read`` makes it where there is none or it is damaged."""
+        """Return the entry for these files' bytes and ``settings``; call ``read`` and store its result where there is
+        none or it is damaged.
+
+        Raises OutputError if the entry cannot be written, DatasetError if a file cannot be read.
+        """
         path = self.folder / f"{_key(paths, settings)}.safetensors"
         kept = _load(path)
         if kept is not None:
@@ -44,7 +54,8 @@ class Cache:
 
 
 def default_cache(choice: str | Path | None) -> Cache | None:
-    """The cache that was asked for: a folder, "1" for the user's cache folder, None for what FOCUSNET_CACHE says, "0" or "" for none."""
+    """Return the cache that was asked for: a folder, "1" for the user's cache folder, None for what FOCUSNET_CACHE
+    says, "0" or "" for none."""
     wanted = os.environ.get(VARIABLE, "") if choice is None else str(choice)
     if wanted in ("", "0"):
         return None
@@ -91,7 +102,7 @@ def _save(contours: Contours, path: Path) -> None:
 
 
 def _load(path: Path) -> Contours | None:
-    """None where there is no entry or it cannot be read: it is then made again."""
+    """Return the stored entry; None where there is none or it cannot be read, so that it is made again."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():

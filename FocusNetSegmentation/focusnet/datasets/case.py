@@ -33,12 +33,12 @@ class Case:
 
     @cached_property
     def boxes_zyx(self) -> dict[int, tuple[slice, slice, slice]]:
-        """The box of voxels around each label value that occurs."""
+        """Return the box of voxels (z, y, x) around each label value that occurs."""
         return {value: box for value, box in enumerate(ndimage.find_objects(self.labels), start=1) if box is not None}
 
 
 def refuse_without_contour(case: Case, organs: tuple[str, ...]) -> None:
-    """Raise DatasetError if no organ has a voxel: nothing could be learned from such a case but that organs are absent."""
+    """Raise DatasetError if no organ has a voxel: such a case could only teach that organs are absent."""
     if case.centroids_mm_xyz:
         return
     found = f" Found: {' '.join(case.warnings)}" if case.warnings else ""
@@ -50,7 +50,7 @@ def refuse_without_contour(case: Case, organs: tuple[str, ...]) -> None:
 def organ_centroids_mm(
     labels: np.ndarray, geometry: Geometry, organs: tuple[str, ...], contoured: frozenset[str]
 ) -> dict[str, tuple[float, float, float]]:
-    """Centre of mass (x, y, z) in LPS mm of every contoured organ that has voxels."""
+    """Return the centre of mass (x, y, z in LPS mm) of every contoured organ that has voxels in ``labels`` (z, y, x)."""
     found: dict[str, tuple[float, float, float]] = {}
     for label, organ in enumerate(organs, start=1):
         if organ not in contoured:

@@ -1,4 +1,4 @@
-"""One case on disk, by kind of contour file. Each knows its files, its structures' names (cheaply) and how to be read."""
+"""The files of one case, one class per kind of contour file: which files, which structures, and how to read them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GRID_TOLERANCE_MM = 0.1  # programs round positions; a tenth of a millimetre is 
 
 
 class CaseFiles(Protocol):
-    """``split`` is "" where the folders do not say."""
+    """The files of one case. ``name`` is the case's, ``patient`` the patient's; ``split`` is "" where the folders do not name one."""
 
     @property
     def name(self) -> str: ...
@@ -32,13 +32,13 @@ class CaseFiles(Protocol):
     @property
     def split(self) -> str: ...
     def paths(self) -> list[Path]:
-        """Every file that is read."""
+        """Return every file that is read."""
 
     def structures(self) -> list[str]:
-        """Local names, without reading voxels; empty for a label map without names."""
+        """Return the local names, without reading voxels; empty for a label map without names."""
 
     def read(self) -> RawCase:
-        """Raises InputError or DatasetError."""
+        """Read the case. Raises InputError or DatasetError."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,16 @@ class LabelMapCase:
     names: Mapping[int, str] = field(default_factory=dict)
 
     def paths(self) -> list[Path]:
+        """Return every file that is read."""
         table = names_path(self.labels)
         return [self.image, self.labels, *([table] if table.is_file() else [])]
 
     def structures(self) -> list[str]:
+        """Return the local names, without reading voxels; empty for a label map without names."""
         return list(self._names().values())
 
     def read(self) -> RawCase:
+        """Read image and contours. Raises InputError or DatasetError."""
         image, labels = read_ct(self.image), read_label_map(self.labels)
         same_grid(self.labels, labels.geometry, self.image, image.geometry)
         names = self._names()
@@ -89,12 +92,15 @@ class SegNrrdCase:
     labels: Path
 
     def paths(self) -> list[Path]:
+        """Return every file that is read."""
         return [self.image, self.labels]
 
     def structures(self) -> list[str]:
+        """Return the local names, without reading voxels."""
         return segment_names(self.labels)
 
     def read(self) -> RawCase:
+        """Read image and contours. Raises InputError or DatasetError."""
         image = read_ct(self.image)
         geometry, segments = read_segments(self.labels)
         same_grid(self.labels, geometry, self.image, image.geometry)
@@ -103,7 +109,7 @@ class SegNrrdCase:
 
 @dataclass(frozen=True)
 class MaskFilesCase:
-    """A CT and one mask file an organ; ``masks``: local name -> file. ``missing_image`` is said instead of reading without a CT."""
+    """A CT and one mask file per organ; ``masks``: local name -> file."""
 
     name: str
     patient: str
@@ -112,12 +118,15 @@ class MaskFilesCase:
     masks: Mapping[str, Path]
 
     def paths(self) -> list[Path]:
+        """Return every file that is read."""
         return [self.image, *self.masks.values()]
 
     def structures(self) -> list[str]:
+        """Return the local names, without reading voxels."""
         return list(self.masks)
 
     def read(self) -> RawCase:
+        """Read image and contours. Raises InputError or DatasetError."""
         image = read_ct(self.image)
         voxels = {}
         for local, path in self.masks.items():
@@ -129,7 +138,7 @@ class MaskFilesCase:
 
 @dataclass(frozen=True)
 class BitMaskCase:
-    """Contours without a CT: one uint32 image, a bit a structure (tcia-oars). ``bits``: local name -> bit."""
+    """Contours without a CT: one uint32 image, one bit per structure (tcia-oars). ``bits``: local name -> bit."""
 
     name: str
     patient: str
@@ -138,18 +147,21 @@ class BitMaskCase:
     bits: Mapping[str, int]
 
     def paths(self) -> list[Path]:
+        """Return every file that is read."""
         return [self.labels]
 
     def structures(self) -> list[str]:
+        """Return the local names, without reading voxels."""
         return list(self.bits)
 
     def read(self) -> RawCase:
+        """Read the contours. Raises InputError or DatasetError."""
         array, geometry = read_bit_mask(self.labels)
         return RawCase(None, geometry, voxels_by_name(array, self.bits, self.labels))
 
 
 def same_grid(path: Path, found: Geometry, image: Path, expected: Geometry) -> None:
-    """Raise DatasetError that says how two grids differ."""
+    """Raise DatasetError that says how two grids differ, if they do by more than GRID_TOLERANCE_MM."""
     if found.same_grid_as(expected, GRID_TOLERANCE_MM):
         return
     if found.shape_zyx != expected.shape_zyx:
@@ -171,6 +183,7 @@ def _x(values: object) -> str:
 
 
 def read_ct(path: Path) -> Volume:
+    """Return the CT at ``path``. Raises DatasetError if it is missing, InputError if it cannot be read."""
     if not path.exists():
         raise DatasetError(
             f"{path} is missing; the CT that the contours were drawn on is expected there, in any format that is read. "
@@ -180,7 +193,10 @@ def read_ct(path: Path) -> Volume:
 
 
 def read_label_map(path: Path) -> Volume:
-    """Whole numbers from 0. Raises DatasetError or InputError with the value that is none."""
+    """Return a label map (z, y, x) of whole numbers from 0.
+
+    Raises DatasetError if the file is missing, InputError with the value that is not a whole number from 0.
+    """
     if not path.is_file():
         raise DatasetError(f"{path} is missing. Copy it there, or exclude the case in {FILE_NAME}.")
     volume = read_image(path)
@@ -189,7 +205,7 @@ def read_label_map(path: Path) -> Volume:
 
 
 def refuse_no_label_map(path: Path, array: np.ndarray) -> None:
-    """Raise InputError with a value that is no whole number from 0."""
+    """Raise InputError if ``array`` (z, y, x) has a value that is not a whole number from 0."""
     odd = array[array != np.rint(array)] if array.dtype.kind == "f" else array[array < 0]
     if len(odd):
         found = counted(len(odd), "voxel has a value", "voxels have values")

@@ -1,4 +1,4 @@
-"""``focusnet datasets check``: reads every case once and collects everything that a person should know before training on it."""
+"""Read every case once and list everything to know before training on it (``focusnet datasets check``)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from .sides import on_the_wrong_side, orientation_problem
 
 @dataclass(frozen=True)
 class Problem:
-    """``severity``: "error" (training would stop or learn what is wrong) or "warning". ``remedy``: what to do."""
+    """One thing that is wrong.
+
+    ``severity``: "error" (training would stop or learn what is wrong) or "warning". ``remedy``: what to do.
+    """
 
     severity: str
     case: str
@@ -37,7 +40,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """One case in numbers. ``digest``: of the CT's voxels, "" without a CT. ``masked_slices``: see ``masked``; ``in_air``, ``skipped``: likewise."""
+    """One case in numbers.
+
+    ``digest``: SHA-256 of the CT's voxels, "" without a CT. ``erased_slices``: see ``count_erased_slices``. ``in_air``: see
+    ``organs_in_air``. ``gap_slices``: see ``find_gap_slices``.
+    """
 
     name: str
     split: str
@@ -54,7 +61,7 @@ class CaseFacts:
 
 @dataclass
 class CheckReport:
-    """What was found. ``usable`` without errors."""
+    """The result of a check: facts of every case and all problems. ``usable`` if none of them is an error."""
 
     folder: str
     layout: str
@@ -66,14 +73,19 @@ class CheckReport:
 
     @property
     def usable(self) -> bool:
+        """Return whether the data set can be trained on: no error was found."""
         return not any(p.severity == "error" for p in self.problems)
 
     def volumes_ml(self, organ: str) -> np.ndarray:
+        """Return the organ's volume in ml in every case that has it, (cases,)."""
         return np.array([c.measures.volumes_ml[organ] for c in self.cases if organ in c.measures.volumes_ml])
 
 
 def check_dataset(dataset: Dataset, progress: ProgressCallback = silent) -> CheckReport:
-    """Read every case and judge it alone, then all of them together. A case that cannot be read is a problem, never the end."""
+    """Read every case, check it alone, then compare all of them.
+
+    A case that cannot be read becomes an error in the report. Raises OutputError if the cache's disk is full.
+    """
     splits = {split: len(dataset.patients(split)) for split in dataset.splits()}
     report = CheckReport(str(dataset.folder), dataset.layout, dataset.organs, dataset.notes, splits)
     todo = [(split, name) for split in dataset.splits() for name in dataset.patients(split)]
@@ -159,13 +171,13 @@ def _problems_across_cases(report: CheckReport) -> list[Problem]:
     if erased:
         names = ", ".join(f"{c.name} ({c.erased_slices})" for c in erased)
         text = f"{counted(len(erased), 'case')} with slices that hold hardly any tissue but contoured organs (so many): {names}."
-        remedy = "There the picture shows the contour, and scores are flattered; exclude them in dataset.toml if you can spare them."
+        remedy = "There the image itself shows the contours, so scores come out too high; exclude these cases in dataset.toml if enough remain."
         problems.append(Problem("warning", "", text, remedy))
     return problems
 
 
 def _unseen_organs(report: CheckReport) -> list[Problem]:
-    """Organs that cannot be learned, and those that are learned blindly: one line each, however many organs."""
+    """List the organs that cannot be learned and those that cannot be judged, one problem each, however many organs."""
     seen = {s: {o for c in report.cases if c.split == s for o in c.measures.volumes_ml} for s in ("train", "val")}
     problems = []
     never = [o for o in report.organs if o not in seen["train"]]
@@ -198,7 +210,7 @@ def _duplicates(cases: Iterable[CaseFacts]) -> list[Problem]:
 
 
 def as_json(report: CheckReport) -> dict[str, Any]:
-    """Plain values: layout, splits, organs with counts and volumes, cases, problems."""
+    """Return the report as plain values: layout, splits, organs with counts and volumes, cases, problems."""
     organs = {}
     for organ in report.organs:
         volumes = report.volumes_ml(organ)
@@ -234,7 +246,7 @@ def as_json(report: CheckReport) -> dict[str, Any]:
 
 
 def as_text(report: CheckReport) -> str:
-    """For a terminal: layout, splits, organs, spacings and sizes, notes, then every problem."""
+    """Return the report for a terminal: layout, splits, organs, spacings and sizes, notes, then every problem."""
     lines = [f"{report.folder}: {report.layout}"]
     lines.append("cases: " + ", ".join(f"{split} {count}" for split, count in report.splits.items()))
     width = max([5, *(len(o) for o in report.organs)])
@@ -259,7 +271,7 @@ def as_text(report: CheckReport) -> str:
 
 
 def _grids(cases: list[CaseFacts]) -> list[str]:
-    """Spacings and sizes as a table that fits a terminal of 80 columns: an axis a column, smallest to largest and median."""
+    """Return spacings and sizes as a table of at most 80 columns: an axis per column, smallest to largest and median."""
     spacings, sizes = np.array([c.spacing_mm_xyz for c in cases]), np.array([c.size_xyz for c in cases])
     lines = [f"{'min to max (median)':<20} " + " ".join(f"{axis:<19}" for axis in "xyz").rstrip()]
     for title, values, digits in (("spacing mm", spacings, 2), ("voxels", sizes, 0)):

@@ -1,4 +1,4 @@
-"""``dataset.toml``: what a folder cannot say by itself. Local names, splits, what was contoured, what to leave out."""
+"""Read ``dataset.toml``: local names, splits, what was contoured, and what to leave out."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "va
 class DatasetToml:
     """A read ``dataset.toml``; all empty where there is none.
 
-    ``organs``: local name or label value -> organ, "" for one that is left out on purpose. ``use``: the organs to train on, in this order;
-    empty for all. ``splits``: split -> patients. ``patients``: case -> patient, where a patient has several cases. ``contoured``: case, or
-    "everywhere", -> organs. ``exclude``: cases. ``ignore``: glob patterns of files. ``hu_offset``: case, or "everywhere", -> HU to add.
+    ``organs``: local name or label value -> organ, "" for one that is left out on purpose. ``use``: the organs to train on, in
+    this order; empty for all. ``splits``: split -> patients. ``patients``: case -> patient, where a patient has several cases.
+    ``contoured``: case, or "everywhere", -> organs. ``exclude``: cases. ``ignore``: glob patterns of files. ``hu_offset``: case,
+    or "everywhere", -> HU to add.
     """
 
     path: Path | None = None
@@ -41,7 +42,7 @@ class DatasetToml:
     hu_offset: dict[str, float] = field(default_factory=dict)
 
     def organ(self, local: str) -> str | None:
-        """Organ of a local name: what the table says, else what every synonym is looked up in; "" for left out, None for unknown."""
+        """Return the organ of a local name: from ``organs``, else by its synonyms; "" if it is left out, None if unknown."""
         if local in self.organs:
             return self.organs[local]
         known = find_organ(local)
@@ -49,7 +50,10 @@ class DatasetToml:
 
 
 def read_dataset_toml(folder: Path) -> DatasetToml:
-    """The folder's ``dataset.toml``, checked; an empty DatasetToml if there is none. Raises DatasetError with the key that is wrong."""
+    """Return the folder's ``dataset.toml``, checked; an empty DatasetToml if there is none.
+
+    Raises DatasetError with the key that is wrong.
+    """
     path = folder / FILE_NAME
     if not path.is_file():
         return DatasetToml()
@@ -131,7 +135,10 @@ def _splits(path: Path, read: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 def refuse_shared(
     splits: Mapping[str, Iterable[str]], where: str, what: str, cases: Mapping[str, Sequence[str]] | None = None
 ) -> None:
-    """Raise DatasetError if one patient is in two splits: a model would be judged on what it has seen. ``cases``: of each patient."""
+    """Raise DatasetError if one patient is in two splits: a model would be judged on what it has seen.
+
+    ``cases``: the cases of each patient, for the message.
+    """
     seen: dict[str, str] = {}
     for split, names in splits.items():
         for name in names:
@@ -144,7 +151,10 @@ def refuse_shared(
 
 
 def default_splits(patients: Iterable[str]) -> dict[str, list[str]]:
-    """About one patient in five into val, by a hash of the name: more patients later move none of the old ones."""
+    """Return a split of the patients into train and val, about one in five in val.
+
+    A hash of the name decides, so that patients who are added later do not move the others.
+    """
     drawn = {p: int(hashlib.sha256(p.encode()).hexdigest()[:8], 16) / 16**8 for p in sorted(set(patients))}
     val = [p for p in drawn if drawn[p] < VAL_PART]
     if not val and len(drawn) > 1:
@@ -155,7 +165,7 @@ def default_splits(patients: Iterable[str]) -> dict[str, list[str]]:
 
 
 def never_contoured(unseen: Sequence[str], organs: Iterable[str], because: str = "") -> str:
-    """What is said of organs that no training case shows, in one line with the list to write."""
+    """Return the sentence about organs that no training case shows, with the ``use`` list to write."""
     rest = ", ".join(f'"{organ}"' for organ in organs if organ not in unseen)
     verb, them = ("is", "it") if len(unseen) == 1 else ("are", "them")
     return (
@@ -165,7 +175,7 @@ def never_contoured(unseen: Sequence[str], organs: Iterable[str], because: str =
 
 
 def for_datasets(message: str, name: str) -> str:
-    """The reader's remedy is an option of 'focusnet segment'; a data set has its own place for it."""
+    """Return a reader's message with its remedy for data sets: ``hu_offset`` in dataset.toml instead of ``--hu-offset``."""
     for offset in ("-1024", "1024"):
         message = message.replace(
             f"read it with --hu-offset {offset}", f'write hu_offset = {{ "{name}" = {offset} }} in {FILE_NAME}'

@@ -1,4 +1,4 @@
-"""DICOM: every RTSTRUCT with the CT series that its UIDs name, wherever the files lie."""
+"""Find DICOM cases: every RTSTRUCT with the CT series that its UIDs name, in whatever folders the files lie."""
 
 from __future__ import annotations
 
@@ -37,12 +37,15 @@ class DicomCase:
     slices: tuple[Path, ...]
 
     def paths(self) -> list[Path]:
+        """Return every file that is read."""
         return [self.structure_set, *self.slices]
 
     def structures(self) -> list[str]:
+        """Return the structures' names, without their contours."""
         return structure_names(self.structure_set)
 
     def read(self) -> RawCase:
+        """Read CT and contours. Raises InputError or DatasetError."""
         if not self.slices:
             raise DatasetError(
                 f"the CT of {self.structure_set} (series {self.series or 'not named'}) is not in the folder; copy the series there, "
@@ -71,7 +74,10 @@ class _StructureSet:
 
 
 def find_dicom_cases(folder: Path, toml: DatasetToml) -> FoundCases:
-    """Every RTSTRUCT below ``folder`` as a case. Raises DatasetError if two of them belong to one CT: which one would be a guess."""
+    """Return every RTSTRUCT below ``folder`` as a case.
+
+    Raises DatasetError if two of them belong to one CT, because nothing says which one is meant.
+    """
     series: dict[str, list[Path]] = {}
     series_of: dict[str, str] = {}
     frames: dict[str, set[str]] = {}
@@ -112,7 +118,7 @@ def find_dicom_cases(folder: Path, toml: DatasetToml) -> FoundCases:
 
 
 def _drawn_twice(folder: Path, pairs: list[tuple[Path, Path]]) -> str:
-    """Every CT with several structure sets at once: a folder of fifty has them in many cases."""
+    """Return the message about every CT that has several structure sets."""
     first, other = pairs[0]
     names = [second.relative_to(folder).as_posix() for _, second in pairs]
     more = f" (and so it is with {', '.join(names[1:10])}{' ...' if len(names) > 10 else ''})" if len(names) > 1 else ""
@@ -123,7 +129,7 @@ def _drawn_twice(folder: Path, pairs: list[tuple[Path, Path]]) -> str:
 
 
 def _first_folder(folder: Path, path: Path) -> str:
-    """What a case in this place would be called: the first folder below the data set's (below its split)."""
+    """Return the name of a case at this path: the first folder below the data set's (below its split)."""
     parts = list(path.relative_to(folder).parts[:-1])
     parts = parts[1:] if parts and parts[0].lower() in SPLIT_NAMES else parts
     return parts[0] if parts else path.name
@@ -173,7 +179,8 @@ def _structure_set(path: Path, header: pydicom.Dataset) -> _StructureSet:
 def _series(
     found: _StructureSet, series: dict[str, list[Path]], series_of: dict[str, str], frames: dict[str, set[str]]
 ) -> str:
-    """The CT series that a structure set was drawn on: by its series UID, else its slices' UIDs, else a frame of reference that one CT has."""
+    """Return the CT series that a structure set was drawn on: by its series UID, else by its slices' UIDs, else by a
+    frame of reference that only one CT has."""
     for uid in found.series:
         if uid in series:
             return uid
@@ -186,7 +193,7 @@ def _series(
 
 
 def _name(folder: Path, found: _StructureSet, slices: tuple[Path, ...]) -> tuple[str, str]:
-    """The first folder below the data set's (below its split) that holds the case; the patient's ID where all lies in one folder."""
+    """Return the case's name and split: the first folder below the data set's (below its split), or the patient's ID if there is none."""
     parts = list(found.path.relative_to(folder).parts[:-1])
     split = SPLIT_NAMES.get(parts[0].lower(), "") if parts else ""
     parts = parts[1:] if split else parts
@@ -194,7 +201,7 @@ def _name(folder: Path, found: _StructureSet, slices: tuple[Path, ...]) -> tuple
 
 
 def _common(paths: tuple[Path, ...]) -> Path:
-    """The deepest folder that holds all slices."""
+    """Return the deepest folder that holds all slices."""
     common = paths[0].parent
     while not all(path.is_relative_to(common) for path in paths):
         common = common.parent

@@ -1,5 +1,7 @@
-"""Slices of which somebody has erased all but the contoured organs, as a dose planning system may export them. There the picture shows
-the contour: a network learns to read it off, and scores on such slices are flattered."""
+"""Find slices from which all but the contoured organs were erased, as a dose planning system may export them.
+
+There the image shows the contour: a network learns to copy it, and scores on such slices are too high.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ LEAST_SLICES = 3
 
 
 def count_erased_slices(contours: Contours) -> int:
-    """How many slices with contours hold hardly any tissue beside them; 0 without a CT, or where it is a slice or two."""
+    """Return the number of slices with contours but hardly any tissue beside them; 0 without a CT or below LEAST_SLICES."""
     if contours.hu is None:
         return 0
     organs = np.zeros(contours.geometry.shape_zyx, bool)

@@ -1,4 +1,4 @@
-"""One interface to every data set, and the one class behind all layouts that lack an index of their own."""
+"""The interface of every data set, and the class for all layouts that have no index file of their own."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from .snapshot import Snapshot
 
 
 class Dataset(Protocol):
-    """What training, benchmarks and checks ask of a data set.
+    """The interface of a data set for training, benchmarks and checks.
 
-    ``layout``: what was recognised, for people. ``organs``: in label order. ``notes``: sentences to say aloud: a default split, names that
-    were left out.
+    ``layout``: the layout that was recognised, for people. ``organs``: in label order. ``notes``: sentences to show the user,
+    such as a default split or names that were left out.
     """
 
     folder: Path
@@ -39,17 +39,17 @@ class Dataset(Protocol):
 
     def splits(self) -> tuple[str, ...]: ...
     def patients(self, split: str) -> list[str]:
-        """Case names of a split, sorted. Raises DatasetError for a split that is not there."""
+        """Return the case names of a split, sorted. Raises DatasetError for a split that does not exist."""
 
     def read(self, split: str, name: str) -> Contours:
-        """Everything of one case, organs that share voxels included. Raises DatasetError that names the case."""
+        """Return all organs of one case, those that share voxels whole. Raises DatasetError that names the case."""
 
     def case(self, split: str, name: str) -> Case: ...
     def cases(self, split: str) -> Iterator[Case]: ...
 
 
 class FolderDataset:
-    """Cases found in folders, with what ``dataset.toml`` says about them."""
+    """Cases found in folders, with the settings of ``dataset.toml``."""
 
     def __init__(self, folder: Path, found: FoundCases, toml: DatasetToml, cache: Cache | None = None) -> None:
         self.folder, self.layout, self.toml = folder, found.layout, toml
@@ -74,18 +74,22 @@ class FolderDataset:
         self.notes: tuple[str, ...] = tuple(notes)
 
     def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits."""
         return tuple(self._splits)
 
     def patients(self, split: str) -> list[str]:
+        """Return the case names of a split, sorted. Raises DatasetError for a split that does not exist."""
         if split not in self._splits:
             raise DatasetError(f"{self.folder} has no split {split!r}; there are {', '.join(self._splits)}.")
         return self._splits[split]
 
     def cases(self, split: str) -> Iterator[Case]:
+        """Yield every case of a split."""
         for name in self.patients(split):
             yield self.case(split, name)
 
     def case(self, split: str, name: str) -> Case:
+        """Read one case as a label map. Raises DatasetError that names the case."""
         contours = self.read(split, name)
         try:
             case = contours.as_case(self.organs)
@@ -95,6 +99,7 @@ class FolderDataset:
         return case
 
     def read(self, split: str, name: str) -> Contours:
+        """Return all organs of one case, those that share voxels whole. Raises DatasetError that names the case."""
         if name not in self.patients(split):
             raise DatasetError(f"{self.folder} has no case {name!r} in the split {split}.")
         files = self._case_files[name]
@@ -111,7 +116,7 @@ class FolderDataset:
         return contours
 
     def _settings(self, name: str) -> dict[str, object]:
-        """Whatever else than the files' bytes decides how a case is read."""
+        """Return everything but the files' bytes that decides how a case is read: the cache's key."""
         offset = self.toml.hu_offset.get(name, self.toml.hu_offset.get(EVERYWHERE, 0.0))
         return {
             "name": name,
@@ -143,7 +148,7 @@ class FolderDataset:
         return upright_contours(files.name, self._patient(files), raw, kept, frozenset(contoured), tuple(warnings))
 
     def _organs_of(self, raw: RawCase) -> tuple[dict[str, np.ndarray], list[str]]:
-        """Voxels of the organs that are recognised, and one sentence or line about each whose contours were odd."""
+        """Return the voxels of the recognised organs, and one line about each organ whose contours were odd."""
         unnamed = {
             local: flat for local, flat in raw.voxels.items() if self.toml.organ(local) is None and local.isdigit()
         }
@@ -250,13 +255,13 @@ class FolderDataset:
 
 
 def _some(names: Iterable[str]) -> str:
-    """The first few, to show what names look like here."""
+    """Return the first five names, to show what names look like here."""
     ordered = sorted(set(names))
     return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
 
 
 def _contour_warning(organ: str, local: str, reported: Sequence[str], empty: bool) -> str:
-    """One line about one organ: what its reader said, and what becomes of a contour without a voxel."""
+    """Return one line about an organ: what its reader reported, and what becomes of a contour without a voxel."""
     if not reported:
         return f"The contour of {organ} is empty; it is taken for not contoured."
     if empty:
@@ -275,7 +280,7 @@ def _unnamed_values(unnamed: Mapping[str, np.ndarray]) -> str:
 
 
 def _check_names(folder: Path, toml: DatasetToml, files: Sequence[CaseFiles], incomplete: Iterable[str]) -> None:
-    """Refuse two cases of one name, and names in the table that no case has: a typing error there would go unnoticed."""
+    """Raise DatasetError for two cases of one name, and for names in dataset.toml that no case has (typing errors)."""
     names = [f.name for f in files]
     twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
     if twice:

@@ -14,7 +14,10 @@ from .layouts import find_cases
 
 
 def first_toml(folder: Path) -> str:
-    """Return the text of a ``dataset.toml`` that says what is done without one: names as they are recognised, the default split by patient."""
+    """Return the text of a ``dataset.toml`` that states the defaults: names as they are recognised, the default split by patient.
+
+    Raises DatasetError if no case is recognised.
+    """
     found = find_cases(folder, DatasetToml())
     if not found.cases:
         found = find_dicom_cases(folder, DatasetToml())
@@ -50,7 +53,7 @@ def first_toml(folder: Path) -> str:
 
 
 def _values(case: object) -> list[str]:
-    """A label map without names: the values that it holds."""
+    """Return the values of a label map without names."""
     try:
         return list(case.read().voxels)  # type: ignore[attr-defined]
     except FocusNetError:

@@ -1,4 +1,4 @@
-"""Slices that were skipped when an organ was drawn, and left to a planning system to fill in: read as they are, they teach a hole."""
+"""Find slices that were skipped when an organ was drawn. Some planning systems interpolate them; read as stored they are holes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .raw_contours import Contours
 
 
 def find_gap_slices(contours: Contours) -> dict[str, tuple[int, int]]:
-    """Organ -> (slices without a voxel between its first and its last, slices from first to last), where there are any."""
+    """Return organ -> (slices without a voxel between its first and its last, slices from first to last), where there are any."""
     a_slice = contours.geometry.shape_zyx[1] * contours.geometry.shape_zyx[2]
     found = {}
     for organ, flat in contours.voxels.items():

@@ -1,4 +1,4 @@
-"""Organs that lie in air: a label map whose header agrees with the CT's, and whose voxels are shifted or turned all the same."""
+"""Find organs that lie in air: the label map's header agrees with the CT's, but its voxels are shifted or flipped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HOLD_AIR = ("Lung_L", "Lung_R", "Ear_Middle_L", "Ear_Middle_R")
 
 
 def organs_in_air(contours: Contours) -> tuple[str, ...]:
-    """Organs of which more than half of the voxels are air; none without a CT."""
+    """Return the organs of which more than half of the voxels are air; none without a CT."""
     if contours.hu is None:
         return ()
     hu = contours.hu.reshape(-1)

@@ -1,4 +1,4 @@
-"""Which files of a folder are a case: the layouts in which data sets are handed out, told by names alone."""
+"""Recognise the layouts in which data sets are handed out, by file and folder names alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ RUN_RECORD = "training.json"  # a training's own folder: people put it beside th
 
 @dataclass(frozen=True)
 class FoundCases:
-    """``layout``: for people, "" where nothing fits. ``incomplete``: folder -> what lies in it, of those that look like a case and are none."""
+    """The cases of a folder.
+
+    ``layout``: for people, "" where nothing fits. ``incomplete``: folder -> what lies in it, for folders that look like a case
+    but are not complete.
+    """
 
     layout: str = ""
     cases: list[CaseFiles] = field(default_factory=list)
@@ -43,7 +47,7 @@ class FoundCases:
 
 
 def find_cases(folder: Path, toml: DatasetToml) -> FoundCases:
-    """The layout that fits and its cases. Raises DatasetError for a folder that is a case in two ways."""
+    """Return the layout that fits and its cases. Raises DatasetError for a folder that holds several images or label maps."""
     bits = _bit_masks(folder)
     if bits is not None:
         return bits
@@ -66,7 +70,7 @@ def find_cases(folder: Path, toml: DatasetToml) -> FoundCases:
 
 
 def dead_links(folders: Iterable[Path]) -> dict[str, str]:
-    """Links to nowhere where cases are looked for: a disk that is not mounted must not make a data set smaller without a word."""
+    """Return links to nothing where cases are looked for, so that a disk that is not mounted is reported."""
     links = (
         path
         for folder in folders
@@ -77,8 +81,11 @@ def dead_links(folders: Iterable[Path]) -> dict[str, str]:
 
 
 def case_folders(folder: Path) -> list[tuple[str, Path]]:
-    """(split or "", folder) of everything that may be a case: the folders below, or those below train, val and test, or below one more
-    folder that holds everything (HaN-Seg's ``set_1``)."""
+    """Return (split or "", folder) of everything that may be a case.
+
+    These are the folders below, or those below train, val and test, or below one more folder that holds everything (HaN-Seg's
+    ``set_1``).
+    """
     below = _folders(folder)
     if below and all(path.name.lower() in SPLIT_NAMES for path in below):
         return [(SPLIT_NAMES[path.name.lower()], case) for path in below for case in _folders(path)]
@@ -106,7 +113,7 @@ def _ignored(path: Path, toml: DatasetToml, root: Path) -> bool:
 
 
 def _han_seg(folder: Path, split: str, toml: DatasetToml, root: Path) -> CaseFiles | None:
-    """``case_01/case_01_IMG_CT.nrrd`` and ``case_01_OAR_<Name>.seg.nrrd`` (Podobnik et al. 2023)."""
+    """Recognise ``case_01/case_01_IMG_CT.nrrd`` and ``case_01_OAR_<Name>.seg.nrrd`` (Podobnik et al. 2023)."""
     name = folder.name
     masks = {
         stem(p)[len(f"{name}_OAR_") :]: p
@@ -118,7 +125,7 @@ def _han_seg(folder: Path, split: str, toml: DatasetToml, root: Path) -> CaseFil
 
 
 def _structseg(folder: Path, split: str, toml: DatasetToml, root: Path) -> CaseFiles | None:
-    """``1/data.nii.gz`` and ``1/label.nii.gz`` with the challenge's numbers (StructSeg 2019, task 1)."""
+    """Recognise ``1/data.nii.gz`` and ``1/label.nii.gz`` with the challenge's numbers (StructSeg 2019, task 1)."""
     image, labels = folder / "data.nii.gz", folder / "label.nii.gz"
     if not (image.is_file() and labels.is_file()) or any(key.isdigit() for key in toml.organs):
         return None
@@ -126,7 +133,7 @@ def _structseg(folder: Path, split: str, toml: DatasetToml, root: Path) -> CaseF
 
 
 def _mask_folder(folder: Path, split: str, toml: DatasetToml, root: Path) -> CaseFiles | None:
-    """``<case>/img.nrrd`` and ``<case>/structures/<Organ>.nrrd`` (PDDCA); any image beside a folder of masks."""
+    """Recognise ``<case>/img.nrrd`` and ``<case>/structures/<Organ>.nrrd`` (PDDCA), or any image beside a folder of masks."""
     for inner in MASK_FOLDERS:
         if not (folder / inner).is_dir():
             continue
@@ -140,7 +147,7 @@ def _mask_folder(folder: Path, split: str, toml: DatasetToml, root: Path) -> Cas
 
 
 def _image_and_label(folder: Path, split: str, toml: DatasetToml, root: Path) -> CaseFiles | None:
-    """One image and one label map, told apart by the label's name."""
+    """Recognise one image and one label map, told apart by the label map's name."""
     files = [p for p in _images(folder) if not _ignored(p, toml, root)]
     labels = [p for p in files if _is_label(p)]
     images = [p for p in files if p not in labels]
@@ -176,7 +183,10 @@ def _several(folder: Path, what: str, files: list[Path]) -> str:
 
 
 def _bit_masks(folder: Path) -> FoundCases | None:
-    """tcia-oars: ``dataset.json`` names the bits and the splits, ``<annotator>/<scan>.nrrd`` holds them. Scans a and b are one patient's."""
+    """Recognise tcia-oars: ``dataset.json`` names the bits and the splits, ``<annotator>/<scan>.nrrd`` holds them.
+
+    Scans a and b are one patient's.
+    """
     index = folder / "dataset.json"
     if not index.is_file():
         return None

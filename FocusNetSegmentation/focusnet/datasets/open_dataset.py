@@ -1,4 +1,4 @@
-"""The one door: a folder in, a data set out, whatever its layout."""
+"""Open a data set of any supported layout."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ KNOWN = (
 
 
 def open_dataset(folder: Path | str, cache: str | Path | None = None) -> Dataset:
-    """Recognise the layout of ``folder`` and read its ``dataset.toml``. Raises DatasetError with what was found and what is known.
+    """Open a data set of any supported layout, with its ``dataset.toml``.
 
-    ``cache``: a folder in which read cases are kept, "1" for the user's cache folder; by default what FOCUSNET_CACHE says, else none.
+    ``cache``: a folder in which read cases are kept, "1" for the user's cache folder, None for what FOCUSNET_CACHE says, else
+    none. Raises DatasetError with what was found and what is known.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
@@ -53,7 +54,7 @@ def open_dataset(folder: Path | str, cache: str | Path | None = None) -> Dataset
 
 
 def _rearrange(folder: Path) -> str:
-    """What to do where the images lie in the folder itself."""
+    """Return what to do where the images lie in the folder itself; "" if there are none."""
     if not any(has_suffix(path, TRAINING_FILES) for path in folder.iterdir()):
         return ""
     return "If it is one case, give the folder above it; if it holds several, put every case's image and label map into a folder of its own. "

@@ -1,4 +1,4 @@
-"""Reader of the OpenKBP layout: ``dataset.json`` and ``<split>/<patient>/{ct,label}.nrrd``, with partial contours."""
+"""Read the OpenKBP layout: ``dataset.json`` and ``<split>/<patient>/{ct,label}.nrrd``, with partial contours."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .snapshot import Snapshot
 
 
 class OpenKBPDataset:
-    """Cases of an OpenKBP folder. ``organs`` are in label order; ``patients(split)`` lists names, ``case`` reads one."""
+    """Cases of an OpenKBP folder. ``organs`` are in label order. Raises DatasetError for a damaged index."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
@@ -49,7 +49,7 @@ class OpenKBPDataset:
         )
 
     def _apply_toml(self) -> None:
-        """What ``dataset.toml`` may say here: cases to exclude, organs to use, HU offsets. Everything else stands in dataset.json."""
+        """Apply what ``dataset.toml`` may set here: cases to exclude, organs to use, HU offsets. The rest is in dataset.json."""
         toml = self._toml
         if toml.path is not None and replace(toml, path=None, exclude=(), use=(), hu_offset={}) != DatasetToml():
             raise DatasetError(
@@ -76,20 +76,22 @@ class OpenKBPDataset:
         }
 
     def splits(self) -> tuple[str, ...]:
+        """Return the names of the splits."""
         return tuple(self.contoured)
 
     def patients(self, split: str) -> list[str]:
-        """Patient names of a split, sorted. Raises DatasetError for a split that is not there."""
+        """Return the patient names of a split, sorted. Raises DatasetError for a split that does not exist."""
         if split not in self.contoured:
             raise DatasetError(f"{self.folder} has no split {split!r}; there are {', '.join(self.contoured)}.")
         return sorted(self.contoured[split])
 
     def cases(self, split: str) -> Iterator[Case]:
+        """Yield every case of a split."""
         for name in self.patients(split):
             yield self.case(split, name)
 
     def read(self, split: str, name: str) -> Contours:
-        """One patient's organs, each with its voxels."""
+        """Return one patient's organs, each with its voxels. Raises DatasetError."""
         case = self._case(split, name)
         found = voxels_by_value(case.labels)
         voxels = {
@@ -98,7 +100,10 @@ class OpenKBPDataset:
         return Contours(name, case.hu, case.geometry, voxels, case.contoured, case.warnings, name)
 
     def case(self, split: str, name: str) -> Case:
-        """Read one patient. Raises DatasetError if a file is missing, unreadable or changed, the two grids differ, or nothing is contoured."""
+        """Read one patient.
+
+        Raises DatasetError if a file is missing, unreadable or changed, the two grids differ, or nothing is contoured.
+        """
         case = self._case(split, name)
         refuse_without_contour(case, self.organs)
         return case
@@ -151,7 +156,7 @@ class OpenKBPDataset:
         )
 
     def _unlisted(self, labels: np.ndarray, contoured: frozenset[str]) -> list[int]:
-        """Label values of organs that have voxels, although nobody says that they were contoured."""
+        """Return label values of organs that have voxels but are not listed as contoured."""
         values = [int(k) for k in np.flatnonzero(np.bincount(labels.reshape(-1), minlength=1)) if k]
         return [k for k in values if self.organs[k - 1] not in contoured]
 
@@ -164,7 +169,7 @@ class OpenKBPDataset:
         )
 
     def _used(self, labels: np.ndarray) -> np.ndarray:
-        """The label map in the order of ``organs``; 0 for an organ that is not used."""
+        """Return the label map in the order of ``organs``; 0 for an organ that is not used."""
         if self.organs == self._labels:
             return labels
         values = [self.organs.index(organ) + 1 if organ in self.organs else 0 for organ in self._labels]
@@ -173,7 +178,7 @@ class OpenKBPDataset:
 
 
 def read_openkbp_index(folder: Path) -> dict[str, Any]:
-    """``dataset.json``, checked. Raises DatasetError with the entry that is wrong."""
+    """Return ``dataset.json``, checked. Raises DatasetError with the entry that is wrong."""
     path = folder / "dataset.json"
     if not path.is_file():
         raise DatasetError(f"{folder} has no dataset.json; a folder in the OpenKBP layout is expected.")
@@ -205,7 +210,7 @@ def read_openkbp_index(folder: Path) -> dict[str, Any]:
 
 
 def _read(path: Path) -> tuple[np.ndarray, Geometry]:
-    """Voxels as stored, int16 or uint8 where they are whole, and their grid."""
+    """Return voxels (z, y, x) as stored, int16 or uint8 where they are whole, and their grid."""
     if not path.is_file():
         raise DatasetError(f"{path} is missing. Copy it there, or exclude the case in {FILE_NAME}.")
     try:

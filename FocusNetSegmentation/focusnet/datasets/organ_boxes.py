@@ -1,4 +1,4 @@
-"""Real shapes of small organs for the shape autoencoder, from contours alone: no CT is needed."""
+"""Cut out small organs' contours for training the shape autoencoder (the paper's AAE, section 3.3). No CT is needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MARGIN_VOXELS = 2
 
 @dataclass(frozen=True)
 class Jitter:
-    """How a shape is moved and bent before the autoencoder sees it: mm (z, y, x) either way, degrees, scale."""
+    """How a shape is moved and distorted before training: mm (z, y, x) either way, degrees, scale."""
 
     center_mm_zyx: tuple[float, float, float] = (1.5, 2.0, 2.0)
     rotation_degrees: float = 8.0
@@ -35,7 +35,7 @@ NO_JITTER = Jitter((0.0, 0.0, 0.0), 0.0, (1.0, 1.0))
 
 @dataclass(frozen=True)
 class OrganShape:
-    """One contour of one small organ: its mask (z, y, x) with a margin, on ``geometry``, and its centre."""
+    """One contour of one small organ: its mask (z, y, x) with a margin, on ``geometry``, and its centre (LPS mm)."""
 
     name: str  # scan and annotator: what a message calls it
     patient: str
@@ -47,7 +47,7 @@ class OrganShape:
     def draw(
         self, config: NetworkConfig, jitter: Jitter = NO_JITTER, rng: np.random.Generator | None = None
     ) -> np.ndarray:
-        """The mask in the autoencoder's box (d, h, w), bool: left mirrored onto right, the centre moved by the jitter."""
+        """Return the mask in the autoencoder's box, bool (d, h, w): left organs mirrored onto right, the centre moved by the jitter."""
         rng = rng or np.random.default_rng(0)
         shift_zyx = rng.uniform(-1, 1, 3) * jitter.center_mm_zyx
         x, y, z = np.array(self.center_mm_xyz) + shift_zyx[::-1]
@@ -66,7 +66,7 @@ def _linear(jitter: Jitter, rng: np.random.Generator) -> np.ndarray:
 def organ_shapes(
     segmentation: Segmentation, name: str, who: str, organs: tuple[str, ...] = SMALL
 ) -> Iterator[OrganShape]:
-    """Every one of ``organs`` that was contoured. ``segmentation`` must be upright."""
+    """Yield every one of ``organs`` that was contoured. ``segmentation`` must be upright; ``who`` is the patient."""
     boxes = ndimage.find_objects(segmentation.labels)
     for result in segmentation.results:
         box = boxes[result.label - 1] if result.label <= len(boxes) else None
@@ -84,7 +84,7 @@ def organ_shapes(
 
 
 def tcia_shapes(dataset: TciaOars, split: str) -> list[OrganShape]:
-    """All small organs of a split: both annotators, both sides."""
+    """Return all small organs of a split: both annotators, both sides."""
     return [
         shape
         for scan in dataset.scans[split]

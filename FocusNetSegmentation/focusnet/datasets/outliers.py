@@ -1,4 +1,4 @@
-"""Contours that differ from the same organ in the other patients: in size, or in place relative to the other organs. Robust, no model."""
+"""Find contours that differ from the same organ in the other patients, in volume or in place relative to the other organs."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ LEAST_FACTOR = 2.0
 
 @dataclass(frozen=True)
 class OrganMeasures:
-    """What is compared: ``volumes_ml`` and ``centroids_mm`` of the organs that a case has."""
+    """Measures of one case that are compared: ``volumes_ml`` and ``centroids_mm`` (x, y, z) of the organs that a case has."""
 
     volumes_ml: Mapping[str, float]
     centroids_mm: Mapping[str, np.ndarray]
 
 
 def find_outliers(cases: Mapping[str, OrganMeasures]) -> list[tuple[str, str, str]]:
-    """(case, organ, sentence). An organ needs MINIMUM_CASES patients. Volumes are compared as logarithms; places as the vector to each
-    other organ of the same patient: an organ is out of place if it is so from most of them."""
+    """Return (case, organ, sentence) of every outlier.
+
+    An organ needs MINIMUM_CASES patients. Volumes are compared as logarithms. Places are compared as the vector to each other
+    organ of the same patient; an organ is out of place if most of these vectors are outliers.
+    """
     return [*_volumes(cases), *_places(cases)]
 
 

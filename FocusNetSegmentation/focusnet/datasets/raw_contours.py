@@ -1,4 +1,4 @@
-"""What one patient's files hold before it becomes a training case: structures that may share voxels, and what was odd about them."""
+"""One patient's contours as read from files, before they become a training case. Structures may share voxels."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from .case import Case, organ_centroids_mm
 
 @dataclass(frozen=True)
 class RawCase:
-    """As the files have it: local names, stored axes. ``voxels``: sorted flat indices into the (z, y, x) array of ``geometry``.
+    """Contours as stored: local names, stored axes.
 
-    ``image`` is None where a data set holds contours without their CT. ``warnings``: local name -> the reader's sentences about it.
+    ``image``: None where a data set holds contours without their CT. ``voxels``: local name -> sorted flat indices into the (z,
+    y, x) array of ``geometry``. ``warnings``: local name -> the reader's sentences about it.
     """
 
     image: Volume | None
@@ -44,21 +45,25 @@ class Contours:
     patient: str = ""
 
     def mask(self, organ: str) -> np.ndarray:
-        """Boolean (z, y, x) of one organ; all False if it has no voxel here."""
+        """Return one organ as a boolean mask (z, y, x); all False if it has no voxel here."""
         mask = np.zeros(self.geometry.shape_zyx, bool)
         mask.reshape(-1)[self.voxels.get(organ, np.zeros(0, np.int64))] = True
         return mask
 
     def volume_ml(self, organ: str) -> float:
+        """Return an organ's volume in ml."""
         return len(self.voxels[organ]) * self.geometry.voxel_ml
 
     def centroid_mm(self, organ: str) -> np.ndarray:
-        """Centre of mass (x, y, z) in LPS mm of an organ that has voxels."""
+        """Return the centre of mass (x, y, z in LPS mm) of an organ that has voxels."""
         index_zyx = np.stack(np.unravel_index(self.voxels[organ], self.geometry.shape_zyx), axis=1)
         return self.geometry.index_to_mm(index_zyx.mean(axis=0))
 
     def as_case(self, organs: tuple[str, ...]) -> Case:
-        """One label map, value k for ``organs[k - 1]``; where organs share voxels the smaller one keeps them. Raises DatasetError."""
+        """Return a training case: one label map, value k for ``organs[k - 1]``; where organs share voxels the smaller one keeps them.
+
+        Raises DatasetError without a CT.
+        """
         if self.hu is None:
             raise DatasetError(
                 f"{self.name} has contours but no CT; such a data set serves for shapes only. Put the CT beside the contours to train on it."
@@ -88,7 +93,10 @@ def upright_contours(
     contoured: frozenset[str],
     warnings: tuple[str, ...] = (),
 ) -> Contours:
-    """The same voxels in the same places of the patient, axes turned to head, back and left (nothing is interpolated)."""
+    """Return the same voxels in the same places of the patient, with axes to head, back and left; nothing is interpolated.
+
+    ``voxels``: organ -> flat indices (n,) into the stored (z, y, x) array.
+    """
     shape = raw.geometry.shape_zyx
     hu = None
     if raw.image is not None:
@@ -109,6 +117,7 @@ def _flat_indices_upright(
     axes: tuple[int, int, int],
     flips: tuple[bool, bool, bool],
 ) -> np.ndarray:
+    """Return flat indices into the stored array as sorted flat indices into the upright array."""
     if axes == (0, 1, 2) and not any(flips):
         return flat
     index = np.unravel_index(flat, shape)
@@ -120,7 +129,7 @@ def _flat_indices_upright(
 
 
 def voxels_by_value(labels: np.ndarray) -> dict[int, np.ndarray]:
-    """Sorted flat indices of every value but 0."""
+    """Return the sorted flat indices of every value but 0 of ``labels`` (z, y, x)."""
     flat = labels.reshape(-1)
     there = np.flatnonzero(flat)
     if not len(there):

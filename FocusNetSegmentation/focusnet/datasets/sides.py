@@ -1,4 +1,4 @@
-"""Left and right, head and feet, told from where organs lie: contours named for the wrong side, scans and label maps that are turned."""
+"""Find contours named for the wrong side, and scans or label maps that are mirrored or upside down, from the organs' places."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ SWAPPED_REMEDY = "Swap the names, or correct the image's header, or exclude the 
 
 
 def swapped_sides(centroids_mm_xyz: Mapping[str, Any]) -> str:
-    """A sentence about the pairs whose left organ (greater x in LPS) does not lie to the left of the right one; "" if there is none."""
+    """Return a sentence about the pairs whose left organ (greater x in LPS) does not lie to the left of the right one;
+    "" if there is none."""
     pairs = [
         (name, organ.mirrored_name)
         for name in centroids_mm_xyz
@@ -35,7 +36,7 @@ def swapped_sides(centroids_mm_xyz: Mapping[str, Any]) -> str:
 
 
 def orientation_problem(centroids_mm_xyz: Mapping[str, Any]) -> str:
-    """What is wrong with a whole case, with its remedy: sides swapped, or upside down; "" if nothing is."""
+    """Return what is wrong with the orientation of a whole case, with its remedy: sides swapped, or upside down; "" if nothing is."""
     sides, heights = swapped_sides(centroids_mm_xyz), upside_down(centroids_mm_xyz)
     return " ".join(
         f"{sentence} {remedy}"
@@ -45,7 +46,7 @@ def orientation_problem(centroids_mm_xyz: Mapping[str, Any]) -> str:
 
 
 def upside_down(centroids_mm_xyz: Mapping[str, Any]) -> str:
-    """A sentence if the organs of the head lie below those of the neck; "" if not, or if there are none of either."""
+    """Return a sentence if the head's organs lie below the neck's; "" if not, or if the organs of either are missing."""
     head = {o: centroids_mm_xyz[o][2] for o in HEAD if o in centroids_mm_xyz}
     neck = {o: centroids_mm_xyz[o][2] for o in NECK if o in centroids_mm_xyz}
     if not head or not neck or float(np.mean([*head.values()])) > float(np.mean([*neck.values()])) - UPSIDE_DOWN_MM:
@@ -54,7 +55,7 @@ def upside_down(centroids_mm_xyz: Mapping[str, Any]) -> str:
 
 
 def on_the_wrong_side(centroids_mm_xyz: Mapping[str, Any]) -> list[str]:
-    """Paired organs whose twin is not there, and that lie on the other side of the organs of the midline."""
+    """Return the paired organs whose other side is missing and that lie on the other side of the midline organs."""
     middle = [centroids_mm_xyz[o][0] for o in MIDLINE if o in centroids_mm_xyz]
     found = []
     for name, centre in centroids_mm_xyz.items():

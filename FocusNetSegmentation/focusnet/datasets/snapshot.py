@@ -1,4 +1,4 @@
-"""Notices files that change while a data set is in use: a run must not go on with half of the old cases and half of the new."""
+"""Notice files that change while a data set is in use, so that a run does not mix old and new cases."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ..errors import DatasetError
 
 
 class Snapshot:
-    """Sizes and times of every case's files as they were when the data set was opened. ``paths``: case -> files or folders of slices."""
+    """Sizes and times of every case's files when the data set was opened. ``paths``: case -> files or folders of slices."""
 
     def __init__(self, paths: Mapping[str, Iterable[Path]]) -> None:
         self._states = {name: {path: _state(path) for path in files} for name, files in paths.items()}
 
     def check(self, name: str) -> None:
-        """Raise DatasetError that names the case if a file of it was removed or changed since."""
+        """Raise DatasetError that names the case if one of its files was removed or changed since."""
         for path, before in self._states[name].items():
             if before is None:
                 continue  # was missing from the start: the reader says so with its remedy

@@ -1,4 +1,4 @@
-"""The contours of tcia-oars (Nikolov et al. 2021, CC BY 4.0): 35 scans, two annotators, one bit mask a scan, no CT."""
+"""Read the contours of tcia-oars (Nikolov et al. 2021, CC BY 4.0): 35 scans, two annotators, one bit mask per scan, no CT."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ HELD_OUT = 8  # of the official test split's 28 patients
 class TciaOars:
     """Scans of a tcia-oars folder.
 
-    It has no training split of its own. Ours, by patient: the official validation patients are ``calibrate``; of the official test patients
-    the 8 whose names' SHA-256 come first are ``held-out``, the other 20 ``train``. ``0522c0727a`` and ``b`` are one patient.
+    The data set has no training split, so it is divided here by patient: the official validation patients are ``calibrate``; of
+    the official test patients the 8 whose names' SHA-256 come first are ``held-out``, the other 20 ``train``. ``0522c0727a`` and
+    ``b`` are one patient. Raises DatasetError.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -42,13 +43,16 @@ class TciaOars:
         }
 
     def segmentations(self, split: str) -> Iterator[tuple[str, str, Segmentation]]:
-        """(scan, annotator, contours) of every scan of a split."""
+        """Yield (scan, annotator, contours) of every scan of a split."""
         for scan in self.scans[split]:
             for annotator in ANNOTATORS:
                 yield scan, annotator, self.segmentation(scan, annotator)
 
     def segmentation(self, scan: str, annotator: str, organs: Sequence[str] | None = None) -> Segmentation:
-        """All organs (or ``organs``) as one label map, upright. Where structures overlap the smaller one wins: the lens lies over the eye."""
+        """Return all organs (or ``organs``) as one upright label map, uint8 (z, y, x).
+
+        Where structures overlap the smaller one wins: the lens lies over the eye.
+        """
         drawn = self.source.read(annotator, scan)
         array, geometry = drawn.bits, drawn.geometry
         chosen = {o: bit for o, bit in self.bits.items() if organs is None or o.name in organs}

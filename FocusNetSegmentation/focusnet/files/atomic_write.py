@@ -77,7 +77,7 @@ def ensure_folder(folder: Path) -> None:
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """A temporary path beside ``path`` with the same ending, renamed to ``path`` at the end and removed if anything
+    """Yield a temporary path beside ``path`` with the same ending, renamed to ``path`` at the end and removed if anything
     goes wrong.
 
     A killed run leaves at most a hidden temporary file, never half a file under the final name. What a library says
@@ -104,7 +104,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Strict JSON of anything that a provenance holds: numpy numbers and arrays, paths, tuples; NaN and infinity
+    """Return strict JSON of anything that a provenance holds: numpy numbers and arrays, paths, tuples; NaN and infinity
     become null.
 
     Text that no conversion knows is written as ``str(value)``: a report must not fail after the work is done.

@@ -22,14 +22,14 @@ LITTLE_BYTES = 1_000_000  # with less than this left, how much is left is worth 
 
 
 def is_full(problem: BaseException) -> bool:
-    """Whether the system said that there is no room: disk, quota or the limit on a file's size."""
+    """Return whether the system reports that there is no room: disk, quota or the limit on a file's size."""
     return isinstance(problem, OSError) and (
         problem.errno in FULL or getattr(problem, "winerror", None) in WINDOWS_FULL
     )
 
 
 def reason(problem: Exception, path: Path | str, needed_bytes: int = 0) -> str:
-    """Why ``path`` could not be written: the system's own words, and how much room there is where that may be the cause.
+    """Return why ``path`` could not be written: the system's own words, and how much room there is where that may be the cause.
 
     ``needed_bytes``: how much was to be written, if that is known. Of ITK's many lines only the last, which says what went wrong.
     """
@@ -73,7 +73,7 @@ def append_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """What safetensors says of a disk in an error of its own becomes the OSError that it was."""
+    """Turn safetensors' own errors about the disk back into the OSError that they were."""
     from safetensors import SafetensorError
 
     try:
@@ -89,12 +89,12 @@ def plain_errors() -> Iterator[None]:
 
 
 def stored_bytes(tensors: Mapping[str, Tensor]) -> int:
-    """About how large the file will be: in a small network the table of names is a tenth of it."""
+    """Return about how many bytes the file will be: in a small network the table of names is a tenth of it."""
     return sum(tensor.nbytes + HEADER_BYTES for tensor in tensors.values())
 
 
 def sync(path: Path) -> None:
-    """Have the bytes of a file on the disk: a network disk may say only now that there is no room."""
+    """Force the bytes of a file to the disk: a network disk may say only now that there is no room."""
     with path.open("rb+") as written:
         os.fsync(written.fileno())
 

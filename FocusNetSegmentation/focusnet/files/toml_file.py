@@ -15,7 +15,7 @@ else:
 
 
 def read_toml(path: Path, guide: str) -> dict[str, Any]:
-    """The file's tables. Raises DatasetError for a file that cannot be read, is not UTF-8 or not TOML; ``guide``: the page with an example."""
+    """Return the file's tables. Raises DatasetError for a file that cannot be read, is not UTF-8 or not TOML; ``guide``: the page with an example."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows mark UTF-8 at its beginning
     except OSError as problem:

@@ -16,7 +16,7 @@ HEAD_NECK_MM = (
 
 
 def body_center_mm(array: np.ndarray, upright: Geometry) -> np.ndarray:
-    """Centre (x, y, z) in LPS mm of the body in the upper HEAD_NECK_MM of the scan. Never from labels.
+    """Return the centre (x, y, z) in LPS mm of the body in the upper HEAD_NECK_MM of a CT (HU, z, y, x). Never from labels.
 
     x and y are the centre of the body's bounding box averaged over slices, which shoulders and a tilted chin move less than
     they move the centroid. Raises InputError if nothing in the scan is as dense as a body.

@@ -46,7 +46,7 @@ class Organ:
 
     @property
     def mirrored_name(self) -> str:
-        """TG-263 name of the same organ on the other side; its own name if unpaired."""
+        """Return the TG-263 name of the same organ on the other side; its own name if unpaired."""
         return mirrored(self.name)
 
 
@@ -116,7 +116,7 @@ _BY_KEY = {_key(known): organ for organ in ORGANS for known in (organ.name, orga
 
 
 def find_organ(name: str) -> Organ | None:
-    """Organ by TG-263 name, title or synonym, whatever its case, punctuation and way of writing the side; None if unknown.
+    """Return the organ by TG-263 name, title or synonym, whatever its case, punctuation and way of writing the side; None if unknown.
 
     A paired organ without a side ("Parotid") is unknown: which one would be a guess.
     """
@@ -124,7 +124,7 @@ def find_organ(name: str) -> Organ | None:
 
 
 def nearest_organ(name: str) -> Organ | None:
-    """The organ that a misspelt name most likely means, to be asked about and never to be taken; None if nothing is near."""
+    """Return the organ that a misspelt name most likely means, to be asked about and never to be taken; None if nothing is near."""
     key = _key(name)
     same_side = [known for known in _BY_KEY if known.partition("|")[2] == key.partition("|")[2]]
     near = get_close_matches(key, same_side, n=1, cutoff=0.8)
@@ -132,5 +132,5 @@ def nearest_organ(name: str) -> Organ | None:
 
 
 def organ_set(name: str) -> tuple[Organ, ...]:
-    """The organs of one of ORGAN_SETS, in table order."""
+    """Return the organs of one of ORGAN_SETS, in table order."""
     return tuple(organ for organ in ORGANS if name in organ.sets)

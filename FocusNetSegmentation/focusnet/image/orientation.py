@@ -12,7 +12,7 @@ OBLIQUE_TOLERANCE = 1e-3  # radians: 0.25 mm over a 250 mm field
 def to_upright(
     array: np.ndarray, geometry: Geometry
 ) -> tuple[np.ndarray, Geometry, tuple[int, int, int], tuple[bool, bool, bool]]:
-    """Reorder and flip axes (a view, nothing is interpolated) so that z, y, x run to head, back and left."""
+    """Reorder and flip the axes of an array (z, y, x) (a view, nothing is interpolated) so that z, y, x run to head, back and left."""
     direction = np.asarray(geometry.direction_xyz)
     # world axis w (x, y, z) <- the array axis whose direction is closest to it; every axis is used once
     source_xyz = _best_assignment(np.abs(direction))
@@ -37,12 +37,13 @@ def to_upright(
 
 
 def from_upright(array: np.ndarray, axes_zyx: tuple[int, int, int], flips_zyx: tuple[bool, bool, bool]) -> np.ndarray:
-    """Undo ``to_upright``: an array on the upright grid to the scan's own axis order."""
+    """Undo ``to_upright``: return an array (z, y, x) of the upright grid in the scan's own axis order."""
     view = array[tuple(slice(None, None, -1) if flip else slice(None) for flip in flips_zyx)]
     return np.ascontiguousarray(np.transpose(view, np.argsort(axes_zyx)))
 
 
 def is_oblique(upright: Geometry) -> bool:
+    """Return whether an upright grid is still not parallel to the patient's axes."""
     return bool(np.abs(np.asarray(upright.direction_xyz) - np.eye(3)).max() > OBLIQUE_TOLERANCE)
 
 

@@ -14,9 +14,9 @@ LARGEST_SHIFT_VOXELS = 0.02  # between a voxel and its twin: positions in DICOM 
 
 
 def put_on_grid(segmentation: Segmentation, geometry: Geometry, ct: str = "the CT") -> tuple[Segmentation, list[str]]:
-    """The segmentation on ``geometry`` and sentences about voxels that lie outside of it and were left out.
+    """Return the segmentation on ``geometry``, and sentences about voxels that lie outside of it and were left out.
 
-    Axes are reordered and turned and the edges cut or filled up, voxel for voxel: what programs do when they store a scan their own way.
+    Axes are reordered and flipped and the edges cut or filled up, voxel for voxel: what programs do when they store a scan their own way.
     Raises InputError, with both grids, where voxels do not fall on voxels.
     """
     if segmentation.geometry.same_grid_as(geometry):
@@ -35,7 +35,7 @@ def put_on_grid(segmentation: Segmentation, geometry: Geometry, ct: str = "the C
 
 
 def describe_grid(geometry: Geometry) -> str:
-    """A grid for a message: voxels, spacing and origin, in x, y, z."""
+    """Return a grid as text for a message: voxels, spacing and origin, in x, y, z."""
     x, y, z = geometry.shape_zyx[::-1]
     spacing = " x ".join(f"{s:.4g}" for s in geometry.spacing_mm_xyz)
     return f"{x} x {y} x {z} voxels of {spacing} mm from ({', '.join(f'{o:.1f}' for o in geometry.origin_mm_xyz)})"

@@ -12,7 +12,8 @@ AIR_HU = -1024.0
 
 
 def resample_ct(array: np.ndarray, source: Geometry, target: Geometry) -> np.ndarray:
-    """Linear interpolation of HU onto ``target``, air outside; axes that lose resolution are smoothed first. float32 (z, y, x)."""
+    """Return HU (z, y, x on ``source``) on ``target``, float32 (z, y, x): linear interpolation, air outside; axes that lose resolution are
+    smoothed first."""
     cropped, geometry = crop_to(array, source, target)
     smooth = smooth_for(cropped, geometry, target)
     return sitk.GetArrayFromImage(_resample(smooth, geometry, target, sitk.sitkLinear, AIR_HU))
@@ -21,7 +22,7 @@ def resample_ct(array: np.ndarray, source: Geometry, target: Geometry) -> np.nda
 def crop_to(
     array: np.ndarray, source: Geometry, target: Geometry, margin_voxels: int = 4
 ) -> tuple[np.ndarray, Geometry]:
-    """The part of ``array`` that ``target`` can see, with its own geometry: the full field is never copied or smoothed."""
+    """Return the part of ``array`` (z, y, x on ``source``) that ``target`` can see, and its geometry: the full field is never copied or smoothed."""
     index = source.mm_to_index(target.corners_mm())
     low = np.clip(np.floor(index.min(axis=0)).astype(int) - margin_voxels, 0, np.array(array.shape) - 1)
     high = np.clip(np.ceil(index.max(axis=0)).astype(int) + margin_voxels + 1, low + 1, array.shape)
@@ -31,7 +32,7 @@ def crop_to(
 
 
 def smooth_for(array: np.ndarray, source: Geometry, target: Geometry) -> np.ndarray:
-    """Gaussian smoothing of each axis that will lose resolution, with the variance of averaging over the wider voxel."""
+    """Smooth ``array`` (z, y, x) with a Gaussian along each axis that will lose resolution, with the variance of averaging over the wider voxel."""
     out = np.ascontiguousarray(array, dtype=np.float32)
     for axis, (fine, wide) in enumerate(zip(source.spacing_mm_zyx, target.spacing_mm_zyx, strict=True)):
         if wide > 1.05 * fine and out.shape[axis] > 1:
@@ -41,7 +42,8 @@ def smooth_for(array: np.ndarray, source: Geometry, target: Geometry) -> np.ndar
 
 
 def resample_labels(labels: np.ndarray, source: Geometry, target: Geometry) -> np.ndarray:
-    """Each label interpolated linearly as a mask, then the strongest label per voxel: smoother edges than nearest. uint8."""
+    """Return ``labels`` (z, y, x on ``source``) on ``target``, uint8: each label is interpolated linearly as a mask and the strongest wins,
+    which gives smoother edges than the nearest voxel."""
     cropped, geometry = crop_to(labels, source, target)
     best = np.full(target.shape_zyx, 0.5, np.float32)  # background wins ties
     out = np.zeros(target.shape_zyx, np.uint8)

@@ -1,4 +1,4 @@
-"""What the engine hands back: labels on the scan's own grid, which organ each label is, and how sure the network was."""
+"""Results of the engine: labels on the scan's own grid, which organ each label is, and how sure the network was."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Segmentation:
             raise InputError(f"Label values {values} must be distinct and not 0 (background).")
 
     def mask(self, organ_name: str) -> np.ndarray:
-        """Boolean (z, y, x) mask of one organ, by its TG-263 name."""
+        """Return the bool (z, y, x) mask of one organ, by its TG-263 name."""
         for result in self.results:
             if result.organ.name == organ_name:
                 return self.labels == result.label

@@ -61,40 +61,41 @@ class Geometry:
 
     @property
     def spacing_mm_zyx(self) -> tuple[float, float, float]:
+        """Voxel spacing in mm in array order (z, y, x)."""
         x, y, z = self.spacing_mm_xyz
         return (z, y, x)
 
     @property
     def affine_xyz(self) -> np.ndarray:
-        """4x4 matrix from voxel index (x, y, z) to LPS millimetres."""
+        """Return the 4x4 matrix from voxel index (x, y, z) to LPS millimetres."""
         affine = np.eye(4)
         affine[:3, :3] = np.asarray(self.direction_xyz) * np.asarray(self.spacing_mm_xyz)
         affine[:3, 3] = self.origin_mm_xyz
         return affine
 
     def index_to_mm(self, index_zyx: np.ndarray) -> np.ndarray:
-        """Voxel indices (..., 3) in z, y, x order to LPS millimetres (..., 3) in x, y, z order."""
+        """Convert voxel indices (..., 3) in z, y, x order to LPS millimetres (..., 3) in x, y, z order."""
         index_xyz = np.asarray(index_zyx, dtype=float)[..., ::-1]
         affine = self.affine_xyz
         return index_xyz @ affine[:3, :3].T + affine[:3, 3]
 
     def mm_to_index(self, point_mm_xyz: np.ndarray) -> np.ndarray:
-        """LPS millimetres (..., 3) in x, y, z order to fractional voxel indices (..., 3) in z, y, x order."""
+        """Convert LPS millimetres (..., 3) in x, y, z order to fractional voxel indices (..., 3) in z, y, x order."""
         affine = self.affine_xyz
         index_xyz = (np.asarray(point_mm_xyz, dtype=float) - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
         return index_xyz[..., ::-1]
 
     @property
     def voxel_ml(self) -> float:
-        """Volume of one voxel in millilitres."""
+        """Return the volume of one voxel in millilitres."""
         return math.prod(self.spacing_mm_xyz) / 1000.0
 
     def corners_mm(self) -> np.ndarray:
-        """Centres of the eight corner voxels, (8, 3) LPS millimetres in x, y, z order; voxel (0, 0, 0) comes first."""
+        """Return the centres of the eight corner voxels, (8, 3) LPS millimetres in x, y, z order; voxel (0, 0, 0) comes first."""
         return self.index_to_mm(box_corners((0, 0, 0), [n - 1 for n in self.shape_zyx]))
 
     def same_grid_as(self, other: Geometry, tolerance_mm: float = 0.01) -> bool:
-        """True if both grids have the same shape and every voxel lies within ``tolerance_mm`` of its twin."""
+        """Return whether both grids have the same shape and every voxel lies within ``tolerance_mm`` of its twin."""
         if self.shape_zyx != other.shape_zyx:
             return False
         return bool(np.abs(self.corners_mm() - other.corners_mm()).max() <= tolerance_mm)

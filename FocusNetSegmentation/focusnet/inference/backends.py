@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from importlib.util import find_spec
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -15,6 +17,9 @@ from ..errors import InputError
 from ..nets.bundle import ModelBundle
 from ..nets.focusnet import FocusNet
 from .devices import Device
+
+BackendName = Literal["auto", "torch", "openvino"]
+BACKENDS: tuple[str, ...] = get_args(BackendName)
 
 
 @dataclass(frozen=True)
@@ -28,49 +33,76 @@ class ChunkOutput:
 
 
 class Backend(Protocol):
+    """Runs the parts of the network; ``name`` stands in the result's provenance."""
+
     name: str
 
     def run(self, ct: np.ndarray) -> ChunkOutput:
-        """One chunk (d, H, W), float32 intensities; d, H and W divide as the configuration asks.
+        """Run S-Net and SOL-Net on one chunk (d, H, W), float32 intensities; d, H and W divide as the configuration asks.
 
         What is returned is valid until the next call: a backend may use the memory again.
         """
         ...
 
     def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> np.ndarray:
-        """SOS-Net's probability (d, h, w) in an ROI: features (1, F, d, h, w), CT (1, 1, d, h, w)."""
+        """Return SOS-Net's probability, float32 (d, h, w), in an ROI: features (1, F, d, h, w), CT (1, 1, d, h, w)."""
         ...
 
 
 class TorchBackend:
-    """Eager torch, channels last: the reference."""
+    """Eager torch: the reference. Wraps a network that is in eval mode on its device.
+
+    ``dtype``: of the network's input. ``autocast``: the context in which it runs, for a network whose weights stay in float32.
+    ``localizes`` and ``segments_small`` False: heat maps are not computed, features not kept.
+    """
 
     name = "torch"
 
-    def __init__(self, bundle: ModelBundle, device: Device) -> None:
-        self.device = device
+    def __init__(
+        self,
+        network: FocusNet,
+        dtype: torch.dtype = torch.float32,
+        autocast: torch.autocast | None = None,
+        localizes: bool = True,
+        segments_small: bool = True,
+    ) -> None:
+        self.network, self.dtype = network, dtype
+        self.torch_device = next(network.parameters()).device
+        self.context: AbstractContextManager[Any] = autocast if autocast is not None else nullcontext()
+        self.solnet = network.solnet if localizes else None
+        self.keeps_features = segments_small and len(network.sosnets) > 0
+
+    @classmethod
+    def of_bundle(cls, bundle: ModelBundle, device: Device) -> TorchBackend:
+        """Build the bundle's network on ``device``, channels last, with its weights in the device's precision.
+
+        Raises ModelError for weights that do not fit.
+        """
         network: FocusNet = bundle.build()
-        self.network = network.to(device=device.torch_device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        for module in self.network.modules():
+        network = network.to(device=device.torch_device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        for module in network.modules():
             # batch norm keeps its statistics in fp32 and takes half-precision input as it is
             if not isinstance(module, torch.nn.BatchNorm3d):
                 for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
                     if tensor.is_floating_point():
                         tensor.data = tensor.data.to(device.dtype)
+        return cls(network, device.dtype)
 
     @torch.inference_mode()
     def run(self, ct: np.ndarray) -> ChunkOutput:
-        tensor = torch.from_numpy(np.ascontiguousarray(ct))[None, None]  # (1, 1, D, H, W)
-        features, scores = self.network.snet(tensor.to(self.device.torch_device, self.device.dtype))
-        heatmaps = (
-            self.network.solnet(features, scores)[0].float().cpu().numpy() if self.network.solnet is not None else None
-        )
-        probabilities = scores[0].softmax(dim=0, dtype=torch.float32).cpu().numpy()
-        return ChunkOutput(probabilities, heatmaps, features if len(self.network.sosnets) else None)
+        """Run one chunk (d, H, W); see ``Backend``."""
+        tensor = torch.from_numpy(np.ascontiguousarray(ct))[None, None]  # (1, 1, d, H, W)
+        with self.context:
+            features, scores = self.network.snet(tensor.to(self.torch_device, self.dtype))
+            heatmaps = self.solnet(features, scores)[0].float().cpu().numpy() if self.solnet is not None else None
+        probabilities = scores[0].softmax(dim=0, dtype=torch.float32).cpu().numpy()  # (C + 1, d, H, W)
+        return ChunkOutput(probabilities, heatmaps, features if self.keeps_features else None)
 
     @torch.inference_mode()
     def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> np.ndarray:
-        scores, _ = self.network.sosnets[organ](features, ct.to(features.device, features.dtype))
+        """Run one SOS-Net; see ``Backend``."""
+        with self.context:
+            scores, _ = self.network.sosnets[organ](features, ct.to(self.torch_device, self.dtype))
         return scores[0, 0].float().sigmoid().cpu().numpy()
 
 
@@ -80,16 +112,9 @@ class OpenVinoBackend:
     name = "openvino"
 
     def __init__(self, bundle: ModelBundle, device: Device, chunk_slices: int) -> None:
-        try:
-            import openvino as ov
-        except ImportError as problem:
-            raise InputError(
-                'Backend openvino was asked for but is not installed: pip install "focusnet[openvino]".'
-            ) from problem
-        if device.torch_device.type != "cpu":
-            raise InputError(
-                f"Backend openvino runs on the CPU; {device} was asked for. Leave out --backend or choose --device cpu."
-            )
+        check_backend("openvino", device)
+        import openvino as ov
+
         self.device = device
         network = bundle.build()
         self.sosnets = network.sosnets
@@ -107,6 +132,7 @@ class OpenVinoBackend:
         self.has_sol = network.solnet is not None
 
     def run(self, ct: np.ndarray) -> ChunkOutput:
+        """Run one chunk (d, H, W), padded to the length that was compiled; see ``Backend``."""
         slices = ct.shape[0]
         padded = np.pad(ct, ((0, self.chunk_slices - slices), (0, 0), (0, 0)), mode="edge")
         # the outputs stay OpenVINO's own until its next run: a copy of all of them would be a third of the memory
@@ -118,18 +144,21 @@ class OpenVinoBackend:
 
     @torch.inference_mode()
     def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> np.ndarray:
+        """Run one SOS-Net in torch; see ``Backend``."""
         scores, _ = self.sosnets[organ](features.float(), ct.float())
         return scores[0, 0].sigmoid().numpy()
 
 
 class _TracedNetwork(torch.nn.Module):
-    """What OpenVINO compiles: probabilities, heat maps if there are any, features if SOS-Nets need them."""
+    """The part of FocusNet that OpenVINO compiles: CT (1, 1, d, H, W) to probabilities, heat maps if there are any, and features if
+    SOS-Nets need them."""
 
     def __init__(self, network: FocusNet) -> None:
         super().__init__()
         self.snet, self.solnet, self.keep = network.snet, network.solnet, len(network.sosnets) > 0
 
     def forward(self, ct: Tensor) -> tuple[Tensor, ...]:
+        """Return probabilities (1, C + 1, d, H, W), then heat maps and features where the network has them, of CT (1, 1, d, H, W)."""
         features, scores = self.snet(ct)
         out = [F.softmax(scores, dim=1)]
         if self.solnet is not None:
@@ -139,15 +168,24 @@ class _TracedNetwork(torch.nn.Module):
         return tuple(out)
 
 
-def check_backend(backend: str) -> None:
-    """Raise InputError for a name that is no backend."""
-    if backend not in ("auto", "torch", "openvino"):
-        raise InputError(f"Backend {backend!r} is unknown; choose auto, torch or openvino.")
+def check_backend(backend: str, device: Device) -> None:
+    """Raise InputError for a name that is no backend, or one that is not installed or does not run on ``device``."""
+    if backend not in BACKENDS:
+        *others, last = BACKENDS
+        raise InputError(f"Backend {backend!r} is unknown; choose {', '.join(others)} or {last}.")
+    if backend != "openvino":
+        return
+    if find_spec("openvino") is None:
+        raise InputError('Backend openvino was asked for but is not installed: pip install "focusnet[openvino]".')
+    if device.torch_device.type != "cpu":
+        raise InputError(
+            f"Backend openvino runs on the CPU; {device} was asked for. Leave out --backend or choose --device cpu."
+        )
 
 
 def make_backend(bundle: ModelBundle, device: Device, backend: str, chunk_slices: int) -> Backend:
-    """``backend``: "torch", "openvino" or "auto" (torch). Raises InputError for what is not installed."""
-    check_backend(backend)
+    """Build the bundle's networks for ``backend``: "torch", "openvino" or "auto" (torch). Raises InputError as ``check_backend``."""
+    check_backend(backend, device)
     if backend == "openvino":
         return OpenVinoBackend(bundle, device, chunk_slices)
-    return TorchBackend(bundle, device)
+    return TorchBackend.of_bundle(bundle, device)

@@ -1,4 +1,5 @@
-"""A scan through the network chunk by chunk: slabs of scores in order, peaks over the whole scan, one ROI per small organ."""
+"""Run a scan through the network chunk by chunk: scores slice by slice in order, heat-map maxima over the whole scan, one ROI per
+small organ."""
 
 from __future__ import annotations
 
@@ -17,20 +18,20 @@ from .heatmap_shape import HeatmapShape
 
 @dataclass(frozen=True)
 class FinishedSlices:
-    """Finished slices ``start`` .. ``start + n`` of a scan; fields as in ChunkOutput."""
+    """Slices ``start`` .. ``start + n`` of a scan that no later chunk changes. ``output``: their n slices, fields as in ChunkOutput."""
 
     start: int
     output: ChunkOutput
 
 
-def stream_slices(
+def run_chunks(
     ct: np.ndarray, backend: Backend, config: NetworkConfig, chunk_slices: int, needed: range | None = None
 ) -> Iterator[FinishedSlices]:
-    """Run ``ct`` (D, H, W) in chunks and yield each slice once, in order.
+    """Run ``ct`` (float32, D, H, W) in chunks and yield each slice once, in order (section 4.2).
 
     ``needed``: only chunks that see one of these slices are run; what comes out for these slices is the same as of the whole scan.
 
-    With ``config.stride`` equal to the chunk the slabs are stacked without overlap (the last chunk is moved back inside the scan
+    With ``config.stride`` equal to the chunk the chunks are stacked without overlap (the last chunk is moved back inside the scan
     and only its new slices count). A smaller stride averages what overlapping chunks say, as the released code does.
     """
     slices = ct.shape[0]
@@ -60,7 +61,7 @@ def stream_slices(
 
 
 def chunk_starts(slices: int, chunk: int, stride: int) -> list[int]:
-    """First slices of the chunks that cover ``slices``; the last one ends with the scan."""
+    """Return the first slices of the chunks that cover ``slices`` slices; the last chunk ends with the scan."""
     if slices <= chunk:
         return [0]
     return [*range(0, slices - chunk, stride), slices - chunk]
@@ -68,7 +69,8 @@ def chunk_starts(slices: int, chunk: int, stride: int) -> list[int]:
 
 @dataclass
 class OrganLocation:
-    """The best location so far of one small organ: heat-map maximum, its voxel, and the ROI's features and CT once they are whole.
+    """Where one small organ is, as far as the scan has been seen: the heat map's maximum ``peak`` (0 to 1) and its voxel ``peak_zyx`` on
+    the network's grid, the ``roi`` around it, and S-Net's ``features`` in the ROI (1, F, d, h, w) once all its slices have passed.
 
     ``seeded``: the location was given by a person, and ``peak`` is the heat map's value there. ``second``: value and voxel of the next
     likely location; ``above_half``: voxels with at least half of the peak. Neither is known of a seeded organ.
@@ -85,10 +87,10 @@ class OrganLocation:
 
 @dataclass
 class Localizer:
-    """Follows the slabs and keeps, per small organ, the scan-wide heat-map maximum and the features in the ROI around it.
+    """Follows the chunks and keeps, per small organ, the scan-wide heat-map maximum and the features in the ROI around it.
 
-    ``seeds``: voxels (z, y, x) that stand in for the maximum. Only the last few slices' features are held between slabs: an ROI that
-    crosses a chunk's border is cut from both.
+    ``shape_zyx``: of the scan. ``seeds``: voxels (z, y, x) that stand in for the maximum. ``locations``: the result. Only the features of
+    the last few slices are held between chunks: an ROI that crosses a chunk's border is cut from both.
     """
 
     config: NetworkConfig
@@ -105,17 +107,18 @@ class Localizer:
             roi = roi_around(center, self.config.roi_size_of(organ), self.shape_zyx)
             self.locations[organ] = OrganLocation(peak_zyx=center, roi=roi, seeded=True)
 
-    def add(self, slab: FinishedSlices) -> None:
-        heatmaps = slab.output.heatmaps
+    def add(self, finished: FinishedSlices) -> None:
+        """Take in the next slices of the scan; without heat maps there is nothing to follow."""
+        heatmaps = finished.output.heatmaps
         if heatmaps is None:
             return
-        features = slab.output.features
+        features = finished.output.features
         if features is not None:
-            self._pieces.append((slab.start, features))
+            self._pieces.append((finished.start, features))
         for channel, organ in enumerate(self.config.small_organs):
             location = self.locations.setdefault(organ, OrganLocation())
             if location.seeded:
-                row = location.peak_zyx[0] - slab.start
+                row = location.peak_zyx[0] - finished.start
                 if 0 <= row < heatmaps.shape[1]:
                     location.peak = float(heatmaps[channel][(row, *location.peak_zyx[1:])])
                 self._complete(location)
@@ -124,15 +127,15 @@ class Localizer:
             z, y, x = np.unravel_index(flat, heatmaps[channel].shape)
             peak = float(heatmaps[channel][z, y, x])
             if peak > location.peak:
-                center = (int(z) + slab.start, int(y), int(x))
+                center = (int(z) + finished.start, int(y), int(x))
                 roi = roi_around(center, self.config.roi_size_of(organ), self.shape_zyx)
                 self.locations[organ] = location = OrganLocation(peak, center, roi)
             heat = self._heat.setdefault(organ, HeatmapShape(self.config))
-            heat.add(heatmaps[channel], slab.start)
+            heat.add(heatmaps[channel], finished.start)
             location.second, location.above_half = heat.second(location.peak_zyx), heat.voxels_above_half(location.peak)
             self._complete(location)
         if features is not None:
-            end = slab.start + features.shape[2]
+            end = finished.start + features.shape[2]
             deepest = max(self.config.roi_size_of(organ)[0] for organ in self.config.small_organs)
             first = max(self._pieces[0][0], end - deepest)
             self._pieces = [(first, self._cut(slice(first, end)).clone())]

@@ -1,4 +1,4 @@
-"""Which device and which arithmetic to run on."""
+"""Choose the device and the arithmetic to run on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class Device:
-    """``torch_device`` with a precision: "fp32", "bf16" or "fp16". ``note`` tells why, where it is not what was asked for."""
+    """A torch device with a precision: "fp32", "bf16" or "fp16"."""
 
     torch_device: torch.device
     precision: str
@@ -27,7 +27,7 @@ class Device:
 
 
 def choose_device(device: str = "auto", precision: str = "auto") -> Device:
-    """Resolve ``auto|cpu|cuda[:N]|mps`` and ``auto|fp32|bf16|fp16``. Raises InputError for what this machine does not have."""
+    """Return what ``auto|cpu|cuda[:N]|mps`` and ``auto|fp32|bf16|fp16`` stand for on this machine. Raises InputError for what this machine does not have."""
     if precision not in ("auto", *DTYPES):
         raise InputError(f"Precision {precision!r} is unknown; choose auto, fp32, bf16 or fp16.")
     chosen = _torch_device(device)
@@ -39,13 +39,13 @@ def choose_device(device: str = "auto", precision: str = "auto") -> Device:
 
 
 def cpu_has_bf16() -> bool:
-    """True if the CPU multiplies bfloat16 itself (AMX or AVX512-BF16). Without, torch's bf16 is many times slower than fp32."""
+    """Return True if the CPU multiplies bfloat16 itself (AMX or AVX512-BF16). Without, torch's bf16 is many times slower than fp32."""
     probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
 
 
 def cpu_has_fp16() -> bool:
-    """True if the CPU multiplies float16 itself. Without, torch computes it with conversions, slower than fp32."""
+    """Return True if the CPU multiplies float16 itself. Without, torch computes it with conversions, slower than fp32."""
     try:
         return bool(torch.ops.mkldnn._is_mkldnn_fp16_supported())
     except (AttributeError, RuntimeError):

@@ -1,4 +1,4 @@
-"""How clear a localization heat map is: the next likely place, and how widely it is spread. Followed slab by slab."""
+"""Measure how clear a localization heat map is, chunk by chunk: the next likely place, and how widely the map is spread."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import numpy as np
 from ..nets.config import NetworkConfig
 
 LEVELS = np.linspace(0.02, 0.98, 49)
-CANDIDATES = 3  # per slab: its maximum, and what is left away from it
+CANDIDATES = 3  # per chunk: its maximum, and what is left away from it
 APART_SIGMAS = 3.0  # a target Gaussian has fallen to 1 % there: what lies nearer is the same place
 
 
 class HeatmapShape:
-    """Follows one organ's heat map. ``apart``: voxels, along any axis, between two places."""
+    """Follows the heat map of one organ over the chunks. ``apart``: voxels, along any axis, between two places."""
 
     def __init__(self, config: NetworkConfig) -> None:
         self.apart = int(np.ceil(APART_SIGMAS * config.heatmap_sigma_voxels))
@@ -20,7 +20,7 @@ class HeatmapShape:
         self._above = np.zeros(len(LEVELS), int)
 
     def add(self, heat: np.ndarray, start: int) -> None:
-        """The next slab (d, H, W), which begins at slice ``start`` of the scan."""
+        """Take in the next slices (d, H, W) of the heat map, the first of which is slice ``start`` of the scan."""
         rest = heat.astype(np.float32)  # a copy: places that were seen are emptied in it
         self._above += [int(n) for n in _at_least(rest, LEVELS)]
         for _ in range(CANDIDATES):
@@ -29,7 +29,7 @@ class HeatmapShape:
             rest[tuple(slice(max(i - self.apart, 0), i + self.apart + 1) for i in (z, y, x))] = 0.0
 
     def second(self, peak_zyx: tuple[int, int, int]) -> tuple[float, tuple[int, int, int]] | None:
-        """Value and voxel of the likeliest place away from ``peak_zyx``; None if the heat map has nothing else."""
+        """Return value and voxel (z, y, x) of the likeliest place away from ``peak_zyx``; None if the heat map has nothing else."""
         away = [
             c for c in self._candidates if max(abs(a - b) for a, b in zip(c[1], peak_zyx, strict=True)) > self.apart
         ]
@@ -37,12 +37,12 @@ class HeatmapShape:
         return best if best is not None and best[0] > 0 else None
 
     def voxels_above_half(self, peak: float) -> int:
-        """Voxels of the whole scan with at least half of ``peak`` (to the nearest of LEVELS)."""
+        """Return how many voxels of the whole scan have at least half of ``peak`` (to the nearest of LEVELS)."""
         return int(self._above[int(np.abs(LEVELS - peak / 2).argmin())])
 
 
 def ball_radius_mm(voxels: int, spacing_mm_zyx: tuple[float, float, float]) -> float:
-    """Radius of the ball that is as large as so many voxels. A target Gaussian of sigma 5 voxels of 3 mm: 17.7 mm at half its height."""
+    """Return the radius of the ball that is as large as so many voxels. A target Gaussian of sigma 5 voxels of 3 mm: 17.7 mm at half its height."""
     return float((voxels * np.prod(spacing_mm_zyx) * 3 / (4 * np.pi)) ** (1 / 3))
 
 

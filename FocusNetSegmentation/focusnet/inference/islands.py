@@ -1,4 +1,4 @@
-"""Specks that no organ has: parts of an organ much smaller than its main part are taken out, and counted."""
+"""Remove islands: parts of an organ that are much smaller than its main part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TOUCHING = np.ones((3, 3, 3), bool)  # voxels that share a face, an edge or a co
 
 
 def remove_islands(labels: np.ndarray, smallest_fraction: float) -> dict[int, tuple[int, int]]:
-    """Take parts below ``smallest_fraction`` of an organ's largest part out of ``labels`` (uint8 z, y, x), in place.
+    """Remove parts below ``smallest_fraction`` of an organ's largest part from ``labels`` (uint8 z, y, x), in place.
 
     Each label value is one organ. A cord cut by a gap or a jaw cut by the scan's end keeps its parts: they are not small. Returns label
     value -> (number of parts removed, voxels removed) for the organs that lost something. 0 removes nothing.

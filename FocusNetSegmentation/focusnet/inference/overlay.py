@@ -1,4 +1,4 @@
-"""Small organs over large ones (section 3.1): what SOS-Net found replaces what S-Net said inside the organ."""
+"""Lay small organs over large ones (section 3.1.3): SOS-Net's contours replace S-Net's."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ class PreprocessRecord:
 
 
 def preprocess(volume: Volume, config: NetworkConfig) -> tuple[np.ndarray, PreprocessRecord]:
-    """CT in HU on any grid -> float32 intensities (z, y, x) on the network's grid, and the PreprocessRecord.
+    """Return float32 intensities (z, y, x) on the network's grid for a CT in HU on any grid, and the record that ``restore`` needs
+    (section 4.2).
 
     Raises InputError if there is no body in the image.
     """
@@ -47,13 +48,13 @@ def preprocess(volume: Volume, config: NetworkConfig) -> tuple[np.ndarray, Prepr
 
 
 def normalise(hu: np.ndarray, config: NetworkConfig) -> np.ndarray:
-    """HU to network intensities: clipped, then (HU + offset) / scale, float32."""
+    """Return network intensities (float32, same shape) of HU: clipped, then (HU + offset) / scale."""
     low, high = config.hu_clip
     return ((np.clip(hu, low, high) + config.hu_offset) / config.hu_scale).astype(np.float32)
 
 
 def network_grid(upright: Geometry, center_mm_xyz: np.ndarray, config: NetworkConfig) -> Geometry:
-    """The upright grid at the network's spacing: ``crop_size_yx`` in plane around the centre, all of the scan along z.
+    """Return the upright grid at the network's spacing: ``crop_size_yx`` in plane around the centre (LPS mm), all of the scan along z.
 
     Where the scan already has the network's spacing, the grids share their voxel centres and nothing is interpolated.
     """

@@ -31,12 +31,12 @@ class AxisMap:
         return len(self.lower)
 
     def outputs_between(self, low: int, high: int) -> slice:
-        """Positions (from 0) of the outputs that network voxels ``low``..``high`` (inclusive) can touch."""
+        """Return the positions (from 0) of the outputs that network voxels ``low``..``high`` (inclusive) can touch."""
         return slice(int(np.searchsorted(self.lower, low - 1)), int(np.searchsorted(self.lower, high, side="right")))
 
 
 def axis_map(coordinates: np.ndarray, size: int) -> AxisMap:
-    """AxisMap of the outputs at increasing network ``coordinates`` (voxels) for an axis of ``size`` network voxels."""
+    """Return the AxisMap of the outputs at increasing network ``coordinates`` (voxels) for an axis of ``size`` network voxels."""
     inside = np.flatnonzero((coordinates > -EDGE_VOXELS - 1e-6) & (coordinates < size - 1 + EDGE_VOXELS + 1e-6))
     if len(inside) == 0:
         return AxisMap(0, np.zeros(0, int), np.zeros(0, np.float32))
@@ -48,7 +48,7 @@ def axis_map(coordinates: np.ndarray, size: int) -> AxisMap:
 
 
 def axis_maps(target: Geometry, network: Geometry) -> tuple[AxisMap, AxisMap, AxisMap]:
-    """AxisMaps for z, y and x from the network's grid to a target grid with the same directions."""
+    """Return the AxisMaps for z, y and x from the network's grid to a target grid with the same directions."""
     start = network.mm_to_index(target.index_to_mm(np.zeros(3)))
     step = np.array(target.spacing_mm_zyx) / np.array(network.spacing_mm_zyx)
     maps = [
@@ -59,7 +59,7 @@ def axis_maps(target: Geometry, network: Geometry) -> tuple[AxisMap, AxisMap, Ax
 
 
 def interpolate_axis(array: np.ndarray, lower: np.ndarray, weight: np.ndarray, axis: int) -> np.ndarray:
-    """Linear interpolation of ``array`` along ``axis`` at ``lower + weight``; a plain copy of voxels where all weights are 0 or 1."""
+    """Interpolate ``array`` (z, y, x) linearly along ``axis`` at ``lower + weight``; a plain copy of voxels where all weights are 0 or 1."""
     upper = np.minimum(lower + 1, array.shape[axis] - 1)
     if not np.any((weight > 0) & (weight < 1)):
         return np.take(array, np.where(weight > 0.5, upper, lower), axis=axis)
@@ -150,7 +150,7 @@ class StreamingArgmax:
 def roi_on_target(
     probability: np.ndarray, start_zyx: tuple[int, int, int], target: Geometry, network: Geometry
 ) -> tuple[tuple[slice, slice, slice], np.ndarray]:
-    """A small organ's probability in its ROI (d, h, w; from network voxel ``start_zyx``) on the target grid.
+    """Resample a small organ's probability in its ROI (d, h, w; from network voxel ``start_zyx``) onto the target grid.
 
     Returns the window of the target under the ROI and the probability there. Nothing is extrapolated beyond the ROI.
     """
@@ -168,7 +168,7 @@ def roi_on_target(
 
 
 def working_grid(record: PreprocessRecord) -> Geometry:
-    """Where labels are built: the scan's upright grid, or an unrotated grid of the same spacing around an oblique scan."""
+    """Return the grid that labels are built on: the scan's upright grid, or an unrotated grid of the same spacing around an oblique scan."""
     if not record.oblique:
         return record.upright
     upright = record.upright
@@ -180,7 +180,7 @@ def working_grid(record: PreprocessRecord) -> Geometry:
 
 
 def restore(labels: np.ndarray, working: Geometry, record: PreprocessRecord) -> np.ndarray:
-    """Labels on ``working_grid(record)`` to the scan's own grid and axis order. Exact unless the scan is oblique."""
+    """Bring labels (uint8, z, y, x) from ``working_grid(record)`` to the scan's own grid and axis order. Exact unless the scan is oblique."""
     if is_oblique(record.upright):
         labels = resample_labels(labels, working, record.upright)
     return from_upright(labels, record.axes_zyx, record.flips_zyx)

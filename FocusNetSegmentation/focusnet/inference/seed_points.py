@@ -1,4 +1,4 @@
-"""Localization seeds: a person says where a small organ is, and SOS-Net looks there instead of at the heat map's maximum."""
+"""Read and check seed points: a person says where a small organ is, and SOS-Net looks there instead of at the heat map's maximum."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Seeds = Mapping[str, Sequence[float]]  # TG-263 name or synonym -> (x, y, z) in 
 
 
 def parse_seed(text: str) -> tuple[str, tuple[float, float, float]]:
-    """``ORGAN=X,Y,Z`` of the command line, LPS mm. Raises InputError."""
+    """Return organ and (x, y, z) in LPS mm of the command line's ``ORGAN=X,Y,Z``. Raises InputError."""
     name, equals, numbers = text.partition("=")
     parts = [part.strip() for part in numbers.split(",")]
     try:
@@ -34,7 +34,7 @@ def parse_seed(text: str) -> tuple[str, tuple[float, float, float]]:
 
 
 def parse_seeds(texts: Iterable[str]) -> dict[str, tuple[float, float, float]]:
-    """Several of them. Raises InputError, also where an organ has two."""
+    """Return the points of several ``ORGAN=X,Y,Z`` by organ. Raises InputError, also where an organ has two."""
     seeds: dict[str, tuple[float, float, float]] = {}
     for text in texts:
         name, place = parse_seed(text)
@@ -47,7 +47,7 @@ def parse_seeds(texts: Iterable[str]) -> dict[str, tuple[float, float, float]]:
 
 
 def check_seeds(bundle: ModelBundle, seeds: Seeds | None) -> dict[str, tuple[float, float, float]]:
-    """Seeds by TG-263 name. Raises InputError, before any work is done, for an organ that this model cannot look for at a given place."""
+    """Return seeds by TG-263 name. Raises InputError, before any work is done, for an organ that this model cannot look for at a given place."""
     checked: dict[str, tuple[float, float, float]] = {}
     for name, place in (seeds or {}).items():
         organ = find_organ(name)
@@ -77,7 +77,7 @@ def check_seeds(bundle: ModelBundle, seeds: Seeds | None) -> dict[str, tuple[flo
 def seed_voxels(
     seeds: Mapping[str, tuple[float, float, float]], record: PreprocessRecord
 ) -> dict[str, tuple[int, int, int]]:
-    """Seeds as voxels (z, y, x) of the network's grid. Raises InputError for a place outside the scan or outside what is segmented."""
+    """Return seeds as voxels (z, y, x) of the network's grid. Raises InputError for a place outside the scan or outside what is segmented."""
     voxels = {}
     for organ, place in seeds.items():
         for grid, what in (

@@ -24,7 +24,7 @@ LEVEL_STEPS = 8
 
 
 def slice_contours(mask: np.ndarray) -> list[np.ndarray]:
-    """Outlines of a 2D mask (rows, columns) as (n, 2) arrays of fractional (column, row), not repeated at the end.
+    """Return the outlines of a 2D mask (rows, columns) as (n, 2) arrays of fractional (column, row), not repeated at the end.
 
     One contour per separate part, holes joined in. A single voxel becomes a diamond of one voxel's area. Points on a straight line
     between their neighbours are left out.
@@ -64,7 +64,7 @@ def _signed_area(ring: np.ndarray) -> float:
 
 
 def fill_contours(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """Mask (rows, columns) of the voxel centres inside closed contours of (column, row), by matplotlib: other code than drew them.
+    """Return the mask (rows, columns) of the voxel centres inside closed contours of (column, row), by matplotlib: other code than drew them.
 
     Contours of one slice are combined by exclusive or, so that a hole drawn as a contour of its own stays a hole. Centres on a contour are
     inside, as DICOM has it (PS3.3 C.8.8.6.3): some programs draw through the centres of the outermost voxels.
@@ -89,7 +89,7 @@ def fill_contours(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> np.
 
 
 def crosses_itself(contour: np.ndarray) -> bool:
-    """True if two edges of a closed contour (n, 2) cross. Edges that touch or lie on each other, as a keyhole's channel does, do not."""
+    """Return whether two edges of a closed contour (n, 2) cross. Edges that touch or lie on each other, as a keyhole's channel does, do not."""
     steps = np.roll(contour, -1, axis=0) - contour
     apart = contour[None, :, :] - contour[:, None, :]  # (edge, point, 2)
     side = steps[:, None, 0] * apart[..., 1] - steps[:, None, 1] * apart[..., 0]
@@ -99,7 +99,7 @@ def crosses_itself(contour: np.ndarray) -> bool:
 
 
 def centres_on(contour: np.ndarray) -> np.ndarray:
-    """(n, 2) voxel centres (column, row) that lie on a closed contour, within ON_CONTOUR_VOXELS."""
+    """Return the (n, 2) voxel centres (column, row) that lie on a closed contour, within ON_CONTOUR_VOXELS."""
     found = []
     for along in (0, 1):  # a steep line is followed from row to row, a flat one from column to column
         start, end = contour, np.roll(contour, -1, axis=0)

@@ -1,4 +1,7 @@
-"""Is this a head-and-neck CT in Hounsfield units? What cannot be is refused, what is odd is said. No torch here: the panel asks too."""
+"""Check that a volume is a head-and-neck CT in Hounsfield units: refuse what cannot be one, warn of what is odd.
+
+No torch here, because the panel checks too.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..image.volume import Volume
 from ..version import __version__
 from .dicom_objects import save_checked
 from .dicom_verify import check_states, prepare_export, read_dicom_seg, source_headers, text, verify_dicom_seg
+from .export_details import AS_THE_MODEL_DREW, ExportDetails
 from .terminology import ANATOMICAL_STRUCTURE, SIDES
 
 __all__ = ["read_dicom_seg", "write_dicom_seg"]
@@ -27,16 +28,15 @@ def write_dicom_seg(
     volume: Volume,
     path: Path | str,
     overwrite: bool = False,
-    states: Mapping[str, str] | None = None,
-    edited: Collection[str] | None = None,
-    by_hand: Collection[str] = (),
+    details: ExportDetails = AS_THE_MODEL_DREW,
 ) -> list[str]:
     """Write a DICOM SEG; return the names of organs that were left out because they are empty.
 
-    ``states``, ``edited`` and ``by_hand`` as for an RTSTRUCT: organs that a person changed are SEMIAUTOMATIC, those that no model drew
-    MANUAL, the others AUTOMATIC. Raises InputError
-    for a CT that did not come from DICOM, whose UIDs are not whole, whose files are gone or whose grid is another, for an organ without a
-    SNOMED code, and where highdicom is not installed; OutputError if the file read back by SimpleITK differs (it is kept as NAME.failed).
+    ``details``: which organs people drew or changed; a DICOM SEG has no place for who approved.
+
+    Raises InputError for a CT that did not come from DICOM, whose UIDs are not whole, whose files are gone or whose grid is another, for an
+    organ without a SNOMED code, and where highdicom is not installed; OutputError if the file read back by SimpleITK differs (it is kept as
+    NAME.failed).
     """
     volume, drawn = prepare_export(segmentation, volume, Path(path), overwrite, "DICOM SEG")
     uncoded = [r.organ.name for r in drawn if not r.organ.snomed_code]
@@ -44,10 +44,8 @@ def write_dicom_seg(
         raise InputError(
             f"{', '.join(uncoded)}: no SNOMED code is known, which DICOM SEG needs; leave them out or write .seg.nrrd."
         )
-    review = check_states(segmentation, states)
-    changed = {name for name, state in review.items() if state != "draft"} if edited is None else set(edited)
-    made = {r.organ.name: "SEMIAUTOMATIC" if r.organ.name in changed else "AUTOMATIC" for r in drawn}
-    made.update(dict.fromkeys(by_hand, "MANUAL"))
+    review = check_states(segmentation, details.states)
+    made = {r.organ.name: details.algorithm_type(r.organ.name, review[r.organ.name]) for r in drawn}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # highdicom comments on how the CT spells its patient's name
         data = _segmentation_object(segmentation, volume, drawn, made)

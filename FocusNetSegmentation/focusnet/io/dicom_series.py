@@ -65,7 +65,7 @@ class SeriesInfo:
 
 
 def list_series(folder: Path | str) -> list[SeriesInfo]:
-    """Every series in a folder, or below it if it holds no CT itself. Files that are not DICOM are passed over.
+    """Return every series in a folder, or below it if it holds no CT itself. Files that are not DICOM are passed over.
 
     Raises InputError if there is none, or if a file of a series is damaged.
     """
@@ -121,7 +121,7 @@ def _headers_by_series(folder: Path) -> dict[str, list[tuple[Path, pydicom.Datas
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, sorted by folder, in linked folders too: people link scans that lie on another disk. No folder twice.
+    """Return every file below a folder, sorted by folder, in linked folders too: people link scans that lie on another disk. No folder twice.
 
     Raises OSError for a folder that may not be read: a patient in it must not be passed over.
     """
@@ -191,8 +191,8 @@ def _header(path: Path) -> pydicom.Dataset | None:
 def _dcmread(path: Path, **options: Any) -> pydicom.Dataset:
     """Old archives lack the 128-byte preamble: such a file starts with its first group, 0002 or 0008, little-endian."""
     with open(path, "rb") as handle:
-        bare = handle.read(4)[:2] in (b"\x02\x00", b"\x08\x00")
-    return pydicom.dcmread(path, force=bare, **options)
+        without_preamble = handle.read(4)[:2] in (b"\x02\x00", b"\x08\x00")
+    return pydicom.dcmread(path, force=without_preamble, **options)
 
 
 def _damaged(path: Path, what: str) -> str:

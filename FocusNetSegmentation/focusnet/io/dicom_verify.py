@@ -104,7 +104,7 @@ def _files_are_there(volume: Volume) -> bool:
 
 
 def check_states(segmentation: Segmentation, states: Mapping[str, str] | None) -> dict[str, str]:
-    """Review states by organ name, "draft" where none was given. Raises InputError for an unknown state or organ."""
+    """Return the review states by organ name, "draft" where none was given. Raises InputError for an unknown state or organ."""
     given = dict(states or {})
     unknown = sorted(set(given.values()) - set(STATES))
     if unknown:
@@ -117,7 +117,7 @@ def check_states(segmentation: Segmentation, states: Mapping[str, str] | None) -
 
 
 def source_headers(volume: Volume, kind: str, tags: list[str] | None = None) -> list[pydicom.Dataset]:
-    """Headers of the CT's slices in array order. Raises InputError if the files are gone or others than those that were read."""
+    """Return the headers of the CT's slices in array order. Raises InputError if the files are gone or others than those that were read."""
     headers: list[pydicom.Dataset] = []
     files: list[str] = volume.dicom_uids["files"]  # type: ignore[assignment]
     instances: list[str] = volume.dicom_uids["instances"]  # type: ignore[assignment]
@@ -135,7 +135,7 @@ def source_headers(volume: Volume, kind: str, tags: list[str] | None = None) -> 
 
 
 def slice_offsets_mm(volume: Volume) -> np.ndarray:
-    """(slices,) how far each slice lies from its place on the even grid, along the grid's z axis; 0 where the files are gone.
+    """Return (slices,) mm: how far each slice lies from its place on the even grid, along the grid's z axis; 0 where the files are gone.
 
     Positions in DICOM are rounded, and a planning system looks for contours in the plane that the slice's own header gives.
     """
@@ -150,7 +150,7 @@ def slice_offsets_mm(volume: Volume) -> np.ndarray:
 
 
 def verify_rtstruct(path: Path, segmentation: Segmentation, volume: Volume, drawn: list[OrganResult]) -> str:
-    """What differs between the file and what was to be written, for a person; empty if nothing does."""
+    """Return what differs between the file and what was to be written, for a person; empty if nothing does."""
     try:
         structures = {s.name: s for s in read_structures(path, volume)}
     except InputError as problem:
@@ -171,7 +171,7 @@ def verify_rtstruct(path: Path, segmentation: Segmentation, volume: Volume, draw
 
 
 def verify_dicom_seg(path: Path, segmentation: Segmentation, volume: Volume, drawn: list[OrganResult]) -> str:
-    """What differs between the file and what was to be written, for a person; empty if nothing does."""
+    """Return what differs between the file and what was to be written, for a person; empty if nothing does."""
     try:
         masks = read_dicom_seg(path, volume)
     except InputError as problem:
@@ -182,7 +182,7 @@ def verify_dicom_seg(path: Path, segmentation: Segmentation, volume: Volume, dra
 
 
 def read_dicom_seg(path: Path | str, volume: Volume) -> dict[str, np.ndarray]:
-    """Masks (z, y, x) on the CT's grid by segment label; pixels by SimpleITK, places by pydicom.
+    """Return bool masks (z, y, x) on the CT's grid by segment label; pixels by SimpleITK, places by pydicom.
 
     A frame lies where its position says, and must name the slice there. Raises InputError for frames that lie elsewhere.
     """
@@ -235,5 +235,5 @@ def _first_difference(agreements: list[Agreement], least: float) -> str:
 
 
 def text(value: Any, length: int) -> str:
-    """A value as DICOM text of at most ``length`` characters: no backslash (it separates values), no control characters."""
+    """Return a value as DICOM text of at most ``length`` characters: no backslash (it separates values), no control characters."""
     return "".join(c if c.isprintable() and c != "\\" else "/" for c in str(value))[:length].strip()

@@ -77,7 +77,7 @@ def read_image(path: Path) -> Volume:
 
 
 def as_hu(array: np.ndarray, path: Path) -> np.ndarray:
-    """int16 where the values are whole numbers that fit, float32 otherwise; 8-bit is kept so that it can be refused as such."""
+    """Return an array (z, y, x) as int16 where the values are whole numbers that fit, float32 otherwise; 8-bit is kept so that it can be refused as such."""
     if array.dtype in (np.uint8, np.int8, np.int16):
         return array
     if np.issubdtype(array.dtype, np.floating):  # slice by slice: no second copy of the scan

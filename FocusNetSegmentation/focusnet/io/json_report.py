@@ -17,7 +17,7 @@ OUTSIDE_RUN = {*VERSIONS.values(), *MODEL.values(), *TOP_FIELDS, "disclaimer"}
 
 
 def report(segmentation: Segmentation) -> dict[str, Any]:
-    """What was done, by what, and what came out, as plain JSON values.
+    """Return what was done, by what, and what came out, as plain JSON values.
 
     Per organ: volume (ml), found or not, localization peak (0 to 1) and its place (LPS mm), the next likely place, the spread, warnings. What the
     provenance does not hold is null; what it holds beyond the known fields stands under ``run``.

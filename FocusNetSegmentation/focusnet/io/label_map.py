@@ -22,7 +22,7 @@ EXPECTED_NAMES = 'a table such as {"Parotid_L": 1, "Parotid_R": 2} is expected'
 
 
 def names_path(path: Path | str) -> Path:
-    """Where a label map's names stand: ``scan.nii.gz`` -> ``scan.labels.json``."""
+    """Return the path of a label map's table of names: ``scan.nii.gz`` -> ``scan.labels.json``."""
     path = Path(path)
     for suffix in LABEL_MAPS:
         if path.name.lower().endswith(suffix):
@@ -86,7 +86,7 @@ def read_label_map(path: Path | str, names: Mapping[str, int] | None = None) -> 
 def unknown_organ(
     name: str, color_rgb: tuple[int, int, int] = UNKNOWN_COLOR, code: str = "", meaning: str = ""
 ) -> Organ:
-    """An organ of that name which the organ table does not know: it can be compared and drawn, but has no side or
+    """Return an organ of a name that the organ table does not know: it can be compared and drawn, but has no side or
     code."""
     return Organ(name, name, "", False, color_rgb, code, meaning)
 

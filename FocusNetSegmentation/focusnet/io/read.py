@@ -1,4 +1,4 @@
-"""Read a scan or a segmentation of any kind: the only module that picks the reader."""
+"""Read a scan or a segmentation of any kind. Other modules leave the choice of the reader to this one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def read_volume(path: Path | str, series: str | None = None, hu_offset: float | 
 
 
 def shifted(volume: Volume, hu_offset: float) -> Volume:
-    """The volume with ``hu_offset`` added to every value, and a note that says so."""
+    """Return the volume with ``hu_offset`` added to every value, and a note that says so."""
     if not np.isfinite(hu_offset) or abs(hu_offset) > MAXIMUM_OFFSET:
         raise InputError(
             f"--hu-offset is {hu_offset:g}; a number from -{MAXIMUM_OFFSET} to {MAXIMUM_OFFSET} is expected, such as -1024."

@@ -1,7 +1,7 @@
-"""What a review in 3D Slicer left in the segments' tags of a ``.seg.nrrd``: state, who approved, time spent, and who drew the organ.
+"""Read what a review in 3D Slicer left in the segments' tags of a ``.seg.nrrd``: state, who approved, time spent, and who drew the organ.
 
-The panel writes these tags (docs/export.md names them). They are believed only as far as the voxels bear them out: the file may have been
-edited since by a program that knows nothing of them.
+The panel writes these tags (docs/export.md names them). They count only as long as the voxels are the same: the file may have been edited
+since by a program that knows nothing of them.
 """
 
 from __future__ import annotations
@@ -35,9 +35,13 @@ PLACE_MM = 0.01  # a file keeps a grid's place to a few digits
 
 @dataclass(frozen=True)
 class OrganReview:
-    """``state``: draft, edited or approved, for the voxels of now. ``by_hand``: no model drew it. ``withdrawn``: it was approved, but its
-    voxels have changed since. ``active_s``: None where no time was taken. ``run``: model, model_version, bundle_sha256 ... of the run that drew
-    it, as far as the file says."""
+    """What a person did with one organ.
+
+    ``state``: draft, edited or approved, for the voxels of now. ``approved_by``: who approved, if it is approved.
+    ``by_hand``: no model drew it. ``withdrawn``: it was approved, but its voxels have changed since.
+    ``active_s``: seconds of work on it, None where no time was taken.
+    ``run``: model, model_version, bundle_sha256 ... of the run that drew it, as far as the file says.
+    """
 
     state: str
     approved_by: str = ""
@@ -48,7 +52,7 @@ class OrganReview:
 
 
 def read_reviews(path: Path | str, segmentation: Segmentation) -> dict[str, OrganReview]:
-    """Organ name -> review of every segment of ``segmentation``, which was read from ``path``; empty for other kinds of files.
+    """Return organ name -> review for every segment of ``segmentation``, which was read from ``path``; empty for other kinds of files.
 
     Call it before the segmentation is put on another grid: the tags speak of the voxels as they were stored. Raises InputError.
     """
@@ -73,7 +77,7 @@ def read_reviews(path: Path | str, segmentation: Segmentation) -> dict[str, Orga
 
 
 def with_run(segmentation: Segmentation, reviews: Mapping[str, OrganReview]) -> Segmentation:
-    """The segmentation with the run of its organs' tags as provenance where the file itself names none: Slicer drops the file's own."""
+    """Return the segmentation with the run of its organs' tags as provenance where the file itself names none: Slicer drops the file's own."""
     runs = [review.run for review in reviews.values() if review.run.get("model")]
     if segmentation.provenance.get("model") or not runs:
         return segmentation
@@ -81,7 +85,7 @@ def with_run(segmentation: Segmentation, reviews: Mapping[str, OrganReview]) -> 
 
 
 def active_s(reviews: Mapping[str, OrganReview]) -> dict[str, float]:
-    """Seconds by organ, where time was taken."""
+    """Return the seconds of work by organ, for organs where time was taken."""
     return {name: review.active_s for name, review in reviews.items() if review.active_s is not None}
 
 
@@ -103,7 +107,10 @@ def _review(tags: dict[str, str], segmentation: Segmentation, label: int) -> Org
 
 
 def fingerprint(mask: np.ndarray, segmentation: Segmentation) -> dict[str, Any]:
-    """Number of voxels, a digest of the box around them, and the box's first voxel in RAS mm: as the panel keeps them."""
+    """Return the number of voxels of a bool mask (z, y, x), a digest of the box around them, and the box's first voxel in RAS mm.
+
+    The panel keeps the same three in its tags.
+    """
     boxes = ndimage.find_objects(mask.astype(np.uint8))
     if not boxes or boxes[0] is None:
         return {"voxels": 0, "digest": "", "corner_mm": []}

@@ -40,7 +40,7 @@ class Structure:
 
 
 def read_rtstruct(path: Path | str, volume: Volume, organs: Sequence[str] | None = None) -> Segmentation:
-    """Contours as labels on ``volume``'s grid: a voxel belongs to a structure if its centre lies inside.
+    """Read contours as labels on ``volume``'s grid: a voxel belongs to a structure if its centre lies inside.
 
     Names are looked up by ``find_organ``. Structures that it does not know (BODY, PTV ...) are left out and listed in
     ``provenance["unknown_names"]``; ``organs`` asks for names instead, known or not. Where structures share voxels the smaller one keeps
@@ -64,14 +64,14 @@ def read_rtstruct(path: Path | str, volume: Volume, organs: Sequence[str] | None
 
 
 def read_structures(path: Path | str, volume: Volume) -> list[Structure]:
-    """Every structure of an RTSTRUCT that has contours, as it is: names as written, shared voxels in both. Raises InputError."""
+    """Read every structure of an RTSTRUCT that has contours, as it is: names as written, shared voxels in both. Raises InputError."""
     path = Path(path)
     data = _open(path)
     return _structures(path, data, volume, set(_names(path, data).values()))
 
 
 def structure_names(path: Path | str) -> list[str]:
-    """Names of the structures that have contours, as written. Raises InputError."""
+    """Return the names of the structures that have contours, as written. Raises InputError."""
     path = Path(path)
     return list(_names(path, _open(path)).values())
 

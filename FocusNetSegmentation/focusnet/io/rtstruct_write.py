@@ -7,7 +7,7 @@ code and compared before it gets its name.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ from ..version import __version__
 from .contour_lines import slice_contours
 from .dicom_objects import save_checked
 from .dicom_verify import NO_FRAME_OF_REFERENCE, check_states, prepare_export, slice_offsets_mm, text, verify_rtstruct
+from .export_details import APPROVALS, AS_THE_MODEL_DREW, ExportDetails
 from .terminology import SIDES
 
-APPROVALS = ("UNAPPROVED", "APPROVED", "REJECTED")
 DETACHED_STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"  # what a reference to a study is called
 
 
@@ -33,30 +33,24 @@ def write_rtstruct(
     volume: Volume,
     path: Path | str,
     overwrite: bool = False,
-    approval: str = "UNAPPROVED",
-    states: Mapping[str, str] | None = None,
-    edited: Collection[str] | None = None,
-    reviewer: str = "",
-    by_hand: Collection[str] = (),
+    details: ExportDetails = AS_THE_MODEL_DREW,
 ) -> list[str]:
     """Write an RTSTRUCT; return the names of organs that were left out because they are empty.
 
-    ``states``: organ name -> draft, edited or approved; with every organ approved the structure set is APPROVED, else ``approval`` holds.
-    ``edited``: names of organs that a person changed: these are SEMIAUTOMATIC, the others AUTOMATIC; by default those not in state draft.
-    ``by_hand``: names of organs that no model drew: MANUAL.
-    ``reviewer``: who approved. Raises InputError for a CT that did not come from DICOM, whose UIDs are not whole, or whose grid is another,
-    and for an approval that the states contradict; OutputError if the file read back differs (it is kept as NAME.failed).
+    ``details``: review states, who approved, and which organs people drew or changed.
+
+    Raises InputError for a CT that did not come from DICOM, whose UIDs are not whole, or whose grid is another, and for an approval that the
+    states contradict; OutputError if the file read back differs (it is kept as NAME.failed).
     """
     volume, drawn = prepare_export(segmentation, volume, Path(path), overwrite, "RTSTRUCT")
-    review = check_states(segmentation, states)
+    review = check_states(segmentation, details.states)
     data = _header(segmentation, volume)
-    _add_approval(data, _approval(approval, states, {r.organ.name: review[r.organ.name] for r in drawn}), reviewer)
+    _add_approval(data, _approval(details, {r.organ.name: review[r.organ.name] for r in drawn}), details.reviewer)
     offsets_mm = slice_offsets_mm(volume)
     data.StructureSetROISequence, data.ROIContourSequence, data.RTROIObservationsSequence = [], [], []
     for number, result in enumerate(drawn, start=1):
         name = result.organ.name
-        changed = review[name] != "draft" if edited is None else name in edited
-        made = "MANUAL" if name in by_hand else "SEMIAUTOMATIC" if changed else "AUTOMATIC"
+        made = details.algorithm_type(name, review[name])
         data.StructureSetROISequence.append(_roi(number, result, segmentation, volume, made, review[name]))
         data.ROIContourSequence.append(_contours(number, result, segmentation, volume, offsets_mm))
         data.RTROIObservationsSequence.append(_observation(number, result))
@@ -68,11 +62,12 @@ def write_rtstruct(
     return [r.organ.name for r in segmentation.results if r not in drawn]
 
 
-def _approval(approval: str, states: Mapping[str, str] | None, review: dict[str, str]) -> str:
+def _approval(details: ExportDetails, review: dict[str, str]) -> str:
+    approval = details.approval
     if approval not in APPROVALS:
         raise InputError(f"Approval {approval!r} is unknown; {', '.join(APPROVALS)} are expected.")
     open_organs = sorted(name for name, state in review.items() if state != "approved")
-    if states is None:
+    if details.states is None:
         return approval
     if approval == "APPROVED" and open_organs:
         raise InputError(f"The structure set cannot be APPROVED: {', '.join(open_organs)} not approved yet.")

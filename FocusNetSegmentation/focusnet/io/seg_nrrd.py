@@ -84,7 +84,7 @@ def read_seg_nrrd(path: Path | str, organs: Sequence[str] | None = None) -> Segm
     A segment is told by its name (TG-263 name or synonym), which is what a person sees and edits; by its ID only if
     it has no name. A name that the organ table does not know becomes an organ of its own. ``organs`` reads only
     these, as far as they are there. Segments may lie in several layers but must not overlap, because a label map
-    would drop voxels of one of them. What the engine said of an organ is taken from its tags if the organ still has
+    would drop voxels of one of them. The result of an organ is taken from its tags if the organ still has
     as many voxels as then; otherwise it was edited. Raises InputError.
     """
     content = _read(Path(path))
@@ -189,7 +189,7 @@ def _named_segments(content: dict[str, Any], path: Path | str, organs: Sequence[
 
 
 def organ_of_segment(segment: dict[str, Any]) -> Organ:
-    """Which organ a segment of a file is, by its name, or by its ID if it has none."""
+    """Return which organ a segment of a file is, by its name, or by its ID if it has none."""
     name = str(segment.get("name") or str(segment.get("id", "")).removeprefix(ID_PREFIX))
     known = find_organ(name)
     if known is not None:
@@ -285,7 +285,7 @@ def _ascii(text: str) -> str:
 
 
 def segment_names(path: Path | str) -> list[str]:
-    """Names of a file's segments, from its header alone. Raises InputError."""
+    """Return the names of a file's segments, from its header alone. Raises InputError."""
     import nrrd
 
     try:
@@ -296,7 +296,7 @@ def segment_names(path: Path | str) -> list[str]:
 
 
 def read_segments(path: Path | str) -> tuple[Geometry, dict[str, np.ndarray]]:
-    """Every segment as it is: (grid, name -> sorted flat indices into its (z, y, x) array). Segments may share voxels. Raises InputError."""
+    """Read every segment as it is: (grid, name -> sorted flat indices into its (z, y, x) array). Segments may share voxels. Raises InputError."""
     content = _read(Path(path))
     voxels = np.asarray(content["voxels"])
     layers = voxels[None] if voxels.ndim == 3 else voxels  # (layer, x, y, z)

@@ -48,8 +48,8 @@ def to_tag(result: OrganResult, voxels: int) -> str:
 def from_tag(text: str, organ: Organ, label: int, voxels: int, voxel_ml: float) -> OrganResult:
     """Return the result that ``to_tag`` wrote, for an organ that now has ``voxels`` voxels of ``voxel_ml`` each.
 
-    If the organ had another number of voxels then, it was edited since, and only its volume of now is returned. So it is for an empty or
-    foreign ``text``, and keys that older versions did not write stay None.
+    If the organ had another number of voxels then, it was edited since, and only its present volume is returned. The same holds for an empty
+    or foreign ``text``. Keys that older versions did not write stay None.
     """
     kept = tag_value(text)
     found, volume_ml = voxels > 0, voxels * voxel_ml

@@ -1,4 +1,4 @@
-"""Where the slices of a DICOM series lie, and whether they make an evenly spaced, upright stack."""
+"""Find where the slices of a DICOM series lie, and check that they make an evenly spaced, upright stack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SPACING_TOLERANCE = (0.1, 0.05)  # mm, and as a part of the spacing; the larger 
 
 
 def series_geometry(folder: Path, headers: Sequence[pydicom.Dataset]) -> tuple[Geometry, list[int], list[str]]:
-    """Geometry of the sorted stack, the order of the slices (indices into ``headers``), and notes.
+    """Return the geometry of the sorted stack, the order of the slices (indices into ``headers``), and notes.
 
     Raises InputError for mixed slices, duplicates, a tilted gantry, missing slices and uneven spacing.
     """

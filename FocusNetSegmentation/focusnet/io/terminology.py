@@ -12,7 +12,7 @@ SIDES = {"left": ("SCT", "7771000", "Left"), "right": ("SCT", "24028007", "Right
 
 
 def terminology_entry(organ: Organ) -> dict[str, Any]:
-    """The entry in slicerio's form: category, type and, for paired organs, the side as the type's modifier."""
+    """Return the terminology entry in slicerio's form: category, type and, for paired organs, the side as the type's modifier."""
     entry: dict[str, Any] = {
         "contextName": CONTEXT,
         "category": list(ANATOMICAL_STRUCTURE),

@@ -1,4 +1,4 @@
-"""Write a segmentation in any format: the only module that picks the writer."""
+"""Write a segmentation in any format. Other modules leave the choice of the writer to this one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ..errors import InputError
 from ..files.atomic_write import check_output
 from ..image.segmentation import Segmentation
 from ..image.volume import Volume
+from .export_details import AS_THE_MODEL_DREW, ExportDetails
 from .label_map import names_path, write_nifti
 from .seg_nrrd import write_seg_nrrd
 from .suffixes import NIFTI, SEG_NRRD, SEGMENTATION_OUTPUTS, has_suffix
@@ -31,19 +32,30 @@ def check_segmentation_output(output: Path, overwrite: bool) -> None:
 
 
 def write_segmentation(
-    result: Segmentation, volume: Volume, output: Path, dicom: str | None = None, overwrite: bool = False
-) -> None:
-    """Write a model's result; ``dicom`` is "rtstruct", "seg" or None for an image file. Raises InputError, OutputError."""
+    segmentation: Segmentation,
+    volume: Volume | None,
+    output: Path,
+    dicom: str | None = None,
+    overwrite: bool = False,
+    details: ExportDetails = AS_THE_MODEL_DREW,
+) -> list[str]:
+    """Write a segmentation; return the names of organs that were left out because they are empty, which DICOM cannot hold.
+
+    ``dicom``: "rtstruct", "seg" or None for an image file. ``volume``: the CT on whose grid the segmentation is; only DICOM needs it.
+    ``details``: what DICOM says of review and origin. Raises InputError, OutputError.
+    """
+    if dicom is None:
+        write_image(segmentation, output, overwrite)
+        return []
+    if volume is None:
+        raise InputError(f"{output.name}: DICOM needs the CT that was contoured; give its folder with --ct.")
     if dicom == "rtstruct":
         from .rtstruct_write import write_rtstruct
 
-        write_rtstruct(result, volume, output, overwrite=overwrite)
-    elif dicom == "seg":
-        from .dicom_seg import write_dicom_seg
+        return write_rtstruct(segmentation, volume, output, overwrite, details)
+    from .dicom_seg import write_dicom_seg
 
-        write_dicom_seg(result, volume, output, overwrite=overwrite)
-    else:
-        write_image(result, output, overwrite)
+    return write_dicom_seg(segmentation, volume, output, overwrite, details)
 
 
 def write_image(segmentation: Segmentation, output: Path, overwrite: bool = False) -> None:

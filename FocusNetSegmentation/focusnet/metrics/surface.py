@@ -22,7 +22,7 @@ class SurfaceDistances:
     b_to_a_mm: np.ndarray
 
     def percentile_pair(self, percent: float) -> tuple[float, float]:
-        """The percentile of each direction: (a to b, b to a)."""
+        """Return the percentile in mm of each direction: (a to b, b to a)."""
         undecided = self._undecided()
         if undecided is not None:
             return undecided, undecided
@@ -30,30 +30,30 @@ class SurfaceDistances:
 
     @property
     def hd95_average_mm(self) -> float:
-        """Mean of the two directions' 95th percentiles: the paper's 95HD."""
+        """Return the mean of the two directions' 95th percentiles: the paper's 95HD."""
         a, b = self.percentile_pair(95)
         return (a + b) / 2
 
     @property
     def hd95_maximum_mm(self) -> float:
-        """The larger of the two: what MONAI and surface-distance report."""
+        """Return the larger of the two: what MONAI and surface-distance report."""
         return max(self.percentile_pair(95))
 
     @property
     def hausdorff_mm(self) -> float:
-        """The largest distance of all."""
+        """Return the largest distance of all."""
         return max(self.percentile_pair(100))
 
     @property
     def mean_mm(self) -> float:
-        """Average symmetric surface distance: over all surface voxels of both."""
+        """Return the average symmetric surface distance: over all surface voxels of both."""
         undecided = self._undecided()
         if undecided is not None:
             return undecided
         return float(np.concatenate([self.a_to_b_mm, self.b_to_a_mm]).mean())
 
     def surface_dice(self, tolerance_mm: float) -> float:
-        """Part of both surfaces that lies within the tolerance of the other. nan if both are empty, 0 if one is."""
+        """Return the part of both surfaces that lies within the tolerance of the other. nan if both are empty, 0 if one is."""
         total = len(self.a_to_b_mm) + len(self.b_to_a_mm)
         if total == 0:
             return float("nan")
@@ -70,7 +70,7 @@ class SurfaceDistances:
 
 
 def surface_distances(a: np.ndarray, b: np.ndarray, spacing_mm_zyx: tuple[float, float, float]) -> SurfaceDistances:
-    """Distances between the surfaces of two masks of equal shape."""
+    """Return the distances in mm between the surfaces of two bool masks (z, y, x) of equal shape."""
     points_a, points_b = (_surface_points_mm(mask, spacing_mm_zyx) for mask in (a, b))
     if len(points_a) == 0 or len(points_b) == 0:
         # an empty array marks the empty mask; the other's distances are infinite

@@ -40,18 +40,20 @@ class AnatomyNet(nn.Module):
         self.feature_channels = last
 
     def forward(self, ct: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (B, F, D, H, W) and scores (B, C + 1, D, H, W) of CT intensities (B, 1, D, H, W)."""
         features = self.features(ct)
         return features, self.head(features)
 
     def features(self, ct: Tensor) -> Tensor:
-        x = self.stem(ct)
+        """Return features (B, 14 * width, D, H, W) for CT (B, 1, D, H, W)."""
+        x = self.stem(ct)  # (B, 28, D / 2, H / 2, W / 2), the size of all that follows
         kept = [x]
         for encoder in self.encoders:
             x = encoder(x)
             kept.append(x)
         x = kept.pop()
         for decoder in self.decoders:
-            x = decoder(torch.cat([x, kept.pop()], dim=1))
+            x = decoder(torch.cat([x, kept.pop()], dim=1))  # (B, below + skip, D / 2, H / 2, W / 2)
         return self.full(torch.cat([self.up(x), ct], dim=1))  # (B, 14 * width, D, H, W)
 
 
@@ -75,6 +77,7 @@ class ResidualBlock(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out, D, H, W) of (B, in, D, H, W)."""
         y = F.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
         y = self.gate(self.norm2(self.conv2(y)))
         return F.leaky_relu(y + self.shortcut(x), SLOPE)

@@ -17,4 +17,5 @@ BACKBONES: dict[str, type[SNet] | type[AnatomyNet] | type[DeepLabV3Plus]] = {
 
 
 def make_backbone(config: NetworkConfig) -> SNet | AnatomyNet | DeepLabV3Plus:
+    """Return the untrained backbone that ``config.arch`` names."""
     return BACKBONES[config.arch](config)

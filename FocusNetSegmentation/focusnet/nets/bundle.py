@@ -76,16 +76,17 @@ class ModelBundle:
 
     @property
     def kind(self) -> str:
+        """A key of KINDS."""
         return str(self.manifest.get("kind", SEGMENTATION))
 
     def build(self) -> FocusNet:
-        """The network with its weights, in eval mode on the CPU. Raises ModelError if tensors do not fit the configuration."""
+        """Return the network with its weights, in eval mode on the CPU. Raises ModelError if tensors do not fit the configuration."""
         from .focusnet import FocusNet
 
         return self._build(FocusNet)
 
     def build_autoencoder(self) -> ShapeAutoencoder:
-        """The same for a bundle of kind "shape"."""
+        """Return the shape autoencoder of a bundle of kind "shape", likewise."""
         from .shape_autoencoder import ShapeAutoencoder
 
         return self._build(ShapeAutoencoder)
@@ -120,7 +121,7 @@ class ModelBundle:
 
 
 def load_bundle(name_or_path: str | Path, kind: str | None = SEGMENTATION) -> ModelBundle:
-    """A verified bundle by name (``han7-openkbp``) or folder. Raises ModelError with what is wrong and what to do.
+    """Return a verified bundle by name (``han7-openkbp``) or folder. Raises ModelError with what is wrong and what to do.
 
     ``kind``: what it is wanted for, "segmentation" or "shape"; None for any.
     """
@@ -226,7 +227,7 @@ def _exchange(new: Path, folder: Path, aside: Path) -> None:
 
 
 def user_models_folder() -> Path:
-    """Where a user's own bundles live: ``FOCUSNET_MODELS``, else the platform's data folder. Outside the extension, whose folder
+    """Return where a user's own bundles live: ``FOCUSNET_MODELS``, else the platform's data folder. Outside the extension, whose folder
     an upgrade replaces."""
     if os.environ.get(MODELS_VARIABLE):
         return Path(os.environ[MODELS_VARIABLE]).expanduser()
@@ -236,13 +237,13 @@ def user_models_folder() -> Path:
 
 
 def model_folders() -> list[Path]:
-    """Folders that are searched for bundles by name, first match wins: the user's, then what ships."""
+    """Return the folders that are searched for bundles by name, first match wins: the user's, then what ships."""
     here = Path(__file__).resolve().parents[1]
     return [user_models_folder(), here / "models", here.parent / "Resources" / "Models"]
 
 
 def available_bundles() -> list[Path]:
-    """Folders of all bundles that can be found by name; nothing in them has been verified yet."""
+    """Return the folders of all bundles that can be found by name; nothing in them has been verified yet."""
     found: dict[str, Path] = {}
     for parent in model_folders():
         if parent.is_dir():
@@ -253,7 +254,7 @@ def available_bundles() -> list[Path]:
 
 
 def find_bundle(name_or_path: str | Path) -> Path:
-    """Folder of a bundle by name or path. Raises ModelError that lists what there is."""
+    """Return the folder of a bundle by name or path. Raises ModelError that lists what there is."""
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         return path
@@ -302,6 +303,7 @@ def install_bundle(source: Path | str, overwrite: bool = False) -> ModelBundle:
 
 
 def sha256(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as handle:
         while block := handle.read(1 << 20):

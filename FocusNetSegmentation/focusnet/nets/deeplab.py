@@ -51,18 +51,20 @@ class DeepLabV3Plus(nn.Module):
         self.feature_channels = middle
 
     def forward(self, ct: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (B, F, d, h, w) and scores (B, C + 1, D, H, W) of CT intensities (B, 1, D, H, W)."""
         features = self.features(ct)
         scores = F.interpolate(self.head(features), size=ct.shape[2:], mode="trilinear", align_corners=False)
         return features, scores
 
     def features(self, ct: Tensor) -> Tensor:
+        """Return the decoder's features (B, 256 * width, D, H / 4, W / 4) for CT (B, 1, D, H, W)."""
         x = self.layers[0](self.stem(ct))
         low = self.low_level(x)  # (B, 48, D, H / 4, W / 4)
         for layer in list(self.layers)[1:]:
             x = layer(x)
         x = self.aspp(x)  # (B, 256, D / 4, H / 16, W / 16)
         x = F.interpolate(x, size=low.shape[2:], mode="trilinear", align_corners=False)
-        return self.decoder(torch.cat([x, low], dim=1))
+        return self.decoder(torch.cat([x, low], dim=1))  # (B, 256 + 48, D, H / 4, W / 4) -> (B, 256, D, H / 4, W / 4)
 
 
 class Bottleneck(nn.Module):
@@ -84,6 +86,7 @@ class Bottleneck(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out, D, H, W) of (B, in, D, H, W), smaller by the stride."""
         return F.relu(self.body(x) + self.shortcut(x))
 
 
@@ -101,6 +104,7 @@ class ASPP(nn.Module):
         self.norm = nn.BatchNorm3d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out, D, H, W) of (B, in, D, H, W)."""
         mean = self.pooled(x.mean(dim=(2, 3, 4), keepdim=True))
         # a sum of two 1x1x1 convolutions is one over the concatenation, without spreading the mean over the volume
         joined = self.join(torch.cat([branch(x) for branch in self.branches], dim=1)) + self.join_pooled(mean)

@@ -1,4 +1,5 @@
-"""The shape autoencoder (AAE) of section 3.2 and Table 9: a mask of one small organ to 512 numbers and back."""
+"""The shape autoencoder, D of the adversarial autoencoder (AAE, section 3.3, Fig. 4, Table 9): a mask of one small organ to 512 numbers
+and back."""
 
 from __future__ import annotations
 
@@ -9,13 +10,14 @@ from torch.nn import functional as F
 from ..errors import DatasetError
 from .config import NetworkConfig
 
-LATENT = 512
+LATENT = 512  # the first FC layer of Table 9: the latent code
 
 
 class ShapeAutoencoder(nn.Module):
-    """Mask (B, 1, d, h, w) -> (reconstruction (B, 1, d, h, w), latent code (B, 512), decoder features, two scales).
+    """Mask (B, 1, d, h, w), 0 to 1 -> (reconstruction (B, 1, d, h, w), latent code (B, 512), decoder features at two scales).
 
-    The mask's sides must divide by 8. One autoencoder serves every small organ.
+    Code and decoder features are what eq. 5 compares. One autoencoder serves every small organ. Raises DatasetError for ROI sides that
+    do not divide by 8.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -49,21 +51,26 @@ class ShapeAutoencoder(nn.Module):
         self.last = nn.Conv3d(width(64), 1, 5, padding=2)
 
     def forward(self, mask: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Return the reconstruction (B, 1, d, h, w) of a mask (B, 1, d, h, w), its code (B, 256, ...) and the decoder's features."""
         code = self.encode(mask)
         reconstruction, features = self.decode(code)
         return reconstruction, code, features
 
     def encode(self, mask: Tensor) -> Tensor:
+        """Return the latent code (B, 512) of masks (B, 1, d, h, w): D_latent of eq. 5."""
         # oneDNN's bf16 gives the 5x5x5 convolutions of stride 2 weight gradients that are not finite (torch 2.13, AVX512-BF16)
         with torch.autocast("cpu", enabled=False):
             features = self.encoder(mask.float()) if mask.device.type == "cpu" else self.encoder(mask)
-        return self.to_latent(features.flatten(1))  # (B, 512)
+        return self.to_latent(features.flatten(1))  # (B, 256, d/8, h/8, w/8) -> (B, 512)
 
     def decode(self, code: Tensor) -> tuple[Tensor, list[Tensor]]:
-        x = F.relu(self.from_latent(code)).unflatten(1, (self.bottom_channels, *self.bottom_zyx))
+        """Return reconstructions (B, 1, d, h, w) and the decoder's features at two scales for codes (B, 512)."""
+        x = F.relu(self.from_latent(code)).unflatten(
+            1, (self.bottom_channels, *self.bottom_zyx)
+        )  # (B, 256, d/8, h/8, w/8)
         first = self.up1(_double(x))  # (B, 128, d/4, h/4, w/4)
         second = self.up2(_double(first))  # (B, 64, d/2, h/2, w/2)
-        out = self.last(_double(second))
+        out = self.last(_double(second))  # (B, 1, d, h, w)
         return (out.sigmoid() if self.output == "sigmoid" else F.relu(out)), [first, second]
 
 

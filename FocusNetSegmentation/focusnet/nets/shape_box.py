@@ -29,10 +29,11 @@ class ShapeBox:
 
     @classmethod
     def around(cls, center_mm_xyz: Point, organ: str, config: NetworkConfig) -> ShapeBox:
+        """Return the box of ``config``'s ROI size and spacing about a point (LPS mm), mirrored for a left organ."""
         return cls(center_mm_xyz, side_of(organ) == "left", config.roi_size_zyx, config.spacing_mm_zyx)
 
     def to_mm(self, linear: np.ndarray | None = None) -> np.ndarray:
-        """4x4 map from box voxels (z, y, x, 1) to LPS mm (x, y, z, 1). ``linear``: 3x3 (x, y, z) on top, about the centre."""
+        """Return the 4x4 map from box voxels (z, y, x, 1) to LPS mm (x, y, z, 1). ``linear``: 3x3 (x, y, z) on top, about the centre."""
         spacing = np.array(self.spacing_mm_zyx[::-1]) * ((-1.0 if self.mirrored else 1.0), 1.0, 1.0)
         axes = (np.eye(3) if linear is None else linear) @ np.diag(spacing)
         matrix = np.eye(4)
@@ -43,12 +44,13 @@ class ShapeBox:
 
 
 def cut(mask: np.ndarray, geometry: Geometry, box: ShapeBox, linear: np.ndarray | None = None) -> np.ndarray:
-    """The mask (z, y, x on ``geometry``, any axis order) inside the box: bool, linear interpolation at one half."""
+    """Return what of ``mask`` (z, y, x on ``geometry``, any axis order) lies inside the box: bool (d, h, w), linear interpolation at one half."""
     return _resample(mask, _index_from_mm(geometry) @ box.to_mm(linear), box.size_zyx) >= 0.5
 
 
 def paste(probability: np.ndarray, box: ShapeBox, geometry: Geometry) -> np.ndarray:
-    """The inverse of ``cut``: what lies in the box (probabilities or a mask) at one half, on ``geometry``; False outside the box."""
+    """Undo ``cut``: return what lies in the box (probabilities or a mask, d, h, w) at one half, as bool (z, y, x) on ``geometry``; False
+    outside the box."""
     back = np.linalg.inv(box.to_mm()) @ np.linalg.inv(_index_from_mm(geometry))
     corners = box_corners((-0.5, -0.5, -0.5), np.array(box.size_zyx) - 0.5).T
     index = (np.linalg.inv(back) @ np.vstack([corners, np.ones(8)]))[:3]

@@ -1,4 +1,4 @@
-"""SOL-Net: finds the centre of each small organ as the maximum of a heat map (section 3.1)."""
+"""SOL-Net, the small-organ localization network: each small organ's centre is the maximum of a heat map (section 3.1.2, Table 10)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from .config import NetworkConfig
 
 
 class SOLNet(nn.Module):
-    """S-Net's decoder features (B, F, D, H, W) -> one heat map in (0, 1) per small organ (B, S, D, H, W).
+    """One SEResBlock and a 1x1x1 convolution with a sigmoid (Table 10, rows "SOL-Net").
 
+    ``forward``: S-Net's decoder features (B, F, D, H, W) -> one heat map in (0, 1) per small organ, float32 (B, S, D, H, W).
     With ``config.sol_inputs`` "features+scores" S-Net's scores (B, C + 1, D, H, W) go in beside the features, as probabilities.
     """
 
@@ -25,6 +26,7 @@ class SOLNet(nn.Module):
             nn.init.constant_(self.head.bias, config.heatmap_bias)
 
     def forward(self, features: Tensor, scores: Tensor) -> Tensor:
+        """Return heat maps (B, small organs, D, H, W), 0 to 1, of features (B, F, D, H, W) and S-Net's scores (B, C + 1, D, H, W)."""
         if self.takes_scores:
             features = torch.cat([features, scores.softmax(dim=1).to(features.dtype)], dim=1)  # (B, F + C + 1, D, H, W)
         return torch.sigmoid(self.head(self.block(features)).float())
@@ -33,9 +35,9 @@ class SOLNet(nn.Module):
 def gaussian_heatmap(
     shape_zyx: tuple[int, int, int], center_zyx: tuple[float, float, float], sigma_voxels: float, z_window: int = 0
 ) -> Tensor:
-    """3D Gaussian with maximum 1 at ``center_zyx`` (fractional voxels), float32 (D, H, W).
+    """Return a 3D Gaussian with maximum 1 at ``center_zyx`` (fractional voxels), float32 (D, H, W): SOL-Net's target (section 3.1.2).
 
-    ``z_window`` n > 0 keeps only n slices on either side of the centre, as the authors' released code does.
+    ``sigma_voxels``: 5 in the paper. ``z_window`` n > 0 keeps only n slices on either side of the centre, as the authors' released code does.
     """
     axes = [
         torch.exp(-((torch.arange(n, dtype=torch.float32) - c) ** 2) / (2 * sigma_voxels**2))
@@ -49,7 +51,7 @@ def gaussian_heatmap(
 
 
 def heatmap_peak(heatmap: Tensor) -> tuple[float, tuple[int, int, int]]:
-    """Value and voxel (z, y, x) of the maximum of one heat map (D, H, W)."""
+    """Return value and voxel (z, y, x) of the maximum of one heat map (D, H, W) (section 3.1.3)."""
     value, flat = heatmap.flatten().max(dim=0)
     z, y, x = (int(i) for i in torch.unravel_index(flat, heatmap.shape))
     return float(value), (z, y, x)

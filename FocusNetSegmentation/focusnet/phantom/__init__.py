@@ -1,1 +1,1 @@
-"""A synthetic head-and-neck CT with its reference contours."""
+"""A synthetic head-and-neck CT with contours, for tests, the demo and the docs."""

@@ -1,7 +1,7 @@
 """The patient inside the phantom: which shapes make up a head and neck, where they lie and what HU they have. Synthetic.
 
-Places are in the phantom's own millimetres: x to the patient's left, y to the back, z to the head; the origin lies between the orbits'
-back ends, a little above the skull base. The order matters: what is painted later wins.
+Places are in the phantom's own millimetres: x to the patient's left, y to the back, z to the head; the origin lies between the
+orbits' back ends, a little above the skull base. The order matters: what is painted later replaces what is below it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SIDES = ((1, LEFT), (-1, RIGHT))  # the patient's left is +x
 
 @dataclass(frozen=True)
 class Patient:
-    """What a seed draws besides size and place: HU of tissues, relative sizes of organs. ``value`` is each organ's label."""
+    """One drawn patient: HU of tissues and relative sizes of organs (``grow``). ``value``: each organ's label."""
 
     value: dict[str, int]
     fat: float
@@ -32,6 +32,7 @@ class Patient:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, value: dict[str, int]) -> Patient:
+        """Draw a patient. ``value``: organ -> label."""
         both = {
             without_side(name): rng.uniform(0.95, 1.05) for name in sorted(value) if name.endswith(LEFT)
         }  # sides are alike
@@ -49,7 +50,7 @@ class Patient:
 
 
 def paint_patient(canvas: Canvas, patient: Patient) -> np.ndarray:
-    """Paint all tissues and organs; returns the body's mask, (z, y, x)."""
+    """Paint all tissues and organs; return the body's mask (z, y, x)."""
     body = _paint_body(canvas, patient)
     within = canvas.mask(*surface(3.0))  # nothing but skin and the nose lies outside
     for paint in (
@@ -71,7 +72,7 @@ def _at(point: Point, side: int) -> Point:
 
 
 def _arch(angle: float, width: float, length: float, z: float) -> Point:
-    """A point of a jaw's arch on the left: angle 0 at its back end, pi / 2 in front."""
+    """Return a point of a jaw's arch on the left: angle 0 at its back end, pi / 2 in front."""
     return (width * float(np.cos(angle)), -10 - length * float(np.sin(angle)), z)
 
 
@@ -84,22 +85,22 @@ def _both_tubes(points: list[Point], radii: list[float]) -> tuple[Shape, Shape]:
 
 
 def cord_y(z: np.ndarray) -> np.ndarray:
-    """The neck's curve: where the cord lies from front to back."""
+    """Return where the cord lies from front to back (mm) at heights ``z`` (mm, any shape): the neck's curve."""
     return np.asarray(40 + 6 * np.sin((z + 44) / 181 * np.pi))
 
 
 def _beside_cord(x: float, y: float) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    """A line along the neck, ``x`` to the left of the cord and ``y`` behind it."""
+    """Return a line along the neck, ``x`` to the left of the cord and ``y`` behind it."""
     return lambda z: (x, cord_y(z) + y)
 
 
 def _upright(z: np.ndarray) -> tuple[float, float]:
-    """The neck's own axis."""
+    """Return the neck's own axis (x, y in mm)."""
     return 0.0, 22.0
 
 
 def surface(inset: float) -> list[Shape]:
-    """Skull, lower and middle face, jaw, neck, shoulders: the body's outline, ``inset`` mm below the skin."""
+    """Return the body's outline ``inset`` mm below the skin: skull, lower and middle face, jaw, neck, shoulders."""
     return [
         ellipsoid((0, 5, 18), (78 - inset, 98 - inset, 103 - inset)),
         ellipsoid((0, -32, -68), (62 - inset, 60 - inset, 54 - inset)),
@@ -111,14 +112,14 @@ def surface(inset: float) -> list[Shape]:
 
 
 def outline() -> list[Shape]:
-    """The skin: head, neck and shoulders with nose and ears."""
+    """Return the skin's outline: head, neck and shoulders with nose and ears."""
     nose = [tube([(0, -86, 8), (0, -100, -22)], [6, 9]), ellipsoid((0, -86, -24), (16, 18, 14))]
     ears = [s for x, y, z in ((68.0, 20, -22), (72.0, 28, -16)) for s in _both((x, y, z), (9, 12, 24))]
     return [*surface(0.0), *nose, *ears]
 
 
 def _paint_body(canvas: Canvas, patient: Patient) -> np.ndarray:
-    """Skin, a layer of fat, and what lies below, each a little inside the one before; nose and ears."""
+    """Paint skin, a layer of fat, and what lies below, each a little inside the one before; nose and ears."""
     body = canvas.mask(*outline())
     canvas.hu[body] = 15.0
     canvas.hu[canvas.mask(*surface(2.0))] = patient.fat
@@ -128,6 +129,7 @@ def _paint_body(canvas: Canvas, patient: Patient) -> np.ndarray:
 
 
 def paint_neck(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
+    """Paint the neck: muscles, vessels, glands, airway, cartilage, shoulders. ``within``: bool (z, y, x)."""
     muscles: list[Shape] = [
         *_both_tubes([(58, 36, -46), (44, 14, -120), (22, -18, -212)], [9, 11, 8]),  # sternocleidomastoid
         *(column(_beside_cord(x, 19), (25, 19), (-226, -48)) for x in (20, -20)),  # muscles of the neck's back
@@ -165,6 +167,7 @@ def paint_neck(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
 
 
 def paint_spine(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
+    """Paint vertebrae, discs, canal and cord. ``within``: bool (z, y, x)."""
     top, bottom, level = -50.0, -240.0, 19.0
     canvas.paint(column(_beside_cord(0, -20), (15, 11), (bottom, top)), 90.0)  # discs show between the bodies
     for z0 in map(float, np.arange(bottom, top, level)):
@@ -180,7 +183,7 @@ def paint_spine(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
 
 
 def _skull_base_z(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Height of the skull's floor: the roof of the orbits in front, the sella, the deep fossa at the back."""
+    """Return the height of the skull's floor: the roof of the orbits in front, the sella, the deep fossa at the back."""
     middle = np.interp(y, [-85, -32, -20, -14, -3, 6, 16, 40, 75], [16, 10, 3, -9, -9, -4, -34, -38, -26])
     lateral = np.interp(y, [-85, -54, -46, -30, 6, 22, 40, 75], [16, 14, -14, -22, -23, -34, -38, -26])
     weight = np.clip((np.abs(x) - 14) / 10, 0, 1)
@@ -189,7 +192,7 @@ def _skull_base_z(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _paint_skull(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
-    """Two hard tables with softer bone between, open below; its floor and the foramen magnum."""
+    """Paint two hard tables with softer bone between, open below; the floor and the foramen magnum."""
     outer = canvas.mask(ellipsoid((0, 8, 26), (70, 88, 88)))
     floor = np.full(canvas.hu.shape, np.inf, np.float32)
     floor[outer] = _skull_base_z(canvas.x_mm[outer], canvas.y_mm[outer])
@@ -231,7 +234,7 @@ def _paint_brain(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
 
 
 def paint_face(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
-    """Nose, sinuses, palate, cheek bones: air in thin bone."""
+    """Paint nose, sinuses, palate and cheek bones: air in thin bone. ``within``: bool (z, y, x)."""
     bone = patient.bone
     for shape in _both((27, -56, -32), (16, 18, 18)):
         canvas.paint(shape, 700.0 * bone, inside=within)
@@ -302,7 +305,7 @@ def _paint_glands_and_ears(canvas: Canvas, patient: Patient, within: np.ndarray)
 
 
 def _paint_orbits(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
-    """A cone of fat in thin bone, open in front; eye, lens, muscles and nerve in it; chiasm and pituitary behind."""
+    """Paint a cone of fat in thin bone, open in front; eye, lens, muscles and nerve in it; chiasm and pituitary behind."""
     value = patient.value
     behind_rim = within & (canvas.y_mm > -68)
     for side, suffix in SIDES:

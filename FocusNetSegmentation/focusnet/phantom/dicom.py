@@ -1,4 +1,4 @@
-"""The phantom as a DICOM CT series, so that everything about DICOM can be tried without a patient."""
+"""Write the phantom as a DICOM CT series, so that everything about DICOM can be tried without a patient's scan."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ PATIENT_NAME = "Phantom^Synthetic"
 
 
 def check_series_folder(folder: Path, overwrite: bool = False) -> None:
-    """Refuse a folder that exists, and with ``overwrite`` one that holds anything but a phantom: a patient's scan is never removed."""
+    """Raise OutputError for a folder that exists, and with ``overwrite`` for one that holds anything but a phantom.
+
+    A patient's scan is never removed.
+    """
     if not folder.exists():
         return
     if not overwrite:

@@ -1,4 +1,4 @@
-"""Ellipsoids and tubes painted on a grid: the brushes of the phantom."""
+"""Ellipsoids, tubes and columns that paint the phantom's tissues on a grid."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Canvas:
 
     @classmethod
     def empty(cls, shape_zyx: tuple[int, int, int], from_index: np.ndarray, hu: float) -> Canvas:
-        """``from_index`` (3x4) maps voxel indices (x, y, z, 1) to the phantom's own millimetres."""
+        """Return a canvas of one value. ``from_index`` (3x4) maps voxel indices (x, y, z, 1) to the phantom's own millimetres."""
         k, j, i = (np.arange(n, dtype=np.float32) for n in shape_zyx)
         a = from_index.astype(np.float32)
         x, y, z = (
@@ -41,7 +41,7 @@ class Canvas:
         return cls(x, y, z, back, np.full(shape_zyx, hu, np.float32), np.zeros(shape_zyx, np.uint8))
 
     def window(self, low: Point, high: Point) -> Window:
-        """The voxels that a box may touch."""
+        """Return the slices (z, y, x) of the voxels that a box from ``low`` to ``high`` (mm) may touch."""
         corners = np.array([(*corner, 1.0) for corner in product(*zip(low, high, strict=True))]) @ self.to_index.T
         first, last = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0)) + 1
         x, y, z = (
@@ -51,11 +51,12 @@ class Canvas:
         return z, y, x
 
     def coordinates(self, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x, y, z of a window's voxels, each (z, y, x)."""
+        """Return x, y, z (mm) of a window's voxels, each (z, y, x)."""
         return self.x_mm[window], self.y_mm[window], self.z_mm[window]
 
     def paint(self, shape: Shape, hu: float, label: int = 0, inside: np.ndarray | None = None) -> None:
-        """Set HU and label of every voxel in ``shape`` (and in the mask ``inside``): what is painted later wins, also without a label."""
+        """Set HU and label of every voxel in ``shape`` (and in the mask ``inside``, bool (z, y, x)), also where
+        something was painted before."""
         window, mask = shape(self)
         if inside is not None:
             mask = mask & inside[window]
@@ -68,7 +69,7 @@ class Canvas:
         self.hu[window][mask & (self.labels[window] == label)] = hu
 
     def mask(self, *shapes: Shape) -> np.ndarray:
-        """Several shapes as one mask of the whole grid."""
+        """Return several shapes as one boolean mask (z, y, x) of the whole grid."""
         out = np.zeros(self.labels.shape, bool)
         for shape in shapes:
             window, part = shape(self)
@@ -77,7 +78,7 @@ class Canvas:
 
 
 def ellipsoid(center: Point, radii: Point) -> Shape:
-    """All points within an ellipsoid along the phantom's own axes."""
+    """Return the shape of all points within an ellipsoid along the phantom's own axes; centre and radii in mm."""
 
     def draw(canvas: Canvas) -> tuple[Window, np.ndarray]:
         (cx, cy, cz), (rx, ry, rz) = center, radii
@@ -89,7 +90,10 @@ def ellipsoid(center: Point, radii: Point) -> Shape:
 
 
 def tube(points: Sequence[Point], radii: Sequence[float], stretch_z: float = 1.0) -> Shape:
-    """All points within a radius of a polyline; the radius runs linearly from point to point. ``stretch_z`` > 1 makes it taller."""
+    """Return the shape of all points within a radius of a polyline; the radius runs linearly from point to point.
+
+    ``stretch_z`` above 1 makes it taller.
+    """
 
     def draw(canvas: Canvas) -> tuple[Window, np.ndarray]:
         reach = max(radii) * max(1.0, stretch_z)
@@ -127,7 +131,7 @@ def column(
     z_range: tuple[float, float],
     reach_mm: float = 150.0,
 ) -> Shape:
-    """An upright elliptic column between two heights, whose centre moves with z; all of it within ``reach_mm`` of the z axis."""
+    """Return an upright elliptic column between two heights, whose centre moves with z; within ``reach_mm`` of the z axis."""
 
     def draw(canvas: Canvas) -> tuple[Window, np.ndarray]:
         window = canvas.window((-reach_mm, -reach_mm, z_range[0]), (reach_mm, reach_mm, z_range[1]))

@@ -1,4 +1,4 @@
-"""A procedural head-and-neck CT with the paper's 22 organs: for tests, the demo and the docs, where nothing real may ship.
+"""A procedural head-and-neck CT with the paper's 22 organs, for tests, the demo and the docs, where no patient's scan may ship.
 
 Synthetic phantom. Sizes, places and HU are plausible, not anatomical: nothing about a model's quality can be learned from it.
 """
@@ -24,12 +24,13 @@ TURN_DEGREES = (3.5, 2.0, 5.0)  # at most, about x (nod), y (tilt to a shoulder)
 
 
 def phantom(seed: int = 0, spacing_mm_xyz: tuple[float, float, float] = (1.0, 1.0, 3.0)) -> tuple[Volume, Segmentation]:
-    """CT (int16 HU) and reference labels (uint8, values 1..22 in the order of ``organ_set("paper22")``).
+    """Return a CT (int16 HU) and reference labels (uint8, values 1..22 in the order of ``organ_set("paper22")``), both (z, y, x).
 
-    ``seed`` draws the patient's size, place, turn, organ sizes, tissue HU, contrast agent and noise. Each voxel has the label of the
-    tissue that gave it its HU: where structures touch, the one painted later wins, and small organs are painted last, so that they
-    lie over large ones (lens over eye, chiasm over optic nerve); teeth are no part of the mandible. Voxels up to 2 x 2 x 3 mm show all
-    22 organs; on coarser grids a lens can fall between them. Takes about 3 seconds and 0.7 GB at 1 x 1 x 3 mm.
+    ``seed`` draws the patient's size, place, tilt, organ sizes, tissue HU, contrast agent and noise. Each voxel has the label of
+    the tissue that gave it its HU: where structures touch, the one painted later replaces the earlier one, and small organs are
+    painted last, so that they lie over large ones (lens over eye, chiasm over optic nerve); teeth are no part of the mandible.
+    Voxels up to 2 x 2 x 3 mm show all 22 organs; on coarser grids a lens can fall between them. Takes about 3 seconds and 0.7 GB
+    at 1 x 1 x 3 mm.
     """
     rng = np.random.default_rng(seed)
     geometry, from_index = _placed(spacing_mm_xyz, rng)
@@ -62,10 +63,10 @@ def write_phantom(
     overwrite: bool = False,
     spacing_mm_xyz: tuple[float, float, float] = (1.0, 1.0, 3.0),
 ) -> list[Path]:
-    """Write a synthetic phantom: ``ct.nrrd``, ``reference.seg.nrrd`` and with ``dicom`` a CT series in ``dicom/``.
+    """Write a synthetic phantom: ``ct.nrrd``, ``reference.seg.nrrd`` and with ``dicom`` a CT series in ``dicom/``. Return the paths.
 
-    Returns the paths, the CT first. Raises OutputError, before anything is written, if one of them exists and ``overwrite`` is not set,
-    or if ``dicom/`` holds something else.
+    The CT comes first. Raises OutputError, before anything is written, if one of them exists and ``overwrite`` is not set, or if
+    ``dicom/`` holds something else.
     """
     import SimpleITK as sitk
 
@@ -97,7 +98,7 @@ def write_phantom(
 
 
 def _placed(spacing_mm_xyz: tuple[float, float, float], rng: np.random.Generator) -> tuple[Geometry, np.ndarray]:
-    """The scan's grid, and the 3x4 map from its voxel indices (x, y, z, 1) to the millimetres of a patient who lies there somehow."""
+    """Return the scan's grid, and the 3x4 map from its voxel indices (x, y, z, 1) to the millimetres of a patient placed at random."""
     low = np.array([field[0] for field in FIELD_MM])
     spacing = np.array(spacing_mm_xyz, dtype=float)
     nx, ny, nz = (int((high - first) // step) for (first, high), step in zip(FIELD_MM, spacing_mm_xyz, strict=True))
@@ -112,7 +113,7 @@ def _placed(spacing_mm_xyz: tuple[float, float, float], rng: np.random.Generator
 
 
 def _paint_couch(canvas: Canvas, geometry: Geometry, body: np.ndarray) -> None:
-    """A flat couch and a foam headrest: they belong to the room and do not turn with the patient."""
+    """Paint a flat couch and a foam headrest, which do not tilt with the patient."""
     x, y, z = (
         first + step * np.arange(n)
         for first, step, n in zip(
@@ -127,7 +128,7 @@ def _paint_couch(canvas: Canvas, geometry: Geometry, body: np.ndarray) -> None:
 
 
 def _as_scanned(hu: np.ndarray, spacing_mm_xyz: tuple[float, float, float], rng: np.random.Generator) -> np.ndarray:
-    """Partial volume by a blur of 0.7 mm in plane and half a slice along z, texture, noise; int16."""
+    """Return the HU as scanned, int16: a blur of 0.7 mm in plane and half a slice along z, texture, noise."""
     sigma = (0.5, 0.7 / spacing_mm_xyz[1], 0.7 / spacing_mm_xyz[0])
     out = ndimage.gaussian_filter(hu, sigma)
     body = hu > -500

@@ -1,4 +1,4 @@
-"""Quality assurance: which organs to look at first and why, and what a person changed. Nothing here is a verdict."""
+"""Quality assurance: which organs to look at first and why, and what a person changed. Scores are hints, not verdicts."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Edit audit: what a person changed in a result, organ by organ, measured against the copy that was frozen before editing.
+"""Measure what a person changed in a result, organ by organ, against the copy that was frozen before editing.
 
-Added path length after Vaassen et al., "Evaluation of measures for assessing time-saving of automatic organ-at-risk segmentation in
-radiotherapy", Physics and Imaging in Radiation Oncology 13, 2020: the length of contour that had to be drawn, which follows editing time
-better than DSC or surface distances do.
+Added path length after Vaassen et al., "Evaluation of measures for assessing time-saving of automatic organ-at-risk segmentation
+in radiotherapy", Physics and Imaging in Radiation Oncology 13, 2020: the length of contour that had to be drawn, which follows
+editing time better than DSC or surface distances do.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ IDLE_S = 30.0  # a pause longer than this counts as this long: the person was re
 
 @dataclass(frozen=True)
 class OrganEdit:
-    """What was changed in one organ, from the frozen copy (before) to the edited one (after). Distances are in mm.
+    """Changes in one organ, from the frozen copy (before) to the edited one (after). Distances are in mm.
 
     nan where the organ is absent from both copies; infinite distances and DSC 0 where a person drew or deleted it as a whole.
     ``added_path_mm`` of ``path_mm`` of the edited contours were drawn anew. ``active_s`` is None where time was not taken.
@@ -50,6 +50,7 @@ class OrganEdit:
 
     @property
     def volume_change_ml(self) -> float:
+        """Return the volume after editing minus that before, in ml."""
         return self.volume_after_ml - self.volume_before_ml
 
 
@@ -72,8 +73,8 @@ def audit(
 ) -> Audit:
     """Compare the edited result with the frozen copy. An organ that only one of them names counts as empty in the other.
 
-    ``active_s``: seconds of editing by organ, see ``active_seconds``. Raises InputError if the grids differ, an organ of ``active_s`` is in
-    neither copy, or the tolerance is not above 0.
+    ``active_s``: seconds of editing by organ, see ``active_seconds``. Raises InputError if the grids differ, an organ of
+    ``active_s`` is in neither copy, or the tolerance is not above 0.
     """
     if not tolerance_mm > 0:
         raise InputError(f"The tolerance is {tolerance_mm} mm; a number above 0 is expected.")
@@ -95,11 +96,11 @@ def audit(
 
 
 def added_path_mm(before: np.ndarray, after: np.ndarray, geometry: Geometry) -> tuple[float, float]:
-    """(added path, whole path) of the contours of ``after``, in mm, summed over axial slices.
+    """Return (added path, whole path) of the contours of ``after``, in mm, summed over axial slices.
 
-    ``before``, ``after``: boolean (z, y, x) masks. A contour is the voxels of a slice's mask that touch the outside (4 neighbours); its added
-    part are those that are no contour voxels of ``before``, without any tolerance; a voxel counts as long as the mean of the slice's two
-    spacings. Slices are those across the patient's long axis, whichever axis of the array that is.
+    ``before``, ``after``: boolean (z, y, x) masks. A contour is the voxels of a slice's mask that touch the outside (4
+    neighbours); its added part is those that are not contour voxels of ``before``, without any tolerance; a voxel counts as long
+    as the mean of the slice's two spacings. Slices are those across the patient's long axis, whichever axis of the array that is.
     """
     axis = 2 - int(
         np.argmax(np.abs(np.asarray(geometry.direction_xyz)[2]))
@@ -111,13 +112,13 @@ def added_path_mm(before: np.ndarray, after: np.ndarray, geometry: Geometry) -> 
 
 
 def active_seconds(moments_s: Sequence[float], idle_s: float = IDLE_S) -> float:
-    """Seconds of work from the moments of a person's actions (any clock); each pause counts at most ``idle_s``."""
+    """Return seconds of work from the moments of a person's actions (any clock); each pause counts at most ``idle_s``."""
     ordered = sorted(moments_s)
     return float(sum(min(later - earlier, idle_s) for earlier, later in pairwise(ordered)))
 
 
 def text_table(result: Audit) -> str:
-    """The audit for a terminal: changed organs first, most drawing first; the unchanged are named in one line."""
+    """Return the audit for a terminal: changed organs first, most drawing first; the unchanged ones are named in one line."""
     width = max([len(o.organ) for o in result.organs] or [5])
     surface = f"sDSC@{result.tolerance_mm:g}mm"
     head = (
@@ -147,7 +148,7 @@ def write_audit(result: Audit, path: Path | str, overwrite: bool = False) -> Non
 
 
 def as_dict(result: Audit) -> dict[str, Any]:
-    """The audit as plain values."""
+    """Return the audit as plain values."""
     organs = [{**asdict(o), "volume_change_ml": o.volume_change_ml} for o in result.organs]
     head = {"format": FORMAT_VERSION, "model": result.model, "editor": result.editor}
     return {**head, "surface_dsc_tolerance_mm": result.tolerance_mm, "organs": organs}
@@ -188,6 +189,6 @@ def _mask(segmentation: Segmentation, name: str) -> np.ndarray:
 
 
 def _contour_voxels(mask: np.ndarray, axis: int) -> np.ndarray:
-    """Voxels of a mask that touch the outside within their slice; beyond the image is outside."""
+    """Return the voxels of a mask (z, y, x) that touch the outside within their slice; beyond the image is outside."""
     cross = np.expand_dims(ndimage.generate_binary_structure(2, 1), axis)
     return mask & ~ndimage.binary_erosion(mask, cross)

@@ -1,4 +1,4 @@
-"""The edit audit of files: a model's own results beside what a person made of them."""
+"""Audit files: a model's own results against what a person made of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..evaluation.evaluate import pairs
+from ..evaluation.case_pairs import pairs
 from ..files.atomic_write import atomic_path, check_output, json_text
 from ..image.volume import Volume
 from ..io.read import read_segmentation
@@ -36,7 +36,10 @@ DEFAULT = AuditOptions()
 
 @dataclass(frozen=True)
 class FileAudit:
-    """``notes``: what a reader must know about the two files. ``states``: review states of the edited file, where it has them."""
+    """The audit of one case.
+
+    ``notes``: what a reader must know about the two files. ``states``: review states of the edited file, where it has them.
+    """
 
     case: str
     audit: Audit
@@ -118,7 +121,7 @@ def _head(found: FileAudit) -> dict[str, Any]:
 
 
 def case_dict(found: FileAudit) -> dict[str, Any]:
-    """One case as plain values: the audit, its notes, and the organs' review states."""
+    """Return one case as plain values: the audit, its notes, and the organs' review states."""
     content = {**as_dict(found.audit), "case": found.case, "notes": list(found.notes)}
     for organ in content["organs"]:
         organ["state"] = (found.states or {}).get(organ["organ"])

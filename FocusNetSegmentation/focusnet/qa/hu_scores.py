@@ -1,4 +1,4 @@
-"""Which HU an organ's inside may have, by kind of tissue."""
+"""The range of HU that an organ's inside may have, by tissue."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ ORDINARY = SOFT
 
 
 def tissue_range(organ: str) -> tuple[float, float]:
-    """The HU that this organ's inside may have."""
+    """Return (lowest, highest) HU that the organ's inside may have."""
     return RANGES.get(without_side(organ), ORDINARY)
 
 
 def outside_fraction(measured: Measured, hu: np.ndarray) -> float:
-    """Part of the organ's voxels whose HU are those of another tissue. ``hu``: the upright CT."""
+    """Return the fraction of the organ's voxels whose HU are those of another tissue. ``hu`` (z, y, x): the upright CT."""
     low, high = tissue_range(measured.name)
     values = hu[measured.box][measured.mask]
     return float(np.mean((values < low) | (values > high)))
 
 
 def median_hu(measured: Measured, hu: np.ndarray) -> float:
+    """Return the median HU inside the organ. ``hu`` (z, y, x): the upright CT."""
     return float(np.median(hu[measured.box][measured.mask]))

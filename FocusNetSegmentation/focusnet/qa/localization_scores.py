@@ -1,4 +1,4 @@
-"""How clear the localization heat map was: a second likely place, a wide spread. Shown beside the peak; neither bears on the rank."""
+"""Score how clear the localization heat map was: a second likely place, a wide spread. Shown only; neither changes the rank."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NOT_KNOWN = "Does not apply: not localized by SOL-Net, placed by a person, or ed
 
 
 def second_peak_score(result: OrganResult) -> Score:
-    """Is there another place that looks almost as likely? The second peak as a part of the first."""
+    """Score the height of the second peak as a fraction of the first: is there another place that looks almost as likely?"""
     title = "Second place"
     if not result.peak or result.second_peak is None or result.peak_mm_xyz is None or result.second_mm_xyz is None:
         return Score("second_peak", title, NOT_KNOWN, counts=False)
@@ -27,7 +27,7 @@ def second_peak_score(result: OrganResult) -> Score:
 
 
 def spread_score(result: OrganResult, bundle: ModelBundle | None) -> Score:
-    """Is the heat map wider than the Gaussian that it was taught? Radius of the part above half the peak."""
+    """Score the radius of the heat map above half its peak against the Gaussian that SOL-Net was taught."""
     title = "Spread of the localization"
     if result.spread_mm is None or bundle is None:
         return Score("spread", title, NOT_KNOWN, counts=False)

@@ -1,4 +1,4 @@
-"""One organ's mask in numbers, whatever axis order the scan is stored in: what every score but the shape's stands on."""
+"""Measure one organ's mask: volume, extent, parts, holes, missing slices, edges. Every score but the shape's uses this."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Measured:
-    """``mask``: the organ inside ``box`` of the upright scan. ``center_mm_xyz`` and ``extent_mm_xyz`` are those of its main part.
+    """One organ in numbers.
 
-    ``hole_fraction``: background inside its slices' outlines, of its own size. ``missing_slices``: upright slices inside it without a voxel of
-    it. ``edges``: sides of the scan that it touches.
+    ``mask``: the organ (z, y, x) inside ``box`` of the upright scan. ``center_mm_xyz`` (LPS) and ``extent_mm_xyz`` are those of
+    its main part. ``hole_fraction``: background inside its slices' outlines, as a fraction of its own size. ``missing_slices``:
+    upright slices inside it without a voxel of it. ``edges``: sides of the scan that it touches.
     """
 
     name: str
@@ -49,15 +50,17 @@ class Measured:
 
     @property
     def extra_fraction(self) -> float:
+        """Return the volume of the parts beside the main one, as a fraction of the whole."""
         return sum(p.volume_ml for p in self.parts) / self.volume_ml if self.parts else 0.0
 
     @property
     def gap_mm(self) -> float:
+        """Return the largest distance of a part from the main part, in mm."""
         return max((p.gap_mm for p in self.parts), default=0.0)
 
 
 def measure_all(labels: np.ndarray, geometry: Geometry, segmentation: Segmentation) -> dict[str, Measured]:
-    """Every organ that has voxels. ``labels`` (z, y, x) and ``geometry`` are the segmentation's, made upright."""
+    """Measure every organ that has voxels. ``labels`` (z, y, x) and ``geometry`` are the segmentation's, made upright."""
     boxes = ndimage.find_objects(labels)
     out = {}
     for result in segmentation.results:
@@ -68,7 +71,7 @@ def measure_all(labels: np.ndarray, geometry: Geometry, segmentation: Segmentati
 
 
 def measure(name: str, labels: np.ndarray, label: int, box: Box, geometry: Geometry) -> Measured:
-    """Numbers of ``labels == label``, which lies inside ``box``."""
+    """Measure ``labels == label`` (z, y, x), which lies inside ``box`` of the upright scan."""
     mask = labels[box] == label
     voxel_ml = geometry.voxel_ml
     start = np.array([s.start for s in box])
@@ -102,7 +105,7 @@ def measure(name: str, labels: np.ndarray, label: int, box: Box, geometry: Geome
 
 
 def _missing_slices(present: np.ndarray, start: int, spacing_mm: float) -> tuple[int, ...]:
-    """Slices without the organ between its first and last; wider gaps than GAP_MM lie between parts, not inside the organ."""
+    """Return slices without the organ between its first and last; wider gaps than GAP_MM separate parts and do not count."""
     runs, count = ndimage.label(~present)
     sizes = np.bincount(runs, minlength=count + 1) * spacing_mm
     inside = (runs > 0) & (sizes[runs] <= GAP_MM)
@@ -110,7 +113,7 @@ def _missing_slices(present: np.ndarray, start: int, spacing_mm: float) -> tuple
 
 
 def _holes(mask: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Background voxels inside the organ's outline, slice by slice. Another organ inside it (lens in eye) is no hole."""
+    """Return background voxels inside the organ's outline, slice by slice. Another organ inside it (lens in eye) is no hole."""
     filled = np.stack([ndimage.binary_fill_holes(m) for m in mask])
     inside: np.ndarray = filled & ~mask & background
     return inside

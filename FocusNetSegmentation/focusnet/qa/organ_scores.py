@@ -1,6 +1,6 @@
-"""What a review says: per organ scores with reasons, ranked worst first; as plain values, as a table, as a file.
+"""The ranking of a segmentation's organs: scores with reasons, as plain values, as a table, as a file.
 
-A score is a hint where to look and never a verdict. docs/qa.md describes every score and every key of the JSON.
+A score is a hint where to look, not a verdict. docs/qa.md describes every score and every key of the JSON.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ from typing import Any
 
 from ..files.atomic_write import atomic_path, check_output, json_text
 from ..image.organs import Organ
+from ..wording import RESEARCH_ONLY
 
 SCHEMA_VERSION = 1
 LOOK_AT = "look at"
 PROBABLY_FINE = "probably fine"
-NOT_JUDGED = "not judged"  # nothing is odd, but nothing that could say so applies either
+NOT_JUDGED = "not judged"  # no score is high, but none of those with statistics applies
 DISCLAIMER = (
-    "Scores are hints where to look, not verdicts: what is 'probably fine' must be checked as well. "
-    "Research software, not a medical device."
+    f"Scores are hints where to look, not verdicts: what is 'probably fine' must be checked as well. {RESEARCH_ONLY}"
 )
-HIGHEST = 10.0  # beyond ten times its limit a score says nothing more
+HIGHEST = 10.0  # severities are capped at ten times the limit
 Point = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Score:
-    """One thing that was looked at in one organ.
+    """One thing that was checked in one organ.
 
-    ``severity``: 1 is the limit that about 1 of 100 real contours passes, 0 ordinary; None where the score does not apply, and ``reason``
-    says why. ``counts``: does it bear on group and rank? One that proved no better than the volume check is shown and does not.
-    ``percentile``: among real contours, 0 to 100, where there is such a scale. ``where_mm_xyz``: a place (LPS mm) to look at.
+    ``severity``: 0 is ordinary, 1 is the limit that about 1 of 100 real contours passes; None where the score does not apply, and
+    ``reason`` says why. ``counts``: whether it changes group and rank; a score that proved no better than the volume check is
+    shown and does not count. ``percentile``: among real contours, 0 to 100, where there is such a scale. ``where_mm_xyz``: a
+    place (LPS mm) to look at.
     """
 
     id: str
@@ -46,16 +47,18 @@ class Score:
 
     @property
     def applies(self) -> bool:
+        """Return whether the score says something about this organ."""
         return self.severity is not None
 
     @property
     def flagged(self) -> bool:
+        """Return whether the score counts and is at or beyond its limit."""
         return self.counts and self.severity is not None and self.severity >= 1.0
 
 
 @dataclass(frozen=True)
 class OrganRanking:
-    """All scores of one organ, the weightiest first. ``rank`` counts from 1; organs of one finding (swapped sides) share it."""
+    """All scores of one organ, the highest severity first. ``rank`` counts from 1; organs of one finding (swapped sides) share it."""
 
     organ: Organ
     label: int
@@ -68,7 +71,7 @@ class OrganRanking:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What puts it in its group, in words; never empty."""
+        """Return why the organ is in its group, in words; never empty."""
         flagged = tuple(s.reason for s in self.scores if s.flagged)
         if flagged:
             return flagged
@@ -79,7 +82,10 @@ class OrganRanking:
 
 @dataclass(frozen=True)
 class Ranking:
-    """``organs``: worst first. ``notes``: what holds for the whole case (no CT was given, no shape model ...)."""
+    """All organs of a segmentation.
+
+    ``organs``: worst first. ``notes``: sentences about the whole case (no CT was given, no shape model ...).
+    """
 
     organs: tuple[OrganRanking, ...]
     model: dict[str, Any] = field(default_factory=dict)
@@ -88,11 +94,15 @@ class Ranking:
     notes: tuple[str, ...] = ()
 
     def organ(self, name: str) -> OrganRanking:
+        """Return the organ of this TG-263 name; it must be there."""
         return next(o for o in self.organs if o.organ.name == name)
 
 
 def ranked(organs: Sequence[OrganRanking]) -> tuple[OrganRanking, ...]:
-    """Look at, not judged, probably fine; within a group the highest score first. Equal scores for an equal finding share a rank."""
+    """Return the organs in order: look at, not judged, probably fine; within a group the highest score first.
+
+    Organs with the same finding (swapped sides) share a rank.
+    """
     from dataclasses import replace
 
     order = {LOOK_AT: 0, NOT_JUDGED: 1, PROBABLY_FINE: 2}
@@ -113,7 +123,7 @@ def _sum(organ: OrganRanking) -> float:
 
 
 def as_dict(ranking: Ranking) -> dict[str, Any]:
-    """The review as plain values; keys stay as they are within one ``schema_version``."""
+    """Return the ranking as plain values; keys stay as they are within one ``schema_version``."""
     return {
         "schema_version": SCHEMA_VERSION,
         "disclaimer": DISCLAIMER,
@@ -126,14 +136,14 @@ def as_dict(ranking: Ranking) -> dict[str, Any]:
 
 
 def write_ranking(ranking: Ranking, path: Path | str, overwrite: bool = False) -> None:
-    """Write the JSON. Raises OutputError."""
+    """Write the ranking as JSON. Raises OutputError."""
     check_output(path, overwrite, (".json",))
     with atomic_path(path) as partial:
         partial.write_text(json_text(as_dict(ranking), indent=1) + "\n", encoding="utf-8")
 
 
 def text_table(ranking: Ranking) -> str:
-    """The ranked list for a terminal, one organ a line and one further line for each further reason."""
+    """Return the ranking for a terminal, one organ per line and one further line for each further reason."""
     width = max((len(o.organ.name) for o in ranking.organs), default=5)
     lines = []
     group = ""

@@ -1,4 +1,4 @@
-"""The review of one segmentation: every organ measured, scored, and ranked worst first."""
+"""Rank the organs of one segmentation: every organ measured, scored, and sorted worst first."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def rank_organs(
 ) -> Ranking:
     """Score every organ of ``segmentation``, worst first.
 
-    ``volume``: the CT, for HU; without it those scores do not apply. ``bundle``: the model that segmented, whose own volume statistics and
-    localization threshold then count. ``statistics``: instead of those that ship. ``shape_model``: ``load_shape_model()``; without it the shapes
-    of small organs are not looked at. Raises InputError if the grids differ.
+    ``volume``: the CT, for HU; without it those scores do not apply. ``bundle``: the model that segmented, whose own volume
+    statistics and localization threshold are then used. ``statistics``: instead of those that ship. ``shape_model``:
+    ``load_shape_model()``; without it the shapes of small organs are not scored. Raises InputError if the grids differ.
     """
     if volume is not None:
         check_same_grid(segmentation, volume)
@@ -74,7 +74,7 @@ def rank_organs(
 
 
 def check_same_grid(segmentation: Segmentation, volume: Volume) -> None:
-    """Raise InputError where the CT is not the segmentation's: scores of another scan would be believed."""
+    """Raise InputError if the CT is not on the segmentation's grid: it may be another scan."""
     a, b = segmentation.geometry, volume.geometry
     if not a.same_grid_as(b):
         raise InputError(
@@ -84,7 +84,7 @@ def check_same_grid(segmentation: Segmentation, volume: Volume) -> None:
 
 
 def organ_ranking(result: OrganResult, found: Measured | None, scores: Sequence[Score], known: bool) -> OrganRanking:
-    """Group, score and order of one organ's scores: it is as odd as its oddest score. ``known``: are there statistics for it?"""
+    """Return one organ's group and severity, that of its highest score. ``known``: whether there are statistics for it."""
     ordered = sorted(scores, key=lambda s: (not s.counts, -(s.severity if s.severity is not None else -1.0)))
     applied = [s.severity for s in ordered if s.counts and s.severity is not None]
     severity = max(applied, default=None)
@@ -105,7 +105,7 @@ def organ_ranking(result: OrganResult, found: Measured | None, scores: Sequence[
 
 
 def _empty(result: OrganResult) -> list[Score]:
-    """An organ without voxels has nothing that could be scored; that it is missing is the finding."""
+    """Return the one score of an organ without voxels: that it is missing."""
     reason = "Empty: no voxel of it is there. It was not found, was deleted, or lies outside the scan."
     return [Score("empty", "Empty", reason, 1.0, 0.0, "voxels", None, result.peak_mm_xyz)]
 
@@ -143,7 +143,7 @@ def _scores(
 
 
 def shape_scores(m: Measured, organ: Organ, geometry: Geometry, shape_model: ShapeModel | None) -> list[Score]:
-    """What the shape model says of a small organ; large ones are none of its business."""
+    """Return the shape model's scores of a small organ; nothing for large ones."""
     if shape_model is not None and shape_model.knows(m.name):
         return shape_model.scores(m.name, shape_model.reconstruct(m, geometry))
     if not organ.small:

@@ -1,5 +1,7 @@
-"""What real contours look like: sizes, extents, places relative to each other, HU. Read from ``statistics.json``, which
-``benchmarks/qa_statistics.py`` makes from training patients of OpenKBP and tcia-oars."""
+"""Statistics of real contours: sizes, extents, places relative to each other, HU.
+
+Read from ``statistics.json``, which ``benchmarks/qa_statistics.py`` makes from training patients of OpenKBP and tcia-oars.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ class Spread:
     percentiles: Mapping[int, float]
 
     def severity(self, value: float, least: float = 0.0) -> float:
-        """Distance from the median in logarithms, 1 at the limit that 1 of 100 real contours passes on that side.
+        """Return the distance from the median in logarithms, 1 at the limit that 1 of 100 real contours passes on that side.
 
         ``least``: the limit lies at least this far from the median, in the value's own unit.
         """
@@ -44,24 +46,25 @@ class Spread:
         return abs(deviation) / max(abs(far) * TAIL, floor)
 
     def percentile(self, value: float) -> float:
-        """0.5 to 99.5, by interpolation between the percentiles that are known."""
+        """Return the percentile of ``value``, 0.5 to 99.5, interpolated between the known percentiles."""
         known = sorted(self.percentiles)
         values = np.log([self.percentiles[p] for p in known])
         return float(np.interp(math.log(max(value, 1e-6)), values, known, left=0.5, right=99.5))
 
     @classmethod
     def of(cls, values: Any) -> dict[str, float]:
-        """JSON of a Spread."""
+        """Return the JSON of a Spread of ``values``."""
         return {"n": len(values), **{f"p{p}": round(float(np.percentile(values, p)), 5) for p in PERCENTILES}}
 
     @classmethod
     def read(cls, data: Mapping[str, float], suffix: str = "") -> Spread:
+        """Return the Spread of a JSON entry. ``suffix``: of the percentiles' keys, such as ``_ml``."""
         return cls(int(data["n"]), {p: float(data[f"p{p}{suffix}"]) for p in PERCENTILES})
 
 
 @dataclass(frozen=True)
 class Offset:
-    """Where organ b's centre lies from organ a's, in mm: mean and covariance over patients."""
+    """The vector from organ a's centre to organ b's, LPS mm: mean and covariance over patients."""
 
     n: int
     mean_mm_xyz: np.ndarray
@@ -69,18 +72,22 @@ class Offset:
 
     @property
     def spread_mm(self) -> float:
+        """Return the geometric mean of the standard deviations along the three main axes, in mm."""
         return float(np.linalg.det(self.covariance) ** (1 / 6))
 
     def distance(self, offset_mm_xyz: np.ndarray) -> float:
-        """Mahalanobis distance, divided by sqrt(3): about 1 is ordinary."""
+        """Return the Mahalanobis distance of an offset (x, y, z), divided by sqrt(3), so that about 1 is ordinary."""
         d = offset_mm_xyz - self.mean_mm_xyz
         return float(np.sqrt(d @ np.linalg.solve(self.covariance, d) / 3.0))
 
 
 @dataclass(frozen=True)
 class ReferenceStatistics:
-    """``organs``: raw entries by organ; ``offsets``: by (a, b); ``asymmetry``: |log(left / right)| limit by bare name; ``touch``: largest
-    usual gap in mm by (organ, other)."""
+    """Usual values among real contours.
+
+    ``organs``: raw entries by organ. ``offsets``: by (a, b). ``asymmetry``: limit of |log(left / right)| by the name without its
+    side. ``touch``: largest usual gap in mm by (organ, other).
+    """
 
     organs: dict[str, dict[str, Any]]
     offsets: dict[tuple[str, str], Offset]
@@ -89,33 +96,34 @@ class ReferenceStatistics:
     volumes: dict[str, Spread] = field(default_factory=dict)
 
     def knows(self, organ: str) -> bool:
+        """Return whether there are statistics of this organ."""
         return organ in self.organs or organ in self.volumes
 
     def leaves_scan(self, organ: str) -> bool:
-        """Is this organ's size along the body that of the scan, as for lungs and cord?"""
+        """Return whether this organ usually reaches the scan's edge, as lungs and cord do, so that its length is the scan's."""
         return float(self.organs.get(organ, {}).get("edge_fraction", 0.0)) > LEAVES_SCAN
 
     def limit(self, organ: str, key: str) -> float | None:
-        """The value of a one-sided measure that about 1 of 100 real contours passes; None without statistics."""
+        """Return the value of a one-sided measure that about 1 of 100 real contours passes; None without statistics."""
         value = self.organs.get(organ, {}).get(key)
         return None if value is None else float(value)
 
     def offset(self, a: str, b: str) -> Offset | None:
-        """From a to b, whichever way round it is stored."""
+        """Return the offset from a to b, in whichever direction it is stored."""
         if (a, b) in self.offsets:
             return self.offsets[a, b]
         back = self.offsets.get((b, a))
         return None if back is None else Offset(back.n, -back.mean_mm_xyz, back.covariance)
 
     def with_volumes(self, table: Mapping[str, Mapping[str, float]]) -> ReferenceStatistics:
-        """A model's own ``volume_statistics`` before those that ship: its data are those that it should be held to."""
+        """Return these statistics with a model's own ``volume_statistics`` in place of the shipped volumes."""
         own = {name: Spread.read(row, "_ml") for name, row in table.items() if row.get("n", 0) >= MINIMUM}
         return ReferenceStatistics(self.organs, self.offsets, self.asymmetry, self.touch, {**self.volumes, **own})
 
 
 @lru_cache(maxsize=4)
 def load_reference_statistics(path: Path = SHIPPED) -> ReferenceStatistics:
-    """ReferenceStatistics of real contours. Raises ModelError for a file that is missing, damaged or of another format."""
+    """Return statistics of real contours. Raises ModelError for a file that is missing, damaged or of another format."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT_VERSION:

@@ -1,6 +1,7 @@
-"""What the shape autoencoder makes of a small organ: how well it gives the shape back, and how far its code lies from those of real shapes.
+"""Score a small organ's shape with the shape autoencoder: how well it is reconstructed, and how far its code lies from
+those of real shapes.
 
-Section 3.2 of the paper uses the autoencoder to train; here it reads finished contours. Torch is imported when it is used.
+The paper uses the adversarial autoencoder in training (section 3.3); here it reads finished contours. Torch is imported on use.
 """
 
 from __future__ import annotations
@@ -30,26 +31,32 @@ ONE_OF_100 = 2.326  # SD of a normal distribution beyond which one of a hundred 
 
 @dataclass(frozen=True)
 class LogNormal:
-    """How a positive quantity is spread among real shapes: mean and SD of its logarithm."""
+    """Distribution of a positive quantity among real shapes: mean and standard deviation of its logarithm."""
 
     mean: float
     sd: float
 
     def severity(self, value: float) -> float:
-        """0 up to the median, 1 where one of a hundred real shapes lies beyond."""
+        """Return 0 up to the median and 1 where 1 of 100 real shapes lies beyond."""
         return max(0.0, (math.log(max(value, 1e-6)) - self.mean) / (ONE_OF_100 * self.sd))
 
     def percentile(self, value: float) -> float:
+        """Return the percentile of ``value``, 0.1 to 99.9."""
         z = (math.log(max(value, 1e-6)) - self.mean) / self.sd
         return float(min(99.9, max(0.1, 50 * (1 + math.erf(z / math.sqrt(2))))))
 
     def at(self, percent_sd: float) -> float:
+        """Return the value that lies ``percent_sd`` standard deviations above the median."""
         return math.exp(self.mean + percent_sd * self.sd)
 
 
 @dataclass(frozen=True)
 class LatentSpace:
-    """Codes of real shapes of one organ in a reduced space: ``components`` (k, latent), their SD, and that of what is left over."""
+    """Codes of real shapes of one organ in a reduced space.
+
+    ``center`` (latent,), ``components`` (k, latent), ``sd`` (k,): standard deviations along them. ``rest_sd``: standard deviation
+    of the rest.
+    """
 
     center: np.ndarray
     components: np.ndarray
@@ -57,7 +64,7 @@ class LatentSpace:
     rest_sd: float
 
     def distance(self, code: np.ndarray) -> float:
-        """Mahalanobis distance of a code (latent,): in the reduced space, plus what does not fit into it, per dimension."""
+        """Return the Mahalanobis distance of a code (latent,), per dimension: in the reduced space, plus what does not fit into it."""
         d = code - self.center
         reduced = self.components @ d
         rest = float(np.sqrt(max(d @ d - reduced @ reduced, 0.0)))
@@ -66,7 +73,10 @@ class LatentSpace:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """One organ as the autoencoder sees it. ``mask`` and ``reconstruction`` (probability) in ``box``; ``code``: latent."""
+    """One organ and what the autoencoder makes of it.
+
+    ``mask`` (bool) and ``reconstruction`` (probability), both (d, h, w) in ``box``; ``code`` (latent,).
+    """
 
     box: ShapeBox
     mask: np.ndarray
@@ -75,11 +85,12 @@ class Reconstruction:
 
     @property
     def dsc(self) -> float:
+        """Return the DSC of mask and reconstruction."""
         return dice(self.mask, self.reconstruction >= 0.5)
 
     @property
     def surface_mm(self) -> float:
-        """Mean distance between the surfaces; the box's diagonal if nothing comes back."""
+        """Return the mean surface distance in mm; the box's diagonal if the reconstruction is empty."""
         mean = surface_distances(self.mask, self.reconstruction >= 0.5, self.box.spacing_mm_zyx).mean_mm
         return (
             mean
@@ -89,7 +100,7 @@ class Reconstruction:
 
 
 class ShapeModel:
-    """A shape bundle with its network, ready to look at organs."""
+    """A shape bundle with its network. Torch and the weights are loaded on first use."""
 
     def __init__(self, bundle: ModelBundle) -> None:
         self.bundle = bundle
@@ -101,17 +112,18 @@ class ShapeModel:
         self._network: ShapeAutoencoder | None = None
 
     def knows(self, organ: str) -> bool:
+        """Return whether the shape model was trained on this organ, of either side."""
         return without_side(organ) in self.latent
 
     def reconstruct(self, m: Measured, geometry: Geometry) -> Reconstruction:
-        """The organ in its box and what comes back. ``geometry``: of the upright scan that ``m`` was measured on."""
+        """Return a measured organ in its box and its reconstruction. ``geometry``: of the upright scan that ``m`` was measured on."""
         box = ShapeBox.around(m.center_mm_xyz, m.name, self.bundle.config)
         start = geometry.index_to_mm(np.array([s.start for s in m.box]))
         part = Geometry(m.mask.shape, geometry.spacing_mm_xyz, tuple(start), geometry.direction_xyz)
         return self.reconstruct_box(cut(m.mask, part, box), box)
 
     def reconstruct_box(self, mask: np.ndarray, box: ShapeBox) -> Reconstruction:
-        """A mask (d, h, w) that lies in ``box`` already."""
+        """Return the reconstruction of a mask (d, h, w) that lies in ``box`` already."""
         import torch
 
         if self._network is None:
@@ -121,7 +133,7 @@ class ShapeModel:
         return Reconstruction(box, mask, out[0, 0].float().numpy(), code[0].float().numpy())
 
     def scores(self, organ: str, view: Reconstruction) -> list[Score]:
-        """Reconstruction DSC, surface distance and latent distance, each against real shapes that the network never saw."""
+        """Return reconstruction DSC, surface distance and latent distance, each against real shapes not used in training."""
         kind = without_side(organ)
         real = self.real[kind]
         if not view.mask.any():
@@ -146,15 +158,16 @@ class ShapeModel:
         return out
 
     def shape_prior(self, view: Reconstruction, geometry: Geometry) -> np.ndarray:
-        """The reconstruction on the scan's grid (z, y, x), bool: a prior, not truth."""
+        """Return the reconstruction on the scan's grid, bool (z, y, x): a prior, not truth."""
         return paste(view.reconstruction, view.box, geometry)
 
     def describe(self) -> dict[str, str]:
+        """Return the bundle's name, version and SHA-256."""
         return {"name": self.bundle.name, "version": self.bundle.version, "sha256": self.bundle.digest}
 
 
 def load_shape_model(name_or_path: str | Path = DEFAULT) -> ShapeModel:
-    """The shape model by name or folder. Raises ModelError."""
+    """Return the shape model of a name or folder. Raises ModelError."""
     return ShapeModel(load_bundle(name_or_path, kind="shape"))
 
 

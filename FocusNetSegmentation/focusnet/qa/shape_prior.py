@@ -1,4 +1,4 @@
-"""The shape autoencoder's shape priors: each small organ as the shape model gives it back, on the scan's own grid. A prior, not truth."""
+"""Make shape priors: each small organ as the shape model reconstructs it, on the scan's own grid. A prior, not truth."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ NOTE = "Shape priors are what a shape model makes of the contours: a prior, not 
 
 
 def shape_prior(segmentation: Segmentation, organ: str, prior: ShapeModel) -> np.ndarray:
-    """One organ's reconstruction as a boolean mask on the segmentation's grid. Raises InputError if there is nothing to reconstruct."""
+    """Return one organ's reconstruction, bool (z, y, x) on the segmentation's grid.
+
+    Raises InputError if there is nothing to reconstruct.
+    """
     return shape_priors(segmentation, prior, (organ,)).mask(organ)
 
 
 def shape_priors(segmentation: Segmentation, prior: ShapeModel, organs: tuple[str, ...] | None = None) -> Segmentation:
-    """Every small organ's reconstruction under its own name and label. Where two overlap the smaller one wins.
+    """Return every small organ's reconstruction under its own name and label. Where two overlap the smaller one wins.
 
     Raises InputError if no organ (of ``organs``) has voxels and is known to the shape model.
     """
@@ -52,7 +55,7 @@ def shape_priors(segmentation: Segmentation, prior: ShapeModel, organs: tuple[st
 def refuse_without_shape_priors(
     segmentation: Segmentation, prior: ShapeModel, organs: tuple[str, ...] | None = None
 ) -> list[OrganResult]:
-    """The organs that have a shape prior. Raises InputError if none has."""
+    """Return the organs that can have a shape prior. Raises InputError if none can."""
     counts = np.bincount(segmentation.labels.ravel(), minlength=256)
     wanted = [r for r in segmentation.results if organs is None or r.organ.name in organs]
     known = [r for r in wanted if prior.knows(r.organ.name) and counts[r.label]]

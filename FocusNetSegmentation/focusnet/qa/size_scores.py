@@ -1,4 +1,4 @@
-"""Scores of one organ alone: size, extent, parts, holes, missing slices, edges of the scan, HU."""
+"""Score one organ alone: size, extent, parts, holes, missing slices, edges of the scan, HU."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ AXES = ("across", "front to back", "along the body")
 
 
 def volume_score(m: Measured, statistics: ReferenceStatistics) -> Score:
+    """Score the volume (ml) against real contours of this organ."""
     spread = statistics.volumes.get(m.name)
     if spread is None:
         return Score(
@@ -36,6 +37,7 @@ def volume_score(m: Measured, statistics: ReferenceStatistics) -> Score:
 
 
 def extent_score(m: Measured, statistics: ReferenceStatistics, geometry: Geometry) -> Score:
+    """Score the length of the main part along x, y and z (mm); the oddest of the three counts."""
     spreads = statistics.organs.get(m.name, {}).get("extent_mm")
     title = "Extent"
     if spreads is None:
@@ -57,12 +59,13 @@ def extent_score(m: Measured, statistics: ReferenceStatistics, geometry: Geometr
 
 
 def parts_score(m: Measured, statistics: ReferenceStatistics) -> Score:
+    """Score separate parts: the larger and the farther from the main part, the worse."""
     title = "Separate parts"
     if not m.parts:
         return Score("parts", title, "In one piece.", 0.0, 1.0, "parts")
     extra_limit = statistics.limit(m.name, "extra_fraction_limit") or EXTRA_FRACTION
     gap_limit = statistics.limit(m.name, "gap_mm_limit") or GAP_MM
-    # a speck next to the organ is a trifle, a large part far away is not
+    # a small part next to the organ matters little, a large part far away matters
     severity = max(p.gap_mm / gap_limit * min(1.0, p.volume_ml / m.volume_ml / extra_limit) for p in m.parts)
     far = max(m.parts, key=lambda p: p.gap_mm * min(1.0, p.volume_ml / m.volume_ml / extra_limit))
     others = len(m.parts)
@@ -73,6 +76,7 @@ def parts_score(m: Measured, statistics: ReferenceStatistics) -> Score:
 
 
 def holes_score(m: Measured, statistics: ReferenceStatistics) -> Score:
+    """Score background inside the organ's outlines, as a fraction of its volume."""
     limit = statistics.limit(m.name, "hole_fraction_limit") or HOLE_FRACTION
     percent = 100 * m.hole_fraction
     reason = (
@@ -84,6 +88,7 @@ def holes_score(m: Measured, statistics: ReferenceStatistics) -> Score:
 
 
 def gaps_score(m: Measured, statistics: ReferenceStatistics, geometry: Geometry) -> Score:
+    """Score slices without the organ between its first and its last slice."""
     title = "Slice gaps"
     if not m.missing_slices:
         return Score("slice_gaps", title, "No slice is missing.", 0.0, 0.0, "slices")
@@ -103,6 +108,7 @@ def gaps_score(m: Measured, statistics: ReferenceStatistics, geometry: Geometry)
 
 
 def edges_score(m: Measured, statistics: ReferenceStatistics) -> Score:
+    """Score touching the edge of the scan, where real contours of this organ seldom do."""
     title = "Edge of the scan"
     if not m.edges:
         return Score("scan_edge", title, "Lies inside the scan.", 0.0)
@@ -118,6 +124,7 @@ def edges_score(m: Measured, statistics: ReferenceStatistics) -> Score:
 
 
 def hu_score(m: Measured, hu: np.ndarray | None, statistics: ReferenceStatistics) -> Score:
+    """Score the fraction of voxels with HU of another tissue. ``hu`` (z, y, x): the upright CT, or None."""
     title = "HU inside"
     if hu is None:
         return Score("hu", title, "Does not apply: needs the CT.")

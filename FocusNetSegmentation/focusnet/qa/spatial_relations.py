@@ -1,4 +1,4 @@
-"""Scores of organs against each other: sides, symmetry, place among the neighbours, what must touch, what must lie above what."""
+"""Score organs against each other: sides, symmetry, place among the neighbours, contact, order along the body."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Organs = Mapping[str, Measured]
 
 
 def sides_score(m: Measured, organs: Organs, mirrored: str) -> Score:
-    """LPS: the left one has the larger x."""
+    """Score whether left and right are swapped: in LPS the left organ has the larger x."""
     title = "Left and right"
     other = organs.get(mirrored)
     if mirrored == m.name:
@@ -49,13 +49,14 @@ def sides_score(m: Measured, organs: Organs, mirrored: str) -> Score:
 
 
 def sides_swapped(m: Measured, organs: Organs) -> bool:
-    """Does the left one of its pair lie to the right of the right one?"""
+    """Return whether the left organ of this pair lies to the right of the right one."""
     left, right = (organs.get(without_side(m.name) + side) for side in (LEFT, RIGHT))
     paired = bool(side_of(m.name)) and left is not None and right is not None
     return paired and left.center_mm_xyz[0] <= right.center_mm_xyz[0]  # type: ignore[union-attr]
 
 
 def asymmetry_score(m: Measured, organs: Organs, mirrored: str, statistics: ReferenceStatistics) -> Score:
+    """Score the ratio of the volumes of both sides."""
     title = "Left against right"
     other = organs.get(mirrored)
     limit = statistics.asymmetry.get(without_side(m.name))
@@ -71,7 +72,11 @@ def asymmetry_score(m: Measured, organs: Organs, mirrored: str, statistics: Refe
 
 
 def position_score(m: Measured, organs: Organs, statistics: ReferenceStatistics) -> Score:
-    """Robust: the middle one of what the five steadiest neighbours say, so that one misplaced organ does not blame the others."""
+    """Score the organ's place as seen from its neighbours.
+
+    The five neighbours with the steadiest offset are used, and the median of their distances, so that one misplaced organ does
+    not make its neighbours look misplaced.
+    """
     title = "Place among its neighbours"
     if statistics.leaves_scan(m.name):
         return Score("position", title, "Does not apply: this organ leaves most scans, so its centre is the scan's.")
@@ -110,7 +115,7 @@ def _directions(shift_mm_xyz: np.ndarray) -> str:
 
 
 def touch_score(m: Measured, organs: Organs, statistics: ReferenceStatistics, geometry: Geometry) -> Score | None:
-    """An optic nerve reaches its globe, a lens lies in it, the cord begins where the brainstem ends. None for other organs."""
+    """Score organs that must touch: optic nerve and eye, lens and eye, cord and brainstem. None for other organs."""
     wanted = TOUCHES.get(m.name)
     if wanted is None:
         return None
@@ -129,7 +134,7 @@ def touch_score(m: Measured, organs: Organs, statistics: ReferenceStatistics, ge
 
 
 def gap_mm(a: Measured, b: Measured, geometry: Geometry) -> float:
-    """Smallest distance between voxel centres of two organs."""
+    """Return the smallest distance in mm between voxel centres of two organs."""
     spacing = np.array(geometry.spacing_mm_zyx)
     points = [(np.argwhere(m.mask) + [s.start for s in m.box]) * spacing for m in (a, b)]
     if len(points[1]) < len(points[0]):
@@ -138,7 +143,7 @@ def gap_mm(a: Measured, b: Measured, geometry: Geometry) -> float:
 
 
 def chiasm_score(m: Measured, organs: Organs) -> Score | None:
-    """The chiasm lies between the optic nerves' back ends. None for other organs."""
+    """Score whether the chiasm lies between the optic nerves' back ends. None for other organs."""
     if m.name != "OpticChiasm":
         return None
     title = "Between the optic nerves"
@@ -156,7 +161,7 @@ def chiasm_score(m: Measured, organs: Organs) -> Score | None:
 
 
 def localization_score(m: Measured, result: OrganResult, threshold: float) -> Score:
-    """How sure the heat map was, and whether the organ lies where it says."""
+    """Score the heat map's peak and the distance of the organ from it."""
     title = "Localization"
     if result.peak is None:
         return Score("localization", title, "Does not apply: not localized by SOL-Net, or edited since.")
@@ -174,7 +179,7 @@ def localization_score(m: Measured, result: OrganResult, threshold: float) -> Sc
 
 
 def roi_edge_score(m: Measured, result: OrganResult, geometry: Geometry, bundle: ModelBundle | None) -> Score:
-    """Does the organ end where SOS-Net's box ends? Then the box may have cut it."""
+    """Score whether the organ reaches the edge of SOS-Net's box, which may then have cut it."""
     title = "Edge of the ROI"
     small = bundle is not None and bundle.config.has_sos and m.name in bundle.small_organs
     if bundle is None or not small or result.peak_mm_xyz is None:

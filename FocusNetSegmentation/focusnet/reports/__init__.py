@@ -1,1 +1,1 @@
-"""Pages for people: one case, or many, as one HTML file each that needs nothing else."""
+"""Pages and pictures for people: one case, many cases, an overview of one result."""

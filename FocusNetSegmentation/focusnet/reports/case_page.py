@@ -1,4 +1,4 @@
-"""One case as a page: which organs to look at and why, pictures of them, a table, and how the contours were made."""
+"""Make one case's page: which organs to look at and why, pictures of them, a table, and how the contours were made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..qa.audit import Audit, OrganEdit
 from ..version import __version__
 from .cohort import models_differ
 from .render import write_page
-from .slice_pictures import Case, css_color, organ_pictures, overview_pictures, upright_case
+from .slice_pictures import css_color, organ_pictures, overview_pictures, upright_case
 
 LOOK_AT = "look at"
 SCAN_ID_LENGTH = 12
@@ -34,8 +34,11 @@ PROVENANCE = (
 
 @dataclass(frozen=True)
 class CaseReport:
-    """What is known of one case. ``qa``: the plain values of ``focusnet qa``. ``model_copy``: the result before editing, ``shape_prior``: what the
-    shape autoencoder makes of it, both on the same grid. ``notes``: sentences for the page."""
+    """Everything that one case's page shows.
+
+    ``qa``: the plain values of ``focusnet qa``. ``model_copy``: the result before editing. ``shape_prior``: the shape
+    autoencoder's reconstruction. Both are on the same grid. ``notes``: sentences for the page.
+    """
 
     volume: Volume
     segmentation: Segmentation
@@ -54,7 +57,7 @@ def write_case_page(report: CaseReport, path: Path | str, overwrite: bool = Fals
 
 
 def case_content(report: CaseReport) -> dict[str, Any]:
-    """What the template shows, as plain values."""
+    """Return what the template shows, as plain values. Raises InputError where scan and contours lie on different grids."""
     for other in (report.segmentation, report.model_copy, report.shape_prior):
         if other is not None and not other.geometry.same_grid_as(report.volume.geometry):
             raise InputError(
@@ -101,7 +104,7 @@ def case_content(report: CaseReport) -> dict[str, Any]:
 
 
 def scan_id(volume: Volume) -> str:
-    """A number that tells scans apart and says nothing of the patient: of a SHA-256 of size, spacing and HU."""
+    """Return a number that tells scans apart and reveals nothing about the patient: from a SHA-256 of size, spacing and HU."""
     digest = hashlib.sha256(repr((volume.array.shape, np.round(volume.geometry.spacing_mm_xyz, 4).tolist())).encode())
     for part in volume.array:
         digest.update(np.ascontiguousarray(part, np.float32).tobytes())
@@ -109,13 +112,14 @@ def scan_id(volume: Volume) -> str:
 
 
 def grid_text(geometry: Geometry) -> str:
+    """Return a grid's size and spacing in words, x by y by z."""
     x, y, z = geometry.shape_zyx[::-1]
     spacing = " \N{MULTIPLICATION SIGN} ".join(f"{s:.4g}" for s in geometry.spacing_mm_xyz)
     return f"{x} \N{MULTIPLICATION SIGN} {y} \N{MULTIPLICATION SIGN} {z} voxels of {spacing} mm"
 
 
 def model_notes(report: CaseReport) -> list[str]:
-    """Sentences where contours, model's copy and scores are by different models: numbers of one do not speak of the other."""
+    """Return a sentence for each of scores and model's copy that belongs to another model than the contours."""
     own = _model(report.segmentation.provenance)
     notes = []
     if (
@@ -171,7 +175,7 @@ def _organ(result: OrganResult, report: CaseReport) -> dict[str, Any]:
 
 
 def _state(review: OrganReview | None, edit: OrganEdit | None) -> str:
-    """What the review noted; of contours that no model drew only what the model's copy tells."""
+    """Return the review's state; for contours that no model drew only what the model's copy tells."""
     if review is not None and review.state == "approved":
         return review.state
     if edit is not None:
@@ -185,7 +189,10 @@ def _edit(edit: OrganEdit | None) -> dict[str, Any]:
 
 
 def _ranked(organs: list[dict[str, Any]], report: CaseReport) -> list[dict[str, Any]]:
-    """As the review ranks them; without one, organs with remarks first. Organs that the review does not name come last."""
+    """Return the organs in the order of the ranking; without one, organs with remarks first.
+
+    Organs that the ranking does not name come last.
+    """
     order = {name: n for n, name in enumerate(_scored(report.qa))}
     if report.qa is None:
         listed = sorted(organs, key=lambda o: (not o["remarks"], not o["changed"]))
@@ -208,7 +215,7 @@ def _scored(qa: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
 
 def _list_note(report: CaseReport) -> str:
     if report.qa is None:
-        return "No review scores were given: organs with remarks of the model come first."
+        return "No scores were given: organs with remarks of the model come first."
     return str(report.qa.get("disclaimer") or "Scores are hints where to look, not verdicts.")
 
 
@@ -225,4 +232,4 @@ def _finite(value: Any) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-__all__ = ["Case", "CaseReport", "case_content", "grid_text", "model_notes", "scan_id", "write_case_page"]
+__all__ = ["CaseReport", "case_content", "grid_text", "model_notes", "scan_id", "write_case_page"]

@@ -1,4 +1,4 @@
-"""A case's page from files: what ``focusnet report SEG --ct CT`` does."""
+"""Make a case's page from files (``focusnet report SEG --ct CT``)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def report_file(
 
 
 def read_qa(path: Path) -> dict[str, Any]:
-    """The JSON of ``focusnet qa``. Raises InputError for anything else."""
+    """Return the JSON of ``focusnet qa``. Raises InputError for anything else."""
     content = read_json(path)
     organs = content.get("organs") if isinstance(content, dict) else None
     if (
@@ -79,14 +79,14 @@ def read_qa(path: Path) -> dict[str, Any]:
         or not organs
         or not all(isinstance(o, Mapping) and "state_hint" in o for o in organs)
     ):
-        raise InputError(f"{path} holds no review; the JSON that 'focusnet qa -o' writes is expected.")
+        raise InputError(f"{path} holds no scores; the JSON that 'focusnet qa -o' writes is expected.")
     if not all(isinstance(o.get("organ"), str) for o in organs):
         raise InputError(f"{path} has an organ without a name; write it again with 'focusnet qa'.")
     return dict(content)
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file. Raises InputError."""
+    """Return the content of a JSON file. Raises InputError."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:

@@ -1,4 +1,4 @@
-"""The review behind a page: scores of the organs and, where the shape model knows them, its shape priors."""
+"""Score a case for its page: the ranking of its organs and, where the shape model knows them, shape priors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ..qa.shape_prior import shape_priors
 def scored(
     segmentation: Segmentation, volume: Volume, bundle: ModelBundle | None = None
 ) -> tuple[dict[str, Any], Segmentation | None]:
-    """(plain values as 'focusnet qa' writes them, shape priors of the small organs or None), on the grid of both.
+    """Return (plain values as 'focusnet qa' writes them, shape priors of the small organs or None), on the grid of both.
 
-    ``bundle``: the model that segmented; by default the installed one of that name, if it is the very same.
+    ``bundle``: the model that segmented; by default the installed one of that name, if its hash is the same.
     """
     ranking, shape_model = ranked_organs(segmentation, volume, bundle)
     result = as_dict(ranking)
@@ -36,7 +36,7 @@ def scored(
 def ranked_organs(
     segmentation: Segmentation, volume: Volume, bundle: ModelBundle | None = None
 ) -> tuple[Ranking, ShapeModel | None]:
-    """The review and the shape model that it used, None if there was none to use. ``bundle``: as in ``scored``."""
+    """Return the ranking and the shape model that it used, None if there was none to use. ``bundle``: as in ``scored``."""
     shape_model = _shape_model(segmentation)
     return rank_organs(segmentation, volume, bundle or _own_bundle(segmentation), shape_model=shape_model), shape_model
 
@@ -51,7 +51,7 @@ def _own_bundle(segmentation: Segmentation) -> ModelBundle | None:
 
 
 def _shape_model(segmentation: Segmentation) -> ShapeModel | None:
-    """The shape model that ships; None if it is not needed, not there, or PyTorch is not."""
+    """Return the shape model that ships; None if it is not needed, not installed, or PyTorch is not."""
     if not any(r.organ.small for r in segmentation.results) or importlib.util.find_spec("torch") is None:
         return None
     try:

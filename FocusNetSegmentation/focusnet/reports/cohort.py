@@ -1,4 +1,4 @@
-"""What the JSON files of a folder say of many cases: reports of runs, review scores, edit audits."""
+"""Collect what the JSON files of a folder say about many cases: reports of runs, scores, edit audits."""
 
 from __future__ import annotations
 
@@ -36,27 +36,33 @@ class CohortCase:
 
     @property
     def added_path_mm(self) -> float | None:
+        """Return the length of contour that was drawn anew, in mm, over all organs; None without an audit."""
         return sum(_number(e.get("added_path_mm")) or 0.0 for e in self.edits.values()) if self.edits else None
 
     @property
     def edited(self) -> list[str]:
+        """Return the organs that were changed."""
         return [name for name, edit in self.edits.items() if edit.get("changed")]
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """``cases``: in the order in which they were made. ``notes``: files that could not be used, and models that differ."""
+    """Many cases.
+
+    ``cases``: in the order in which they were made. ``notes``: files that could not be used, and models that differ.
+    """
 
     cases: tuple[CohortCase, ...]
     notes: tuple[str, ...]
     usual_model: Mapping[str, str]
 
     def odd_model(self, case: CohortCase) -> bool:
+        """Return whether the case was made by another model than most cases."""
         return models_differ(case.model, self.usual_model)
 
 
 def read_cohort(folder: Path) -> Cohort:
-    """Every JSON file below ``folder`` that FocusNet wrote. A damaged or foreign file is named and passed over.
+    """Read every JSON file below ``folder`` that FocusNet wrote; damaged and other files are named in the notes.
 
     Raises InputError if there is none.
     """
@@ -95,7 +101,7 @@ def read_cohort(folder: Path) -> Cohort:
 
 
 def case_name(path: Path, folder: Path) -> str:
-    """``out/pt_1.qa.json`` -> pt_1; ``out/pt_1/qa.json`` -> pt_1: the files of one case share its name."""
+    """Return a file's case: ``out/pt_1.qa.json`` and ``out/pt_1/qa.json`` give pt_1, as the files of one case share its name."""
     relative = path.relative_to(folder).with_suffix("")
     stem = KIND_ENDING.sub("", relative.name)
     parts = (*relative.parts[:-1], stem) if stem else relative.parts[:-1]
@@ -103,16 +109,18 @@ def case_name(path: Path, folder: Path) -> str:
 
 
 def usual_model(cases: Iterable[CohortCase]) -> dict[str, str]:
-    """The model of most cases."""
+    """Return the model of most cases."""
     counts = Counter(tuple(sorted(case.model.items())) for case in cases if case.model)
     return dict(counts.most_common(1)[0][0]) if counts else {}
 
 
 def models_differ(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Return whether two descriptions of a model disagree in a key that both have."""
     return any(one[key] != other[key] for key in one.keys() & other.keys())
 
 
 def model_name(model: Mapping[str, str]) -> str:
+    """Return a model's name, version and the first digits of its hash."""
     parts = [model.get("model", "a model"), model.get("model_version", "")]
     sha = model.get("bundle_sha256", "")
     return " ".join(part for part in (*parts, f"({sha[:8]})" if sha else "") if part)
@@ -133,7 +141,7 @@ def _model_notes(cases: Iterable[CohortCase], usual: Mapping[str, str]) -> list[
 
 
 def _entries(content: Any, name: str) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
-    """(kind, case, entry) of everything in one file that is known here."""
+    """Yield (kind, case, entry) of everything in one file that is recognised."""
     if not isinstance(content, dict):
         return
     if isinstance(content.get("cases"), list):

@@ -1,4 +1,4 @@
-"""Many cases as one page: volumes, scores, edits, and how they drift in time."""
+"""Make one page of many cases: volumes, scores, edits, and how they drift in time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def report_folder(folder: Path, out: Path, title: str = "", overwrite: bool = Fa
 
 
 def cohort_content(cohort: Cohort, title: str = "") -> dict[str, Any]:
-    """What the template shows, as plain values."""
+    """Return what the template shows, as plain values."""
     cases = cohort.cases
     dates = sorted(case.created[:10] for case in cases if case.created)
     return {

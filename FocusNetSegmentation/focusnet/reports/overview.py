@@ -1,9 +1,7 @@
-"""One picture of a result: axial, coronal and sagittal slice with contours, legend and scale, as a radiologist
-expects them.
+"""Draw one picture of a result: axial, coronal and sagittal slice with contours, legend and scale, in radiological view.
 
-The patient's right is on the image's left, the nose points up (axial) or left (sagittal), the head is up, whatever
-the axis order of the file was. Drawn with matplotlib's Agg canvas alone: no window, no pyplot state, so a server or a
-thread can call it.
+The patient's right is on the image's left, the nose points up (axial) or left (sagittal), the head is up, whatever the axis order
+of the file was. Drawn with matplotlib's Agg canvas alone: no window, no pyplot state, so a server or a thread can call it.
 """
 
 from __future__ import annotations
@@ -34,9 +32,9 @@ SYNTHETIC_FOOTER = f"Synthetic phantom, not a patient. {RESEARCH_ONLY}"
 SIMULATED_FOOTER = f"Simulated CT, not a patient's scan. {RESEARCH_ONLY}"
 MADE_UP_FOOTERS = {"synthetic": SYNTHETIC_FOOTER, "simulated": SIMULATED_FOOTER}
 FOOTER = DISCLAIMER
-ORGAN_MARGIN_MM = 45.0  # of anatomy around the organs, so that the reader knows where in the body he is
+ORGAN_MARGIN_MM = 45.0  # of anatomy around the organs, for orientation
 BODY_MARGIN_MM = 8.0
-SMALLEST_SIDE_MM = 60.0  # a picture of less tells nobody which part of the body it is
+SMALLEST_SIDE_MM = 60.0  # a smaller picture does not show which part of the body it is
 SHOWN_WEIGHT = 0.85  # how much less an organ counts for the next slice once a slice shows it at its widest
 BACKGROUND, TEXT, DIM, ACCENT = "#101214", "#e8eaed", "#8b9096", "#ffd866"
 
@@ -60,7 +58,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Scene:
+class ShownScan:
     """The scan and its labels on the upright grid, cut to the part that is worth showing."""
 
     hu: np.ndarray
@@ -82,17 +80,19 @@ def overview(volume: Volume, segmentation: Segmentation, path: Path | str, overw
 
 
 def draw(volume: Volume, segmentation: Segmentation) -> Figure:
-    """The picture of ``overview`` as a matplotlib Figure, to show in a notebook or to save in another format."""
+    """Return the picture of ``overview`` as a matplotlib Figure, to show in a notebook or to save in another format.
+
+    Raises InputError if the two lie on different grids.
+    """
     if not volume.geometry.same_grid_as(segmentation.geometry):
         raise InputError(
             "The scan and the segmentation lie on different grids; the segmentation of this very scan is expected."
         )
-    return _figure(_scene(volume, segmentation), segmentation.provenance)
+    return _figure(_shown_scan(volume, segmentation), segmentation.provenance)
 
 
 def choose_slices(labels: np.ndarray, values: Sequence[int]) -> tuple[int, int, int]:
-    """Indices (z, y, x) of an axial, a coronal and a sagittal slice that together show most of the organs, each near
-    its widest.
+    """Return indices (z, y, x) of an axial, a coronal and a sagittal slice that together show most organs, each near its widest.
 
     ``labels`` (z, y, x). The middle of the array where there is no organ.
     """
@@ -111,23 +111,23 @@ def choose_slices(labels: np.ndarray, values: Sequence[int]) -> tuple[int, int, 
 
 
 def _areas(labels: np.ndarray, axis: int) -> np.ndarray:
-    """Voxels of each label (columns 0 to 255) in each slice along ``axis`` (rows)."""
+    """Return the voxels of each label (columns 0 to 255) in each slice along ``axis`` (rows)."""
     slices = np.moveaxis(labels, axis, 0)
     return np.stack([np.bincount(part.ravel(), minlength=256) for part in slices])
 
 
-def _scene(volume: Volume, segmentation: Segmentation) -> Scene:
+def _shown_scan(volume: Volume, segmentation: Segmentation) -> ShownScan:
     hu, geometry, _, _ = to_upright(volume.array, volume.geometry)
     labels, _, _, _ = to_upright(segmentation.labels, segmentation.geometry)
     box = _box_to_show(hu, labels, geometry)
     origin = geometry.index_to_mm(np.array([part.start for part in box]))
     shown = hu[box]
     cut = Geometry(shown.shape, geometry.spacing_mm_xyz, tuple(origin), geometry.direction_xyz)
-    return Scene(shown, labels[box], cut, segmentation.results)
+    return ShownScan(shown, labels[box], cut, segmentation.results)
 
 
 def _box_to_show(hu: np.ndarray, labels: np.ndarray, geometry: Geometry) -> tuple[slice, slice, slice]:
-    """The organs with some anatomy around them, no wider than the body: shoulders and air would make them small."""
+    """Return the box around the organs and a margin, no wider than the body: shoulders and air would make the organs small."""
     spacing_zyx = geometry.spacing_mm_zyx
     boxes = ndimage.find_objects((labels > 0).astype(np.uint8))
     organs = boxes[0] if boxes else tuple(slice(0, n) for n in labels.shape)
@@ -143,7 +143,7 @@ def _box_to_show(hu: np.ndarray, labels: np.ndarray, geometry: Geometry) -> tupl
 
 
 def _body_box(hu: np.ndarray, spacing_zyx: Sequence[float]) -> tuple[slice, ...]:
-    """The box around the largest thing denser than fat, found on a coarse grid; everything where there is none."""
+    """Return the box around the largest thing denser than fat, found on a coarse grid; everything where there is none."""
     steps = [max(1, int(BODY_GRID_MM / s)) for s in spacing_zyx]
     coarse = hu[:: steps[0], :: steps[1], :: steps[2]]
     parts, _ = ndimage.label(ndimage.binary_opening(coarse > BODY_HU, structure=np.ones((1, 3, 3), bool)))
@@ -155,15 +155,14 @@ def _body_box(hu: np.ndarray, spacing_zyx: Sequence[float]) -> tuple[slice, ...]
 
 
 def _widen(part: slice, margin_mm: float, size: int, spacing_mm: float) -> slice:
-    """``part`` and ``margin_mm`` more on each side, at least SMALLEST_SIDE_MM in all, within the scan."""
+    """Return ``part`` and ``margin_mm`` more on each side, at least SMALLEST_SIDE_MM in all, within the scan."""
     short_mm = (SMALLEST_SIDE_MM - (part.stop - part.start) * spacing_mm) / 2
     margin = int(np.ceil(max(margin_mm, short_mm, 0.0) / spacing_mm))
     return slice(max(0, part.start - margin), min(size, part.stop + margin))
 
 
-def _figure(scene: Scene, provenance: dict[str, object]) -> Figure:
-    """Axial top left, coronal below it (same x), sagittal beside that (same z), all at one scale; the legend in the
-    free corner."""
+def _figure(scene: ShownScan, provenance: dict[str, object]) -> Figure:
+    """Lay out the slices at one scale: axial top left, coronal below it, sagittal beside that; the legend in the free corner."""
     present = [r for r in scene.results if r.label in np.unique(scene.labels)]
     at = choose_slices(scene.labels, [r.label for r in present])
     z_mm, y_mm, x_mm = (n * s for n, s in zip(scene.labels.shape, scene.geometry.spacing_mm_zyx, strict=True))
@@ -193,9 +192,8 @@ def _figure(scene: Scene, provenance: dict[str, object]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, scene: Scene, panel: Panel, at: tuple[int, int, int]) -> None:
-    """One slice: CT, contours, where the other two slices cut it, letters, title and scale bar. Coordinates are mm on
-    the page."""
+def _draw(axes: Axes, scene: ShownScan, panel: Panel, at: tuple[int, int, int]) -> None:
+    """Draw one slice: CT, contours, where the other two slices cut it, letters, title, scale bar. Coordinates are mm on the page."""
     image = np.take(scene.hu, panel.index, axis=panel.axis)
     labels = np.take(scene.labels, panel.index, axis=panel.axis)
     if panel.axis == 0:
@@ -258,7 +256,7 @@ def _annotate(axes: Axes, panel: Panel, geometry: Geometry, wide: float, high: f
 
 
 def place_text(geometry: Geometry, axis: int, slice_index: int) -> str:
-    """Where a slice across ``axis`` of the upright grid lies, as Slicer's slice views say it: S 12.5 mm, P 40.0 mm, L 3.2 mm."""
+    """Return where a slice across ``axis`` of the upright grid lies, as Slicer's slice views say it: S 12.5 mm, P 40.0 mm, L 3.2 mm."""
     index = [(n - 1) / 2 for n in geometry.shape_zyx]
     index[axis] = slice_index
     mm = float(geometry.index_to_mm(np.array(index))[2 - axis])
@@ -273,7 +271,7 @@ def _legend_columns(rows: int, depth_in: float) -> int:
 def _legend(
     axes: Axes, results: Sequence[OrganResult], drawn: set[int], columns: int, size_in: tuple[float, float]
 ) -> None:
-    """Names and volumes. A filled box: contoured in these slices; an open one: only elsewhere; a dash: not found."""
+    """Draw names and volumes. Filled box: contoured in these slices; open box: only elsewhere; dash: not found."""
     axes.set_xlim(0, size_in[0])
     axes.set_ylim(size_in[1], 0)
     rows = -(-len(results) // columns)

@@ -22,11 +22,12 @@ ORDER = {organ.name: n for n, organ in enumerate(ORGANS)}
 
 
 def by_table_order(names: Sequence[str] | Mapping[str, object]) -> list[str]:
-    """Organs as the organ table lists them, unknown names last."""
+    """Return organs in the organ table's order, unknown names last."""
     return sorted(dict.fromkeys(names), key=lambda n: (ORDER.get(n, len(ORDER)), n))
 
 
 def color_of(name: str) -> str:
+    """Return an organ's CSS colour; grey for an unknown name."""
     organ = find_organ(name)
     return css_color(organ.color_rgb) if organ is not None else UNKNOWN
 
@@ -38,7 +39,10 @@ def rows_plot(
     log: bool = False,
     limit: float | None = None,
 ) -> str:
-    """One row per organ, one dot per case, a bar at the median; a hollow diamond is a case of another model. "" without values."""
+    """Return a plot with one row per organ, one dot per case and a bar at the median; "" without values.
+
+    A hollow diamond is a case of another model.
+    """
     organs = by_table_order([name for case in cohort.cases for name in values(case)])
     if not organs:
         return ""
@@ -69,8 +73,10 @@ def rows_plot(
 
 
 def drift_plot(cohort: Cohort) -> str:
-    """In the order in which the cases were made: volumes against each organ's median, organs to look at, path drawn anew. "" if there are
-    fewer than three cases."""
+    """Return a plot over the cases in the order in which they were made; "" if there are fewer than three.
+
+    It shows volumes against each organ's median, organs to look at, and added path.
+    """
     cases = cohort.cases
     if len(cases) < 3:
         return ""
@@ -141,7 +147,7 @@ def _figure(size_in: tuple[float, float], panels: int) -> tuple[Any, list[Any]]:
 
 
 def _svg(figure: Any, salt: str) -> str:
-    """The figure as an svg element: text stays text, no metadata, colours that follow the page."""
+    """Return the figure as an svg element: text stays text, no metadata, colours that follow the page."""
     import matplotlib
 
     buffer = io.StringIO()
@@ -155,5 +161,5 @@ def _svg(figure: Any, salt: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """matplotlib takes a dollar sign for mathematics."""
+    """Escape the dollar sign, which matplotlib takes for mathematics."""
     return name.replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""Templates to one HTML file. Every text is escaped; a name that a template does not get is an error, not an empty place."""
+"""Render templates to one HTML file. Every text is escaped; a name that a template does not get is an error."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_page(template: str, content: dict[str, Any], path: Path | str, overwri
 
 
 def render(template: str, content: dict[str, Any]) -> str:
-    """The page as text."""
+    """Return the page as text."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -37,7 +37,7 @@ def render(template: str, content: dict[str, Any]) -> str:
 
 
 def number(value: object, digits: int = 2) -> str:
-    """A number for a table; an en dash for what does not exist."""
+    """Return a number for a table; an en dash for what does not exist."""
     if (
         isinstance(value, bool)
         or not isinstance(value, (int, float))
@@ -49,5 +49,5 @@ def number(value: object, digits: int = 2) -> str:
 
 
 def anchor(name: str) -> str:
-    """A name as an HTML id."""
+    """Return a name as an HTML id."""
     return "o-" + re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-").lower()

@@ -1,7 +1,7 @@
-"""Slices of the CT with outlines on top, as data for an SVG: the CT a small JPEG, the outlines lines that stay sharp in print.
+"""Slices of the CT with outlines, as data for an SVG: the CT a small JPEG, the outlines lines that stay sharp in print.
 
-Radiological view, as in ``focusnet.reports.overview``: the patient's right on the left, nose up (axial) or left (sagittal), head up, whatever the
-axis order of the file was. Each panel is a square of the same number of millimetres on the page.
+Radiological view, as in ``focusnet.reports.overview``: the patient's right on the left, nose up (axial) or left (sagittal), head
+up, whatever the axis order of the file was. Each panel is a square of the same number of millimetres on the page.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SIDE = 300  # units of a panel's coordinates, whatever it shows
 PIXELS = 420
 JPEG_QUALITY = 84
 MARGIN_MM = 22.0  # of anatomy around an organ
-SMALLEST_MM = 60.0  # less than this tells nobody which part of the body it is
+SMALLEST_MM = 60.0  # a smaller picture does not show which part of the body it is
 LETTERS = (("R", "L", "A", "P"), ("R", "L", "S", "I"), ("A", "P", "S", "I"))  # left, right, top, bottom
 TITLES = ("Axial", "Coronal", "Sagittal")
 BARS_MM = (100, 50, 20, 10)
@@ -55,7 +55,7 @@ class PlanePicture:
 
 
 @dataclass(frozen=True)
-class Case:
+class UprightCase:
     """Everything that is drawn, on upright axes (z, y, x to head, back and left); ``model`` and ``shape_prior`` may be None."""
 
     hu: np.ndarray
@@ -74,8 +74,8 @@ def upright_case(
     segmentation: Segmentation,
     model: Segmentation | None = None,
     shape_prior: Segmentation | None = None,
-) -> Case:
-    """All on the same grid."""
+) -> UprightCase:
+    """Return scan and contours on upright axes. All must lie on one grid."""
     hu, geometry, _, _ = to_upright(volume.array, volume.geometry)
     parts = [None if s is None else to_upright(s.labels, s.geometry)[0] for s in (segmentation, model, shape_prior)]
     known = {
@@ -86,17 +86,21 @@ def upright_case(
     values = {n: tuple(known[k][n].label if n in known[k] else 0 for k in "smg") for n in names}
     colors = {n: css_color((known["s"].get(n) or known["m"][n]).organ.color_rgb) for n in names}
     assert parts[0] is not None
-    return Case(hu, geometry, parts[0], parts[1], parts[2], values, colors)  # type: ignore[arg-type]
+    return UprightCase(hu, geometry, parts[0], parts[1], parts[2], values, colors)  # type: ignore[arg-type]
 
 
 def css_color(rgb: Sequence[int]) -> str:
+    """Return an RGB colour (0 to 255 each) as CSS."""
     return "#{:02x}{:02x}{:02x}".format(*rgb)
 
 
-def organ_pictures(case: Case, organ: str, mark_mm_xyz: Sequence[float] | None = None) -> tuple[PlanePicture, ...]:
-    """Axial, coronal and sagittal panel zoomed on ``organ``, through where it was edited most, else where it is widest.
+def organ_pictures(
+    case: UprightCase, organ: str, mark_mm_xyz: Sequence[float] | None = None
+) -> tuple[PlanePicture, ...]:
+    """Return an axial, a coronal and a sagittal panel zoomed on ``organ``; empty if there is nothing to show.
 
-    ``mark_mm_xyz`` (LPS mm): where to look instead if the organ has no voxel. Empty if there is nothing to show.
+    They cut where the organ was edited most, else where it is widest. ``mark_mm_xyz`` (LPS mm): where to look instead if the
+    organ has no voxel.
     """
     masks = [m for m in _masks(case, organ).values() if m.any()]
     if not masks:
@@ -113,8 +117,8 @@ def organ_pictures(case: Case, organ: str, mark_mm_xyz: Sequence[float] | None =
     return _panels(case, at, center, max(SMALLEST_MM, size_mm + 2 * MARGIN_MM), organ)
 
 
-def overview_pictures(case: Case) -> tuple[PlanePicture, ...]:
-    """Three slices that show most organs, each as a contour of its own colour."""
+def overview_pictures(case: UprightCase) -> tuple[PlanePicture, ...]:
+    """Return three slices that show most organs, each as a contour of its own colour."""
     from .overview import choose_slices
 
     values = [value[0] for value in case.values.values() if value[0]]
@@ -126,7 +130,7 @@ def overview_pictures(case: Case) -> tuple[PlanePicture, ...]:
     return _panels(case, at, [(low + high - 1) / 2 for low, high in box], size_mm, None)
 
 
-def _empty_pictures(case: Case, mark_mm_xyz: Sequence[float] | None) -> tuple[PlanePicture, ...]:
+def _empty_pictures(case: UprightCase, mark_mm_xyz: Sequence[float] | None) -> tuple[PlanePicture, ...]:
     if mark_mm_xyz is None:
         return ()
     index = case.geometry.mm_to_index(np.asarray(mark_mm_xyz, float))
@@ -134,7 +138,7 @@ def _empty_pictures(case: Case, mark_mm_xyz: Sequence[float] | None) -> tuple[Pl
     return _panels(case, at, list(index), 2 * SMALLEST_MM, None, mark=True)
 
 
-def _masks(case: Case, organ: str) -> dict[str, np.ndarray]:
+def _masks(case: UprightCase, organ: str) -> dict[str, np.ndarray]:
     now, then, prior = case.values.get(organ, (0, 0, 0))
     masks = {"contour": case.labels == now if now else np.zeros(case.labels.shape, bool)}
     if case.model is not None:
@@ -145,7 +149,7 @@ def _masks(case: Case, organ: str) -> dict[str, np.ndarray]:
 
 
 def _slices(mask: np.ndarray, box: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """The middle one of the slices in which the mask is largest, along each axis."""
+    """Return the middle one of the slices in which the mask (z, y, x) is largest, along each axis."""
     at = []
     for axis in range(3):
         areas = mask.sum(axis=tuple(a for a in range(3) if a != axis))
@@ -155,13 +159,19 @@ def _slices(mask: np.ndarray, box: Sequence[tuple[int, int]]) -> tuple[int, ...]
 
 
 def _panels(
-    case: Case, at: Sequence[int], center: Sequence[float], size_mm: float, organ: str | None, mark: bool = False
+    case: UprightCase, at: Sequence[int], center: Sequence[float], size_mm: float, organ: str | None, mark: bool = False
 ) -> tuple[PlanePicture, ...]:
     return tuple(_panel(case, axis, at, center, size_mm, organ, mark) for axis in range(3))
 
 
 def _panel(
-    case: Case, axis: int, at: Sequence[int], center: Sequence[float], size_mm: float, organ: str | None, mark: bool
+    case: UprightCase,
+    axis: int,
+    at: Sequence[int],
+    center: Sequence[float],
+    size_mm: float,
+    organ: str | None,
+    mark: bool,
 ) -> PlanePicture:
     rows, columns = (a for a in range(3) if a != axis)
     spacing = case.geometry.spacing_mm_zyx
@@ -186,8 +196,8 @@ def _panel(
     )
 
 
-def _outlines(case: Case, axis: int, index: int, organ: str | None, to_units: object) -> list[Outline]:
-    """Neighbours first, the organ's own contour last, so that it lies on top."""
+def _outlines(case: UprightCase, axis: int, index: int, organ: str | None, to_units: object) -> list[Outline]:
+    """Return the outlines of one slice: neighbours first, the organ's own contour last, so that it lies on top."""
     found = []
     slices = {kind: None if a is None else np.take(a, index, axis=axis) for kind, a in
               (("contour", case.labels), ("model", case.model), ("shape-prior", case.shape_prior))}  # fmt: skip
@@ -205,7 +215,7 @@ def _outlines(case: Case, axis: int, index: int, organ: str | None, to_units: ob
 
 
 def _path(mask: np.ndarray, to_units: object) -> str:
-    """SVG path of the outlines of a 2D mask (rows, columns), half-way between voxel centres; "" for an empty one."""
+    """Return the SVG path of a 2D mask's outlines (rows, columns), half-way between voxel centres; "" for an empty one."""
     from contourpy import contour_generator
 
     if not mask.any():
@@ -219,7 +229,7 @@ def _path(mask: np.ndarray, to_units: object) -> str:
 
 
 def _image(hu: np.ndarray, middle_xy: np.ndarray, size_mm: float, spacing_xy: tuple[float, float], up: bool) -> str:
-    """The square around ``middle_xy`` (column, row) as a grey JPEG; black beyond the scan."""
+    """Return the square around ``middle_xy`` (column, row) as a grey JPEG; black beyond the scan."""
     from PIL import Image
 
     offsets_mm = (np.arange(PIXELS) + 0.5) / PIXELS * size_mm - size_mm / 2

@@ -1,1 +1,1 @@
-"""A CT made over label maps: real contours, invented grey values. For training and tests where no CT may be had; docs/simulator.md."""
+"""Simulate CTs over real contours, for training data sets that come without their CT."""

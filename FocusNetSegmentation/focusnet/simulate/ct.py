@@ -1,4 +1,4 @@
-"""From label maps to a simulated CT: paint tissues on thin slices, then scan them."""
+"""Simulate a CT from label maps: paint tissues on thin slices, then model the scanner."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ THIN_MM = 1.6  # slices are painted at most this thick, then averaged: partial v
 
 
 def thin_grid(geometry: Geometry) -> tuple[Geometry, int]:
-    """The grid on which tissues are painted, and how many of its slices make one of ``geometry``'s."""
+    """Return the grid on which tissues are painted, and how many of its slices make one slice of ``geometry``."""
     thickness = geometry.spacing_mm_xyz[2]
     per_slice = max(1, int(np.ceil(thickness / THIN_MM)))
     thin = thickness / per_slice
@@ -38,11 +38,12 @@ def simulate_ct(
     seed: int | tuple[int, ...],
     source: str,
 ) -> Volume:
-    """A CT (int16 HU) on the upright ``geometry`` over organ masks.
+    """Simulate a CT (int16 HU, (z, y, x)) on the upright ``geometry`` over organ masks.
 
-    ``thin_masks``: organ name -> bool (z, y, x) on ``thin_grid(geometry)``. ``centres_mm``: centre (x, y, z) of each whole organ, also
-    where the grid holds only a part of it; it says where the face is. The same seed and masks give the same voxels. Raises InputError
-    where the contours do not say where the head is (``frame.REQUIRED``) or left and right are exchanged.
+    ``thin_masks``: organ name -> bool (z, y, x) on ``thin_grid(geometry)``. ``centres_mm``: centre (x, y, z, LPS mm) of each
+    whole organ, also where the grid holds only a part of it; it says where the face is. The same seed and masks give the same
+    voxels. Raises InputError where the contours do not say where the head is (``frame.REQUIRED``) or left and right are
+    exchanged.
     """
     thin, per_slice = thin_grid(geometry)
     scene = painted_scene(thin_masks, thin, centres_mm, np.random.default_rng(seed))

@@ -1,4 +1,4 @@
-"""A training data set of simulated CTs in the OpenKBP layout, from a folder of bit masks."""
+"""Write a training data set of simulated CTs in the OpenKBP layout, from a folder of bit masks."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ class Recipe:
 def write_dataset(
     source: Path, out: Path, recipe: Recipe, overwrite: bool = False, log: Callable[[str], None] = print
 ) -> Path:
-    """Write ``out/dataset.json`` and ``out/<split>/<case>/{ct,label}.nrrd``; returns ``out``.
+    """Write ``out/dataset.json`` and ``out/<split>/<case>/{ct,label}.nrrd``; return ``out``.
 
-    Every case depends on the seed and its own name alone, so that a run which was stopped goes on where it was: cases that are there
-    are kept unless ``overwrite``. dataset.json comes last. Raises DatasetError or InputError for the label maps, OutputError for ``out``.
+    Every case depends on the seed and its own name alone, so that a run that was stopped continues where it was: cases that exist
+    are kept unless ``overwrite``. dataset.json is written last. Raises DatasetError or InputError for the label maps, OutputError
+    for ``out``.
     """
     folder = BitMaskFolder.open(source)
     refuse_annotator(folder, recipe.annotator)
@@ -73,9 +74,10 @@ def refuse_annotator(folder: BitMaskFolder, annotator: str) -> None:
 
 
 def split_cases(folder: BitMaskFolder, recipe: Recipe) -> dict[str, tuple[str, ...]]:
-    """train, val and test by patient: val is the official validation split, the rest is divided by a hash of the patient's name.
+    """Return train, val and test by patient: val is the official validation split, the rest is divided by a hash of the patient's name.
 
-    The hash does not depend on the seed: no choice of seed moves a patient from training to test.
+    The hash does not depend on the seed: no choice of seed moves a patient from training to test. Raises DatasetError for unknown
+    cases.
     """
     wanted = [name for names in folder.cases.values() for name in names]
     if recipe.cases:
@@ -96,7 +98,7 @@ def split_cases(folder: BitMaskFolder, recipe: Recipe) -> dict[str, tuple[str, .
 def _write_case(
     folder: BitMaskFolder, name: str, out: Path, recipe: Recipe, values: dict[str, int], overwrite: bool
 ) -> list[str]:
-    """Simulate and write one case, unless it is there; returns what was contoured in it (in the whole scan, not only in the crop)."""
+    """Simulate and write one case, unless it exists; return what was contoured in the whole scan, not only in the crop."""
     label_map = folder.read(recipe.annotator, name)
     drawn = sorted(set(label_map.boxes) & set(values), key=values.__getitem__)
     ct, label = out / "ct.nrrd", out / "label.nrrd"
@@ -112,7 +114,7 @@ def _write_case(
 
 
 def write_marked(path: Path, array: np.ndarray, geometry: Geometry, text: str) -> None:
-    """A compressed NRRD whose header says under the key ``simulated`` what it is."""
+    """Write a compressed NRRD (z, y, x) whose header says under the key ``simulated`` what it is. Raises OutputError."""
     image = sitk.GetImageFromArray(array)
     image.SetSpacing(geometry.spacing_mm_xyz)
     image.SetOrigin(geometry.origin_mm_xyz)

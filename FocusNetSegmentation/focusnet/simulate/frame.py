@@ -1,4 +1,4 @@
-"""Where a patient's contours lie in the phantom's own millimetres, so that the phantom's brushes can paint what was not contoured."""
+"""Map a patient's contours to the phantom's own millimetres, so that the phantom's shapes can paint what was not contoured."""
 
 from __future__ import annotations
 
@@ -32,16 +32,20 @@ LANDMARKS: dict[str, Point] = {
 
 @dataclass
 class BentCanvas(Canvas):
-    """A canvas whose millimetres are bent along the neck: windows are widened, as the straight map can be off by WARP_REACH_MM."""
+    """A canvas whose millimetres are bent along the neck.
+
+    Windows are widened, as the straight map can be off by WARP_REACH_MM.
+    """
 
     def window(self, low: Point, high: Point) -> Window:
+        """Return the slices (z, y, x) of the voxels that a box may touch after bending."""
         reach = (WARP_REACH_MM, WARP_REACH_MM, 0.0)
         (x0, y0, z0), (x1, y1, z1) = np.subtract(low, reach), np.add(high, reach)
         return super().window((x0, y0, z0), (x1, y1, z1))
 
 
 def fit_phantom(centres_mm: dict[str, np.ndarray]) -> np.ndarray:
-    """The affine map (3x4) from LPS mm (x, y, z, 1) to the phantom's mm that brings the organs' centres together, least squares.
+    """Return the affine map (3x4) from LPS mm (x, y, z, 1) to the phantom's mm that best matches the organs' centres (least squares).
 
     Raises InputError where organs of REQUIRED are missing, or where left and right contours are exchanged.
     """
@@ -67,7 +71,10 @@ def fit_phantom(centres_mm: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def canvas_over(masks: dict[str, np.ndarray], geometry: Geometry, centres_mm: dict[str, np.ndarray]) -> BentCanvas:
-    """An empty canvas of air on ``geometry`` in the phantom's millimetres, bent so that the phantom's cord lies in the contoured canal."""
+    """Return a canvas of air on ``geometry`` in the phantom's mm, bent so that the phantom's cord lies in the contoured canal.
+
+    ``masks``: organ -> bool (z, y, x). ``centres_mm``: organ -> centre (x, y, z, LPS mm). Raises InputError as ``fit_phantom``.
+    """
     to_phantom = fit_phantom(centres_mm)
     affine = geometry.affine_xyz
     from_index = np.column_stack([to_phantom[:, :3] @ affine[:3, :3], to_phantom @ affine[:, 3]])
@@ -80,7 +87,7 @@ def canvas_over(masks: dict[str, np.ndarray], geometry: Geometry, centres_mm: di
 
 
 def _bend(canvas: BentCanvas, canal: np.ndarray) -> None:
-    """Shift each height's x and y so that the canal's centre lies on the phantom's cord; the face, in front, stays where it is."""
+    """Shift each height's x and y so that the canal's centre lies on the phantom's cord; the face, in front, is not moved."""
     heights, shifts = [], []
     for k in map(int, np.flatnonzero(canal.any(axis=(1, 2)))):
         inside = canal[k]

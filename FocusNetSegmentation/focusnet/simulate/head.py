@@ -1,4 +1,4 @@
-"""Body, skull, brain, jaw and spine around the contoured organs: from large to small, what is painted later wins."""
+"""Paint body, skull, brain, jaw and spine around the contoured organs, from large to small; later tissues replace earlier ones."""
 
 from __future__ import annotations
 
@@ -46,10 +46,11 @@ class Scene:
 
     @property
     def hu(self) -> np.ndarray:
+        """Return the canvas's HU, float32 (z, y, x)."""
         return self.canvas.hu
 
     def mask(self, *names: str) -> np.ndarray:
-        """The union of organs; empty where none was contoured."""
+        """Return the union of organs, bool (z, y, x); empty where none was contoured."""
         out = np.zeros(self.geometry.shape_zyx, bool)
         for name in names:
             if name in self.masks:
@@ -66,7 +67,7 @@ class Scene:
         return (x, y, z)
 
     def distance_mm(self, *names: str) -> np.ndarray:
-        """Distance of every voxel to the organs (mm, 0 inside, large where there are none), interpolated from a coarse grid."""
+        """Return every voxel's distance to the organs in mm (0 inside, large if there are none), from a coarse grid."""
         key = "+".join(names)
         if key not in self.distances:
             self.distances[key] = distance_mm(self.mask(*names), self.geometry)
@@ -74,7 +75,7 @@ class Scene:
 
 
 def distance_mm(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Distance to ``mask`` in mm on the same grid, computed at COARSE_MM; float32."""
+    """Return the distance to ``mask`` (z, y, x) in mm on the same grid, computed at COARSE_MM; float32."""
     steps = [max(1, round(COARSE_MM / s)) for s in geometry.spacing_mm_zyx]
     coarse = (
         ndimage.maximum_filter(mask, size=steps)[tuple(slice(s // 2, None, s) for s in steps)]
@@ -89,7 +90,7 @@ def distance_mm(mask: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 
 def enlarge(coarse: np.ndarray, steps: list[int], shape_zyx: tuple[int, ...]) -> np.ndarray:
-    """Linear interpolation of a grid that took every n-th voxel, beginning with n // 2."""
+    """Interpolate linearly a grid (z, y, x) that took every n-th voxel, beginning with n // 2."""
     offset = [-(s // 2) / s for s in steps]
     return np.asarray(
         ndimage.affine_transform(coarse, [1 / s for s in steps], offset, shape_zyx, order=1, mode="nearest")
@@ -97,7 +98,7 @@ def enlarge(coarse: np.ndarray, steps: list[int], shape_zyx: tuple[int, ...]) ->
 
 
 def smooth_field(geometry: Geometry, grain_mm: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise of mean 0 and standard deviation 1, with grains of about ``grain_mm``."""
+    """Return smooth noise (z, y, x) of mean 0 and standard deviation 1, with grains of about ``grain_mm``."""
     steps = [max(1, round(grain_mm / 2 / s)) for s in geometry.spacing_mm_zyx]
     coarse_shape = [n // s + 2 for n, s in zip(geometry.shape_zyx, steps, strict=True)]
     sigma = [grain_mm / 2.5 / (s * n) for s, n in zip(geometry.spacing_mm_zyx, steps, strict=True)]
@@ -106,7 +107,7 @@ def smooth_field(geometry: Geometry, grain_mm: float, rng: np.random.Generator) 
 
 
 def body_mask(scene: Scene) -> np.ndarray:
-    """The phantom's outline, bent to this patient, and everything within a margin of the contoured organs."""
+    """Return the body, bool (z, y, x): the phantom's outline, bent to this patient, and a margin around the contoured organs."""
     body = scene.canvas.mask(*outline())
     for organ, margin in MARGINS_MM.items():
         names = [name for name in (organ, f"{organ}_L", f"{organ}_R") if name in scene.masks]
@@ -119,7 +120,7 @@ def body_mask(scene: Scene) -> np.ndarray:
 
 
 def paint_head(scene: Scene) -> np.ndarray:
-    """Everything but glands, ears and orbits. Returns the body's mask."""
+    """Paint everything but glands, ears and orbits; return the body's mask (z, y, x)."""
     hu, tissues = scene.hu, scene.tissues
     body = body_mask(scene)
     depth = distance_mm(~body, scene.geometry)
@@ -143,7 +144,7 @@ def paint_head(scene: Scene) -> np.ndarray:
 
 
 def _as_phantom(scene: Scene) -> Patient:
-    """This patient's tissues in the phantom's terms."""
+    """Return this patient's tissues as the phantom's Patient."""
     tissues, rng = scene.tissues, scene.rng
     contrast = float(rng.choice([0.0, 90.0, 130.0]))
     return Patient(
@@ -152,7 +153,7 @@ def _as_phantom(scene: Scene) -> Patient:
 
 
 def _paint_skull(scene: Scene, body: np.ndarray) -> None:
-    """Fluid, inner table, spongy bone, outer table around the contoured brain; open where the cord leaves."""
+    """Paint fluid, inner table, spongy bone and outer table around the contoured brain, open where the cord leaves."""
     hu, tissues = scene.hu, scene.tissues
     distance = scene.distance_mm("Brain", "Brainstem")
     thick = 5.6 + 0.9 * scene.field
@@ -185,7 +186,7 @@ def _paint_brain(scene: Scene) -> None:
 
 
 def _paint_canal(scene: Scene) -> None:
-    """Bone around the contoured canal, fluid and some fat in it, the cord in that."""
+    """Paint fluid in the contoured canal and the cord in it."""
     hu, tissues, canvas = scene.hu, scene.tissues, scene.canvas
     canal, cord = scene.mask("SpinalCanal"), scene.mask("SpinalCord")
     if not canal.any():
@@ -195,7 +196,7 @@ def _paint_canal(scene: Scene) -> None:
 
 
 def _paint_jaw(scene: Scene, within: np.ndarray) -> None:
-    """Compact bone around marrow in the contoured mandible; teeth on its arch, some of them filled."""
+    """Paint compact bone around marrow in the contoured mandible, and teeth on its arch, some of them filled."""
     hu, tissues = scene.hu, scene.tissues
     jaw = scene.mask("Bone_Mandible")
     if not jaw.any():
@@ -230,5 +231,5 @@ def _paint_teeth(scene: Scene, jaw: np.ndarray, within: np.ndarray) -> None:
 
 
 def _at(x_mm: float, y_mm: float) -> Callable[[np.ndarray], tuple[float, float]]:
-    """An upright line, for ``column``."""
+    """Return an upright line, for ``column``."""
     return lambda z: (x_mm, y_mm)

@@ -1,4 +1,4 @@
-"""Label maps as they come (datasets/bit_masks.py), brought to the grid that is to be scanned."""
+"""Bring label maps as they are stored (datasets/bit_masks.py) to the grid of the simulated scan."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def grid_around(label_map: LabelMap, spacing_mm_xyz: tuple[float, float, float],
     """The grid of the simulated scan: ``region`` "head" (vertex to below the jaw's glands), "base" (slices from below the ears to above the
     orbits) or "small" (the small organs and a margin).
 
-    Raises InputError where the label map has none of the organs that place it.
+    ``region``: "head" (vertex to below the jaw's glands) or "small" (the small organs and a margin). Raises InputError where the
+    label map has none of the organs that place it.
     """
     boxes = {name: _box_mm(label_map, name) for name in label_map.organs}
     found = {name: box for name, box in boxes.items() if box is not None}
@@ -63,7 +64,7 @@ def _slices_of_base(
 
 
 def _within(scan: Geometry, low: np.ndarray, high: np.ndarray, spacing_mm_xyz: tuple[float, float, float]) -> Geometry:
-    """A grid of whole voxels from ``low`` to ``high`` (LPS mm), no larger than the scan that was contoured."""
+    """Return a grid of whole voxels from ``low`` to ``high`` (x, y, z, LPS mm), no larger than the scan that was contoured."""
     steps = np.array(spacing_mm_xyz)
     first = np.array(scan.origin_mm_xyz) - np.array(scan.spacing_mm_xyz) / 2
     last = first + np.array(scan.spacing_mm_xyz) * scan.shape_zyx[::-1]
@@ -75,13 +76,16 @@ def _within(scan: Geometry, low: np.ndarray, high: np.ndarray, spacing_mm_xyz: t
 
 
 def thin_masks(label_map: LabelMap, geometry: Geometry) -> dict[str, np.ndarray]:
-    """Every organ on ``thin_grid(geometry)``, interpolated linearly between the drawn slices; 0.5 is inside."""
+    """Return every organ on ``thin_grid(geometry)``, bool (z, y, x), interpolated linearly between the drawn slices; 0.5 is inside."""
     thin, _ = thin_grid(geometry)
     return {name: on_grid(label_map, name, thin) for name in label_map.boxes}
 
 
 def on_grid(label_map: LabelMap, organ: str, target: Geometry) -> np.ndarray:
-    """An organ on another upright grid, linearly interpolated, at least half inside. Only the organ's own box is computed."""
+    """Return an organ on another upright grid, bool (z, y, x): linearly interpolated, at least half inside.
+
+    Only the organ's own box is computed.
+    """
     out = np.zeros(target.shape_zyx, bool)
     source = label_map.geometry
     box, mask = label_map.mask(organ)
@@ -100,7 +104,10 @@ def on_grid(label_map: LabelMap, organ: str, target: Geometry) -> np.ndarray:
 
 
 def label_values(organs: dict[str, int], region: str = "head") -> dict[str, int]:
-    """Label value of each organ, 1, 2, 3 ... in the order of ``organ_set("tcia-oars")``; of region "small" only what lies there."""
+    """Return the label value of each organ, 1, 2, 3 ... in the order of ``organ_set("tcia-oars")``.
+
+    ``region`` "small": only organs that lie there.
+    """
     known = organ_set("tcia-oars")
     names = [organ.name for organ in known if organ.name in organs]
     names += sorted(set(organs) - set(names))
@@ -110,9 +117,10 @@ def label_values(organs: dict[str, int], region: str = "head") -> dict[str, int]
 
 
 def merged_labels(masks: dict[str, np.ndarray], values: dict[str, int], geometry: Geometry) -> np.ndarray:
-    """One uint8 label map on ``geometry`` from masks on its thin grid: half of a thick voxel or more; small organs lie over large ones.
+    """Merge masks on the thin grid into one uint8 label map (z, y, x) on ``geometry``; small organs lie over large ones.
 
-    An organ that nowhere fills half a voxel keeps the voxels it fills most, so that a thin nerve is not lost.
+    An organ has the voxels that it fills by half or more. One that nowhere fills half a voxel keeps the voxels it fills most, so
+    that a thin nerve is not lost.
     """
     per_slice = thin_grid(geometry)[1]
     labels = np.zeros(geometry.shape_zyx, np.uint8)
@@ -124,7 +132,7 @@ def merged_labels(masks: dict[str, np.ndarray], values: dict[str, int], geometry
 
 
 def _box_mm(label_map: LabelMap, organ: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Lowest and highest corner (x, y, z, LPS mm) of an organ's voxels."""
+    """Return the lowest and highest corner (x, y, z, LPS mm) of an organ's voxels; None where it was not drawn."""
     box = label_map.boxes.get(organ)
     if box is None:
         return None

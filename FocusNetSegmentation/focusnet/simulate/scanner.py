@@ -1,4 +1,4 @@
-"""What a CT scanner adds: blur, slice thickness, correlated noise, streaks from metal. Shared by the phantom and the simulator."""
+"""Model what a CT scanner adds: blur, slice thickness, correlated noise, streaks from metal. HU arrays are (z, y, x)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ NOISE_PEAK = (
 
 
 def blur(hu: np.ndarray, spacing_mm_zyx: tuple[float, float, float], psf_mm: float, along_z_mm: float) -> np.ndarray:
-    """Gaussian point-spread function: ``psf_mm`` is its sigma in plane, ``along_z_mm`` along z."""
+    """Return ``hu`` (z, y, x) after a Gaussian point-spread function: sigma ``psf_mm`` in plane, ``along_z_mm`` along z."""
     z, y, x = spacing_mm_zyx
     return np.asarray(ndimage.gaussian_filter(hu, (along_z_mm / z, psf_mm / y, psf_mm / x)))
 
 
 def thick_slices(hu: np.ndarray, per_slice: int) -> np.ndarray:
-    """Mean of each ``per_slice`` thin slices: partial volume along z, a box profile."""
+    """Return the mean of each ``per_slice`` thin slices of ``hu`` (z, y, x): partial volume along z with a box profile."""
     n = hu.shape[0] // per_slice
     return np.asarray(hu[: n * per_slice].reshape(n, per_slice, *hu.shape[1:]).mean(axis=1))
 
@@ -26,9 +26,10 @@ def thick_slices(hu: np.ndarray, per_slice: int) -> np.ndarray:
 def noise(
     shape_zyx: tuple[int, int, int], spacing_mm_xy: tuple[float, float], sigma_hu: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Noise as after filtered back-projection: its spectrum rises with frequency and is cut by the kernel, so grains have a size.
+    """Return noise as after filtered back-projection, float32 (z, y, x).
 
-    Each slice is independent, its standard deviation is ``sigma_hu`` (HU). float32, (z, y, x).
+    Its spectrum rises with frequency and is cut by the kernel, so grains have a size. Each slice is independent; its standard
+    deviation is ``sigma_hu`` (HU).
     """
     fy = fft.fftfreq(shape_zyx[1], spacing_mm_xy[1])[:, None]
     fx = fft.rfftfreq(shape_zyx[2], spacing_mm_xy[0])[None, :]
@@ -43,9 +44,10 @@ def noise(
 
 
 def add_streaks(hu: np.ndarray, metal: np.ndarray, spacing_mm_xy: tuple[float, float], strength_hu: float, rng: np.random.Generator) -> None:  # fmt: skip
-    """Rays from every piece of metal, in place: bright and dark with the angle, weaker with the distance, worst between two pieces.
+    """Add rays from every piece of metal, in place: bright and dark with the angle, weaker with the distance, worst between two pieces.
 
-    A model of how streaks look, not of beam hardening: nothing is projected. ``metal`` bool (z, y, x); other slices stay as they are.
+    A model of how streaks look, not of beam hardening: nothing is projected. ``metal`` bool (z, y, x); other slices stay as they
+    are.
     """
     parts, count = ndimage.label(metal)
     if count == 0:
@@ -70,7 +72,7 @@ def add_streaks(hu: np.ndarray, metal: np.ndarray, spacing_mm_xy: tuple[float, f
 
 
 def _fan(angle: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random function of the angle with a standard deviation of about 1, smooth at the finest ray of some 4 degrees."""
+    """Return a random function of the angle with a standard deviation of about 1, smooth at the finest ray of some 4 degrees."""
     ray = np.zeros(360, np.float32)
     ray[:] = ndimage.gaussian_filter1d(rng.standard_normal(360), 2.0, mode="wrap")
     ray /= max(float(ray.std()), 1e-9)

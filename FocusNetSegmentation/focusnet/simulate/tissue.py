@@ -1,7 +1,7 @@
-"""HU of the tissues in the simulator: one draw a patient, and how much a tissue varies from place to place.
+"""HU of the tissues in the simulator: drawn once per patient, and how much a tissue varies from place to place.
 
-Ranges are those of textbooks and of the OpenKBP scans at 120 kV; docs/simulator.md lists them. A lens is 40 to 80 HU above the vitreous
-body, an optic nerve is as dense as muscle, a lacrimal gland nearly so: no small organ can be found by its HU alone.
+Ranges are those of textbooks and of the OpenKBP scans at 120 kV; docs/simulator.md lists them. A lens is 40 to 80 HU above the
+vitreous body, an optic nerve is as dense as muscle, a lacrimal gland nearly so: no small organ can be found by its HU alone.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Tissues:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Tissues:
+        """Draw one patient's tissues."""
         fat, muscle = rng.uniform(-112, -92), rng.uniform(48, 66)
         vitreous, grey = rng.uniform(4, 14), rng.uniform(36, 41)
         mean = {

@@ -81,7 +81,7 @@ def _read(specimen: Specimen, where: Places, per_slice: int) -> tuple[np.ndarray
         size = np.array([s.stop - s.start for s in source])
         size = np.minimum(size, np.array(specimen.labels[source].shape))
         sizes = 2.0 / np.maximum(size - 1, 1)
-        local = [(index[(i, *seen)] - np.float32(source[i].start)) * np.float32(sizes[i]) - 1 for i in (2, 1, 0)]
+        local = [(index[i][seen] - np.float32(source[i].start)) * np.float32(sizes[i]) - 1 for i in (2, 1, 0)]
         mask = torch.from_numpy((specimen.labels[source] == value).astype(np.float32))[None, None]
         fine = torch.zeros(index.shape[1:])
         fine[seen] = F.grid_sample(

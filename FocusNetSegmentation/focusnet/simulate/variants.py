@@ -121,7 +121,9 @@ def _write(
     x, y, z = (int(n) for n in np.maximum(size // spacing, 1))
     middle = g.index_to_mm((np.array(g.shape_zyx) - 1) / 2)
     variant = draw_variant(specimen, (z, y, x), (spacing[2], spacing[1], spacing[0]), middle, variety, rng)
-    geometry = Geometry((z, y, x), spacing, tuple(float(v) for v in -(np.array((x, y, z)) - 1) / 2 * spacing))
+    geometry = Geometry(
+        (z, y, x), spacing, (-(x - 1) / 2 * spacing[0], -(y - 1) / 2 * spacing[1], -(z - 1) / 2 * spacing[2])
+    )
     ensure_folder(out)
     hu = np.rint(variant.hu).astype(np.int16)
     write_marked(

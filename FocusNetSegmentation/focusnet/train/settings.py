@@ -1,23 +1,29 @@
-"""How to train, as one frozen record. The paper's values are the defaults (sections 3.2, 3.3 and 4.2). No torch at import."""
+"""How to train, as one frozen dataclass. The paper's values are the defaults (sections 3.2, 3.3 and 4.2). No torch at import."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cache
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from ..errors import DatasetError
+from ..errors import ConfigError
 
-HEATMAP_LOSSES = ("l2", "cross-entropy", "focal")
-PRECISIONS = ("fp32", "bf16", "fp16", "auto")
-AAE_MODES = ("adversarial", "frozen", "none")
+STAGE_ORDER = ("snet", "sol", "aae", "sos", "joint")  # as they run; ``stages.table.STAGES`` says what each one is
+
+Schedule = Literal["constant", "cosine"]
+HeatmapLoss = Literal["l2", "cross-entropy", "focal"]
+AaeMode = Literal["adversarial", "frozen", "none"]
+Precision = Literal["fp32", "bf16", "fp16", "auto"]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of a run or of one of its stages."""
+    """Settings of a run or of one of its stages. Raises ConfigError for a value outside its range."""
 
     steps: int = 100_000
     learning_rate: float = 5e-4
-    schedule: str = "constant"  # or "cosine": to 0 at ``steps``, after a short warm-up
+    schedule: Schedule = "constant"  # "cosine": to 0 at ``steps``, after a short warm-up
     # eq. 1 to 3
     gamma: float = 2.0  # 0 with alpha_power 0 is cross-entropy
     alpha_power: float = 1.0  # eq. 1's alpha is (mean size) ** -alpha_power; 1 is the paper, 0 no weights
@@ -26,9 +32,9 @@ class Settings:
     # SOL-Net: "l2" is the paper. "cross-entropy" against the same Gaussian is lowest for the same map, but keeps its slope where the map
     # is empty: there a sigmoid under L2 has next to none
     # "focal" is CornerNet's penalty-reduced focal loss: one positive voxel a map, its sum instead of a mean
-    heatmap_loss: str = "l2"
+    heatmap_loss: HeatmapLoss = "l2"
     # eq. 4 to 8
-    aae_mode: str = "adversarial"  # "frozen": Table 6 "w/ origin AE"; "none": no shape constraint
+    aae_mode: AaeMode = "adversarial"  # "frozen": Table 6 "w/ origin AE"; "none": no shape constraint
     shape_lambda: float = 5.0  # eq. 7's lambda_1
     shape_parts: tuple[float, float, float] = (1.0, 0.2, 0.2)  # of L_shape: latent code and two decoder features
     # eq. 5 as it stands can be raised without end by scaling the latent code, which L_rec does not see; true: each distance is
@@ -38,7 +44,7 @@ class Settings:
     reconstruction_dice: float = 0.0  # weight of a Dice term beside eq. 4's L2; 0 is the paper
     roi_jitter_zyx: tuple[float, float, float] = (1.0, 4.0, 4.0)  # voxels, either way, about the true centre; see docs
     # arithmetic
-    precision: str = "fp32"  # or "bf16", "fp16" (losses scaled); "auto": bf16 where the device multiplies it itself
+    precision: Precision = "fp32"  # "fp16" scales the losses; "auto": bf16 where the device multiplies it itself
     batch: int = 1  # items a step takes at once
     accumulate: int = 1  # gradients of this many batches are averaged before a step
     crop_slices: int = 0  # 0: config.chunk_slices
@@ -62,18 +68,30 @@ class Settings:
             ("learning_rate", self.learning_rate > 0, "a number above 0"),
             ("ema_decay", 0 <= self.ema_decay < 1, "0 (off) to below 1"),
             ("grad_clip", self.grad_clip >= 0, "0 (off) or more"),
-            ("schedule", self.schedule in ("constant", "cosine"), "constant or cosine"),
-            ("aae_mode", self.aae_mode in AAE_MODES, ", ".join(AAE_MODES)),
-            ("heatmap_loss", self.heatmap_loss in HEATMAP_LOSSES, ", ".join(HEATMAP_LOSSES)),
-            ("precision", self.precision in PRECISIONS, ", ".join(PRECISIONS)),
             ("shape_parts", len(self.shape_parts) == 3, "three weights: code, first and second decoder feature"),
             ("workers", self.workers >= -1, "-1 (by the device) or a number of threads"),
             ("roi_jitter_zyx", len(self.roi_jitter_zyx) == 3, "three numbers of voxels: z, y, x"),
+            *((name, getattr(self, name) in values, ", ".join(values)) for name, values in _choices().items()),
             *((name, getattr(self, name) >= 1, "at least 1") for name in COUNTS),
         )
         for name, fits, expected in checks:
             if not fits:
-                raise DatasetError(f"Setting {name} is {getattr(self, name)!r}; expected {expected}.")
+                raise ConfigError(f"Setting {name} is {getattr(self, name)!r}; expected {expected}.")
 
 
 COUNTS = ("steps", "batch", "accumulate", "checkpoint_every", "validate_every")
+
+
+@cache
+def _choices() -> dict[str, tuple[Any, ...]]:
+    """Return the allowed values of the settings whose type is a Literal."""
+    return {name: get_args(t) for name, t in get_type_hints(Settings).items() if get_origin(t) is Literal}
+
+
+def refuse_unknown_stages(wanted: Sequence[str] | None) -> None:
+    """Raise ConfigError for a stage that does not exist, or for an empty list; None stands for all stages."""
+    unknown = [name for name in wanted or () if name not in STAGE_ORDER]
+    if unknown or (wanted is not None and not wanted):
+        raise ConfigError(
+            f"Stage {', '.join(unknown) or '(none)'} is unknown; choose from {', '.join(STAGE_ORDER)}. They run in this order."
+        )

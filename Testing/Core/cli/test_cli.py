@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.cli.main import main
+from focusnet.cli.main import build_parser, main
 from focusnet.errors import OutputError
 from focusnet.image.volume import Volume
 from focusnet.io.seg_nrrd import read_seg_nrrd
@@ -325,3 +325,9 @@ def test_labels_are_never_negative_or_above_the_number_of_organs(scan: Path, tmp
     assert run("segment", scan, "-o", out, "--model", "random") == 0
     result = read_seg_nrrd(out)
     assert set(np.unique(result.labels)) <= set(range(6))
+
+
+@pytest.mark.parametrize("option", ["--seed-point", "--seed"])
+def test_a_seed_point_is_taken_under_its_name_and_under_its_older_one(option: str) -> None:
+    asked = build_parser().parse_args(["segment", "ct.nrrd", "-o", "o.seg.nrrd", f"{option}=Larynx=1,2,3"])
+    assert asked.seed_points == ["Larynx=1,2,3"]

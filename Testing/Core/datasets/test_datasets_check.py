@@ -187,7 +187,7 @@ def test_the_cache_remembers_that_an_organ_is_absent_and_not_unknown(tmp_path: P
 
 def test_a_cached_case_is_really_taken_from_the_cache(tmp_path: Path) -> None:
     folder = write_pairs(tmp_path / "data", 2)
-    case = open_dataset_with_table(folder).read("train", "p1")
+    case = open_dataset_with_toml(folder).read("train", "p1")
     cache = Cache(tmp_path / "cache")
     paths = [folder / "p1" / "ct.mha"]
     cache.get(paths, {}, lambda: case)
@@ -200,7 +200,7 @@ def test_a_cached_case_is_really_taken_from_the_cache(tmp_path: Path) -> None:
         cache.get(paths, {"organs": ["another"]}, never)  # type: ignore[arg-type]
 
 
-def open_dataset_with_table(folder: Path):
+def open_dataset_with_toml(folder: Path):
     (folder / "dataset.toml").write_text(
         '[organs]\n1 = "Brainstem"\n2 = "Parotid_L"\n3 = "Parotid_R"\n[splits]\ntrain=["p1"]\nval=["p2"]\n'
     )

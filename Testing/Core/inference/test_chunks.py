@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from focusnet.inference.backends import ChunkOutput
-from focusnet.inference.chunks import Localizer, chunk_starts, stream_slices
+from focusnet.inference.chunks import Localizer, chunk_starts, run_chunks
 from focusnet.nets.config import NetworkConfig
 from focusnet.nets.roi import roi_around
 
@@ -62,7 +62,7 @@ def scan(slices: int) -> np.ndarray:
 def test_every_slice_comes_out_once_and_in_order(slices: int, stride: int) -> None:
     ct = scan(slices)
     backend = EchoBackend()
-    slabs = list(stream_slices(ct, backend, small_config(stride=stride), 16))
+    slabs = list(run_chunks(ct, backend, small_config(stride=stride), 16))
     together = np.concatenate([slab.output.probabilities[1] for slab in slabs])
     np.testing.assert_allclose(together, ct, atol=1e-6)
     assert [slab.start for slab in slabs] == np.cumsum([0, *[s.output.probabilities.shape[1] for s in slabs]]).tolist()[
@@ -87,7 +87,7 @@ def test_the_roi_is_cut_at_the_scan_wide_maximum_also_across_a_chunks_border(
     ct[peak_z, 9, 20] = 5.0
     config = small_config(stride=stride)
     localizer = Localizer(config, (50, 32, 32))
-    for slab in stream_slices(ct, backend(), config, 16):
+    for slab in run_chunks(ct, backend(), config, 16):
         assert np.isfinite(slab.output.probabilities).all()
         localizer.add(slab)
     found = localizer.locations["Brainstem"]
@@ -101,7 +101,7 @@ def test_the_roi_is_cut_at_the_scan_wide_maximum_also_across_a_chunks_border(
 def test_a_scan_shorter_than_the_roi_still_has_one() -> None:
     config: NetworkConfig = replace(small_config(), roi_size_zyx=(8, 16, 16))
     localizer = Localizer(config, (5, 32, 32))
-    for slab in stream_slices(scan(5), EchoBackend(), config, 16):
+    for slab in run_chunks(scan(5), EchoBackend(), config, 16):
         localizer.add(slab)
     features = localizer.locations["Larynx"].features
     assert features is not None

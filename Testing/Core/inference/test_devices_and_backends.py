@@ -21,7 +21,7 @@ def test_openvino_in_fp32_agrees_with_torch_to_1e_4(tmp_path: Path) -> None:
     bundle = random_bundle(tmp_path, small_config(has_sos=True))
     ct, _ = preprocess(head(), bundle.config)
     device = choose_device("cpu", "fp32")
-    reference = TorchBackend(bundle, device).run(ct[:16])
+    reference = TorchBackend.of_bundle(bundle, device).run(ct[:16])
     ours = OpenVinoBackend(bundle, device, 16).run(ct[:16])
     assert np.abs(reference.probabilities - ours.probabilities).max() < 1e-4
     assert reference.heatmaps is not None
@@ -46,6 +46,6 @@ def test_bf16_is_chosen_where_the_cpu_has_it_and_stays_close_to_fp32(tmp_path: P
     assert choose_device("cpu").precision == "bf16"
     bundle = random_bundle(tmp_path)
     ct, _ = preprocess(head(), bundle.config)
-    exact = TorchBackend(bundle, choose_device("cpu", "fp32")).run(ct[:16]).probabilities
-    rounded = TorchBackend(bundle, choose_device("cpu", "bf16")).run(ct[:16]).probabilities
+    exact = TorchBackend.of_bundle(bundle, choose_device("cpu", "fp32")).run(ct[:16]).probabilities
+    rounded = TorchBackend.of_bundle(bundle, choose_device("cpu", "bf16")).run(ct[:16]).probabilities
     assert np.abs(exact - rounded).mean() < 0.02

@@ -139,7 +139,7 @@ def test_the_command_line_takes_seeds(
         *("segment", str(tmp_path / "ct.nrrd"), "-o", str(tmp_path / "out.seg.nrrd"), "--model", str(bundle.folder)),
         *("--device", "cpu", "--precision", "fp32", "--organs", "Larynx"),
     ]
-    assert main([*wanted, f"--seed=larynx={x},{y},{z}"]) == 0
+    assert main([*wanted, f"--seed-point=larynx={x},{y},{z}"]) == 0
     assert "at the place given by the user" in capsys.readouterr().out
     from focusnet.io.seg_nrrd import read_seg_nrrd
 
@@ -152,7 +152,7 @@ def test_the_command_line_takes_seeds(
         ("Larynx=1,2,nan", "ORGAN=X,Y,Z"),
         ("Parotid_L=1,2,3", "no SOS-Net for Parotid_L"),
     ):
-        assert main([*wanted, "--overwrite", "--seed", text]) == 2, text
+        assert main([*wanted, "--overwrite", "--seed-point", text]) == 2, text
         assert reason in capsys.readouterr().err
-    assert main([*wanted, "--overwrite", "--seed=larynx=1,2,3", "--seed=LARYNX=1,2,4"]) == 2
+    assert main([*wanted, "--overwrite", "--seed-point=larynx=1,2,3", "--seed-point=LARYNX=1,2,4"]) == 2
     assert "Larynx has two seeds" in capsys.readouterr().err

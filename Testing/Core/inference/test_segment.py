@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from focusnet.errors import Cancelled, FocusNetError, InputError
+from focusnet.errors import Cancelled, FocusNetError, InputError, ModelError
 from focusnet.image.orientation import from_upright, to_upright
-from focusnet.inference import segment as pipeline
 from focusnet.inference.backends import TorchBackend
 from focusnet.inference.devices import choose_device
+from focusnet.inference.options import SegmentOptions
 from focusnet.inference.preprocess import preprocess
+from focusnet.inference.results import organs_at_ends
 from focusnet.inference.segment import segment
 from focusnet.nets.bundle import ModelBundle, save_bundle
 from focusnet.progress import Progress
@@ -226,4 +227,44 @@ def test_an_organ_in_the_scans_end_slice_is_flagged(bundle: ModelBundle) -> None
     labels = np.zeros((4, 4, 4), np.uint8)
     labels[1, 1, 1], labels[3, 2, 2] = 1, 2
     _, record = preprocess(head(), bundle.config)
-    assert pipeline.organs_at_ends(labels, record) == {2}
+    assert organs_at_ends(labels, record) == {2}
+
+
+def test_a_models_name_or_folder_does_as_well_as_the_bundle(
+    bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOCUSNET_MODELS", str(bundle.folder.parent))
+    expected = segment(head(), bundle, device="cpu").labels
+    for model in (bundle.folder, str(bundle.folder), bundle.folder.name):
+        assert np.array_equal(segment(head(), model, device="cpu").labels, expected)
+    with pytest.raises(ModelError, match="No model 'nope'"):
+        segment(head(), "nope")
+
+
+def test_an_unknown_keyword_is_a_type_error(bundle: ModelBundle) -> None:
+    with pytest.raises(TypeError, match="organ"):
+        segment(head(), bundle, organ=["Larynx"])  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"device": "tpu"}, "Device 'tpu' is unknown"),
+        ({"precision": "fp8"}, "Precision 'fp8' is unknown"),
+        ({"backend": "tensorrt"}, "Backend 'tensorrt' is unknown; choose auto, torch or openvino"),
+        ({"organs": ["Heart"]}, "has no organ 'Heart'"),
+        ({"organs": []}, "No organ was asked for"),
+        ({"seeds": {"Parotid_L": (0, 0, 0)}}, "no SOS-Net for Parotid_L"),
+    ],
+)
+def test_options_that_cannot_work_cannot_be_made(bundle: ModelBundle, wrong: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        SegmentOptions(bundle, **{"device": "cpu", **wrong})  # type: ignore[arg-type]
+
+
+def test_options_say_what_was_chosen(bundle: ModelBundle) -> None:
+    options = SegmentOptions(bundle.folder, "cpu", "fp32", organs=["larynx"], seeds={"LARYNX": (1, 2, 3)})
+    assert options.bundle.digest == bundle.digest
+    assert (str(options.chosen_device), options.chosen_device.precision) == ("cpu", "fp32")
+    assert options.wanted == {"Larynx"}
+    assert options.seeds_mm == {"Larynx": (1.0, 2.0, 3.0)}

@@ -19,6 +19,7 @@ from focusnet.errors import InputError, OutputError
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Volume
 from focusnet.io.dicom_seg import read_dicom_seg, write_dicom_seg
+from focusnet.io.export_details import ExportDetails
 from focusnet.io.rtstruct_write import write_rtstruct
 
 from ..helpers_dicom import HEAD_DICOM, dicom_errors, head_dicom_case, program, small_case
@@ -79,7 +80,7 @@ def test_codes_sides_colours_algorithm_and_source_are_in_the_file(
 
 def test_organs_that_a_person_changed_are_semiautomatic(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
     volume, organs = case
-    write_dicom_seg(organs, volume, tmp_path / "seg.dcm", states={"Brainstem": "edited"})
+    write_dicom_seg(organs, volume, tmp_path / "seg.dcm", details=ExportDetails({"Brainstem": "edited"}))
     types = [s.SegmentAlgorithmType for s in pydicom.dcmread(tmp_path / "seg.dcm").SegmentSequence]
     assert types == ["SEMIAUTOMATIC", "AUTOMATIC", "AUTOMATIC", "AUTOMATIC"]
 

@@ -19,6 +19,7 @@ from focusnet.image.volume import Volume
 from focusnet.io import read_volume
 from focusnet.io import rtstruct_write as rtstruct
 from focusnet.io.contour_lines import centres_on, fill_contours, slice_contours
+from focusnet.io.export_details import ExportDetails
 from focusnet.io.rtstruct_read import read_rtstruct
 from focusnet.io.rtstruct_write import write_rtstruct
 from focusnet.metrics import dice
@@ -100,8 +101,12 @@ def test_review_states_reach_the_file(case: tuple[Volume, Segmentation], tmp_pat
     volume, reference = case
     names = [r.organ.name for r in reference.results]
     approved = dict.fromkeys(names, "approved")
-    write_rtstruct(reference, volume, tmp_path / "a.dcm", states={names[0]: "edited", names[1]: "approved"})
-    write_rtstruct(reference, volume, tmp_path / "b.dcm", states=approved, edited={names[1]}, reviewer="Müller^Anna")
+    write_rtstruct(
+        reference, volume, tmp_path / "a.dcm", details=ExportDetails({names[0]: "edited", names[1]: "approved"})
+    )
+    write_rtstruct(
+        reference, volume, tmp_path / "b.dcm", details=ExportDetails(approved, {names[1]}, reviewer="Müller^Anna")
+    )
     first, second = (pydicom.dcmread(tmp_path / f"{n}.dcm") for n in "ab")
     assert (first.ApprovalStatus, second.ApprovalStatus) == ("UNAPPROVED", "APPROVED")
     assert str(second.ReviewerName) == "Müller^Anna"
@@ -125,9 +130,10 @@ def test_an_approval_that_the_states_contradict_is_refused(case: tuple[Volume, S
         ({"states": {name: "approved"}, "approval": "APPROVED"}, "cannot be APPROVED: .*not approved yet"),
         ({"approval": "perhaps"}, "'perhaps' is unknown"),
     ):
+        details = ExportDetails(**arguments)  # type: ignore[arg-type]
         with pytest.raises(InputError, match=words):
-            write_rtstruct(reference, volume, tmp_path / "c.dcm", **arguments)  # type: ignore[arg-type]
-    write_rtstruct(reference, volume, tmp_path / "c.dcm", approval="REJECTED")
+            write_rtstruct(reference, volume, tmp_path / "c.dcm", details=details)
+    write_rtstruct(reference, volume, tmp_path / "c.dcm", details=ExportDetails(approval="REJECTED"))
     assert pydicom.dcmread(tmp_path / "c.dcm").ApprovalStatus == "REJECTED"
 
 
@@ -279,7 +285,7 @@ def test_contours_longer_than_explicit_vr_can_hold_survive(tmp_path: Path) -> No
 def test_dicoms_own_rules_find_no_error(tmp_path: Path) -> None:
     volume, organs = small_case(tmp_path)
     names = {r.organ.name: "approved" for r in organs.results}
-    write_rtstruct(organs, volume, tmp_path / "rs.dcm", states=names, reviewer="Müller^Anna")
+    write_rtstruct(organs, volume, tmp_path / "rs.dcm", details=ExportDetails(names, reviewer="Müller^Anna"))
     assert dicom_errors(tmp_path / "rs.dcm") == []
     write_rtstruct(organs, volume, tmp_path / "draft.dcm")
     assert dicom_errors(tmp_path / "draft.dcm") == []

@@ -10,8 +10,11 @@ import pytest
 import SimpleITK as sitk
 from scipy import ndimage
 
-from focusnet.errors import InputError, OutputError
-from focusnet.evaluation.evaluate import evaluate, evaluate_files, summarise
+from focusnet.cli.main import main
+from focusnet.errors import InputError
+from focusnet.evaluation.case_pairs import evaluate_files
+from focusnet.evaluation.evaluate import evaluate
+from focusnet.evaluation.score_table import summarise
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry
@@ -147,7 +150,7 @@ def test_another_grid_is_refused_with_both_grids() -> None:
         evaluate(other, ours)
 
 
-def test_files_and_folders_of_either_format_can_be_compared(tmp_path: Path) -> None:
+def test_files_and_folders_of_either_format_can_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ours, theirs = (
         segmentation({"Parotid_L": LEFT, "Parotid_R": RIGHT}),
         segmentation({"Parotid_L": LEFT, "Parotid_R": LEFT[::-1]}),
@@ -157,13 +160,14 @@ def test_files_and_folders_of_either_format_can_be_compared(tmp_path: Path) -> N
     for case in ("a", "b"):
         write_seg_nrrd(ours, tmp_path / "ours" / f"{case}.seg.nrrd")
         write_nifti(theirs, tmp_path / "theirs" / f"{case}.nii.gz")
-    text = evaluate_files(tmp_path / "ours", tmp_path / "theirs", out=tmp_path / "t.csv")
-    assert "Parotid_L" in text
+    command = ["evaluate", str(tmp_path / "ours"), str(tmp_path / "theirs"), "-o", str(tmp_path / "t.csv")]
+    assert main(command) == 0
+    assert "Parotid_L" in capsys.readouterr().out
     lines = (tmp_path / "t.csv").read_text().splitlines()
     assert len(lines) == 5
     assert lines[0].startswith("case,organ,dsc,hd95_average_mm")
-    with pytest.raises(OutputError, match="exists"):
-        evaluate_files(tmp_path / "ours", tmp_path / "theirs", out=tmp_path / "t.csv")
+    assert main(command) == 2
+    assert "exists" in capsys.readouterr().err
     with pytest.raises(InputError, match="not one of each"):
         evaluate_files(tmp_path / "ours", tmp_path / "theirs" / "a.nii.gz")
     (tmp_path / "theirs" / "b.nii.gz").unlink()

@@ -17,6 +17,7 @@ from focusnet.errors import ModelError
 from focusnet.io.json_report import report
 from focusnet.nets import bundle as bundle_module
 from focusnet.nets.bundle import MANIFEST, WEIGHTS, ModelBundle, available_bundles, install_bundle, load_bundle, sha256
+from focusnet.train.setup.fine_tune import inherited_network
 
 from ..helpers_engine import head, random_bundle, random_network, small_config
 
@@ -164,3 +165,13 @@ def test_a_models_caution_stands_in_the_result_and_its_report(bundle: ModelBundl
     assert result.provenance["caution"] == caution
     assert report(result)["run"]["caution"] == caution
     assert caution in description(cautious)
+
+
+def test_a_bundle_from_before_the_dilation_was_a_key_is_built_as_it_was_trained(bundle: ModelBundle) -> None:
+    network = json.loads((bundle.folder / MANIFEST).read_text())["network"]
+    del network["dilation_zyx"]
+    edit(bundle, network=network)
+    old = load_bundle(bundle.folder)
+    assert old.config.dilation_zyx == (2, 2, 2)
+    assert inherited_network(old)["dilation_zyx"] == (2, 2, 2), "a run that starts from it goes on with it"
+    assert load_bundle("han7-openkbp").config.dilation_zyx == (2, 2, 2)

@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from focusnet.errors import DatasetError
 from focusnet.inference.overlay import SmallOrgan, overlay
-from focusnet.nets.backbones import make_backbone
-from focusnet.nets.config import NetworkConfig, preset
+from focusnet.nets.backbones import BACKBONES, make_backbone
+from focusnet.nets.config import ARCHS, NetworkConfig, choices_of, preset
 from focusnet.nets.focusnet import FocusNet
 from focusnet.nets.roi import roi_around
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
@@ -162,3 +162,54 @@ def test_a_heat_map_bias_begins_with_nearly_empty_maps() -> None:
     network = FocusNet(small_config(heatmap_bias=-4.6))
     assert network.solnet is not None
     assert torch.equal(network.solnet.head.bias, torch.full_like(network.solnet.head.bias, -4.6))  # type: ignore[arg-type]
+
+
+def dilations(network: torch.nn.Module) -> set[tuple[int, ...]]:
+    """Dilations of the convolutions of S-Net's two deepest blocks that are dilated at all."""
+    convolutions = [m for m in network.snet.dilated.modules() if isinstance(m, torch.nn.Conv3d)]  # type: ignore[union-attr, operator]
+    assert len(convolutions) == 4
+    return {m.dilation for m in convolutions} - {(1, 1, 1)}
+
+
+@pytest.mark.parametrize("name", ["paper", "authors"])
+def test_the_deepest_blocks_are_dilated_in_plane_alone_as_the_paper_says(name: str) -> None:
+    config = preset(name, organs=("Larynx",), width=0.125)
+    assert config.dilation_zyx == (1, 2, 2)
+    assert dilations(FocusNet(config)) == {(1, 2, 2)}
+
+
+def test_a_configuration_from_before_the_dilation_was_a_key_keeps_dilating_along_z() -> None:
+    old = small_config().to_json()
+    del old["dilation_zyx"]
+    config = NetworkConfig.from_json(old)
+    assert config.dilation_zyx == (2, 2, 2)
+    assert dilations(FocusNet(config)) == {(2, 2, 2)}
+    assert NetworkConfig.from_json(small_config().to_json()).dilation_zyx == (1, 2, 2)
+
+
+def test_dilation_along_z_changes_what_is_seen_and_not_what_is_stored() -> None:
+    paper, before = (random_network(small_config(dilation_zyx=d)) for d in ((1, 2, 2), (2, 2, 2)))
+    before.load_state_dict(paper.state_dict())
+    with torch.no_grad():
+        ct = torch.randn(1, 1, 16, 32, 32)
+        assert not torch.equal(paper(ct).scores, before(ct).scores)
+    with pytest.raises(DatasetError, match="dilation_zyx"):
+        small_config(dilation_zyx=(0, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "expected"),
+    [
+        ("arch", "unet", "focusnetv2, focusnetv1, anatomynet or deeplabv3plus"),
+        ("sos_arch", "three-block", "two-block or encoder-decoder"),
+        ("sos_inputs", "nothing", r"features\+ct, ct or features"),
+        ("aae_output", "tanh", "sigmoid or relu"),
+    ],
+)
+def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(key: str, wrong: str, expected: str) -> None:
+    with pytest.raises(DatasetError, match=f"{key} is {wrong}; expected {expected}"):
+        small_config(**{key: wrong})
+
+
+def test_every_arch_has_its_entry() -> None:
+    assert set(choices_of(NetworkConfig)["arch"]) == set(ARCHS) == set(BACKBONES)

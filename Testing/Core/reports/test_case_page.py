@@ -236,7 +236,7 @@ def test_a_scan_stored_the_other_way_round_fits_its_segmentation(files: Path) ->
         (["none.seg.nrrd", "--ct", "ct.nrrd"], "none.seg.nrrd does not exist"),
         (["edited.seg.nrrd", "--ct", "small.nrrd"], "another grid than"),
         (["edited.seg.nrrd", "--ct", "ct.nrrd", "--qa", "broken.json"], "cannot be read as JSON"),
-        (["edited.seg.nrrd", "--ct", "ct.nrrd", "--qa", "list.json"], "holds no review"),
+        (["edited.seg.nrrd", "--ct", "ct.nrrd", "--qa", "list.json"], "holds no scores"),
         ([".", "--ct", "ct.nrrd"], "belongs to the page of one case"),
         (["empty"], "holds no report"),
     ],

@@ -14,6 +14,7 @@ from focusnet.errors import ModelError
 from focusnet.train.run import train_bundle
 from focusnet.train.setup.cases import read_cases
 from focusnet.train.setup.options import read_options
+from focusnet.train.setup.request import TrainRequest
 
 from ...paths import ROOT
 from ..helpers_dataset import TINY_TOML, write_dataset
@@ -119,7 +120,7 @@ def test_an_organ_that_no_training_case_shows_is_named_with_a_remedy_that_works(
     )
     assert not (tmp_path / "out").exists()  # refused before anything is written
     (folder / "dataset.toml").write_text('use = ["Brainstem", "Parotid_R"]\n')
-    training, _ = read_cases(open_dataset(folder), lambda _: None)
+    training, _ = read_cases(open_dataset(folder))
     assert all(case.labels.max() == 2 for case in training)
 
 
@@ -175,7 +176,7 @@ def test_an_interrupted_training_says_what_it_keeps(
     )
 
 
-def test_the_readers_warnings_are_said_in_training_too(tmp_path: Path) -> None:
+def test_the_readers_warnings_are_said_in_training_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = write_pairs(tmp_path)
     (folder / "dataset.toml").write_text(PAIRS_TOML)
     volume, organs = patient(0)
@@ -187,9 +188,8 @@ def test_the_readers_warnings_are_said_in_training_too(tmp_path: Path) -> None:
         shutil.rmtree(folder / name)
         shutil.copytree(folder / "p1" / "structures", folder / name / "structures")
         write(folder / name / "img.nrrd", volume.array + np.int16(number), volume.geometry)
-    lines: list[str] = []
-    read_cases(open_dataset(folder), lines.append)
-    assert "warning: p2: The contour of Parotid_L is empty; it is taken for not contoured." in lines
+    read_cases(open_dataset(folder))
+    assert "p2: The contour of Parotid_L is empty; it is taken for not contoured." in caplog.messages
 
 
 def test_a_case_that_was_changed_added_or_removed_between_kill_and_resume_is_named_and_nothing_is_lost(
@@ -217,8 +217,6 @@ def test_a_bundle_of_another_width_is_named_with_both_widths(dataset: Path, tmp_
     config = tmp_path / "tiny.toml"
     config.write_text(TINY_TOML)
     with pytest.raises(ModelError, match=r"has .*width 0\.5 \(here 0\.125\)") as caught:
-        train_bundle(
-            dataset, tmp_path / "out", config_file=config, init="han7-openkbp", device="cpu", log=lambda _: None
-        )
+        train_bundle(TrainRequest(dataset, tmp_path / "out", config_file=config, init="han7-openkbp", device="cpu"))
     assert not (tmp_path / "out" / "snet.last.safetensors").exists()
     assert "Leave --width and these settings" in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from focusnet.nets.bundle import AAE_WEIGHTS, ModelBundle, load_bundle, save_bun
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
 from focusnet.train.run import train_bundle
 from focusnet.train.setup.fine_tune import copy_weights
+from focusnet.train.setup.request import TrainRequest
 from focusnet.train.stages.model import TrainingNet
 
 from ..helpers_dataset import TINY_TOML, write_dataset
@@ -68,20 +70,24 @@ def test_a_bundle_of_another_width_is_refused(tmp_path: Path) -> None:
         copy_weights(TrainingNet(wide, with_aae=False), bundle)
 
 
-def test_fine_tuning_needs_one_stage_only_and_says_where_it_started(tmp_path: Path) -> None:
+def test_fine_tuning_needs_one_stage_only_and_says_where_it_started(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The joint stage alone: the bundle stands in for the stages before it."""
     dataset = write_dataset(tmp_path / "data")
     bundle = old_bundle(tmp_path)
     config = tmp_path / "tiny.toml"
     config.write_text(TINY_TOML.replace("width = 0.125\n", ""))  # the network is the bundle's
-    lines: list[str] = []
+    caplog.set_level(logging.INFO, "focusnet.train")
     tuned = train_bundle(
-        dataset, tmp_path / "run", config_file=config, stages=["joint"], init=bundle.folder, log=lines.append
+        TrainRequest(dataset, tmp_path / "run", config_file=config, stages=("joint",), init=bundle.folder)
     )
-    assert "Starting from old: S-Net's outputs for Parotid_R are new." in lines
+    assert "Starting from old: S-Net's outputs for Parotid_R are new." in caplog.messages
     assert tuned.config.width == bundle.config.width
     assert tuned.manifest["training"]["started_from"] == f"old {bundle.digest}"
     assert set(tuned.manifest["sha256"]) == {"weights.safetensors", AAE_WEIGHTS}
     assert load_bundle(tuned.folder).config.organs == ("Brainstem", "Parotid_R", "Parotid_L")
     with pytest.raises(DatasetError, match=r"Stage joint needs snet\.best\.safetensors"):
-        train_bundle(dataset, tmp_path / "other", config_file=config, stages=["joint"], network={"width": 0.125})
+        train_bundle(
+            TrainRequest(dataset, tmp_path / "other", config_file=config, stages=("joint",), network={"width": 0.125})
+        )

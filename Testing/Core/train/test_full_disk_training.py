@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from pathlib import Path
 
 import pytest
@@ -64,9 +65,9 @@ def test_a_log_or_a_picture_that_cannot_be_written_costs_no_checkpoint(
     out = tmp_path / "run"
     out.mkdir()
     if what == "tensorboard":
-        board = pytest.importorskip("focusnet.train.loop.tensorboard")
         pytest.importorskip("tensorboard", reason="extra train")
-        monkeypatch.setattr(board, "append_whole", full_at_third(board.append_whole))
+        summary_writer = pytest.importorskip("torch.utils.tensorboard").SummaryWriter
+        monkeypatch.setattr(summary_writer, "flush", full_after_the_head(summary_writer.flush))
     else:
         (out / what).symlink_to("/dev/full")  # every write to it fails, and it is no folder
     assert train(dataset, out) == 2
@@ -83,17 +84,17 @@ def test_a_log_or_a_picture_that_cannot_be_written_costs_no_checkpoint(
     assert_same_weights(whole, out)
 
 
-def full_at_third(write):  # type: ignore[no-untyped-def]
+def full_after_the_head(flush):  # type: ignore[no-untyped-def]
     """The disk is full once the file has its head: the first curve's point does not fit."""
-    calls: list[Path] = []
+    calls: list[object] = []
 
-    def appended(path: Path, data: bytes) -> None:
-        calls.append(path)
+    def flushed(writer: object) -> None:
+        calls.append(writer)
         if len(calls) > 1:
             raise OSError(errno.ENOSPC, "No space left on device")
-        write(path, data)
+        flush(writer)
 
-    return appended
+    return flushed
 
 
 def test_a_bundle_that_does_not_fit_is_written_by_resuming(
@@ -137,16 +138,23 @@ def test_a_torn_row_whose_columns_all_have_a_value_leaves_the_log(tmp_path: Path
 
 
 @on_linux
-def test_curves_stay_readable_after_a_point_that_did_not_fit(tmp_path: Path) -> None:
+def test_curves_stay_readable_after_a_point_that_did_not_fit(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The point's half record stays in its file; the resumed run writes another one. The writer's thread prints no traceback."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="extra train")
-    training_log = TrainingLog(tmp_path, "snet", ("S-Net",), 0, 9, lambda _: None)
-    training_log.validated(1, {"score": 0.5})
-    assert training_log.trouble is None
-    assert training_log._curves is not None
-    with files_end_at(training_log._curves.path.stat().st_size + 5):
-        training_log.validated(2, {"score": 0.6})
-    assert training_log.trouble is not None
-    assert "cannot be written (File too large" in str(training_log.trouble)
-    training_log._curves.add(3, {"validation/score": 0.7})
+    first = TrainingLog(tmp_path, "snet", ("S-Net",), 0, 9)
+    first.validated(1, {"score": 0.5})
+    assert first.trouble is None
+    (file,) = (tmp_path / "tensorboard" / "snet").iterdir()
+    with files_end_at(file.stat().st_size + 5):
+        first.validated(2, {"score": 0.6})
+        first.close()
+    assert first.trouble is not None
+    assert "tensorboard" in str(first.trouble)
+    assert "cannot be written (File too large" in str(first.trouble)
+    assert "Traceback" not in capfd.readouterr().err
+    time.sleep(1.1)  # files are named by the second
+    resumed = TrainingLog(tmp_path, "snet", ("S-Net",), 1, 9)
+    resumed.validated(3, {"score": 0.7})
+    resumed.close()
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard" / "snet")).Reload()
     assert [(e.step, round(e.value, 3)) for e in events.Scalars("validation/score")] == [(1, 0.5), (3, 0.7)]

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from focusnet.nets.solnet import gaussian_heatmap
+from focusnet.train.settings import Settings
 from focusnet.train.stages.losses import (
     binary_dice_loss,
     binary_focal_loss,
@@ -61,11 +62,11 @@ def test_an_organ_that_nobody_contoured_costs_nothing_wherever_it_is_predicted()
     alpha = torch.ones(3)
     as_background = voxels((0.9, 0.05, 0.05), (0.1, 0.85, 0.05)).log()
     as_unknown = voxels((0.05, 0.05, 0.9), (0.05, 0.85, 0.1)).log()
-    assert float(segmentation_loss(as_background, target, known, alpha)) == pytest.approx(
-        float(segmentation_loss(as_unknown, target, known, alpha)), rel=1e-5
+    assert float(segmentation_loss(as_background, target, known, alpha, Settings())) == pytest.approx(
+        float(segmentation_loss(as_unknown, target, known, alpha, Settings())), rel=1e-5
     )
-    both_known = segmentation_loss(as_unknown, target, ALL_KNOWN, alpha)
-    assert float(both_known) > float(segmentation_loss(as_unknown, target, known, alpha)) + 0.1
+    both_known = segmentation_loss(as_unknown, target, ALL_KNOWN, alpha, Settings())
+    assert float(both_known) > float(segmentation_loss(as_unknown, target, known, alpha, Settings())) + 0.1
 
 
 def test_marginal_probabilities_still_sum_to_one() -> None:

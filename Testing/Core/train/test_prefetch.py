@@ -14,7 +14,7 @@ from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
 from focusnet.nets.focusnet import FocusNet
 from focusnet.train.loop.checkpoint import load_checkpoint
-from focusnet.train.loop.loop import train_stage
+from focusnet.train.loop.loop import StageOptions, train_stage
 from focusnet.train.loop.prefetch import Prefetcher, worker_count
 from focusnet.train.settings import Settings
 from focusnet.train.stages.augment import Augmentation
@@ -101,10 +101,8 @@ def test_a_run_takes_the_same_steps_with_any_number_of_threads_and_may_change_it
     def run(name: str, steps: int, workers: int, resume: bool = False) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
         settings = Settings(steps=steps, checkpoint_every=2, validate_every=100, accumulate=2, workers=workers)
-        train_stage(
-            FocusNet(config), STAGES["snet"], cases, config, settings, augmentation, tmp_path / name, lambda _: {"score": 0.0}, resume,
-            log=lambda _: None,
-        )  # fmt: skip
+        options = StageOptions(config, settings, augmentation, tmp_path / name, resume)
+        train_stage(FocusNet(config), STAGES["snet"], cases, lambda _: {"score": 0.0}, options)
         return load_checkpoint(tmp_path / name / "snet.last.safetensors")[0]
 
     alone = run("alone", 5, workers=0)

@@ -11,7 +11,7 @@ import torch
 from focusnet.errors import DatasetError
 from focusnet.nets.config import NetworkConfig
 from focusnet.train.loop.checkpoint import load_checkpoint
-from focusnet.train.loop.loop import train_stage
+from focusnet.train.loop.loop import StageOptions, train_stage
 from focusnet.train.settings import Settings
 from focusnet.train.stages.augment import NO_AUGMENTATION
 from focusnet.train.stages.shape_samples import AAE_SHAPES, Shape, ShapeModel, ShapeValidator
@@ -40,10 +40,8 @@ def train(out: Path, steps: int, resume: bool = False, **changes: object) -> Sha
     model = ShapeModel(config())
     defaults = {"steps": steps, "batch": 4, "learning_rate": 2e-3, "checkpoint_every": 3, "validate_every": 20}
     settings = Settings(**{**defaults, **changes})  # type: ignore[arg-type]
-    train_stage(
-        model, AAE_SHAPES, ellipsoids(8), config(), settings, NO_AUGMENTATION, out, ShapeValidator(ellipsoids(4, 8), config()),
-        resume, log=lambda _: None,
-    )  # fmt: skip
+    options = StageOptions(config(), settings, NO_AUGMENTATION, out, resume)
+    train_stage(model, AAE_SHAPES, ellipsoids(8), ShapeValidator(ellipsoids(4, 8), config()), options)
     return model
 
 
@@ -66,6 +64,6 @@ def test_a_resumed_autoencoder_is_bit_for_bit_the_one_that_was_never_stopped(tmp
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     wrong = [Shape("pt_1", "Lens_L", np.ones((8, 16, 8), np.uint8))]
-    args = (config(), Settings(steps=1), NO_AUGMENTATION, tmp_path, lambda _: {"score": 0.0})
+    options = StageOptions(config(), Settings(steps=1), NO_AUGMENTATION, tmp_path)
     with pytest.raises(DatasetError, match=r"pt_1: the mask of Lens_L is \(8, 16, 8\)"):
-        train_stage(ShapeModel(config()), AAE_SHAPES, wrong, *args)
+        train_stage(ShapeModel(config()), AAE_SHAPES, wrong, lambda _: {"score": 0.0}, options)

@@ -18,11 +18,12 @@ from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
 from focusnet.inference.segment import segment
 from focusnet.nets.solnet import gaussian_heatmap
-from focusnet.train.loop.loop import train_stage
+from focusnet.train.loop.loop import StageOptions, train_stage
 from focusnet.train.run import train_bundle
 from focusnet.train.settings import Settings
 from focusnet.train.setup.options import read_options
 from focusnet.train.setup.plan import Plan, make_plan
+from focusnet.train.setup.request import TrainRequest
 from focusnet.train.stages.adversarial import aae_loss, organ_loss, shape_loss, sos_loss
 from focusnet.train.stages.augment import NO_AUGMENTATION, Augmentation, Crops, Sample, join_crops
 from focusnet.train.stages.losses import heatmap_loss
@@ -125,7 +126,7 @@ def moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
     return {k.split(".")[0] for k in before if not torch.equal(before[k], after[k])}
 
 
-def moves_by_turn(stage_name: str, cases: list[Case], out: Path, **settings: Any) -> list[set[str]]:
+def moves_by_update(stage_name: str, cases: list[Case], out: Path, **settings: Any) -> list[set[str]]:
     """Train two steps and tell which parts moved in each update."""
     torch.manual_seed(0)
     model = TrainingNet(config(), with_aae=True)
@@ -140,10 +141,8 @@ def moves_by_turn(stage_name: str, cases: list[Case], out: Path, **settings: Any
 
     stage = STAGES[stage_name]
     stage = replace(stage, updates=tuple(replace(t, loss=marking(t.loss)) for t in stage.updates))
-    train_stage(
-        model, stage, cases, config(), Settings(steps=2, checkpoint_every=9, **settings), NO_AUGMENTATION, out,
-        lambda _: {"score": 0.0}, log=lambda _: None,
-    )  # fmt: skip
+    options = StageOptions(config(), Settings(steps=2, checkpoint_every=9, **settings), NO_AUGMENTATION, out)
+    train_stage(model, stage, cases, lambda _: {"score": 0.0}, options)
     marks.append(snapshot(model))
     return [moved(a, b) for a, b in pairwise(marks)]
 
@@ -162,7 +161,7 @@ def moves_by_turn(stage_name: str, cases: list[Case], out: Path, **settings: Any
 def test_each_turn_moves_its_own_weights_and_no_others(
     stage: str, mode: str, expected: list[set[str]], cases: list[Case], tmp_path: Path
 ) -> None:
-    assert moves_by_turn(stage, cases, tmp_path, aae_mode=mode) == expected
+    assert moves_by_update(stage, cases, tmp_path, aae_mode=mode) == expected
 
 
 def test_an_organ_that_nobody_contoured_teaches_its_networks_nothing(cases: list[Case]) -> None:
@@ -254,7 +253,7 @@ def test_an_roi_is_the_papers_unless_organs_are_larger() -> None:
 
 
 def plan(file: Path, cases: list[Case]) -> Plan:
-    return make_plan(tuple(LABELS), cases, "paper", read_options(file), None, {}, {}, None, lambda _: None)
+    return make_plan(TrainRequest(Path("data"), Path("run")), read_options(file), tuple(LABELS), cases)
 
 
 def test_every_row_of_table_6_is_a_configuration_file(cases: list[Case]) -> None:
@@ -294,10 +293,9 @@ TINY_NETWORK = {
 @pytest.mark.slow
 @pytest.mark.parametrize("row", sorted(path.stem for path in TABLE6.glob("*.toml")))
 def test_every_row_of_table_6_trains_and_its_bundle_segments(row: str, tmp_path: Path) -> None:
-    bundle = train_bundle(
+    bundle = train_bundle(TrainRequest(
         write_dataset(tmp_path / "data", 2, 1), tmp_path / "run", config_file=TABLE6 / f"{row}.toml",
-        network=TINY_NETWORK, settings={"steps": 1, "pictures": False}, device="cpu", log=lambda _: None,
-    )  # fmt: skip
+        network=TINY_NETWORK, settings={"steps": 1, "pictures": False}, device="cpu"))  # fmt: skip
     assert bundle.name == f"table6-{row}"
     result = segment(head((24, 36, 32), (6.0, 6.0, 6.0)), bundle, device="cpu")
     assert len(result.results) == len(LABELS)

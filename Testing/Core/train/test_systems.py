@@ -161,7 +161,7 @@ def v1_cases(dataset: Path) -> tuple[NetworkConfig, list[Case]]:
 
 def test_v1s_rois_are_three_times_the_organs_mean_size(dataset: Path) -> None:
     config, cases = v1_cases(dataset)
-    fitted = with_own_rois(config, cases, lambda line: None)
+    fitted = with_own_rois(config, cases)
     for organ, size in zip(fitted.small_organs, fitted.roi_sizes_zyx, strict=True):
         boxes = []
         for case in cases:

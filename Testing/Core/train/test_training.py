@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from focusnet.datasets.openkbp import OpenKBPDataset
-from focusnet.errors import DatasetError, OutputError
+from focusnet.errors import ConfigError, DatasetError, OutputError
 from focusnet.image.organs import mirrored
 from focusnet.image.resample import resample_ct, resample_labels
 from focusnet.inference.preprocess import network_grid, normalise
@@ -20,11 +20,13 @@ from focusnet.nets.bundle import load_bundle
 from focusnet.nets.config import NetworkConfig
 from focusnet.nets.focusnet import FocusNet
 from focusnet.train.loop.checkpoint import load_checkpoint, save_checkpoint
-from focusnet.train.loop.loop import train_stage
+from focusnet.train.loop.loop import StageOptions, train_stage
 from focusnet.train.loop.sampling_order import case_index
 from focusnet.train.loop.schedule import rate_factor
-from focusnet.train.run import read_options, train_bundle
+from focusnet.train.run import train_bundle
 from focusnet.train.settings import Settings
+from focusnet.train.setup.options import read_options
+from focusnet.train.setup.request import TrainRequest
 from focusnet.train.stages import table as stages
 from focusnet.train.stages.augment import NO_AUGMENTATION, Augmentation, draw_sample, swap_sides
 from focusnet.train.stages.table import STAGES
@@ -97,9 +99,8 @@ def test_a_few_steps_lower_the_loss(dataset: Path, tmp_path: Path) -> None:
     model = FocusNet(config)
     settings = Settings(steps=60, learning_rate=3e-3, checkpoint_every=20, validate_every=30)
     validator = Validator(list(source.cases("val")), config, "fp32")
-    train_stage(
-        model, STAGES["snet"], cases, config, settings, NO_AUGMENTATION, tmp_path, validator, log=lambda _: None
-    )
+    options = StageOptions(config, settings, NO_AUGMENTATION, tmp_path)
+    train_stage(model, STAGES["snet"], cases, validator, options)
     rows = (tmp_path / "snet.csv").read_text().splitlines()[1:]
     first, last = (float(row.split(",")[1]) for row in (rows[0], rows[-1]))
     assert last < 0.7 * first
@@ -122,10 +123,8 @@ def test_a_resumed_run_takes_the_same_steps_as_one_that_was_never_stopped(
     def run(out: Path, steps: int, resume: bool) -> None:
         torch.manual_seed(0)
         settings = Settings(steps=steps, checkpoint_every=2, validate_every=100, ema_decay=0.9)
-        train_stage(
-            FocusNet(config), STAGES["snet"], cases, config, settings, augmentation, out, lambda _: {"score": 0.0}, resume,
-            log=lambda _: None,
-        )  # fmt: skip
+        options = StageOptions(config, settings, augmentation, out, resume)
+        train_stage(FocusNet(config), STAGES["snet"], cases, lambda _: {"score": 0.0}, options)
 
     run(tmp_path / "whole", 6, resume=False)
     run(tmp_path / "parts", stop_at, resume=False)
@@ -139,7 +138,7 @@ def test_a_resumed_run_takes_the_same_steps_as_one_that_was_never_stopped(
 def test_training_ends_in_a_bundle_that_says_where_it_came_from(
     dataset: Path, tmp_path: Path, config_file: Path
 ) -> None:
-    bundle = train_bundle(dataset, tmp_path / "run", config_file=config_file)
+    bundle = train_bundle(TrainRequest(dataset, tmp_path / "run", config_file=config_file))
     assert load_bundle(tmp_path / "run" / "bundle").digest == bundle.digest
     assert bundle.small_organs == ("Brainstem",)
     training = bundle.manifest["training"]
@@ -150,7 +149,7 @@ def test_training_ends_in_a_bundle_that_says_where_it_came_from(
     best, _ = load_checkpoint(tmp_path / "run" / "joint.best.safetensors")
     assert torch.equal(network.snet.head.weight, best["model.snet.head.weight"])
     with pytest.raises(DatasetError, match="holds a run already"):
-        train_bundle(dataset, tmp_path / "run", config_file=config_file)
+        train_bundle(TrainRequest(dataset, tmp_path / "run", config_file=config_file))
 
 
 def test_the_bundle_holds_the_network_that_scored_best_and_not_the_last_one(
@@ -158,7 +157,7 @@ def test_the_bundle_holds_the_network_that_scored_best_and_not_the_last_one(
 ) -> None:
     scores = iter([0.9, 0.1])  # after steps 3 and 6
     monkeypatch.setattr("focusnet.train.run.make_validator", lambda *_: lambda model: {"score": next(scores)})
-    bundle = train_bundle(dataset, tmp_path / "run", config_file=config_file, stages=["snet"])
+    bundle = train_bundle(TrainRequest(dataset, tmp_path / "run", config_file=config_file, stages=("snet",)))
     best, state = load_checkpoint(tmp_path / "run" / "snet.best.safetensors")
     assert bundle.manifest["training"]["stages"]["snet"]["best_step"] == state["step"] == 3
     for name, tensor in bundle.build().snet.state_dict().items():
@@ -166,7 +165,7 @@ def test_the_bundle_holds_the_network_that_scored_best_and_not_the_last_one(
 
 
 def test_the_sol_stage_leaves_s_net_as_it_is(dataset: Path, tmp_path: Path, config_file: Path) -> None:
-    train_bundle(dataset, tmp_path / "run", config_file=config_file, stages=["snet", "sol"])
+    train_bundle(TrainRequest(dataset, tmp_path / "run", config_file=config_file, stages=("snet", "sol")))
     before, _ = load_checkpoint(tmp_path / "run" / "snet.best.safetensors")
     after, _ = load_checkpoint(tmp_path / "run" / "sol.best.safetensors")
     changed = {key for key in before if not torch.equal(before[key], after[key])}
@@ -180,11 +179,9 @@ def test_a_loss_that_is_not_a_number_stops_and_names_the_case(
     source, config = OpenKBPDataset(dataset), tiny_config()
     update = stages.Update("S-Net", ("snet",), lambda model, sample, context: model.snet.head.bias.sum() * float("nan"))
     broken = stages.Stage("snet", (update,))
-    with pytest.raises(DatasetError, match=r"step 0, case pt_\d: the loss is nan"):
-        train_stage(
-            FocusNet(config), broken, list(source.cases("train")), config, Settings(steps=2), NO_AUGMENTATION, tmp_path,
-            lambda _: {"score": 0.0}, log=lambda _: None,
-        )  # fmt: skip
+    options = StageOptions(config, Settings(steps=2), NO_AUGMENTATION, tmp_path)
+    with pytest.raises(ConfigError, match=r"step 0, case pt_\d: the loss is nan"):
+        train_stage(FocusNet(config), broken, list(source.cases("train")), lambda _: {"score": 0.0}, options)
 
 
 def test_every_case_comes_once_per_epoch() -> None:

@@ -19,7 +19,7 @@ import torch
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.nets.bundle import load_bundle
 from focusnet.train.loop.checkpoint import load_checkpoint
-from focusnet.train.loop.loop import SINGLE_PROCESS, train_stage
+from focusnet.train.loop.loop import SINGLE_PROCESS, StageOptions, train_stage
 from focusnet.train.loop.process_group import ProcessGroup
 from focusnet.train.settings import Settings
 from focusnet.train.stages.augment import Augmentation
@@ -45,10 +45,8 @@ def train(stage: str, dataset: Path, out: Path, accumulate: int, group: ProcessG
     torch.manual_seed(0)
     model = TrainingNet(config, with_aae=True)
     settings = Settings(steps=3, accumulate=accumulate, learning_rate=LEARNING_RATE, seed=1)
-    train_stage(
-        model, STAGES[stage], list(OpenKBPDataset(dataset).cases("train")), config, settings,
-        Augmentation(5.0, 5.0, (0.9, 1.1)), out, lambda _: {"score": 0.0}, log=lambda _: None, group=group,
-    )  # fmt: skip
+    options = StageOptions(config, settings, Augmentation(5.0, 5.0, (0.9, 1.1)), out, group=group)
+    train_stage(model, STAGES[stage], list(OpenKBPDataset(dataset).cases("train")), lambda _: {"score": 0.0}, options)
 
 
 CHILD = """

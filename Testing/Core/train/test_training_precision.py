@@ -13,7 +13,7 @@ from focusnet.cli.main import main
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
 from focusnet.train.loop.checkpoint import load_checkpoint
-from focusnet.train.loop.loop import train_stage
+from focusnet.train.loop.loop import StageOptions, train_stage
 from focusnet.train.loop.precision import ScaledOptimizer
 from focusnet.train.settings import Settings
 from focusnet.train.setup import plan
@@ -40,11 +40,9 @@ def new_model() -> TrainingNet:
 def train(stage: Stage, dataset: Path, out: Path, steps: int, resume: bool = False, **settings: Any) -> Path:
     """Some steps of a stage in fp16; returns its last checkpoint."""
     model = new_model()
-    train_stage(
-        model, stage, list(OpenKBPDataset(dataset).cases("train")), model.config,
-        Settings(steps=steps, precision="fp16", checkpoint_every=2, validate_every=100, **settings),
-        NO_AUGMENTATION, out, lambda _: {"score": 0.0}, resume, log=lambda _: None,
-    )  # fmt: skip
+    chosen = Settings(steps=steps, precision="fp16", checkpoint_every=2, validate_every=100, **settings)
+    options = StageOptions(model.config, chosen, NO_AUGMENTATION, out, resume)
+    train_stage(model, stage, list(OpenKBPDataset(dataset).cases("train")), lambda _: {"score": 0.0}, options)
     return out / f"{stage.name}.last.safetensors"
 
 

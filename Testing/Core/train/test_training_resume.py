@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from focusnet.train.loop import checkpoint
 from focusnet.train.loop.checkpoint import load_checkpoint, save_checkpoint
 
 from ..helpers_toy import STAGE, Places, train_line
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def assert_same(a: Path, b: Path) -> None:
@@ -34,6 +37,18 @@ def test_the_steps_after_a_resume_are_those_of_the_run_that_was_never_stopped(
     whole = train_line(tmp_path / "whole", 8, **more)
     train_line(tmp_path / "parts", stop_at, **more)
     assert_same(whole, train_line(tmp_path / "parts", 8, resume=True, **more))
+
+
+def test_a_checkpoint_of_an_earlier_version_resumes_into_the_run_that_version_would_have_made(tmp_path: Path) -> None:
+    """An earlier version wrote both files, with a running average of its own."""
+    shutil.copyfile(FIXTURES / "ema-step-4.safetensors", tmp_path / "line.last.safetensors")
+    tensors, state = load_checkpoint(train_line(tmp_path, 8, resume=True, ema_decay=0.9))
+    earlier, earlier_state = load_checkpoint(FIXTURES / "ema-step-8.safetensors")
+    assert state == earlier_state
+    assert tensors.keys() == earlier.keys()
+    assert "average.line.weight" in tensors
+    for name, value in tensors.items():
+        torch.testing.assert_close(value, earlier[name], rtol=1e-5, atol=1e-6, msg=name)
 
 
 class StruckError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -21,13 +22,14 @@ from focusnet.nets.bundle import load_bundle
 from focusnet.train.loop.checkpoint import load_checkpoint
 from focusnet.train.loop.training_log import append_csv, forget_after
 from focusnet.train.run import train_bundle
+from focusnet.train.settings import STAGE_ORDER
+from focusnet.train.setup.request import TrainRequest
 from focusnet.train.setup.run_manifest import read_manifest, write_manifest
 from focusnet.train.status import status_text
 
 from ..helpers_dataset import TINY_TOML, write_dataset
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL and file size limits are POSIX")
-STAGES = ("snet", "sol", "aae", "sos", "joint")
 
 
 def command(dataset: Path, out: Path, config: Path, *more: str) -> list[str]:
@@ -67,7 +69,7 @@ def at_step(out: Path, stage: str, step: int) -> Callable[[], bool]:
 
 
 def checkpoints(out: Path) -> dict[str, dict[str, torch.Tensor]]:
-    names = [f"{stage}.{kind}.safetensors" for stage in STAGES for kind in ("last", "best")]
+    names = [f"{stage}.{kind}.safetensors" for stage in STAGE_ORDER for kind in ("last", "best")]
     return {name: load_checkpoint(out / name)[0] for name in names}
 
 
@@ -89,17 +91,17 @@ def steps_of(path: Path) -> list[int]:
 
 @posix
 def test_a_killed_and_resumed_run_is_bit_for_bit_the_run_that_was_never_killed(
-    dataset: Path, tmp_path: Path, config_file: Path
+    dataset: Path, tmp_path: Path, config_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """SIGKILL of a real process in the middle of the updates of SOS-Nets and autoencoder."""
-    train_bundle(dataset, tmp_path / "whole", config_file=config_file, device="cpu", log=lambda _: None)
+    train_bundle(TrainRequest(dataset, tmp_path / "whole", config_file=config_file, device="cpu"))
     assert kill_when(at_step(tmp_path / "parts", "sos", 2), command(dataset, tmp_path / "parts", config_file))
     assert not (tmp_path / "parts" / "bundle").exists()
-    lines: list[str] = []
-    train_bundle(dataset, tmp_path / "parts", config_file=config_file, resume=True, device="cpu", log=lines.append)
-    assert any(line.startswith("sos: resumed at step") for line in lines)
+    caplog.set_level(logging.INFO, "focusnet.train")
+    train_bundle(TrainRequest(dataset, tmp_path / "parts", config_file=config_file, resume=True, device="cpu"))
+    assert any(line.startswith("sos: resumed at step") for line in caplog.messages)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
-    for stage in STAGES:
+    for stage in STAGE_ORDER:
         assert steps_of(tmp_path / "parts" / f"{stage}.csv") == [2, 4, 6], "no row twice, none missing"
 
 
@@ -136,7 +138,7 @@ def test_a_full_disk_ends_in_one_clear_line_and_the_last_good_checkpoint(
     """Files may not grow beyond a limit that S-Net's first checkpoint does not reach and the autoencoder's does."""
     import resource
 
-    train_bundle(dataset, tmp_path / "out", config_file=config_file, stages=["snet"], log=lambda _: None)
+    train_bundle(TrainRequest(dataset, tmp_path / "out", config_file=config_file, stages=("snet",)))
     good = (tmp_path / "out" / "snet.last.safetensors").stat()
     config_file.write_text(TINY_TOML.replace("steps = 6", "steps = 8"))
     limit = good.st_size // 2
@@ -150,7 +152,7 @@ def test_a_full_disk_ends_in_one_clear_line_and_the_last_good_checkpoint(
     assert "last good one is kept. Free some space and resume." in last
     assert load_checkpoint(tmp_path / "out" / "snet.last.safetensors")[1]["step"] == 6
     assert not list((tmp_path / "out").glob("*.partial"))
-    train_bundle(dataset, tmp_path / "out", config_file=config_file, stages=["snet"], resume=True, log=lambda _: None)
+    train_bundle(TrainRequest(dataset, tmp_path / "out", config_file=config_file, stages=("snet",), resume=True))
     assert load_checkpoint(tmp_path / "out" / "snet.last.safetensors")[1]["step"] == 8
 
 
@@ -174,7 +176,7 @@ def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "out"
     config = out.parent / "tiny.toml"
     config.write_text(TINY_TOML)
-    train_bundle(dataset, out, config_file=config, stages=["snet"], log=lambda _: None, device="cpu")
+    train_bundle(TrainRequest(dataset, out, config_file=config, stages=("snet",), device="cpu"))
     return out
 
 
@@ -192,7 +194,9 @@ def test_a_resume_with_another_configuration_is_refused_and_says_what_differs(
     config_file.write_text(TINY_TOML.replace(before, after))
     record = (finished / "training.json").read_bytes()
     with pytest.raises(DatasetError, match=words) as caught:
-        train_bundle(dataset, finished, config_file=config_file, stages=["snet"], resume=True, device="cpu")
+        train_bundle(
+            TrainRequest(dataset, finished, config_file=config_file, stages=("snet",), resume=True, device="cpu")
+        )
     assert "\n" not in str(caught.value)
     assert str(caught.value).count(", is ") == 1, "only what differs is named"
     assert (finished / "training.json").read_bytes() == record
@@ -201,27 +205,31 @@ def test_a_resume_with_another_configuration_is_refused_and_says_what_differs(
 def test_a_resume_on_other_data_is_refused(finished: Path, tmp_path: Path, config_file: Path) -> None:
     other = write_dataset(tmp_path / "other", train=2)
     with pytest.raises(DatasetError, match=r"data was 3 cases, \w+, is 2 cases"):
-        train_bundle(other, finished, config_file=config_file, stages=["snet"], resume=True, device="cpu")
+        train_bundle(
+            TrainRequest(other, finished, config_file=config_file, stages=("snet",), resume=True, device="cpu")
+        )
 
 
 def test_a_resume_under_other_code_says_so_and_more_steps_are_allowed(
-    dataset: Path, tmp_path: Path, config_file: Path
+    dataset: Path, tmp_path: Path, config_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    out, lines = tmp_path / "out", []
-    train_bundle(dataset, out, config_file=config_file, stages=["snet"], log=lambda _: None)
+    out = tmp_path / "out"
+    train_bundle(TrainRequest(dataset, out, config_file=config_file, stages=("snet",)))
     write_manifest(out, {**read_manifest(out), "code": "0.0.1 (abc)"})
     train_bundle(
-        dataset, out, config_file=config_file, stages=["snet"], resume=True, settings={"steps": 8}, log=lines.append
+        TrainRequest(dataset, out, config_file=config_file, stages=("snet",), resume=True, settings={"steps": 8})
     )
-    assert any("was started by focusnet 0.0.1 (abc), this is" in line for line in lines)
+    assert any("was started by focusnet 0.0.1 (abc), this is" in line for line in caplog.messages)
     assert load_checkpoint(out / "snet.last.safetensors")[1]["step"] == 8
 
 
-def test_a_resume_with_nothing_to_resume_starts(dataset: Path, tmp_path: Path, config_file: Path) -> None:
+def test_a_resume_with_nothing_to_resume_starts(
+    dataset: Path, tmp_path: Path, config_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A run that was killed while it still read its data has left nothing."""
-    lines: list[str] = []
-    train_bundle(dataset, tmp_path / "out", config_file=config_file, stages=["snet"], resume=True, log=lines.append)
-    assert any("holds no checkpoint yet" in line for line in lines)
+    caplog.set_level(logging.INFO, "focusnet.train")
+    train_bundle(TrainRequest(dataset, tmp_path / "out", config_file=config_file, stages=("snet",), resume=True))
+    assert any("holds no checkpoint yet" in line for line in caplog.messages)
 
 
 def test_status_reads_files_only(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.image.resample import resample_ct, resample_labels
 from focusnet.inference.backends import TorchBackend
-from focusnet.inference.chunks import Localizer, stream_slices
+from focusnet.inference.chunks import Localizer, run_chunks
 from focusnet.inference.devices import choose_device
 from focusnet.inference.preprocess import network_grid, normalise
 from focusnet.metrics import dice
@@ -42,9 +42,9 @@ def test_a_scan_is_scored_in_the_chunks_in_which_it_will_be_segmented(
     assert len(ct) > 12  # more than one chunk
 
     slabs = list(
-        stream_slices(
+        run_chunks(
             ct,
-            TorchBackend(random_bundle(tmp_path, config), choose_device("cpu", "fp32")),
+            TorchBackend.of_bundle(random_bundle(tmp_path, config), choose_device("cpu", "fp32")),
             config,
             config.chunk_when_segmenting,
         )

@@ -64,7 +64,7 @@ def add_body(panel: Any, name: str) -> None:
 
 
 def test_the_table_has_the_numbers_of_focusnet_evaluate(compared: Any, tmp_path: Path) -> None:
-    from focusnet.evaluation.evaluate import evaluate_files
+    from focusnet.cli.main import main
 
     press(compared)
     assert len(table(compared)) == 7
@@ -73,7 +73,8 @@ def test_the_table_has_the_numbers_of_focusnet_evaluate(compared: Any, tmp_path:
     ct = compared.parameters.inputVolume
     for name, node in (("ours", compared.parameters.resultSegmentation), ("theirs", compared.reference)):
         compared.panel.logic.export(node, ct, tmp_path / f"{name}.seg.nrrd")
-    evaluate_files(tmp_path / "ours.seg.nrrd", tmp_path / "theirs.seg.nrrd", out=tmp_path / "cli.csv")
+    files = [str(tmp_path / f"{name}.seg.nrrd") for name in ("ours", "theirs")]
+    assert main(["evaluate", *files, "-o", str(tmp_path / "cli.csv")]) == 0
     ours, theirs = (list(csv.DictReader((tmp_path / f"{n}.csv").open())) for n in ("panel", "cli"))
     assert {row["organ"]: {**row, "case": ""} for row in ours} == {row["organ"]: {**row, "case": ""} for row in theirs}
     row = next(row for row in theirs if row["organ"] == "Brainstem")

@@ -25,8 +25,14 @@ assert arguments[:3] == ["-m", "focusnet", "train"], arguments
 out = arguments[arguments.index("--out") + 1]
 mode = open(os.path.join(out, "mode")).read()
 print("resumed" if "--resume" in arguments else "new", flush=True)
-print("snet step 50/100: loss 0.5000, 0.10 s/step, 1 min left", file=sys.stderr, flush=True)
-print("snet step 50: score 0.6810 Brainstem 0.7271 Parotid_L 0.5", file=sys.stderr, flush=True)
+for name, text in (
+    ("training.json", '{{"settings": {{"snet": {{"steps": 100}}, "sol": {{"steps": 40}}}}}}'),
+    ("snet.validation.csv", "step,score,Brainstem,Parotid_L\\n50,0.681,0.7271,0.5\\n"),
+    ("snet.csv", "step,loss,seconds_per_step\\n25,0.75,1.2\\n50,0.5,1.2\\n"),
+):
+    with open(os.path.join(out, name + ".new"), "w") as file:
+        file.write(text)
+    os.replace(file.name, os.path.join(out, name))
 open(os.path.join(out, "snet.last.safetensors"), "w").close()
 if mode == "finish":
     print("Wrote the bundle there. Try it.", flush=True)
@@ -117,8 +123,11 @@ def test_stop_leaves_no_process_and_resume_goes_on(logic: FocusNetTrainingLogic,
     again = logic.resume()
     assert (again.preset, again.stages, again.dataset) == ("authors", ("snet",), dataset)
     assert again.arguments(resume=True) == [*run.arguments(resume=False), "--resume"]
-    wait(logic, out, "running", step=50)
+    deadline = time.monotonic() + 15
+    while not logic.log() and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert logic.log().startswith("resumed"), "the log since the last start"
+    assert wait(logic, out, "running").step == 50, "how far it had come is told before its next report"
     assert "new" in (out / "train.log").read_text().splitlines(), "nothing that was written before is lost"
 
 
@@ -174,7 +183,7 @@ def test_what_can_be_refused_is_refused_before_anything_starts(
 ) -> None:
     with pytest.raises(DatasetError, match="No training run is known"):
         logic.progress()
-    with pytest.raises(DatasetError, match=r"holds no dataset\.json"):
+    with pytest.raises(DatasetError, match=r"missing is no folder; .* in any layout of docs/datasets\.md"):
         logic.start(tmp_path / "missing", tmp_path / "run")
     with pytest.raises(DatasetError, match="does not exist; give a TOML file"):
         logic.start(dataset, tmp_path / "run", config="no.toml")
@@ -195,6 +204,26 @@ def test_what_can_be_refused_is_refused_before_anything_starts(
     (tmp_path / "file").touch()
     with pytest.raises(DatasetError, match="cannot be started"):
         logic.start(dataset, tmp_path / "file" / "run")
+
+
+def test_a_data_set_in_any_layout_is_left_to_the_command_to_judge(logic: FocusNetTrainingLogic, tmp_path: Path) -> None:
+    """A folder of patients with an image and a mask for each organ, as PDDCA has it: there is no dataset.json."""
+    (tmp_path / "pddca" / "0522c0001" / "structures").mkdir(parents=True)
+    logic.start(tmp_path / "pddca", out_folder(tmp_path, "finish"))
+    assert wait(logic, tmp_path / "run", "finished").stage == "snet"
+
+
+def test_a_run_that_still_reads_its_data_has_no_stage_yet(
+    logic: FocusNetTrainingLogic, dataset: Path, tmp_path: Path
+) -> None:
+    out = out_folder(tmp_path, "run")
+    logic.start(dataset, out)
+    wait(logic, out, "running", step=50)
+    logic.stop()
+    (out / "training.json").unlink()
+    progress = logic.progress(out)
+    assert (progress.stage, progress.step, progress.scores) == ("", 0, {})
+    assert str(progress).startswith("run: stopped; resume()")
 
 
 @pytest.mark.slow

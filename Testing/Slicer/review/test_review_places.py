@@ -102,7 +102,7 @@ def test_the_worker_is_told_the_seed(world: World) -> None:
     options = RunOptions(organs=["Brainstem"], seeds={"Brainstem": (1.5, -2.25, 3)})
     run = SegmentationRun(ct, imported.node, options, process=NeverStarted(), command=command)  # type: ignore[arg-type]
     run.start()
-    assert "--seed=Brainstem=1.500,-2.250,3.000" in asked[0]
+    assert "--seed-point=Brainstem=1.500,-2.250,3.000" in asked[0]
     assert asked[0][asked[0].index("--organs") + 1] == "Brainstem"
 
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ...errors import DatasetError, OutputError
+from ...errors import ConfigError, OutputError
 from ...files.disk import plain_errors, reason, stored_bytes, sync
 
 
@@ -47,19 +47,19 @@ def _remove(work: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and state of a checkpoint. Raises DatasetError if the file is missing or damaged."""
+    """Return tensors and state of a checkpoint. Raises ConfigError if the file is missing or damaged."""
     if not path.is_file():
-        raise DatasetError(f"There is no checkpoint {path} to resume from; start without --resume.")
+        raise ConfigError(f"There is no checkpoint {path} to resume from; start without --resume.")
     try:
         with safe_open(path, framework="pt") as handle:
             tensors = {key: handle.get_tensor(key) for key in handle.keys()}  # noqa: SIM118 - not a dict
             return tensors, json.loads(handle.metadata()["state"])
     except (SafetensorError, KeyError, ValueError, TypeError) as problem:
-        raise DatasetError(f"The checkpoint {path} is damaged ({problem}); delete it to start anew.") from problem
+        raise ConfigError(f"The checkpoint {path} is damaged ({problem}); delete it to start anew.") from problem
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> dict[str, Tensor]:
-    """Adam's moments and step counts, keyed by parameter name (``names``: id of a parameter -> its name)."""
+    """Return Adam's moments and step counts, keyed by parameter name (``names``: id of a parameter -> its name)."""
     out = {}
     for parameter, slots in optimizer.state.items():
         for key, value in slots.items():
@@ -68,7 +68,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: dict[int, str]) -
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """The inverse of ``optimizer_tensors`` for the optimizer's own parameters; those without stored moments start fresh."""
+    """Put the tensors of ``optimizer_tensors`` back for the optimizer's own parameters; those without stored moments start fresh."""
     own = {id(p) for group in optimizer.param_groups for p in group["params"]}
     by_name = {name: p for name, p in model.named_parameters() if id(p) in own}
     for key, value in tensors.items():

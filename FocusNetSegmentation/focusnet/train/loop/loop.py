@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import DatasetError
+from ...errors import ConfigError, DatasetError
 from ...files.atomic_write import ensure_folder
 from ...nets.config import NetworkConfig
+from ..logger import LOGGER
 from ..settings import Settings
 from ..stages.augment import Augmentation
 from ..stages.losses import class_weights
@@ -29,53 +30,56 @@ from .prefetch import Prefetcher, worker_count
 from .process_group import ProcessGroup, UpdateRunner
 from .sampling_order import case_index, step_generator
 from .schedule import rate_factor
-from .training_log import Log, TrainingLog, to_stderr
+from .training_log import TrainingLog
 
 SINGLE_PROCESS = ProcessGroup()
 Validate = Callable[[Any], dict[str, float]]  # takes the model in eval mode; returns at least "score"; higher is better
 
 
+@dataclass(frozen=True)
+class StageOptions:
+    """How and where a stage is trained. ``resume``: go on from the stage's last checkpoint in ``out``, where there is one."""
+
+    config: NetworkConfig
+    settings: Settings
+    augmentation: Augmentation
+    out: Path
+    resume: bool = False
+    group: ProcessGroup = SINGLE_PROCESS
+
+
 @dataclass
-class Run:
-    """Where a run stands. ``best`` is the best validation score so far."""
+class TrainingState:
+    """How far a stage is. ``best`` is the best validation score so far."""
 
     step: int = 0
     best: float = -math.inf
 
 
 def train_stage(
-    model: nn.Module,
-    stage: Stage,
-    items: Sequence[Any],
-    config: NetworkConfig,
-    settings: Settings,
-    augmentation: Augmentation,
-    out: Path,
-    validate: Validate,
-    resume: bool = False,
-    log: Log = to_stderr,
-    group: ProcessGroup = SINGLE_PROCESS,
+    model: nn.Module, stage: Stage, items: Sequence[Any], validate: Validate, options: StageOptions
 ) -> Path:
     """Train one stage to ``settings.steps`` and return the checkpoint with the best validation score.
 
     ``items`` are whatever ``stage.draw`` takes: cases, shapes. ``model`` is any module whose children bear the names in the
-    stage's updates. Writes ``<stage>.last.safetensors`` (to resume), ``<stage>.best.safetensors`` and ``<stage>.csv`` in ``out``.
-    Raises DatasetError if there is nothing to train on or the loss stops being a number, OutputError if the disk is full.
+    stage's updates. Writes ``<stage>.last.safetensors`` (to resume), ``<stage>.best.safetensors`` and ``<stage>.csv`` in
+    ``options.out``. Raises DatasetError if there is nothing to train on, ConfigError if the loss stops being a number,
+    OutputError if the disk is full.
     """
+    config, settings, group = options.config, options.settings, options.group
     usable = usable_items(stage, items, config)
     weights = torch.ones(len(config.organs) + 1)
     if stage.class_weights:
         weights = class_weights(mean_class_voxels(items, config), settings.alpha_power)
-    context = StageContext(config, settings, augmentation, weights.to(next(model.parameters()).device))
-    trainer = Trainer(model, stage, usable, context, out, validate, group)
-    if resume and trainer.last.is_file():
+    context = StageContext(config, settings, options.augmentation, weights.to(next(model.parameters()).device))
+    trainer = Trainer(model, stage, usable, validate, context, options)
+    if options.resume and trainer.last.is_file():
         trainer.restore()
-        if group.first:
-            log(f"{stage.name}: resumed at step {trainer.state.step}")
+        LOGGER.info(f"{stage.name}: resumed at step {trainer.state.step}")
     if not group.first:
         return trainer.run(None)
     names = tuple(update.name for update, _, _ in trainer.updates)
-    with closing(TrainingLog(out, stage.name, names, trainer.state.step, settings.steps, log)) as training_log:
+    with closing(TrainingLog(options.out, stage.name, names, trainer.state.step, settings.steps)) as training_log:
         return trainer.run(training_log)
 
 
@@ -87,29 +91,30 @@ class Trainer:
         model: nn.Module,
         stage: Stage,
         items: list[Any],
-        context: StageContext,
-        out: Path,
         validate: Validate,
-        group: ProcessGroup,
+        context: StageContext,
+        options: StageOptions,
     ) -> None:
         self.model, self.stage, self.items, self.context = model, stage, items, context
-        self.validate, self.group = validate, group
+        self.validate, self.group = validate, options.group
         self.config, self.settings = context.config, context.settings
         self.device = context.alpha.device
         self.training_log: TrainingLog | None = None
+        out = options.out
         ensure_folder(out)
         self.last, self.best = out / f"{stage.name}.last.safetensors", out / f"{stage.name}.best.safetensors"
         self.updates = []
         for update in stage.updates:
             if update.active(self.settings):
-                optimizer = torch.optim.Adam(set_trained(model, update.trained), lr=self.settings.learning_rate)
-                steps = ScaledOptimizer(optimizer, self.device, self.settings.precision)
-                self.updates.append((update, steps, UpdateRunner(model, update, context, group)))
+                adam = torch.optim.Adam(set_trained(model, update.trained), lr=self.settings.learning_rate)
+                optimizer = ScaledOptimizer(adam, self.device, self.settings.precision)
+                self.updates.append((update, optimizer, UpdateRunner(model, update, context, self.group)))
         self.average = WeightAverage(model, stage.trained, self.settings.ema_decay)
-        self.state = Run()
+        self.state = TrainingState()
 
     def run(self, training_log: TrainingLog | None) -> Path:
-        """The steps that are left. ``training_log``: of a group's first process, which also validates and saves."""
+        """Take the steps that are left and return the best checkpoint. ``training_log``: of a group's first process, which also
+        validates and saves; None in the others."""
         with closing(self._samples()) as samples:
             return self._run(training_log, samples)
 
@@ -118,7 +123,7 @@ class Trainer:
         while state.step < settings.steps:
             self._step(samples)
             state.step += 1
-            self.average.update(state.step)
+            self.average.update()
             if training_log is None:
                 continue
             training_log.tick()
@@ -139,30 +144,30 @@ class Trainer:
         return self.best
 
     def _samples(self) -> Prefetcher[tuple[str, Any]]:
-        """The batches that are left. In a group each process takes every ``group.size``-th."""
+        """Return the batches that are left. In a group each process takes every ``group.size``-th."""
         a_step = self.settings.accumulate * self.group.size
         numbers = range(self.state.step * a_step + self.group.rank, self.settings.steps * a_step, self.group.size)
         return Prefetcher(self._draw, numbers, worker_count(self.settings.workers, self.device))
 
-    def _step(self, ahead: Prefetcher[tuple[str, Any]]) -> None:
-        """Every update once, on the same samples."""
+    def _step(self, batches: Prefetcher[tuple[str, Any]]) -> None:
+        """Make every update of a step once, on the same samples."""
         count = self.settings.accumulate
-        samples = [(names, sample.to(self.device)) for names, sample in islice(ahead, count)]
-        for update, steps, runner in self.updates:
+        samples = [(names, sample.to(self.device)) for names, sample in islice(batches, count)]
+        for update, optimizer, runner in self.updates:
             parameters = set_trained(self.model, update.trained)
-            steps.begin(self.settings.learning_rate * rate_factor(self.state.step, self.settings))
+            optimizer.begin(self.settings.learning_rate * rate_factor(self.state.step, self.settings))
             for i, (name, sample) in enumerate(samples):
-                with runner.alone() if i + 1 < count else nullcontext():
+                with runner.without_sync() if i + 1 < count else nullcontext():
                     loss = self._loss(runner, sample)
                     self._check(loss, update, name)
                     if loss.requires_grad:  # not where a crop holds nothing that the update could learn from
-                        steps.backward(loss / count)
-            if not steps.step(parameters, self.settings.grad_clip):
+                        optimizer.backward(loss / count)
+            if not optimizer.step(parameters, self.settings.grad_clip):
                 names = ", ".join(name for name, _ in samples)
                 raise self._stopped(update, names, "the gradients are not numbers, however little the loss is scaled")
 
     def _draw(self, number: int) -> tuple[str, Any]:
-        """The ``number``-th batch of the stage: the names of its items, and the sample."""
+        """Return the ``number``-th batch of the stage: the names of its items, and the sample."""
         seed, stage, batch = self.settings.seed, self.stage, self.settings.batch
         rng = step_generator(seed, stage.name, number)
         count = len(self.items)
@@ -181,13 +186,13 @@ class Trainer:
         if self.training_log is not None:
             self.training_log.add(update.name, value)
 
-    def _stopped(self, update: Update, case: str, what: str) -> DatasetError:
+    def _stopped(self, update: Update, case: str, what: str) -> ConfigError:
         remedy = "Lower the learning rate or check that case"
         if self.settings.precision == "fp16":
             remedy = "Train in bf16 or fp32, whose range is larger, lower the learning rate or check that case"
         kept = f"the checkpoint before it is {self.last}." if self.last.is_file() else "there is no checkpoint yet."
         who = f" ({update.name})" if len(self.updates) > 1 else ""
-        return DatasetError(
+        return ConfigError(
             f"Stage {self.stage.name}, step {self.state.step}, case {case}: {what}{who}. {remedy}; {kept}"
         )
 
@@ -207,29 +212,31 @@ class Trainer:
             training_log.picture(draw, step)
 
     def _save(self) -> None:
+        """Write everything that a resumed run needs to take the same steps."""
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         names = {id(p): n for n, p in self.model.named_parameters()}
-        for _, steps, _ in self.updates:
-            tensors |= optimizer_tensors(steps.optimizer, names)
-        tensors |= {f"average.{k}": v for k, v in self.average.tensors.items()}
-        scaling = {update.name: steps.scaling() for update, steps, _ in self.updates}
+        for _, optimizer, _ in self.updates:
+            tensors |= optimizer_tensors(optimizer.optimizer, names)
+        tensors |= {f"average.{k}": v for k, v in self.average.tensors().items()}
+        scaling = {update.name: optimizer.scaling() for update, optimizer, _ in self.updates}
         state = {"step": self.state.step, "best": self.state.best, "config": self.config.to_json(), "scaling": scaling}
         save_checkpoint(self.last, tensors, state)
 
     def restore(self) -> None:
+        """Go on from the stage's last checkpoint. Raises ConfigError where it is damaged."""
         tensors, state = load_checkpoint(self.last)
         parts = tuple(f"{part}." for part in self.stage.trained)  # the others are as they came
         model = {k: v for k, v in _only(tensors, "model.").items() if k.startswith(parts)}
         self.model.load_state_dict(model, strict=False)
-        for update, steps, _ in self.updates:
-            restore_optimizer(steps.optimizer, self.model, tensors)
-            steps.restore_scaling(state.get("scaling", {}).get(update.name))
-        self.average.load(_only(tensors, "average."))
-        self.state = Run(state["step"], state["best"])
+        for update, optimizer, _ in self.updates:
+            restore_optimizer(optimizer.optimizer, self.model, tensors)
+            optimizer.restore_scaling(state.get("scaling", {}).get(update.name))
+        self.average.load(_only(tensors, "average."), state["step"])
+        self.state = TrainingState(state["step"], state["best"])
 
 
 def usable_items(stage: Stage, items: Sequence[Any], config: NetworkConfig) -> list[Any]:
-    """The items that a stage can learn from. Raises DatasetError where there are none."""
+    """Return the items that a stage can learn from. Raises DatasetError where there are none."""
     if not items:
         raise DatasetError("There are no training cases.")
     usable = [item for item in items if stage.usable(item, config)]

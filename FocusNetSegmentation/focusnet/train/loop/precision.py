@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...errors import DatasetError
+from ...errors import ConfigError
 from ...inference.devices import DTYPES
 
 SMALLEST_SCALE = 2.0**-16  # 32 halvings below where it begins: the gradients are not too large, they are not numbers
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context in which forward passes and losses are computed; off for "fp32"."""
+    """Return the context in which forward passes and losses are computed; off for "fp32"."""
     return torch.autocast(device.type, DTYPES.get(precision), enabled=precision in ("bf16", "fp16"))
 
 
 class ScaledOptimizer:
-    """Backward passes and steps of one optimizer.
+    """One optimizer with its backward passes and, in fp16, its loss scale.
 
     fp16 ends at 6e-8: there the loss is scaled up before its gradients are taken, and these are scaled back before the step. A step whose
     gradients have grown beyond fp16 (65504) is left out and the next one's loss is scaled by half as much.
@@ -31,19 +31,21 @@ class ScaledOptimizer:
         self._scaler: torch.amp.GradScaler | None = None
         if precision == "fp16":
             if not hasattr(torch.amp, "GradScaler"):
-                raise DatasetError(f"Precision fp16 needs torch 2.3 or newer, this is {torch.__version__}; choose bf16 or fp32.")  # fmt: skip
+                raise ConfigError(f"Precision fp16 needs torch 2.3 or newer, this is {torch.__version__}; choose bf16 or fp32.")  # fmt: skip
             self._scaler = torch.amp.GradScaler(device.type)
 
     def begin(self, learning_rate: float) -> None:
+        """Set the learning rate of the next step and forget the gradients of the last one."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
 
     def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a scalar loss, scaled where the precision is fp16."""
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()
 
     def step(self, parameters: Sequence[nn.Parameter], grad_clip: float) -> bool:
-        """Clip (0: off) and step. False where no loss scale gives gradients that are numbers."""
+        """Clip the gradients to a norm (0: off) and step. Returns False where no loss scale gives gradients that are numbers."""
         scaler = self._scaler
         if scaler is None:
             if grad_clip > 0:
@@ -60,9 +62,10 @@ class ScaledOptimizer:
         return scaler.get_scale() >= SMALLEST_SCALE
 
     def scaling(self) -> dict[str, Any] | None:
-        """The loss scale and when it grows again, for JSON; None where losses are not scaled."""
+        """Return the loss scale and when it grows again, for JSON; None where losses are not scaled."""
         return self._scaler.state_dict() if self._scaler is not None else None
 
     def restore_scaling(self, state: dict[str, Any] | None) -> None:
+        """Go on with a stored loss scale."""
         if self._scaler is not None and state is not None:
             self._scaler.load_state_dict(state)

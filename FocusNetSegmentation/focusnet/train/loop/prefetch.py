@@ -1,4 +1,4 @@
-"""Samples drawn ahead of the network by threads: a GPU that waits for a CPU to cut and turn crops is idle most of the time."""
+"""Draw samples ahead of the network in threads, so that a GPU does not wait for a CPU to cut and rotate crops."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ GPU_WORKERS = 4  # threads
 
 
 def worker_count(wanted: int, device: torch.device) -> int:
-    """``Settings.workers``: negative is as many as the device is worth, none on a CPU, where drawing and learning share the cores."""
+    """Return the number of threads for ``Settings.workers``; -1 is four on a GPU and none on a CPU, where drawing and learning
+    share the cores."""
     if wanted >= 0:
         return wanted
     return 0 if device.type == "cpu" else GPU_WORKERS
@@ -45,5 +46,6 @@ class Prefetcher(Generic[Drawn]):
         return self.waiting.pop(0).result()
 
     def close(self) -> None:
+        """Stop the threads; what is being drawn is finished first."""
         if self.pool is not None:
             self.pool.shutdown(wait=True, cancel_futures=True)

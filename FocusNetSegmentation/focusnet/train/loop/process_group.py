@@ -1,4 +1,5 @@
-"""Several processes as one, started by torchrun: the same order of cases split between them, gradients averaged by torch's DDP."""
+"""Several processes of one run, started by torchrun: one order of cases split between them, gradients averaged by torch's
+DistributedDataParallel (DDP)."""
 
 from __future__ import annotations
 
@@ -14,51 +15,54 @@ from torch import Tensor, distributed, nn
 
 from ..stages.stage import StageContext, Update
 
-PATIENCE = timedelta(hours=6)  # the others wait while the first process validates
+WAIT_LIMIT = timedelta(hours=6)  # the others wait while the first process validates
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes of a run. Only ``first`` validates, writes and speaks."""
+    """The processes of a run. Only the first one validates, writes files and prints messages."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
+        """Whether this is the process that validates, writes and prints."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Until every process has come here."""
+        """Wait until every process has come here."""
         if self.size > 1:
             distributed.barrier()
 
 
 def join_process_group(device: torch.device) -> tuple[ProcessGroup, torch.device]:
-    """The group that torchrun's environment describes, and this process's device; a group of one without torchrun."""
+    """Return the group that torchrun's environment describes, and this process's device; a group of one without torchrun."""
     if "RANK" not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ProcessGroup(), device
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=WAIT_LIMIT)
     return ProcessGroup(distributed.get_rank(), distributed.get_world_size()), device
 
 
 def leave_process_group(group: ProcessGroup) -> None:
+    """End the communication between the processes."""
     if group.size > 1 and distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 class _UpdateModule(nn.Module):
-    """An update's loss as a module's forward pass, which is what DDP wants."""
+    """An update's loss as a module's forward pass, as DDP needs it."""
 
     def __init__(self, model: nn.Module, update: Update, context: StageContext) -> None:
         super().__init__()
         self.model, self.update, self.context = model, update, context
 
     def forward(self, sample: Any) -> Tensor:
+        """Return the update's loss, a scalar that depends on every trained parameter."""
         loss = self.update.loss(self.model, sample, self.context)
         if not loss.requires_grad:  # nothing to learn here, but the others' gradients are waited for
             loss = loss + sum(p.sum() * 0.0 for p in self.model.parameters() if p.requires_grad)
@@ -83,6 +87,6 @@ class UpdateRunner:
             )
             self.loss = self._wrapped
 
-    def alone(self) -> AbstractContextManager[Any]:
-        """Within it, gradients pile up in this process only: all but the last batch of an accumulated step."""
+    def without_sync(self) -> AbstractContextManager[Any]:
+        """Return a context in which gradients add up in this process only: for all but the last batch of an accumulated step."""
         return self._wrapped.no_sync() if self._wrapped is not None else nullcontext()

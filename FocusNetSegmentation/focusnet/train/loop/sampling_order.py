@@ -1,4 +1,4 @@
-"""What a step sees depends on (seed, stage, number) alone: a resumed run goes on as one that was never stopped, and several
+"""The cases and random numbers of a step, which depend on (seed, stage, number) alone: a resumed run goes on as one that was never stopped, and several
 processes share one order."""
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import numpy as np
 
 
 def step_generator(seed: int, stage: str, number: int) -> np.random.Generator:
-    """Random numbers of the ``number``-th batch of a stage."""
+    """Return the random numbers of the ``number``-th batch of a stage."""
     return np.random.default_rng([seed, zlib.crc32(stage.encode()), number])
 
 
 def case_index(seed: int, stage: str, number: int, count: int) -> int:
-    """Which of ``count`` items comes ``number``-th: every one once per epoch, in an order drawn anew for each epoch."""
+    """Return which of ``count`` items comes ``number``-th: every one once per epoch, in an order drawn anew for each epoch."""
     epoch, position = divmod(number, count)
     return int(np.random.default_rng([seed, zlib.crc32(stage.encode()), epoch, 1]).permutation(count)[position])

@@ -10,7 +10,7 @@ WARM_UP_STEPS = 100
 
 
 def rate_factor(step: int, settings: Settings) -> float:
-    """Learning-rate factor at ``step``: 1 for ``constant``; warm-up and half a cosine for ``cosine``."""
+    """Return the learning-rate factor at ``step``: 1 for ``constant``; warm-up and half a cosine for ``cosine``."""
     if settings.schedule == "constant":
         return 1.0
     if step < WARM_UP_STEPS:

@@ -1,59 +1,54 @@
-"""Curves for TensorBoard, where it is installed (extra ``train``).
-
-Not torch's SummaryWriter: that one writes from a thread of its own, where a full disk becomes a traceback on the screen and half a
-record in the file, behind which TensorBoard reads nothing.
-"""
+"""Curves for TensorBoard, where it is installed (extra ``train``), through torch's SummaryWriter."""
 
 from __future__ import annotations
 
-import io
-import os
-import socket
-import time
-from collections.abc import Iterable
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ...files.disk import append_whole
-
 
 class TensorBoardWriter:
-    """One file of events. Every call adds whole records or none. What is there after ``first_step`` is hidden."""
+    """One file of curves in ``folder``. What earlier files have after ``first_step`` is hidden.
+
+    SummaryWriter writes from a thread of its own. ``add`` waits for it, so that a full disk is noticed at once, in the caller;
+    the thread's own traceback is not shown. Behind a point that did not fit the file is of no more use: the next start of the run
+    opens another one. Raises ImportError without TensorBoard, OSError where the folder cannot be written.
+    """
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        # needed by every call; here an installation that lacks them is noticed
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.record_writer import RecordWriter
+        from torch.utils.tensorboard import SummaryWriter
 
-        self._event, self._summary, self._record_writer = Event, Summary, RecordWriter
         folder.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{time.time_ns():020d}.{socket.gethostname()}.{os.getpid()}"
-        self.path = folder / name
-        now = time.time()
-        start = SessionLog(status=SessionLog.START)
-        self._append(
-            [
-                Event(wall_time=now, step=first_step + 1, file_version="brain.Event:2"),
-                Event(wall_time=now, step=first_step + 1, session_log=start),
-            ]
-        )
+        others = set(threading.enumerate())
+        self.folder = folder
+        self._writer: Any = SummaryWriter(str(folder), purge_step=first_step + 1)
+        self._writer.flush()
+        self._threads = set(threading.enumerate()) - others
+        self._report_crash = threading.excepthook
+        threading.excepthook = self._report_crash_elsewhere
 
     def add(self, step: int, values: dict[str, float]) -> None:
-        """One point of each curve. Raises OSError."""
-        points = [self._summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-        self._append([self._event(wall_time=time.time(), step=step, summary=self._summary(value=points))])
+        """Write one point of each curve. Raises OSError."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+        self._writer.flush()
 
-    def _append(self, events: Iterable[Any]) -> None:
-        records = io.BytesIO()
-        writer = self._record_writer(records)
-        for event in events:
-            writer.write(event.SerializeToString())
-        append_whole(self.path, records.getvalue())
+    def close(self) -> None:
+        """Close the file; what could not be written was reported by ``add``."""
+        with suppress(OSError):
+            self._writer.close()
+        if threading.excepthook == self._report_crash_elsewhere:
+            threading.excepthook = self._report_crash
+
+    def _report_crash_elsewhere(self, problem: threading.ExceptHookArgs) -> None:
+        """Print no traceback of an OSError that ends the writer's own thread: ``add`` raises it."""
+        if problem.thread not in self._threads or not isinstance(problem.exc_value, OSError):
+            self._report_crash(problem)
 
 
 def open_writer(folder: Path, first_step: int) -> TensorBoardWriter | None:
-    """None where TensorBoard is not installed. Raises OSError."""
+    """Return a writer, or None where TensorBoard is not installed. Raises OSError."""
     try:
         return TensorBoardWriter(folder, first_step)
     except ImportError:

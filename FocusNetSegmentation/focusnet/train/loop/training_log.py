@@ -1,5 +1,5 @@
-"""What a run says about itself: a live line on a terminal, one line a checkpoint elsewhere, CSV files and, where it is
-installed, TensorBoard's."""
+"""The log of a stage: a live line on a terminal, one message a checkpoint elsewhere, CSV files and, where it is installed,
+TensorBoard's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import io
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +16,18 @@ import numpy as np
 from ...errors import OutputError
 from ...files.atomic_write import atomic_path
 from ...files.disk import append_whole, reason
+from ..logger import LOGGER, stderr_handler
 from .tensorboard import open_writer
-
-Log = Callable[[str], None]
-
-
-def to_stderr(line: str) -> None:
-    with suppress(OSError):  # a log file on a full disk must not end a training
-        print(line, file=sys.stderr, flush=True)
-
-
-def silent(_: str) -> None:
-    """For the processes of a group that do not speak."""
 
 
 class TrainingLog:
-    """Losses since the last report, pace and time left of one stage. ``updates``: names in order; the first is the stage's own."""
+    """Losses since the last report, pace and time left of one stage. ``updates``: names in order; the first is the stage's own.
 
-    def __init__(self, out: Path, stage: str, updates: tuple[str, ...], first_step: int, steps: int, log: Log) -> None:
-        self.out, self.stage, self.updates, self.steps, self.log = out, stage, updates, steps, log
+    Rows of the CSV files after ``first_step`` are dropped: those steps will be taken again. Raises OutputError.
+    """
+
+    def __init__(self, out: Path, stage: str, updates: tuple[str, ...], first_step: int, steps: int) -> None:
+        self.out, self.stage, self.updates, self.steps = out, stage, updates, steps
         self.recent: dict[str, list[float]] = {name: [] for name in updates}
         self.started, self.first = time.monotonic(), first_step
         for path in (self._csv, self._validation_csv):
@@ -47,11 +39,11 @@ class TrainingLog:
             raise _unwritable(folder, problem) from problem
         self.trouble: OutputError | None = None
         self._bar: Any = None
-        if log is to_stderr and sys.stderr.isatty():
+        handler = stderr_handler()
+        if handler is not None and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=steps, initial=first_step, desc=stage, unit="step", file=sys.stderr)
-            self.log = lambda line: self._bar.write(line, file=sys.stderr)
+            self._bar = handler.bar = tqdm(total=steps, initial=first_step, desc=stage, unit="step", file=sys.stderr)
 
     @property
     def _csv(self) -> Path:
@@ -62,16 +54,17 @@ class TrainingLog:
         return self.out / f"{self.stage}.validation.csv"
 
     def add(self, update: str, loss: float) -> None:
+        """Take the loss of one update of one batch."""
         self.recent[update].append(loss)
 
     def tick(self) -> None:
-        """A step is done: move the live line on."""
+        """Advance the progress bar by one step."""
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {self.recent[self.updates[0]][-1]:.4f}", refresh=False)
             self._bar.update(1)
 
     def report(self, step: int) -> None:
-        """One row of STAGE.csv and one line: mean losses since the last report, seconds per step, minutes left."""
+        """Write one row of STAGE.csv and one message: mean losses since the last report, seconds per step, minutes left."""
         means = [float(np.mean(values)) for values in self.recent.values()]
         pace = (time.monotonic() - self.started) / max(1, step - self.first)
         others = {f"loss_{name}": round(mean, 5) for name, mean in zip(self.updates[1:], means[1:], strict=True)}
@@ -81,19 +74,20 @@ class TrainingLog:
         self._attempt(lambda: self._add_curves(step, curves))
         left = pace * (self.steps - step) / 60
         more = "".join(f", {name} loss {mean:.4f}" for name, mean in zip(self.updates[1:], means[1:], strict=True))
-        self.log(
+        LOGGER.info(
             f"{self.stage} step {step}/{self.steps}: loss {means[0]:.4f}, {pace:.2f} s/step, {left:.0f} min left{more}"
         )
         for values in self.recent.values():
             values.clear()
 
     def validated(self, step: int, scores: dict[str, float]) -> None:
+        """Write one row of STAGE.validation.csv and one message."""
         self._attempt(lambda: append_csv(self._validation_csv, {"step": step, **scores}))
         self._attempt(lambda: self._add_curves(step, {f"validation/{name}": value for name, value in scores.items()}))
-        self.log(f"{self.stage} step {step}: " + " ".join(f"{k} {v:.4f}" for k, v in scores.items()))
+        LOGGER.info(f"{self.stage} step {step}: " + " ".join(f"{k} {v:.4f}" for k, v in scores.items()))
 
     def picture(self, draw: Callable[[Path, int], None], step: int) -> None:
-        """``draw`` takes the file and the step."""
+        """Have ``draw`` write the picture of a validation; it takes the file and the step."""
         path = self.out / "pictures" / f"{self.stage}-{step:06d}.png"
 
         def attempt() -> None:
@@ -105,11 +99,17 @@ class TrainingLog:
         self._attempt(attempt)
 
     def close(self) -> None:
+        """Close the progress bar and TensorBoard's file."""
+        handler = stderr_handler()
         if self._bar is not None:
             self._bar.close()
+            if handler is not None:
+                handler.bar = None
+        if self._curves is not None:
+            self._curves.close()
 
     def _attempt(self, write: Callable[[], None]) -> None:
-        """What cannot be logged waits in ``trouble`` until the training has saved a checkpoint. One line is enough for the user."""
+        """Keep the first OutputError in ``trouble`` until the training has saved a checkpoint; log nothing more after it."""
         if self.trouble is not None:
             return
         try:
@@ -123,11 +123,11 @@ class TrainingLog:
         try:
             self._curves.add(step, values)
         except OSError as problem:
-            raise _unwritable(self._curves.path, problem) from problem
+            raise _unwritable(self._curves.folder, problem) from problem
 
 
 def append_csv(path: Path, row: dict[str, float]) -> None:
-    """Add a row, whole or not at all; the first one brings the header. Raises OutputError."""
+    """Add a row to a CSV file, whole or not at all; the first one brings the header. Raises OutputError."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(row))
     if not path.exists():

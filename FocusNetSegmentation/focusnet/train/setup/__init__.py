@@ -1,1 +1,1 @@
-"""What a run is made of, decided and checked before its first step."""
+"""Settings, cases and manifest of a run, decided and checked before its first step."""

@@ -1,4 +1,4 @@
-"""The cases of a run, read before its first step and kept in memory: what changes in the folder afterwards cannot spoil it."""
+"""The cases of a run, read before its first step and kept in memory: later changes in the folder do not affect it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from ...datasets.dataset_toml import SPLIT_REMEDY
 from ...datasets.file_dataset import Dataset
 from ...datasets.sides import orientation_problem
 from ...errors import DatasetError, FocusNetError
-from ..loop.training_log import Log
+from ..logger import LOGGER
 
 MOST_WARNINGS = 10
 
 
-def read_cases(source: Dataset, log: Log) -> tuple[list[Case], list[Case]]:
-    """Everything to train on and to select on. Raises DatasetError that names the case; what was odd about a case is logged."""
+def read_cases(source: Dataset) -> tuple[list[Case], list[Case]]:
+    """Return everything to train on and to select on. Raises DatasetError that names the case; warnings
+    about cases are logged."""
     for split, what in (("train", "train"), ("val", "select")):
         if split not in source.splits() or not source.patients(split):
             raise DatasetError(f"{source.folder}: there is no case to {what} on (split {split}). {SPLIT_REMEDY}")
@@ -27,27 +28,27 @@ def read_cases(source: Dataset, log: Log) -> tuple[list[Case], list[Case]]:
     try:
         training, validating = list(source.cases("train")), list(source.cases("val"))
         for case in (*training, *validating):
-            _refuse_turned(case)
+            _refuse_swapped_sides(case)
     except FocusNetError as problem:
         raise DatasetError(f"{problem} Every problem of the data set: {all_of_them}") from problem
     _refuse_shared_scans(training, validating)
-    said = [f"warning: {case.name}: {warning}" for case in (*training, *validating) for warning in case.warnings]
-    for line in said[:MOST_WARNINGS]:
-        log(line)
-    if len(said) > MOST_WARNINGS:
-        log(f"warning: {len(said) - MOST_WARNINGS} more such warnings: {all_of_them}")
+    warnings = [f"{case.name}: {warning}" for case in (*training, *validating) for warning in case.warnings]
+    for warning in warnings[:MOST_WARNINGS]:
+        LOGGER.warning(warning)
+    if len(warnings) > MOST_WARNINGS:
+        LOGGER.warning(f"{len(warnings) - MOST_WARNINGS} more such warnings: {all_of_them}")
     return training, validating
 
 
-def _refuse_turned(case: Case) -> None:
-    """One such case teaches that left is right; the network cannot tell that it is the exception."""
-    said = orientation_problem(case.centroids_mm_xyz)
-    if said:
-        raise DatasetError(f"Case {case.name}: {said}")
+def _refuse_swapped_sides(case: Case) -> None:
+    """Raise DatasetError for a case whose left and right are exchanged: the network would learn it."""
+    problem = orientation_problem(case.centroids_mm_xyz)
+    if problem:
+        raise DatasetError(f"Case {case.name}: {problem}")
 
 
 def _refuse_shared_scans(training: Sequence[Case], validating: Sequence[Case]) -> None:
-    """One scan under two names is one patient in two splits."""
+    """Raise DatasetError for a scan that is in both splits under two names."""
     seen: dict[tuple[tuple[int, ...], int], Case] = {_sample(case): case for case in training}
     for case in validating:
         twin = seen.get(_sample(case))
@@ -59,5 +60,5 @@ def _refuse_shared_scans(training: Sequence[Case], validating: Sequence[Case]) -
 
 
 def _sample(case: Case) -> tuple[tuple[int, ...], int]:
-    """Equal for equal scans; one slice tells most others apart."""
+    """Return a key that is the same for equal scans; one slice tells most others apart."""
     return case.hu.shape, zlib.crc32(case.hu[case.hu.shape[0] // 2].tobytes())

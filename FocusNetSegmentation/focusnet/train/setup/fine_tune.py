@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ...errors import DatasetError, ModelError
+from ...errors import ConfigError, ModelError
 from ...nets.bundle import AAE_WEIGHTS, ModelBundle
 from ...nets.config import NetworkConfig
 from ..stages.model import AAE_PREFIX, TrainingNet
@@ -25,7 +25,7 @@ NOT_INHERITED = ("organs", "small_organs", "has_sos", "roi_sizes_zyx")
 
 
 def inherited_network(bundle: ModelBundle) -> dict[str, Any]:
-    """[network] of a run that starts from ``bundle``, before the configuration file."""
+    """Return [network] of a run that starts from ``bundle``, before the configuration file."""
     values = bundle.config.to_json()
     return {key: value for key, value in values.items() if key not in NOT_INHERITED}
 
@@ -61,7 +61,7 @@ def copy_weights(model: TrainingNet, bundle: ModelBundle) -> list[str]:
 
 
 def _other_network(bundle: ModelBundle, config: NetworkConfig, otherwise: str) -> str:
-    """Names the settings that differ; ``otherwise`` where they do not say why the weights do not fit."""
+    """Name the settings that differ; ``otherwise`` where they do not say why the weights do not fit."""
     old, new = bundle.config.to_json(), config.to_json()
     differing = [f"{k} {old[k]} (here {new[k]})" for k in sorted(SHAPING) if old[k] != new[k]]
     return (
@@ -71,7 +71,7 @@ def _other_network(bundle: ModelBundle, config: NetworkConfig, otherwise: str) -
 
 
 def covered_stages(bundle: ModelBundle) -> set[str]:
-    """Stages that need not run again because the bundle brings their weights."""
+    """Return the stages that need not run again because the bundle brings their weights."""
     stages = {"snet"}
     if bundle.config.small_organs:
         stages.add("sol")
@@ -83,7 +83,7 @@ def covered_stages(bundle: ModelBundle) -> set[str]:
 
 
 def _copy_rows(target: Tensor, source: Tensor, names: tuple[str, ...], old_names: tuple[str, ...]) -> None:
-    """One output channel per organ: the same organ's row moves to its new place."""
+    """Copy the output channel (row) of each organ that both networks know to its place in ``target``."""
     if source.shape[1:] != target.shape[1:]:
         raise ModelError("The bundle's width is another one; leave width to the bundle.")
     for row, name in enumerate(names):
@@ -120,4 +120,4 @@ def _autoencoder(bundle: ModelBundle) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as problem:
-        raise DatasetError(f"{path} is not a readable safetensors file ({problem}).") from problem
+        raise ConfigError(f"{path} is not a readable safetensors file ({problem}).") from problem

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...datasets.case import Case
-from ...errors import DatasetError
+from ...errors import ConfigError
 from ...files.toml_file import read_toml
 from ...image.organs import find_organ
 from ...nets.config import NetworkConfig
-from ..settings import Settings
+from ..settings import STAGE_ORDER, Settings, refuse_unknown_stages
 from ..stages.augment import Augmentation
 from .type_check import check_table
 
 TABLES = ("network", "settings", "augmentation", "model", "stages", "run")
-STAGE_ORDER = ("snet", "sol", "aae", "sos", "joint")
 # Where a data set has none of the paper's small organs, these low-contrast ones are looked for by SOL- and SOS-Net
 OTHER_SMALL_ORGANS = ("Brainstem", "Larynx", "Esophagus")
 
 
 def read_options(path: Path | None) -> dict[str, dict[str, Any]]:
-    """Tables [network], [settings], [augmentation], [model], [run] and [stages.NAME] of a TOML file; unknown keys are refused."""
+    """Return the tables [network], [settings], [augmentation], [model], [run] and [stages.NAME] of a TOML file.
+
+    Raises ConfigError for unknown tables and keys and for values of another type.
+    """
     options: dict[str, dict[str, Any]] = {key: {} for key in TABLES}
     if path is None:
         return options
     read = read_toml(path, "docs/configs/quick.toml")
     unknown = set(read) - set(options)
     if unknown:
-        raise DatasetError(f"{path} has the tables {', '.join(sorted(unknown))}; known are {', '.join(options)}.")
+        raise ConfigError(f"{path} has the tables {', '.join(sorted(unknown))}; known are {', '.join(options)}.")
     options.update(read)
     check_table(path, "network", options["network"], NetworkConfig)
     check_table(path, "settings", options["settings"], Settings)
@@ -38,7 +40,7 @@ def read_options(path: Path | None) -> dict[str, dict[str, Any]]:
     check_table(path, "run", options["run"], RunTable)
     for name in ("model", "stages"):
         if not isinstance(options[name], dict):
-            raise DatasetError(f"{path}: {name} is {options[name]!r}; a table [{name}] is expected.")
+            raise ConfigError(f"{path}: {name} is {options[name]!r}; a table [{name}] is expected.")
     refuse_unknown_stages(list(options["stages"]) or None)
     refuse_unknown_stages(options["run"].get("stages"))
     for name, table in options["stages"].items():
@@ -55,38 +57,29 @@ class RunTable:
     stages: tuple[str, ...] = ()
 
 
-def refuse_unknown_stages(wanted: Sequence[str] | None) -> None:
-    """Raise DatasetError for a stage that does not exist, or for none at all."""
-    unknown = [name for name in wanted or () if name not in STAGE_ORDER]
-    if unknown or (wanted is not None and not wanted):
-        raise DatasetError(
-            f"Stage {', '.join(unknown) or '(none)'} is unknown; choose from {', '.join(STAGE_ORDER)}. They run in this order."
-        )
-
-
 def choose_stages(wanted: Sequence[str] | None, small_organs: Sequence[str], aae_mode: str) -> tuple[str, ...]:
-    """The stages of a run in their order: those that were asked for, else all that the configuration has a use for."""
+    """Return the stages of a run in their order: those that were asked for, else all that the configuration has a use for."""
     refuse_unknown_stages(wanted)
     useful = [name for name in STAGE_ORDER if name == "snet" or small_organs]
     if aae_mode == "none" and "aae" in useful:
         useful.remove("aae")
     chosen = tuple(name for name in useful if wanted is None or name in wanted)
     if not chosen:
-        raise DatasetError(f"Nothing is left to train: {', '.join(wanted or ())} needs small_organs or an aae_mode.")
+        raise ConfigError(f"Nothing is left to train: {', '.join(wanted or ())} needs small_organs or an aae_mode.")
     return chosen
 
 
-def stage_settings(options: dict[str, dict[str, Any]], stage: str, changes: dict[str, Any]) -> Settings:
-    """Settings of a stage: [settings], then [stages.NAME], then ``changes`` (the command line). Raises DatasetError."""
+def stage_settings(options: dict[str, dict[str, Any]], stage: str, changes: Mapping[str, Any]) -> Settings:
+    """Return the settings of a stage: [settings], then [stages.NAME], then ``changes`` (the command line). Raises ConfigError."""
     values = {**options["settings"], **options["stages"].get(stage, {}), **changes}
     try:
         return replace(Settings(), **values)
     except TypeError as problem:
-        raise DatasetError(f"A setting of stage {stage} has a wrong kind of value: {problem}.") from problem
+        raise ConfigError(f"A setting of stage {stage} has a wrong kind of value: {problem}.") from problem
 
 
 def default_small_organs(organs: Sequence[str], cases: Sequence[Case]) -> tuple[str, ...]:
-    """The paper's small organs among ``organs``; where there are none, brainstem, larynx and oesophagus. Only what was contoured."""
+    """Return the paper's small organs among ``organs``; where there are none, brainstem, larynx and oesophagus. Only what was contoured."""
     present = {organ for case in cases for organ in case.centroids_mm_xyz}
     known = [organ for organ in organs if organ in present]
     small = tuple(organ for organ in known if (entry := find_organ(organ)) is not None and entry.small)

@@ -1,4 +1,4 @@
-"""What a run is made of, written beside its checkpoints: a resumed run must be the same run."""
+"""The run manifest: what a run is made of, written beside its checkpoints, because a resumed run must be the same run."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ...datasets.case import Case
-from ...errors import DatasetError
+from ...errors import ConfigError, DatasetError
 from ...files.atomic_write import atomic_path, ensure_folder
+from ...nets.config import DILATION_BEFORE_THE_KEY
 
 MANIFEST = "training.json"
 # may differ in a resumed run: they say how long, how often and how fast, not what a step does
@@ -21,29 +22,43 @@ NOT_COMPARED = {"cases", "val_cases", "code", "started", "dataset", "device", "p
 
 
 def read_manifest(out: Path) -> dict[str, Any]:
-    """``training.json`` of a run. Raises DatasetError where there is none or it is damaged."""
+    """Return ``training.json`` of a run. Raises ConfigError where there is none or it is damaged."""
     try:
         manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
         if not isinstance(manifest, dict):
             raise ValueError("not an object")
+        if isinstance(manifest.get("network"), dict):
+            manifest["network"].setdefault("dilation_zyx", list(DILATION_BEFORE_THE_KEY))
     except OSError as problem:
-        raise DatasetError(f"{out} is no training run (it has no {MANIFEST}).") from problem
+        raise ConfigError(f"{out} is no training run (it has no {MANIFEST}).") from problem
     except ValueError as problem:
-        raise DatasetError(f"{out / MANIFEST} is damaged ({problem}); train into another folder.") from problem
+        raise ConfigError(f"{out / MANIFEST} is damaged ({problem}); train into another folder.") from problem
     return manifest
 
 
+def network_of_the_run(out: Path) -> dict[str, Any]:
+    """Return what [network] of a resumed run takes from its manifest: the dilation of runs from before there was a choice.
+
+    All else is compared, not taken. Empty where there is no manifest.
+    """
+    if not (out / MANIFEST).is_file():
+        return {}
+    dilation = tuple(read_manifest(out).get("network", {}).get("dilation_zyx", ()))
+    return {"dilation_zyx": dilation} if dilation == DILATION_BEFORE_THE_KEY else {}
+
+
 def write_manifest(out: Path, manifest: dict[str, Any]) -> None:
-    """Raises OutputError, and leaves the manifest that is there alone."""
+    """Write ``training.json``. Raises OutputError, and leaves the manifest that is there alone."""
     ensure_folder(out)
     with atomic_path(out / MANIFEST) as partial:
         partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
-    """Compare with what the run in ``out`` was started with. Raises DatasetError that names the keys that differ.
+    """Compare with what the run in ``out`` was started with. Raises ConfigError that names the keys that differ,
+    DatasetError that names the training cases.
 
-    Returns what a reader should know although the run may go on: another version of the code.
+    Returns warnings that do not stop the run: other validation cases, another version of the code.
     """
     old = read_manifest(out)
     before, now = dict(_flat(old)), dict(_flat(json.loads(json.dumps(new))))
@@ -62,7 +77,7 @@ def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
             "Put them back as they were and resume, or train into another folder; nothing already trained is lost."
         )
     if different:
-        raise DatasetError(
+        raise ConfigError(
             f"{out} was started with other settings ({'; '.join(different)}); "
             "resume with the same, or train into another folder. Only steps and the validation and checkpoint intervals may change."
         )
@@ -79,7 +94,7 @@ def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
 
 
 def _changed_cases(old: dict[str, str] | None, new: dict[str, str] | None) -> str:
-    """Which cases came, went or changed, in words; empty where none did or an older run did not write them down."""
+    """Return in words which cases were added, removed or changed; empty where none was or an older run did not record them."""
     if old is None or new is None:
         return ""
     parts = []
@@ -99,7 +114,7 @@ STEP_PACKAGES = ("datasets", "image", "nets", "train")
 
 
 def code_version(version: str) -> str:
-    """The version and a digest of everything that a training step runs through."""
+    """Return the version and a digest of everything that a training step runs through."""
     package = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
     for path in sorted(path for name in STEP_PACKAGES for path in (package / name).rglob("*.py")):
@@ -108,7 +123,7 @@ def code_version(version: str) -> str:
 
 
 def data_digest(cases: Sequence[Case]) -> str:
-    """Changes when a training case is added, removed or redrawn."""
+    """Return the number of cases and a checksum, which changes when a case is added, removed or redrawn."""
     value = 0
     for case in cases:
         value = _digest(case, value)
@@ -116,7 +131,7 @@ def data_digest(cases: Sequence[Case]) -> str:
 
 
 def case_digests(cases: Sequence[Case]) -> dict[str, str]:
-    """The same for each case, so that a resumed run can say which one it was."""
+    """Return a checksum of each case, so that a resumed run can say which one changed."""
     return {case.name: f"{_digest(case, 0):08x}" for case in cases}
 
 

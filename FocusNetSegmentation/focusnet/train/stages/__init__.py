@@ -1,1 +1,1 @@
-"""The stages of training as data: what a step sees, which parts move, on which loss."""
+"""The stages of training as data: samples, trained parts, losses."""

@@ -16,6 +16,7 @@ from .stage import StageContext, Update
 
 
 def adversarial(settings: Settings) -> bool:
+    """Return whether the autoencoder is trained against the SOS-Nets."""
     return settings.aae_mode == "adversarial"
 
 
@@ -25,7 +26,7 @@ def shape_loss(
     parts: Sequence[float],
     relative: bool = False,
 ) -> Tensor:
-    """Eq. 5: distance of true and predicted shapes, (latent code, decoder features) each, as mean squared differences.
+    """Return eq. 5: the distance of true and predicted shapes, (latent code, decoder features) each, as mean squared differences.
 
     ``parts`` weighs code and features: (1, 0.2, 0.2), which eq. 7's lambda of 5 makes 5, 1 and 1. ``relative``: each distance
     divided by the sum of both mean squares, which bounds it by 2 (see ``Settings.shape_relative``).
@@ -41,13 +42,14 @@ def shape_loss(
 
 
 def organ_loss(probability: Tensor, truth: Tensor, settings: Settings) -> Tensor:
-    """Eq. 3 for organs in their ROIs: (N, 1, d, h, w) each. No alpha: the ROI has made the classes comparable."""
+    """Return eq. 3 for organs in their ROIs: (N, 1, d, h, w) each. Alpha is 0.5 for organ and background: in an
+    ROI they are of comparable size."""
     focal = binary_focal_loss(probability, truth, 0.5, settings.gamma)
     return settings.focal_weight * focal + settings.dice_weight * binary_dice_loss(probability, truth)
 
 
 def small_masks(model: Any, features: Tensor, crops: Crops) -> tuple[list[Tensor], list[Tensor]]:
-    """SOS-Nets' probabilities and the true masks of the organs that lie whole in a crop: per organ (N, 1, d, h, w) of N crops."""
+    """Return SOS-Nets' probabilities and the true masks of the organs that lie whole in a crop: per organ (N, 1, d, h, w) of N crops."""
     found, truth = [], []
     for organ, net in model.sosnets.items():
         value = model.config.organs.index(organ) + 1
@@ -61,7 +63,8 @@ def small_masks(model: Any, features: Tensor, crops: Crops) -> tuple[list[Tensor
 
 
 def shape_constrained_loss(model: Any, features: Tensor, crops: Crops, context: StageContext) -> Tensor:
-    """Eq. 7: L_seg + lambda_1 L_shape, the autoencoder fixed. What was predicted is left in ``crops`` for the autoencoder's update."""
+    """Return eq. 7: L_seg + lambda_1 L_shape, the autoencoder fixed. What was predicted is left in
+    ``crops.carried`` for the autoencoder's update. ``features``: S-Net's, (B, F, D, H, W)."""
     settings = context.settings
     if not any(sample.rois for sample in crops.samples):  # nothing small in reach
         return torch.zeros((), device=features.device)
@@ -81,14 +84,14 @@ def shape_constrained_loss(model: Any, features: Tensor, crops: Crops, context: 
 
 
 def sos_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """Eq. 7 with S-Net fixed."""
+    """Return eq. 7 with S-Net fixed, a scalar."""
     with torch.no_grad():
         features = model.snet.features(crops.ct)
     return shape_constrained_loss(model, features, crops, context)
 
 
 def aae_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """Eq. 8 as a minimum: L_rec - lambda_2 L_shape, on the shapes of the update before, G fixed.
+    """Return eq. 8 as a minimum: L_rec - lambda_2 L_shape, on the shapes of the update before, G fixed.
 
     True and predicted shapes go through the autoencoder as one batch: its batch statistics must not tell them apart.
     """

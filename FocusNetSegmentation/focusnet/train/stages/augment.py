@@ -22,7 +22,9 @@ from ...nets.roi import Roi
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Section 4.1: shift up to 40 px (of 1 mm), rotation up to 10 degrees, scale 0.7 to 1.3.
+    """Random affine maps of section 4.2: shift up to 40 px (of 1 mm), rotation up to 10 degrees, scale 0.7 to 1.3.
+
+    The paper shifts in plane; along z a crop's place is random anyway. Rotations are about all three axes, the scale is isotropic.
 
     ``mirror`` (not in the paper, off by default) reflects left and right and exchanges the paired labels.
     ``noise_hu`` adds white noise (not in the paper, off by default).
@@ -51,33 +53,39 @@ class Sample:
     rois: dict[str, Roi] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Sample:
+        """Return the sample on ``device``."""
         return replace(self, ct=self.ct.to(device), labels=self.labels.to(device), known=self.known.to(device))
 
 
 @dataclass(frozen=True)
 class Crops:
-    """What a step sees: samples of one size, side by side. ``carried``: what one update leaves for the next within the step."""
+    """The input of a step: samples of one size, side by side. ``carried``: what one update leaves for the next within the step."""
 
     samples: tuple[Sample, ...]
     carried: dict[str, Any] = field(default_factory=dict)
 
     @property
     def ct(self) -> Tensor:
-        return torch.stack([sample.ct for sample in self.samples])  # (B, 1, D, H, W)
+        """Normalised CT, (B, 1, D, H, W)."""
+        return torch.stack([sample.ct for sample in self.samples])
 
     @property
     def labels(self) -> Tensor:
-        return torch.stack([sample.labels for sample in self.samples])  # (B, D, H, W)
+        """Label values, (B, D, H, W) long."""
+        return torch.stack([sample.labels for sample in self.samples])
 
     @property
     def known(self) -> Tensor:
-        return torch.stack([sample.known for sample in self.samples])  # (B, C + 1)
+        """Whether each class was contoured, (B, C + 1) bool."""
+        return torch.stack([sample.known for sample in self.samples])
 
     def to(self, device: torch.device) -> Crops:
+        """Return the crops on ``device``."""
         return replace(self, samples=tuple(sample.to(device) for sample in self.samples))
 
 
 def join_crops(samples: Sequence[Sample]) -> Crops:
+    """Return samples of one size as the input of one step."""
     return Crops(tuple(samples))
 
 
@@ -88,10 +96,10 @@ def draw_sample(
     rng: np.random.Generator,
     slices: int | None = None,
 ) -> Sample:
-    """A random crop of ``slices`` (default: ``config.chunk_slices``) network slices.
+    """Return a random crop of ``slices`` (default: ``config.chunk_slices``) network slices.
 
-    Half of the crops are placed on the centre of a random contoured organ, the others anywhere
-    in the scan: organs that a few slices hold would otherwise be rare.
+    Half of the crops are placed on the centre of a random contoured organ, the others anywhere in the scan: organs that
+    span a few slices only would otherwise be rare.
     """
     shape = (slices or config.chunk_slices, *config.crop_size_yx)
     linear_xyz, mirrored = random_linear(augmentation, rng)
@@ -100,22 +108,24 @@ def draw_sample(
     shift = rng.uniform(-1, 1, 3) * augmentation.shift_mm
     shift[2] = 0.0  # the random choice of slices is the shift along z
     to_case = crop_to_case(case, config, shape, linear_xyz, center + shift)
-    return sample_at(case, config, augmentation, rng, shape, to_case, mirrored)
+    return sample_at(case, config, CropPlace(shape, to_case, mirrored), augmentation.noise_hu, rng)
 
 
-def sample_at(
-    case: Case,
-    config: NetworkConfig,
-    augmentation: Augmentation,
-    rng: np.random.Generator,
-    shape: tuple[int, int, int],
-    to_case: np.ndarray,
-    mirrored: bool,
-) -> Sample:
-    """The crop that ``to_case`` (4x4, crop voxels to case voxels) describes."""
-    ct, labels = interpolate(case, to_case, shape)
-    if augmentation.noise_hu > 0:
-        ct = ct + rng.normal(0.0, rng.uniform(0, augmentation.noise_hu), ct.shape).astype(np.float32)
+@dataclass(frozen=True)
+class CropPlace:
+    """Where a crop lies: ``to_case`` (4x4) maps its voxels (z, y, x, 1) to the case's. ``mirrored``: left and right are exchanged."""
+
+    shape_zyx: tuple[int, int, int]
+    to_case: np.ndarray
+    mirrored: bool
+
+
+def sample_at(case: Case, config: NetworkConfig, place: CropPlace, noise_hu: float, rng: np.random.Generator) -> Sample:
+    """Return the crop at ``place``, with white noise of a random standard deviation up to ``noise_hu``."""
+    to_case, mirrored = place.to_case, place.mirrored
+    ct, labels = interpolate(case, to_case, place.shape_zyx)
+    if noise_hu > 0:
+        ct = ct + rng.normal(0.0, rng.uniform(0, noise_hu), ct.shape).astype(np.float32)
     if mirrored:
         labels = swap_sides(labels, config.organs)
     centers = {}
@@ -132,7 +142,7 @@ def sample_at(
 
 
 def swap_sides(labels: np.ndarray, organs: tuple[str, ...]) -> np.ndarray:
-    """Exchange left and right labels after a mirror reflection."""
+    """Return ``labels`` (any shape) with left and right organs exchanged, after a mirror reflection."""
     table = np.arange(len(organs) + 1)
     for value, organ in enumerate(organs, start=1):
         table[value] = organs.index(mirrored_organ(organ)) + 1
@@ -140,7 +150,8 @@ def swap_sides(labels: np.ndarray, organs: tuple[str, ...]) -> np.ndarray:
 
 
 def random_linear(augmentation: Augmentation, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
-    """3x3 map from crop millimetres to patient millimetres (x, y, z): rotations, scale, perhaps a reflection of x."""
+    """Return a random 3x3 map from crop millimetres to patient millimetres (x, y, z): rotations, scale, perhaps a reflection
+    of x; and whether it reflects."""
     angles = np.deg2rad(rng.uniform(-1, 1, 3) * augmentation.rotation_degrees)
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
@@ -180,7 +191,7 @@ def crop_to_case(
     linear_xyz: np.ndarray,
     center_mm_xyz: np.ndarray,
 ) -> np.ndarray:
-    """4x4 map from crop voxels (z, y, x, 1) to the case's voxels (z, y, x, 1)."""
+    """Return the 4x4 map from crop voxels (z, y, x, 1) to the case's voxels (z, y, x, 1)."""
     spacing_xyz = np.array(config.spacing_mm_zyx[::-1])
     middle_xyz = (np.array(shape_zyx[::-1]) - 1) / 2
     to_mm = np.eye(4)
@@ -192,7 +203,10 @@ def crop_to_case(
 
 
 def interpolate(case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """CT linearly with air outside; each label linearly as a mask, the strongest wins. One pass for all channels."""
+    """Return CT in HU (D, H, W) float32 and labels (D, H, W) int64 of a crop, in one pass.
+
+    The CT is interpolated linearly, with air outside; each label linearly as a mask, and the strongest wins.
+    """
     low, high = _window(case, to_case_zyx, shape_zyx)
     part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     labels = case.labels[part]
@@ -211,7 +225,7 @@ def interpolate(case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, 
 
 
 def _window(case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int]) -> tuple[list[int], list[int]]:
-    """The part of the case that the crop can see, at least one voxel: one-hot masks of the whole scan would be wasteful."""
+    """Return the corners of the part of the case that the crop can see, at least one voxel: masks of the whole scan cost memory."""
     corners = box_corners((0, 0, 0), np.array(shape_zyx) - 1).T
     index = (to_case_zyx @ np.vstack([corners, np.ones(corners.shape[1])]))[:3]
     limits = np.array(case.geometry.shape_zyx)
@@ -221,7 +235,7 @@ def _window(case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int]
 
 
 def _sampling_grid(to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int], size_zyx: torch.Size) -> Tensor:
-    """grid_sample's (1, D, H, W, 3) grid in x, y, z order and its -1..1 coordinates (align_corners)."""
+    """Return grid_sample's (1, D, H, W, 3) grid in x, y, z order and its -1..1 coordinates (align_corners)."""
     scale = 2.0 / np.maximum(np.array(size_zyx) - 1, 1)
     matrix = torch.from_numpy((to_case_zyx[:3, :3] * scale[:, None]).astype(np.float32))
     offset = torch.from_numpy((to_case_zyx[:3, 3] * scale - 1.0).astype(np.float32))

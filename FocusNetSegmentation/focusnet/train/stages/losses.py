@@ -1,4 +1,4 @@
-"""The segmentation losses of the paper (section 3.3, eq. 1 to 3), and what partial contours do to them.
+"""The segmentation losses of the paper (section 3.2, eq. 1 to 3), and how they treat partial contours.
 
 An organ that nobody contoured in a patient is unknown there, not absent. Its voxels are hidden among those labelled background,
 so the background's probability in that patient is the sum of background and every unknown organ (a marginal), and the Dice loss
@@ -10,11 +10,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..settings import HeatmapLoss, Settings
+
 EPSILON = 1e-6
 
 
 def marginal_probabilities(scores: Tensor, known: Tensor) -> Tensor:
-    """Softmax of scores (B, C + 1, D, H, W) with unknown organs added to the background and set to 0.
+    """Return the softmax of scores (B, C + 1, D, H, W) with unknown organs added to the background and set to 0.
 
     ``known``: bool (B, C + 1); ``known[:, 0]`` (background) must be True.
     """
@@ -26,16 +28,17 @@ def marginal_probabilities(scores: Tensor, known: Tensor) -> Tensor:
 
 
 def class_weights(mean_voxels: Tensor, power: float = 1.0) -> Tensor:
-    """Eq. 1's alpha: inversely proportional to the mean size of each class, scaled to a mean of 1. (C + 1,)
+    """Return eq. 1's alpha (C + 1,): inversely proportional to the mean size of each class, scaled to a mean of 1.
 
-    ``power`` 1 is the paper. It makes background almost free, and networks learn to draw organs too large; 0 weighs classes equally.
+    ``power`` 1 is the paper. It gives the background next to no weight, and networks learn to draw organs too large; 0 weighs
+    classes equally.
     """
     inverse = mean_voxels.clamp(min=1.0) ** -power
     return inverse / inverse.mean()
 
 
 def focal_loss(probabilities: Tensor, target: Tensor, alpha: Tensor, gamma: float = 2.0) -> Tensor:
-    """Eq. 1: mean over voxels of -alpha_t (1 - p_t)^gamma log p_t. With gamma 0 and alpha 1 this is cross-entropy.
+    """Return eq. 1: the mean over voxels of -alpha_t (1 - p_t)^gamma log p_t. With gamma 0 and alpha 1 this is cross-entropy.
 
     ``probabilities``: (B, C + 1, D, H, W) after softmax; ``target``: long (B, D, H, W); ``alpha``: (C + 1,).
     """
@@ -45,7 +48,7 @@ def focal_loss(probabilities: Tensor, target: Tensor, alpha: Tensor, gamma: floa
 
 
 def binary_focal_loss(probability: Tensor, target: Tensor, alpha: float = 0.5, gamma: float = 2.0) -> Tensor:
-    """Eq. 1 for one organ in its ROI (SOS-Net): ``probability`` after sigmoid and ``target`` 0/1, any equal shape."""
+    """Return eq. 1 for one organ in its ROI (SOS-Net), a scalar: ``probability`` (B, 1, d, h, w) after sigmoid and ``target`` 0/1, any equal shape."""
     p = probability.float().clamp(EPSILON, 1 - EPSILON)
     target = target.to(p.dtype)
     positive = -alpha * (1 - p) ** gamma * p.log() * target
@@ -54,11 +57,12 @@ def binary_focal_loss(probability: Tensor, target: Tensor, alpha: float = 0.5, g
 
 
 def dice_loss(probabilities: Tensor, target: Tensor, known: Tensor) -> Tensor:
-    """Eq. 2: the sum over organs of 1 - soft Dice, as a mean over the organs that are known and present in the crop.
+    """Return eq. 2 as the mean of 1 - soft Dice over the organs that are known and present in the crop; 0 if none is.
 
-    Background is left out. Returns 0 if no organ is present.
+    ``probabilities``: (B, C + 1, D, H, W) after softmax; ``target``: long (B, D, H, W); ``known``: bool (B, C + 1). The paper
+    sums over all classes. Background is left out here, and a mean does not grow with the number of organs in a crop; what that
+    does to the balance with eq. 1 was measured (docs/experiments.md, "Dice as a mean").
     """
-    count = probabilities.shape[1]
     dims = (2, 3, 4)
     one_hot = torch.zeros_like(probabilities).scatter_(1, target[:, None], 1.0)
     overlap = (probabilities * one_hot).sum(dims)
@@ -66,14 +70,13 @@ def dice_loss(probabilities: Tensor, target: Tensor, known: Tensor) -> Tensor:
     present = (one_hot.sum(dims) > 0) & known
     present[:, 0] = False
     dice = (2 * overlap + EPSILON) / (total + EPSILON)
-    assert dice.shape[1] == count
     if not bool(present.any()):
         return probabilities.sum() * 0.0
     return (1 - dice)[present].mean()
 
 
 def binary_dice_loss(probability: Tensor, target: Tensor) -> Tensor:
-    """Eq. 2 for one organ in its ROI: (B, ...) each."""
+    """Return eq. 2 for one organ in its ROI, the mean over B: ``probability`` after sigmoid and ``target`` 0/1, (B, ...) each."""
     p = probability.float().flatten(1)
     t = target.to(p.dtype).flatten(1)
     return (1 - (2 * (p * t).sum(1) + EPSILON) / (p.sum(1) + t.sum(1) + EPSILON)).mean()
@@ -84,18 +87,16 @@ def segmentation_loss(
     target: Tensor,
     known: Tensor,
     alpha: Tensor,
-    gamma: float = 2.0,
-    dice_weight: float = 1.0,
-    focal_weight: float = 1.0,
+    settings: Settings,
 ) -> Tensor:
-    """Eq. 3: focal + lambda * Dice, lambda 1. ``focal_weight`` 0 leaves the Dice loss alone."""
+    """Return eq. 3: focal + lambda * Dice, with the settings' gamma and weights. Shapes as in eq. 1 and 2."""
     probabilities = marginal_probabilities(scores, known)
-    focal = focal_loss(probabilities, target, alpha, gamma)
-    return focal_weight * focal + dice_weight * dice_loss(probabilities, target, known)
+    focal = focal_loss(probabilities, target, alpha, settings.gamma)
+    return settings.focal_weight * focal + settings.dice_weight * dice_loss(probabilities, target, known)
 
 
-def heatmap_loss(predicted: Tensor, wanted: Tensor, known: Tensor, kind: str = "l2") -> Tensor:
-    """SOL-Net's loss over the organs that are known: (B, S, D, H, W) each, ``known`` bool (B, S). ``kind``: Settings.heatmap_loss."""
+def heatmap_loss(predicted: Tensor, wanted: Tensor, known: Tensor, kind: HeatmapLoss = "l2") -> Tensor:
+    """Return SOL-Net's loss over the organs that are known: (B, S, D, H, W) each, ``known`` bool (B, S). ``kind``: Settings.heatmap_loss."""
     if not bool(known.any()):
         return predicted.sum() * 0.0
     predicted = predicted.float()

@@ -1,4 +1,4 @@
-"""What is trained: FocusNet and, beside it, the shape autoencoder that judges it. Only FocusNet ships."""
+"""The model of a training: FocusNet and, beside it, the shape autoencoder (section 3.3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes of the training organs: weights of the loss, and what a later check calls unusually small or large."""
+"""Sizes of the training organs: for the weights of the loss, and for the check of a segmentation's volumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
 
 def volume_statistics(cases: Sequence[Case], config: NetworkConfig) -> dict[str, dict[str, float]]:
-    """Per organ: count, mean, SD and percentiles of the contoured volume in ml, over the cases where it was contoured."""
+    """Return per organ: count, mean, SD and percentiles of the contoured volume in ml, over the cases where it was contoured."""
     volumes: dict[str, list[float]] = {organ: [] for organ in config.organs}
     for case in cases:
         voxel_ml = case.geometry.voxel_ml
@@ -35,7 +35,11 @@ def volume_statistics(cases: Sequence[Case], config: NetworkConfig) -> dict[str,
 
 
 def mean_class_voxels(cases: Sequence[Case], config: NetworkConfig) -> Tensor:
-    """Mean size of background and each organ in network voxels over the cases where it was contoured: eq. 1's alpha. (C + 1,)"""
+    """Return the mean size of background and each organ in network voxels over the cases where it was contoured: eq. 1's alpha.
+    (C + 1,)
+
+    Raises DatasetError for an organ that no case shows.
+    """
     voxel_mm3 = float(np.prod(config.spacing_mm_zyx))
     sums = np.zeros(len(config.organs) + 1)
     counts = np.zeros_like(sums)

@@ -1,7 +1,8 @@
-"""The shape autoencoder alone: masks in, masks out. No CT is needed, so that it can learn from contours whose scans nobody has.
+"""Training of the shape autoencoder alone, on masks: no CT is needed, so that it can learn from contours without their scans.
 
 autoencoder = ShapeModel(config)                       # config.roi_size_zyx is the masks' size
-train_stage(autoencoder, AAE_SHAPES, shapes, config, settings, NO_AUGMENTATION, out, ShapeValidator(held_out, config))
+options = StageOptions(config, settings, NO_AUGMENTATION, out)
+train_stage(autoencoder, AAE_SHAPES, shapes, ShapeValidator(held_out, config), options)
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import DatasetError
+from ...metrics.overlap import dice
 from ...nets.config import NetworkConfig
 from ...nets.shape_autoencoder import ShapeAutoencoder
 from ..settings import Settings
@@ -33,18 +35,19 @@ class Shape:
 
 @dataclass(frozen=True)
 class ShapeSample:
-    """``masks`` (N, 1, d, h, w) float32 of the organs ``organs``, which may repeat. ``carried`` as in Sample."""
+    """``masks`` (N, 1, d, h, w) float32 of the organs ``organs``, which may repeat. ``carried`` as in Crops."""
 
     masks: Tensor
     organs: tuple[str, ...]
     carried: dict[str, Any] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> ShapeSample:
+        """Return the sample on ``device``."""
         return replace(self, masks=self.masks.to(device))
 
 
 class ShapeModel(nn.Module):
-    """What ``train_stage`` wants of a model whose only part is the autoencoder."""
+    """A model for ``train_stage`` whose only part is the autoencoder."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -52,7 +55,7 @@ class ShapeModel(nn.Module):
 
 
 def draw_shape(shape: Shape, context: StageContext, rng: np.random.Generator) -> ShapeSample:
-    """The mask as it is. A stage may bring its own ``draw`` that moves or bends it."""
+    """Return a shape's mask as it is. Raises DatasetError for one that is not of the ROI's size. A stage may bring its own ``draw`` that moves or bends it."""
     size = context.config.roi_size_zyx
     if shape.mask.shape != size:
         raise DatasetError(
@@ -63,16 +66,17 @@ def draw_shape(shape: Shape, context: StageContext, rng: np.random.Generator) ->
 
 
 def join_shapes(samples: Sequence[ShapeSample]) -> ShapeSample:
+    """Return several samples as one."""
     return ShapeSample(torch.cat([s.masks for s in samples]), tuple(o for s in samples for o in s.organs))
 
 
 def reconstruction_error(reconstruction: Tensor, masks: Tensor) -> Tensor:
-    """Either term of eq. 4, || D(y) - y ||^2, as a mean over voxels: the same scale for every ROI."""
+    """Return either term of eq. 4, || D(y) - y ||^2, as a mean over voxels of (B, 1, d, h, w): the same scale for every ROI."""
     return ((reconstruction.float() - masks) ** 2).mean()
 
 
 def rebuilding_loss(reconstruction: Tensor, masks: Tensor, settings: Settings) -> Tensor:
-    """Either term of eq. 4; a Dice term beside it where ``reconstruction_dice`` is set.
+    """Return either term of eq. 4, with a Dice term beside it where ``reconstruction_dice`` is set.
 
     An organ fills half a per cent of its ROI, so that the L2 of rebuilding nothing at all is small: 0.005.
     """
@@ -83,7 +87,7 @@ def rebuilding_loss(reconstruction: Tensor, masks: Tensor, settings: Settings) -
 
 
 def reconstruction_loss(model: Any, sample: ShapeSample, context: StageContext) -> Tensor:
-    """Pre-training on true shapes: eq. 4's first term."""
+    """Return eq. 4's first term, for pre-training on true shapes."""
     if not len(sample.masks):
         return torch.zeros((), device=sample.masks.device)
     return rebuilding_loss(model.aae(sample.masks)[0], sample.masks, context.settings)
@@ -106,9 +110,10 @@ class ShapeValidator:
         device = next(model.aae.parameters()).device
         scores: dict[str, list[float]] = {}
         for shape in self.shapes:
-            mask = torch.from_numpy(np.ascontiguousarray(shape.mask > 0, dtype=np.float32))[None, None].to(device)
-            found = model.aae(mask)[0] > 0.5
-            total = float(mask.sum() + found.sum())
-            scores.setdefault(shape.organ, []).append(2 * float((mask * found).sum()) / total if total else 1.0)
+            mask = shape.mask > 0
+            given = torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))[None, None].to(device)
+            rebuilt = (model.aae(given)[0][0, 0] > 0.5).cpu().numpy()
+            empty = not mask.any() and not rebuilt.any()  # rightly so
+            scores.setdefault(shape.organ, []).append(1.0 if empty else dice(mask, rebuilt))
         means = {organ: float(np.mean(values)) for organ, values in sorted(scores.items())}
         return {"score": float(np.mean(list(means.values()))), **means}

@@ -14,6 +14,7 @@ from ...nets.config import NetworkConfig
 from ...nets.roi import Roi, roi_around
 from .augment import (
     NO_AUGMENTATION,
+    CropPlace,
     Sample,
     crop_to_case,
     interpolate,
@@ -38,7 +39,7 @@ class OrganExtent:
 
 
 def small_organ_extents(case: Case, config: NetworkConfig) -> dict[str, OrganExtent]:
-    """Contoured small organs of a case that are not empty."""
+    """Return the extents of a case's small organs that are contoured and not empty."""
     found = {}
     for organ in config.small_organs:
         box = case.boxes_zyx.get(config.organs.index(organ) + 1)
@@ -51,7 +52,7 @@ def small_organ_extents(case: Case, config: NetworkConfig) -> dict[str, OrganExt
 
 
 def draw_whole_organs(case: Case, context: StageContext, rng: np.random.Generator) -> Sample:
-    """A crop that holds as many small organs whole as fit, at a random place along z, with an ROI for each of them.
+    """Return a crop that holds as many small organs whole as fit, at a random place along z, with an ROI for each of them.
 
     An organ longer than the ROI counts as whole where the ROI around its centre lies inside the crop.
     """
@@ -66,10 +67,11 @@ def draw_whole_organs(case: Case, context: StageContext, rng: np.random.Generato
         shift = rng.uniform(-1, 1, 3) * used.shift_mm
         shift[2] = 0.0
         to_case = crop_to_case(case, config, shape, linear_xyz, center + shift)
-        rois = _rois(case, context, extents, to_case, shape, mirrored, rng)
+        place = CropPlace(shape, to_case, mirrored)
+        rois = _rois(case, context, extents, place, rng)
         if rois:
             break
-    return replace(sample_at(case, config, augmentation, rng, shape, to_case, mirrored), rois=rois)
+    return replace(sample_at(case, config, place, augmentation.noise_hu, rng), rois=rois)
 
 
 def _whole_z_mm(
@@ -80,7 +82,7 @@ def _whole_z_mm(
     linear_xyz: np.ndarray,
     rng: np.random.Generator,
 ) -> float:
-    """Middle of a chunk (mm) that covers a random choice of small organs with a margin: one, and all others that still fit."""
+    """Return the middle of a chunk (mm) that covers a random choice of small organs with a margin: one, and all others that still fit."""
     spacing_z = config.spacing_mm_zyx[0]
     scale = float(np.abs(np.linalg.det(linear_xyz))) ** (1 / 3)  # of crop millimetres to patient millimetres
     margin = MARGIN_SLICES * spacing_z * scale
@@ -107,19 +109,17 @@ def _rois(
     case: Case,
     context: StageContext,
     extents: dict[str, OrganExtent],
-    to_case: np.ndarray,
-    shape_zyx: tuple[int, int, int],
-    mirrored: bool,
+    place: CropPlace,
     rng: np.random.Generator,
 ) -> dict[str, Roi]:
-    """The ROI of each small organ that lies whole in the crop: around its true centre, moved by the jitter as far as the organ
+    """Return the ROI of each small organ that lies whole in the crop: around its true centre, moved by the jitter as far as the organ
     stays inside."""
     config = context.config
-    inverse = np.linalg.inv(to_case)
+    inverse, shape_zyx = np.linalg.inv(place.to_case), place.shape_zyx
     rois = {}
     for organ, extent in extents.items():
         jitter = rng.uniform(-1, 1, 3) * context.settings.roi_jitter_zyx
-        name = mirrored_organ(organ) if mirrored else organ
+        name = mirrored_organ(organ) if place.mirrored else organ
         if name not in config.small_organs:
             continue
         size = np.array(config.roi_size_of(name))
@@ -131,13 +131,16 @@ def _rois(
         if (low < -0.5).any() or (high > np.array(shape_zyx) - 0.5).any():
             continue
         slack = np.maximum(size / 2 - np.maximum(center - low, high - center) - 1, 0)
-        place = center + np.clip(jitter, -slack, slack)
-        rois[name] = roi_around((place[0], place[1], place[2]), config.roi_size_of(name), shape_zyx)
+        z, y, x = center + np.clip(jitter, -slack, slack)
+        rois[name] = roi_around((z, y, x), config.roi_size_of(name), shape_zyx)
     return rois
 
 
 def draw_case_shapes(case: Case, context: StageContext, rng: np.random.Generator) -> ShapeSample:
-    """True masks of the small organs of a case, each in its ROI, under one affine augmentation. The CT is not needed."""
+    """Return the true masks (N, 1, d, h, w) of a case's small organs, each in its ROI, under one affine augmentation.
+
+    The CT is not needed.
+    """
     config, size = context.config, context.config.roi_size_zyx
     masks: list[torch.Tensor] = []
     names: list[str] = []
@@ -160,7 +163,7 @@ def draw_case_shapes(case: Case, context: StageContext, rng: np.random.Generator
 
 
 def fitting_roi(extents_mm_xyz: np.ndarray, config: NetworkConfig) -> tuple[int, int, int]:
-    """The paper's ROI (24 x 64 x 64 mm), or as much more as the organs need: sides in voxels of the network, multiples of 8.
+    """Return the paper's ROI (24 x 64 x 64 mm), or as much more as the organs need: sides (z, y, x) in voxels, multiples of 8.
 
     ``extents_mm_xyz`` (N, 3): sizes of the small organs in the training cases. Half a voxel more than the paper counts as the paper.
     """

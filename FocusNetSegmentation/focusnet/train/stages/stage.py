@@ -1,4 +1,4 @@
-"""What a stage of training is: what a step sees, which parts move in which update, on which loss. ``loop`` runs any of them."""
+"""A stage of training: the samples of a step, the parts that each update moves, their losses. ``loop`` runs any stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .augment import Augmentation, Sample, draw_sample, join_crops
 
 @dataclass(frozen=True)
 class StageContext:
-    """What drawing a sample and a loss may need beside the model."""
+    """Everything that drawing a sample and computing a loss may need beside the model."""
 
     config: NetworkConfig
     settings: Settings
@@ -31,6 +31,7 @@ Loss = Callable[[Any, Any, StageContext], Tensor]  # model, joined samples -> a 
 
 
 def always(_: Settings) -> bool:
+    """Return True: the update is made whatever the settings."""
     return True
 
 
@@ -46,21 +47,23 @@ class Update:
 
 
 def any_case(case: Any, config: NetworkConfig) -> bool:
+    """Return True: every item is of use."""
     return True
 
 
 def has_small_organ(case: Case, config: NetworkConfig) -> bool:
+    """Return whether a small organ is contoured in the case."""
     return bool(set(case.centroids_mm_xyz) & set(config.small_organs))
 
 
 def draw_crop(case: Case, context: StageContext, rng: np.random.Generator) -> Sample:
-    """A crop anywhere in the case: a net that never saw the chest finds a larynx there."""
+    """Return a crop anywhere in the case, also where no organ is: there the network learns to find none."""
     return draw_sample(case, context.config, context.augmentation, rng, context.settings.crop_slices or None)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """``updates`` follow each other in every step (a G update, then a D update). ``usable``: which items of the training set are of use."""
+    """``updates`` follow each other in every step (the SOS-Nets, then the autoencoder). ``usable``: which items of the training set are of use."""
 
     name: str
     updates: tuple[Update, ...]
@@ -77,7 +80,7 @@ class Stage:
 
 
 def set_trained(model: nn.Module, trained: tuple[str, ...]) -> list[nn.Parameter]:
-    """Freeze all but the named parts; frozen parts run with their stored batch statistics."""
+    """Freeze all but the named parts and return their weights; frozen parts run with their stored batch statistics."""
     parameters: list[nn.Parameter] = []
     for name, part in model.named_children():
         active = name in trained

@@ -1,4 +1,4 @@
-"""The five stages of the paper (section 4.2) as data, in their order."""
+"""The five stages of the paper (section 4.2) as data, in the order of ``settings.STAGE_ORDER``."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from .stage import Stage, StageContext, Update, has_small_organ
 
 
 def snet_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """Eq. 3 on S-Net's scores."""
+    """Return eq. 3 for S-Net, a scalar."""
     _, scores = model.snet(crops.ct)
     return loss_of_scores(scores, crops, context)
 
 
 def loss_of_scores(scores: Tensor, crops: Crops, context: StageContext) -> Tensor:
-    s = context.settings
-    return segmentation_loss(scores, crops.labels, crops.known, context.alpha, s.gamma, s.dice_weight, s.focal_weight)
+    """Return eq. 3 on S-Net's scores (B, C + 1, D, H, W)."""
+    return segmentation_loss(scores, crops.labels, crops.known, context.alpha, context.settings)
 
 
 def sol_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """L2 between SOL-Net's heat maps and Gaussians at the organs' centres, S-Net fixed."""
+    """Return the loss, a scalar, between SOL-Net's heat maps and Gaussians at the organs' centres, S-Net fixed."""
     with torch.no_grad():
         features, scores = model.snet(crops.ct)
     return heatmaps_against(model.solnet(features, scores), crops, context)
 
 
 def heatmaps_against(predicted: Tensor, crops: Crops, context: StageContext) -> Tensor:
-    """SOL-Net's loss for heat maps (B, S, D, H, W): organs that nobody contoured, or that are empty, do not count."""
+    """Return SOL-Net's loss for heat maps (B, S, D, H, W): organs that nobody contoured, or that are empty, do not count."""
     config = context.config
     shape = (predicted.shape[2], predicted.shape[3], predicted.shape[4])
     wanted = torch.zeros_like(predicted)
@@ -50,7 +50,7 @@ def heatmaps_against(predicted: Tensor, crops: Crops, context: StageContext) -> 
 
 
 def joint_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """All of the network at once: eq. 3 on S-Net, SOL-Net's L2 and eq. 7 on the SOS-Nets, each with weight 1."""
+    """Return the loss of the whole network, a scalar: eq. 3 on S-Net, SOL-Net's L2 and eq. 7 on the SOS-Nets, each with weight 1."""
     features, scores = model.snet(crops.ct)
     located = heatmaps_against(model.solnet(features, scores), crops, context)
     return loss_of_scores(scores, crops, context) + located + shape_constrained_loss(model, features, crops, context)

@@ -1,0 +1,132 @@
+"""Describe a result: one row per organ with what its reader should be warned of, and how the result was made."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..image.organs import Organ
+from ..image.segmentation import OrganResult
+from ..image.volume import Geometry, Volume
+from ..nets.bundle import ModelBundle
+from ..nets.config import NetworkConfig
+from ..version import __version__
+from ..wording import DISCLAIMER
+from .chunks import OrganLocation
+from .devices import Device
+from .heatmap_shape import ball_radius_mm
+from .preprocess import PreprocessRecord
+
+
+def describe(
+    labels: np.ndarray,
+    geometry: Geometry,
+    bundle: ModelBundle,
+    record: PreprocessRecord,
+    locations: Mapping[str, OrganLocation],
+    islands: Mapping[int, tuple[int, int]],
+) -> list[OrganResult]:
+    """Return one OrganResult per organ of the bundle, with what its reader should be warned of.
+
+    ``labels``: uint8 (z, y, x) on ``geometry``, the scan's own grid. ``locations``: small organ -> where it was found, in voxels of the
+    network's grid. ``islands``: label value -> (parts, voxels) that were removed as specks.
+    """
+    counts = np.bincount(labels.ravel(), minlength=len(bundle.organs) + 1)
+    voxel_ml = geometry.voxel_ml
+    cut = organs_at_ends(labels, record)
+    results = []
+    for value, organ in enumerate(bundle.organs, start=1):
+        location = locations.get(organ.name)
+        warnings = organ_warnings(organ, int(counts[value]), location, bundle.config, value in cut)
+        if value in islands:
+            warnings.append(islands_warning(*islands[value], voxel_ml))
+        sure = location is None or location.seeded or location.peak >= bundle.config.location_threshold
+        results.append(
+            OrganResult(
+                organ=organ,
+                label=value,
+                found=bool(counts[value]) and sure,
+                volume_ml=float(counts[value]) * voxel_ml,
+                peak=None if location is None else location.peak,
+                peak_mm_xyz=None
+                if location is None
+                else _tuple3(record.network.index_to_mm(np.array(location.peak_zyx))),
+                **_heatmap_clarity(location, record.network),
+                warnings=tuple(warnings),
+            )
+        )
+    return results
+
+
+def organ_warnings(
+    organ: Organ, voxels: int, location: OrganLocation | None, config: NetworkConfig, cut: bool
+) -> list[str]:
+    """Return sentences for the reader. ``voxels``: the organ's size; ``cut``: it reaches an end of the scan."""
+    warnings = []
+    if location is not None and location.seeded:
+        warnings.append(f"Looked for at the place given by the user, where the heat map is {location.peak:.2f}.")
+    elif location is not None and location.peak < config.location_threshold:
+        warnings.append(
+            f"Not localized with confidence: heat-map peak {location.peak:.2f}, {config.location_threshold:.2f} expected"
+            + ("; the voxels shown are S-Net's own." if voxels else ".")
+        )
+    if voxels == 0:
+        warnings.append("Not found in this scan.")
+    elif cut:
+        warnings.append("Reaches the first or last slice of the scan: it may continue outside.")
+    return warnings
+
+
+def islands_warning(parts: int, voxels: int, voxel_ml: float) -> str:
+    """Return the sentence that tells of removed parts; ``voxels`` in all of them, each of ``voxel_ml`` millilitres."""
+    noun = "part" if parts == 1 else "parts"
+    return f"{parts} separate {noun}, {voxels * voxel_ml:.2f} ml in all, removed as too small to belong to the organ."
+
+
+def organs_at_ends(labels: np.ndarray, record: PreprocessRecord) -> set[int]:
+    """Return the label values in the lowest or highest slice of ``labels`` (z, y, x on the scan's own grid)."""
+    axis = record.axes_zyx[0]
+    first, last = np.take(labels, 0, axis=axis), np.take(labels, labels.shape[axis] - 1, axis=axis)
+    return {int(v) for v in np.union1d(first, last)} - {0}
+
+
+def provenance(volume: Volume, bundle: ModelBundle, device: Device, backend: str, started: float) -> dict[str, Any]:
+    """Return what a reader needs to repeat or to doubt the result. ``started``: of ``time.monotonic``, in seconds."""
+    return {
+        "model": bundle.name,
+        "model_version": bundle.version,
+        "bundle_sha256": bundle.digest,
+        "focusnet_version": __version__,
+        "torch_version": torch.__version__,
+        "python_version": platform.python_version(),
+        "device": str(device),
+        "precision": device.precision,
+        "backend": backend,
+        "seconds": round(time.monotonic() - started, 2),
+        "source": volume.source,
+        "notes": list(volume.notes),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "disclaimer": DISCLAIMER,
+        **({"caution": bundle.caution} if bundle.caution else {}),
+    }
+
+
+def _heatmap_clarity(location: OrganLocation | None, network: Geometry) -> dict[str, Any]:
+    """Return the fields of OrganResult that say how clear the localization was."""
+    known: dict[str, Any] = {}
+    if location is not None and location.second is not None:
+        value, voxel = location.second
+        known = {"second_peak": value, "second_mm_xyz": _tuple3(network.index_to_mm(np.array(voxel)))}
+    if location is not None and location.above_half is not None:
+        known["spread_mm"] = ball_radius_mm(location.above_half, network.spacing_mm_zyx)
+    return known
+
+
+def _tuple3(values: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in values)
+    return (x, y, z)

@@ -1,0 +1,41 @@
+"""The arguments of ``train_bundle``. No torch at import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...nets.config import NetworkConfig
+from ..settings import Settings, refuse_unknown_stages
+from .type_check import check_values
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """Train on the split ``train`` of ``dataset``, select on ``val``, write ``out/bundle``.
+
+    ``stages``: None for all that the configuration has a use for. ``network`` and ``settings`` override the preset and the
+    configuration file, for every stage. ``init``: a bundle (name or folder) to start from. ``resume``: go on with the run in
+    ``out``. Raises ConfigError for unknown stages and keys and for values that do not fit.
+    """
+
+    dataset: Path
+    out: Path
+    preset: str = "paper"
+    config_file: Path | None = None
+    stages: tuple[str, ...] | None = None
+    resume: bool = False
+    network: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+    init: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.stages is not None:
+            object.__setattr__(self, "stages", tuple(self.stages))
+        refuse_unknown_stages(self.stages)
+        check_values("The network's override", self.network, NetworkConfig)
+        check_values("The settings' override", self.settings, Settings)
+        Settings(**self.settings)

@@ -1,0 +1,80 @@
+"""The pipeline is FocusNet: for a scan of one chunk both stages give what ``FocusNet.forward`` gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from focusnet.image.volume import Geometry
+from focusnet.inference.backends import TorchBackend
+from focusnet.inference.two_stage import Grids, TwoStage
+from focusnet.nets.focusnet import FocusNet, Prediction
+
+from ..helpers_engine import random_network, small_config
+
+GRID = Geometry((16, 32, 32), (6.0, 6.0, 6.0), (0.0, 0.0, 0.0))
+
+
+def labels_of(out: Prediction, network: FocusNet) -> np.ndarray:
+    """Section 3.1 on one chunk, voxel by voxel: S-Net's organs, the small ones erased and drawn again by their SOS-Nets."""
+    config = network.config
+    probabilities = out.scores[0].softmax(dim=0).numpy()
+    labels = probabilities.argmax(axis=0)
+    small = [config.organs.index(organ) + 1 for organ in config.small_organs]
+    without_small = probabilities.copy()
+    without_small[0] += probabilities[small].sum(axis=0)
+    without_small[small] = 0
+    labels = np.where(np.isin(labels, small), without_small.argmax(axis=0), labels)
+    strongest = np.full(labels.shape, 0.5, np.float32)
+    for organ, value in zip(config.small_organs, small, strict=True):
+        drawn = np.zeros(labels.shape, np.float32)
+        drawn[out.rois[organ].inside] = out.small[organ][0, 0].sigmoid().numpy()
+        wins = drawn > strongest
+        labels[wins], strongest[wins] = value, drawn[wins]
+    return labels
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("arch", ["two-block", "encoder-decoder"])
+def test_for_one_chunk_the_pipeline_equals_the_networks_own_forward(arch: str, seed: int) -> None:
+    network = random_network(small_config(has_sos=True, sos_arch=arch, roi_size_zyx=(8, 16, 16)), seed)
+    config = network.config
+    ct = np.random.default_rng(seed).normal(size=GRID.shape_zyx).astype(np.float32)
+    with torch.inference_mode():
+        out = network(torch.from_numpy(ct)[None, None])
+
+    backend = TorchBackend(network)
+    chunk = backend.run(ct)
+    labels, locations = TwoStage(config, backend, 16).segment(ct, Grids(GRID, GRID))
+
+    np.testing.assert_array_equal(chunk.probabilities, out.scores[0].softmax(dim=0).numpy())
+    assert out.heatmaps is not None
+    np.testing.assert_array_equal(chunk.heatmaps, out.heatmaps[0].numpy())
+    for organ in config.small_organs:
+        location, roi = locations[organ], out.rois[organ]
+        assert location.roi == roi
+        assert location.features is not None
+        drawn = backend.small_organ(organ, location.features, roi.crop(torch.from_numpy(ct)[None, None]))
+        np.testing.assert_allclose(drawn, out.small[organ][0, 0].sigmoid().numpy(), atol=1e-6)
+    np.testing.assert_array_equal(labels, labels_of(out, network))
+    drawn_values = set(np.unique(labels)) & {config.organs.index(organ) + 1 for organ in config.small_organs}
+    assert drawn_values, "random weights draw some small organ"
+
+
+def test_an_organ_below_the_smallest_peak_keeps_what_s_net_drew() -> None:
+    network = random_network(small_config(has_sos=True))
+    ct = np.random.default_rng(0).normal(size=GRID.shape_zyx).astype(np.float32)
+    backend = TorchBackend(network)
+    kept, _ = TwoStage(network.config, backend, 16, smallest_peak=1.01).segment(ct, Grids(GRID, GRID))
+    np.testing.assert_array_equal(kept, backend.run(ct).probabilities.argmax(axis=0))
+
+
+def test_what_is_not_looked_at_is_not_computed() -> None:
+    network = random_network(small_config(has_sos=True))
+    ct = np.zeros(GRID.shape_zyx, np.float32)
+    bare = TorchBackend(network, localizes=False, segments_small=False).run(ct)
+    assert (bare.heatmaps, bare.features) == (None, None)
+    localized = TorchBackend(network, segments_small=False).run(ct)
+    assert localized.heatmaps is not None
+    assert localized.features is None
