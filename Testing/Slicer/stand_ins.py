@@ -283,6 +283,10 @@ class StandIns:
             ("QTableWidgetItem", QtWidgets),
             ("QShortcut", QtGui),  # with Qt 5 in QtWidgets; PythonQt has one name for both
             ("QKeySequence", QtGui),
+            *(
+                (name, QtWidgets)
+                for name in ("QFrame", "QLabel", "QPushButton", "QProgressBar", "QVBoxLayout", "QHBoxLayout")
+            ),
         ):
             setattr(qt, name, proxied(getattr(home, name)))
         qt.QHeaderView, qt.QWidget = QtWidgets.QHeaderView, QtWidgets.QWidget

@@ -12,7 +12,6 @@ from ..errors import InputError
 from ..image.segmentation import Segmentation
 from ..image.volume import Volume
 from .ct_checks import refuse_impossible
-from .dicom_series import read_dicom_folder
 from .image_read import read_image
 from .label_map import names_path, read_label_map
 from .seg_nrrd import read_seg_nrrd
@@ -31,7 +30,7 @@ def read_volume(path: Path | str, series: str | None = None, hu_offset: float | 
     if not path.exists():
         raise InputError(f"{path} does not exist; a DICOM folder or an image file ({', '.join(IMAGES)}) is expected.")
     if path.is_dir():
-        volume = read_dicom_folder(path, series)
+        volume = _read_series(path, series)
     else:
         if series is not None:
             raise InputError(f"--series picks a series of a DICOM folder; {path} is a file.")
@@ -66,7 +65,7 @@ def read_ct(path: Path, series: str | None = None, hu_offset: float | None = Non
         raise InputError(f"{path} does not exist; the CT's DICOM folder or image file is expected.")
     if series is not None and not path.is_dir():
         raise InputError(f"--series picks a series of a DICOM folder; {path} is a file.")
-    volume = read_dicom_folder(path, series) if path.is_dir() else read_image(path)
+    volume = _read_series(path, series) if path.is_dir() else read_image(path)
     return volume if hu_offset is None else shifted(volume, hu_offset)
 
 
@@ -84,6 +83,12 @@ def read_segmentation(path: Path, organs: Sequence[str] | None = None, ct: Volum
     if has_suffix(path, (".nrrd",)) and not names_path(path).is_file():
         return read_seg_nrrd(path, organs)
     return read_label_map(path)
+
+
+def _read_series(path: Path, series: str | None) -> Volume:
+    from .dicom_series import read_dicom_folder  # pydicom takes a while to load, and an image file does not need it
+
+    return read_dicom_folder(path, series)
 
 
 def _read_structure_set(path: Path, organs: Sequence[str] | None, ct: Volume | None) -> Segmentation:

@@ -243,22 +243,32 @@ def model_folders() -> list[Path]:
 
 
 def available_bundles() -> list[Path]:
-    """Return the folders of all bundles that can be found by name; nothing in them has been verified yet."""
+    """Return the folders of all bundles that can be found by name; nothing in them has been verified yet.
+
+    A folder that may not be read, such as another user's home, holds none for us.
+    """
     found: dict[str, Path] = {}
     for parent in model_folders():
-        if parent.is_dir():
-            for folder in sorted(parent.iterdir()):
-                if not folder.name.startswith(".") and (folder / MANIFEST).is_file():
-                    found.setdefault(folder.name, folder)
+        for folder in _folders_in(parent):
+            if not folder.name.startswith(".") and os.path.isfile(folder / MANIFEST):
+                found.setdefault(folder.name, folder)
     return list(found.values())
+
+
+def _folders_in(parent: Path) -> list[Path]:
+    """Return what lies in a folder; nothing for one that is absent or may not be read."""
+    try:
+        return sorted(parent.iterdir())
+    except OSError:
+        return []
 
 
 def find_bundle(name_or_path: str | Path) -> Path:
     """Return the folder of a bundle by name or path. Raises ModelError that lists what there is."""
     path = Path(name_or_path).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # not Path.is_dir, which raises where a folder above may not be read
         return path
-    if path.name == MANIFEST and path.is_file():
+    if path.name == MANIFEST and os.path.isfile(path):
         return path.parent
     for folder in available_bundles():
         if folder.name == str(name_or_path):
