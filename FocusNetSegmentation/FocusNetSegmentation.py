@@ -218,11 +218,15 @@ class FocusNetSegmentationLogic(ScriptedLoadableModuleLogic):
         path: Path | str | None,
         kind: str = "seg.nrrd",
         dicomFolder: Path | str | None = None,
+        notLocalized: str = "leave-out",
     ) -> tuple[Path | VolumeNode, list[str]]:
-        """Write a segmentation: kind "seg.nrrd", "nifti", "labelmap", "rtstruct" or "dicom-seg". Returns (path or node, sentences)."""
+        """Write a segmentation: kind "seg.nrrd", "nifti", "labelmap", "rtstruct" or "dicom-seg". Returns (path or node, sentences).
+
+        ``notLocalized``: "leave-out" or "mark", what DICOM gets of organs that were drawn without being localized.
+        """
         from FocusNetSegmentationLib.exchange.export import export
 
-        return export(segmentationNode, volumeNode, path, kind, dicomFolder)
+        return export(segmentationNode, volumeNode, path, kind, dicomFolder, notLocalized)
 
     def samplePhantom(self) -> VolumeNode:
         """Add the synthetic phantom to the scene and return its volume node."""

@@ -59,13 +59,13 @@ ALLOWED = {
         ("rowCount", "columnCount"),
         (
             "setRowCount", "setColumnCount", "setItem", "item", "currentRow", "selectRow", "clearSelection", "horizontalHeader",
-            "verticalHeader", "setHorizontalHeaderLabels", "rowHeight", "selectedItems",
+            "verticalHeader", "setHorizontalHeaderLabels", "rowHeight", "selectedItems", "viewport",
         ),
         ("itemSelectionChanged()", "cellClicked(int,int)"),
     ),
     "QTableWidgetItem": Allowed((), (), ("text", "setText", "setToolTip", "toolTip", "setTextAlignment", "setIcon")),
     "QHeaderView": Allowed(
-        ("QWidget",), (), ("setSectionResizeMode", "setHighlightSections", "setDefaultSectionSize", "setMinimumSectionSize")
+        ("QWidget",), (), ("setSectionResizeMode", "setHighlightSections", "setDefaultSectionSize", "setMinimumSectionSize", "length")
     ),
     "QScrollBar": Allowed(("QWidget",), ("value", "minimum", "maximum"), ("setValue",)),
     "QScrollArea": Allowed(("QWidget",), ("widgetResizable",), ("horizontalScrollBar", "verticalScrollBar", "ensureWidgetVisible")),

@@ -196,6 +196,7 @@ class Panel:
             known = self.result.result_of(node)
             if known is not current:
                 self.parameters.resultSegmentation = known
+                self._result_id = known.GetID() if known is not None else None
         if node_id != self._shown_id:
             self._shown_id = node_id
             if node is not None and self._is_entered:

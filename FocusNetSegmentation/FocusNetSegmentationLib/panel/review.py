@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from focusnet.errors import FocusNetError
 
 from ..messages import marked
+from ..review.display import restore_display
 from ..review.rows import NOT_SCORED, Row
 from ..review.scoring import Scoring, ScoringResult, grid_note
 from ..review.shape_prior import add_shape_priors
@@ -101,6 +102,7 @@ class ReviewSection:
         if node is not self.node:
             self._close_review()
             if node is not None:
+                restore_display(node)  # of a scene that was saved in the middle of a review
                 self.review = Review(node, on_change=self._timer.start)
             self._last_message = ("", "")
             self._start_if_open()
@@ -114,7 +116,7 @@ class ReviewSection:
         node = self.node
         look = {row.organ: (visible(node, row.segment_id), color_of(node, row.segment_id)) for row in rows}
         self.table.show(rows, self.current, look)
-        self.table.fit(self._room())
+        self.table.fit(self._room(), look)
         row, running = self.row(), self.panel.runs.is_running
         self.ui.reviewReasonLabel.text = _reasons(row)
         self.ui.reviewReasonLabel.setVisible(row is not None)
@@ -217,7 +219,7 @@ class ReviewSection:
             self._last_message = ("warning", problem)
         self.ui.editCollapsibleButton.collapsed = False
         self.panel.result.editing.choose(segment_id)
-        self.correction.set_up(organ, segment_id)
+        self.correction.set_up()
         self.shape.follow()
         self.fill()
 
@@ -285,6 +287,7 @@ class ReviewSection:
         if self.review is None:
             return
         self.review.record_activity(self.current)
+        self.display.changed()
         lost = self.review.check()
         if lost:
             self._last_message = (

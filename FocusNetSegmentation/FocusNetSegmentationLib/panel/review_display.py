@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from focusnet.errors import FocusNetError
 
 from ..review.display import Display
+from ..review.surfaces import Surfaces
 from ..review.views import Views
 from .widgets import timer
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..scene.types import VolumeNode
     from .review import ReviewSection
 
+SURFACE_MS = 20  # between two surfaces: the window answers in between
 SEEN_MS = 300  # an organ counts as looked at when the views have had the time to draw it
 
 
@@ -27,7 +29,9 @@ class ReviewDisplay:
         self.section = section
         self.views = Views(section.panel.scene)
         self.look = Display(section.panel.scene)
+        self.surfaces = Surfaces(section.panel.scene)
         self._seen_timer = timer(SEEN_MS, self._seen)
+        self._surface_timer = timer(SURFACE_MS, self._next_surface)
 
     @property
     def is_active(self) -> bool:
@@ -51,9 +55,11 @@ class ReviewDisplay:
         node, segment_id = review.node, review.segments()[organ]
         try:
             shown = self.views.show_organ(node, segment_id, organ, volume)
+            self.look.highlight(node, segment_id)
+            self.surfaces.show(node, segment_id)
         except FocusNetError as problem:
             return str(problem)
-        self.look.highlight(node, segment_id)
+        self._surface_timer.start()
         self._seen_timer.start()
         if shown:
             return ""
@@ -65,6 +71,16 @@ class ReviewDisplay:
         if review is not None and organ is not None:
             review.seen(organ)
             self.section.fill()
+
+    def changed(self) -> None:
+        """The voxels of some organ were changed: the surfaces follow, one at a time."""
+        if self.surfaces.is_active:
+            self.surfaces.changed()
+            self._surface_timer.start()
+
+    def _next_surface(self) -> None:
+        if self.surfaces.is_active and self.surfaces.step():
+            self._surface_timer.start()
 
     def toggle_fill(self) -> None:
         """Fill the current organ, or show its outline alone."""
@@ -85,19 +101,23 @@ class ReviewDisplay:
 
     def toggle_visible(self, segment_id: str) -> None:
         """Hide an organ or show it again."""
-        node = self.section.node
-        display = node.GetDisplayNode() if node is not None else None
-        if display is not None:
-            display.SetSegmentVisibility(segment_id, not display.GetSegmentVisibility(segment_id))
+        if self.section.node is not None:
+            self.look.toggle_visible(self.section.node, segment_id)
 
     def restore(self) -> None:
         """Give back what the user had before the review."""
-        self._seen_timer.stop()
+        self._stop()
         self.views.restore()
         self.look.restore()
+        self.surfaces.restore()
 
     def forget(self) -> None:
         """Forget what was there before: the scene is going, and nothing can be restored."""
-        self._seen_timer.stop()
+        self._stop()
         self.views.forget()
         self.look.forget()
+        self.surfaces.forget()
+
+    def _stop(self) -> None:
+        self._seen_timer.stop()
+        self._surface_timer.stop()

@@ -14,6 +14,7 @@ from ..scene.types import Widget
 EYE, COLOR, ORGAN, STATE, SCORE, VOLUME = range(6)
 ATTENTION = "\u25b2"  # read without colours
 VISIBLE, HIDDEN = "\u25c9", "\u25cb"
+STATE_MARKS = {"draft": "", "edited": "\u270e", "absent": "\u2713\u2205", APPROVED: "\u2713"}
 LONGEST = 22  # rows that are shown without a scroll bar, where the window is high enough
 SHORTEST = 4
 SWATCH_PIXELS = 12
@@ -30,8 +31,10 @@ class ReviewTable:
         self.widget, self.on_selected, self.on_eye = widget, on_selected, on_eye
         self.rows: list[Row] = []
         self._shown: list[tuple[object, ...]] = []
+        self._measured: tuple[int, int] | None = None
+        self._compact = False
         widget.setColumnCount(6)
-        widget.setHorizontalHeaderLabels(["", "", _("Organ"), _("State"), _("Score"), _("ml")])
+        self._label()
         header = widget.horizontalHeader()
         for column in (EYE, COLOR, STATE, SCORE, VOLUME):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
@@ -52,6 +55,7 @@ class ReviewTable:
             if shown != self._shown:
                 self._shown = list(shown)
                 self._write(rows, look)
+                self._measured = None
             names = [row.organ for row in rows]
             if current not in names:
                 self.widget.clearSelection()
@@ -60,8 +64,10 @@ class ReviewTable:
         finally:
             self.widget.blockSignals(False)
 
-    def fit(self, room: int) -> None:
-        """Make the list as high as its rows, at most ``LONGEST`` of them and at most ``room`` pixels."""
+    def fit(self, room: int, look: Look) -> None:
+        """Make the list as high as its rows, at most ``LONGEST`` of them and at most ``room`` pixels. Where it is too narrow for its letters, marks
+        take the place of words, so that the names are not cut."""
+        self._choose_words(look)
         row = self.widget.rowHeight(0) if self.rows else self.widget.horizontalHeader().sizeHint.height()
         header = self.widget.horizontalHeader().sizeHint.height() + 4
         wanted = header + row * min(max(len(self.rows), 1), LONGEST)
@@ -70,11 +76,36 @@ class ReviewTable:
         if height != self.widget.height or height != self.widget.minimumHeight:
             self.widget.setFixedHeight(height)
 
+    def _label(self) -> None:
+        state, score = ("", "") if self._compact else (_("State"), _("Score"))
+        self.widget.setHorizontalHeaderLabels(["", "", _("Organ"), state, score, _("ml")])
+
+    def _choose_words(self, look: Look) -> None:
+        if not self.widget.visible or not self.rows:
+            return
+        wide = int(self.widget.viewport().width)
+        measured = (wide, self.widget.rowHeight(0))  # of other letters, too
+        if measured == self._measured:
+            return
+        header = self.widget.horizontalHeader()
+        for compact in (False, True):
+            self._compact = compact
+            self._label()
+            self.widget.blockSignals(True)
+            self._write(self.rows, look)
+            self.widget.blockSignals(False)
+            header.setSectionResizeMode(ORGAN, qt.QHeaderView.ResizeToContents)
+            needed = header.length()
+            header.setSectionResizeMode(ORGAN, qt.QHeaderView.Stretch)
+            if needed <= wide:
+                break
+        self._measured = measured
+
     def _write(self, rows: list[Row], look: Look) -> None:
         self.widget.setRowCount(len(rows))
         for number, row in enumerate(rows):
             is_visible, color = look.get(row.organ, (True, None))
-            for column, value in enumerate((VISIBLE if is_visible else HIDDEN, "", *cells(row))):
+            for column, value in enumerate((VISIBLE if is_visible else HIDDEN, "", *self._cells(row))):
                 item = qt.QTableWidgetItem(value)
                 item.setToolTip(tool_tip(row))
                 if column in (SCORE, VOLUME):
@@ -84,6 +115,12 @@ class ReviewTable:
                 if column == COLOR and color is not None:
                     item.setIcon(swatch(color))
                 self.widget.setItem(number, column, item)
+
+    def _cells(self, row: Row) -> tuple[str, str, str, str]:
+        organ, state, score, volume = cells(row)
+        if self._compact:
+            state, score = STATE_MARKS[_state(row)], ATTENTION if row.look_at else ""
+        return organ, state, score, volume
 
     def _changed(self, *_args: object) -> None:
         number = self.widget.currentRow()
@@ -114,14 +151,17 @@ def cells(row: Row) -> tuple[str, str, str, str]:
 
 def state_text(row: Row) -> str:
     """Return the state for people: an empty organ that was approved is absent."""
-    if row.state == APPROVED:
-        return _("\u2713 absent") if row.empty else _("\u2713 approved")
-    return {"draft": _("draft"), "edited": _("edited")}[row.state]
+    words = {"draft": _("draft"), "edited": _("edited"), "absent": _("\u2713 absent"), APPROVED: _("\u2713 approved")}
+    return words[_state(row)]
+
+
+def _state(row: Row) -> str:
+    return "absent" if row.state == APPROVED and row.empty else row.state
 
 
 def tool_tip(row: Row) -> str:
     """Return all reasons, and who approved the organ."""
-    lines = [row.organ, *row.reasons, *row.warnings]
+    lines = [f"{row.organ}: {state_text(row)}", *row.reasons, *row.warnings]
     if row.state == APPROVED and row.approved_by:
         lines.append(_("Approved by {name}.").format(name=row.approved_by))
     if row.active_s:

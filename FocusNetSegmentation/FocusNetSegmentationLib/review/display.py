@@ -64,6 +64,18 @@ class Display:
         self._draw_again()
         return self.others_hidden
 
+    def toggle_visible(self, segmentation_node: SegmentationNode, segment_id: str) -> None:
+        """Hide an organ or show it again, as its eye in the list does; it stays so, for the next organs and after the review."""
+        display = _own_display(segmentation_node)
+        if display is None:
+            return
+        shown = not display.GetSegmentVisibility(segment_id)
+        before = json.loads(display.GetAttribute(BEFORE) or "{}")
+        if segment_id in before.get("segments", {}):
+            before["segments"][segment_id]["Visibility"] = shown
+            display.SetAttribute(BEFORE, json.dumps(before))
+        display.SetSegmentVisibility(segment_id, shown)
+
     def restore(self) -> None:
         """Give the segmentation the display back that the user had."""
         node, self._node, self._segment_id = self._node, None, ""

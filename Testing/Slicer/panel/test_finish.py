@@ -56,3 +56,30 @@ def test_the_reviewers_name_is_remembered(reviewed: Any) -> None:
     choose(reviewed, "Larynx")
     press(reviewed, "Return")
     assert next(r for r in reviewed.panel.review.table.rows if r.organ == "Larynx").approved_by == "A. Reader"
+
+
+# --- correcting
+
+
+def test_an_organ_gets_its_brush_when_it_is_chosen(reviewed: Any) -> None:
+    choose(reviewed, "Larynx")
+    node = reviewed.panel.result.editing.node
+    assert node.GetAttribute("BrushSphere") == "1"
+    assert node.GetOverwriteMode() == node.OverwriteNone
+    node.SetAttribute("BrushAbsoluteDiameter", "99")
+    reviewed.ui.presetButton.click()
+    assert float(node.GetAttribute("BrushAbsoluteDiameter")) < 20
+    assert "a ball of" in reviewed.text("reviewStatusLabel")
+
+
+def test_smooth_and_fill_between_slices_are_one_click_each_and_undo_takes_them_back(reviewed: Any) -> None:
+    choose(reviewed, "Parotid_L")
+    before = reviewed.panel.review.review.current_fingerprints()["Parotid_L"]
+    reviewed.ui.smoothButton.click()
+    reviewed.settle()
+    assert "voxels of Parotid_L were changed" in reviewed.text("reviewStatusLabel")
+    assert not reviewed.panel.review.review.current_fingerprints()["Parotid_L"].same_as(before)
+    reviewed.panel.result.editor.undo()
+    assert reviewed.panel.review.review.current_fingerprints()["Parotid_L"].same_as(before)
+    reviewed.ui.fillBetweenButton.click()
+    assert "no empty slice between drawn ones" in reviewed.text("reviewStatusLabel")

@@ -130,3 +130,28 @@ def test_a_second_run_is_offered_only_what_nobody_touched(case: tuple[Any, Revie
     node.GetSegmentation().AddEmptySegment("GTV", "GTV")
     assert untouched_organs(node) == ["SpinalCord", "Parotid_R", "Larynx"]
     assert get_tag(segment(node, "Parotid_L"), "FocusNet.Organ") == "Parotid_L"
+
+
+def test_the_panels_export_leaves_out_or_marks_what_was_not_localized(world: World, tmp_path: Path) -> None:
+    volume, organs = small_case(tmp_path)
+    results = tuple(replace(r, found=r.found and r.organ.name != "SpinalCord") for r in organs.results)
+    ct = world.volume(volume)
+    node = import_result(world.scene, replace(organs, results=results), ct).node
+    path = tmp_path / "rs.dcm"
+
+    def names() -> list[str]:
+        return [str(roi.ROIName) for roi in pydicom.dcmread(path).StructureSetROISequence]
+
+    _, notes = export(node, ct, path, "rtstruct", tmp_path / "ct")
+    assert "Left out, because not localized with confidence: SpinalCord." in notes
+    assert "SpinalCord" not in names()
+    _, notes = export(node, ct, path, "rtstruct", tmp_path / "ct", "mark")
+    assert "Not localized with confidence, written all the same: SpinalCord." in notes
+    assert "SpinalCord" in names()
+    approve(Review(node), "SpinalCord")
+    _, notes = export(node, ct, path, "rtstruct", tmp_path / "ct")
+    assert not any("localized" in note for note in notes), "a person has looked after it"
+    assert "SpinalCord" in names()
+    pytest.importorskip("highdicom")
+    export(node, ct, path, "dicom-seg", tmp_path / "ct")
+    assert "SpinalCord" in [s.SegmentLabel for s in pydicom.dcmread(path).SegmentSequence]
