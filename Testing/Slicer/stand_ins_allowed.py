@@ -24,7 +24,10 @@ class Allowed:
 
 
 ALLOWED = {
-    "QObject": Allowed(properties=("objectName",), methods=("property", "setProperty", "deleteLater", "blockSignals", "findChild", "children", "setParent"), signals=("destroyed(QObject*)",)),
+    "QObject": Allowed(
+        (), ("objectName",), ("property", "setProperty", "deleteLater", "blockSignals", "findChild", "children", "setParent"),
+        ("destroyed(QObject*)",),
+    ),
     "QWidget": Allowed(
         ("QObject",),
         ("enabled", "visible", "toolTip", "minimumSizeHint", "sizeHint", "width", "height", "focus", "minimumHeight", "maximumHeight"),

@@ -249,7 +249,8 @@ class Panel:
             # Not disabled while it runs: the focus would wander off, and the panel would be scrolled after it.
             set_enabled(apply, running or not reason, self.ui.panelScrollArea)
             apply.toolTip = reason or _("Draw the organs.")
-            apply.text = _("Running...") if running else _("Apply")
+            again = self.review.table.rows  # not to be taken for Approve, which stands above it then
+            apply.text = _("Running...") if running else _("Apply again") if again else _("Apply")
             self._show_message("" if running or reason == self.sentence else reason)
             self._show_names()
             set_enabled(self.ui.cancelButton, running, apply)

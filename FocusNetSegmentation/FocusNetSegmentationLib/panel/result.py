@@ -50,7 +50,9 @@ class ResultSection:
         if segmentation_node is None:
             return None
         own = self.volume_of(segmentation_node)
-        if own is not None or provenance_of(segmentation_node):  # a run names its CT; if it is gone, the reference is too
+        if own is not None or provenance_of(
+            segmentation_node
+        ):  # a run names its CT; if it is gone, the reference is too
             return own
         return self.panel.volume_node
 
@@ -150,6 +152,8 @@ class ResultSection:
     def export_rtstruct(self) -> None:
         """Write an RTSTRUCT into the folder that was used last; the first time, and where it has gone, the folder is asked for."""
         node = self.panel.result_node
+        if node is None:
+            return
         volume = self.ct_of(node)
         into = remembered(EXPORT_FOLDER)
         try:

@@ -22,8 +22,9 @@ from ..scene.helper_nodes import add_hidden_node
 from ..scene.labelmaps import LABELMAP, image_matrix, mask_on, oriented_image, voxels, whole_voxel_shift
 from ..scene.nodes import SHAPE_PRIOR_ROLE, SURFACE, organ_segments
 from ..scene.review_tags import read_tag
-from ..scene.types import OrientedImage, Scene, Segment, SegmentationNode, Surface
+from ..scene.types import OrientedImage, Scene, Segment, SegmentationNode
 from ..scene.volumes import LPS_RAS, transform_matrix
+from .organ_surface import surface_of
 from .segment_voxels import (
     any_of,
     change_inside,
@@ -100,7 +101,9 @@ def show_shape_prior(segmentation_node: SegmentationNode, organ: str | None) -> 
         return
     node, shown = _shape_prior(segmentation_node, organ)
     display = node.GetDisplayNode()
-    node.CreateClosedSurfaceRepresentation()
+    prior = node.GetSegmentation().GetSegment(shown)
+    if prior.GetRepresentation(SURFACE) is None:  # of this one alone: all of them take seconds
+        prior.AddRepresentation(SURFACE, surface_of(prior))
     for segment_id in organ_segments(node).values():
         display.SetSegmentVisibility(segment_id, segment_id == shown)
     display.SetVisibility(True)
@@ -168,18 +171,6 @@ def _rims(
 
 def _same_grid(segmentation_node: SegmentationNode, segment_id: str, target: OrientedImage) -> bool:
     return whole_voxel_shift(image_matrix(target), own_grid(segmentation_node, segment_id)) is not None
-
-
-def surface_of(segment: Segment) -> Surface | None:
-    """Return the closed surface (vtkPolyData, the node's own RAS) that Slicer makes of one segment, without touching its node."""
-    alone = slicer.vtkSegmentation()
-    alone.SetSourceRepresentationName(LABELMAP)
-    copy = slicer.vtkSegment()
-    copy.DeepCopy(segment)
-    copy.RemoveRepresentation(SURFACE)
-    alone.AddSegment(copy, "copy")
-    alone.CreateRepresentation(SURFACE)
-    return alone.GetSegment("copy").GetRepresentation(SURFACE)
 
 
 def shape_prior_segment(segmentation_node: SegmentationNode, organ: str) -> Segment:
