@@ -135,7 +135,7 @@ def review_steps(scene: Any, node: Any, ct: Any, seconds: dict[str, tuple[float,
     """What a person waits for in a review: the slowest of all organs for each step, in ``seconds``. Three slice views, one camera; nothing is drawn."""
     import slicer
 
-    from FocusNetSegmentationLib.review.correction import smooth
+    from FocusNetSegmentationLib.review.correction import KeptNeighbours, set_keep_neighbours, smooth
     from FocusNetSegmentationLib.review.display import Display
     from FocusNetSegmentationLib.review.surfaces import Surfaces
     from FocusNetSegmentationLib.review.views import Views
@@ -189,15 +189,42 @@ def review_steps(scene: Any, node: Any, ct: Any, seconds: dict[str, tuple[float,
     slowest("review: the surface after a stroke", [surfaces.step])
     slowest("review: looking for what else changed", [surfaces.step])
     slowest("review: another organ after a stroke", changes[:1])
-    forbidden = slicer.vtkOrientedImageData()
-    kinds = slicer.vtkMRMLSegmentationNode
-    slowest(
-        "Slicer's mask that keeps neighbours (a stroke)",
-        [lambda: node.GenerateEditMask(forbidden, kinds.EditAllowedOutsideAllSegments, image, segment_id)],
-    )
+    kept, editor, strokes = KeptNeighbours(), *_editor(scene, node, ct, segment_id)
+    for mask in (True, False):
+        set_keep_neighbours(editor, True, mask)
+        kept.begin(node, organ)
+        slowest(f"a stroke, neighbours kept {'by Slicer' if mask else 'by trimming'}", [strokes] * 2)
+        slowest("  trimmed", [lambda: kept.trim(editor)])
     slowest("smooth", [lambda: smooth(node, organ)])
     for part in (views, display, surfaces):
         part.restore()
+
+
+def _editor(scene: Any, node: Any, ct: Any, segment_id: str) -> tuple[Any, Callable[[], None]]:
+    """A segment editor node, and a stroke of 61 x 61 x 5 voxels at the organ's edge, applied by Slicer's own logic."""
+    import slicer
+
+    from FocusNetSegmentationLib.review.segment_voxels import segment_box
+    from FocusNetSegmentationLib.scene.labelmaps import LABELMAP, image_matrix, oriented_image
+
+    editor, logic = scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"), slicer.vtkSlicerSegmentEditorLogic()
+    logic.SetMRMLScene(scene)
+    logic.SetSegmentEditorNode(editor)
+    editor.SetAndObserveSegmentationNode(node)
+    editor.SetAndObserveSourceVolumeNode(ct)
+    editor.SetSelectedSegmentID(segment_id)
+    box = segment_box(node, segment_id)
+    assert box is not None
+    x, y, z = (int(v) for v in box.mean(axis=0))
+    extent = [x, x + 60, y, y + 60, z, z + 4]
+
+    def stroke() -> None:
+        image = node.GetSegmentation().GetSegment(segment_id).GetRepresentation(LABELMAP)
+        brush = oriented_image(np.ones((5, 61, 61), np.uint8), image_matrix(image))
+        brush.SetExtent(*extent)
+        logic.ModifySegmentByLabelmap(node, segment_id, brush, logic.ModificationModeAdd, extent, False, False)
+
+    return editor, stroke
 
 
 def memory_kb(what: str) -> int:

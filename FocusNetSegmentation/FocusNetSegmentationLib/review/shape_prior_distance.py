@@ -122,7 +122,7 @@ def _uncover(segmentation_node: SegmentationNode, node: ModelNode) -> None:
     if not covered:
         return
     for display in _displays_of(segmentation_node):  # one that was made meanwhile shows it as the first one did
-        values = before.get(display.GetID()) or next(iter(before.values()), {})
+        values: dict[str, float] = before.get(display.GetID()) or next(iter(before.values()), {})
         for name, value in values.items():
             getattr(display, f"SetSegment{name}")(covered, value)
     node.RemoveAttribute(COVERED)
