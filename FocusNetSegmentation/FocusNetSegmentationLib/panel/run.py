@@ -215,14 +215,17 @@ class RunSection:
     def _done(self, imported: SegmentationImport) -> None:
         panel = self.panel
         seconds = time.monotonic() - self._started
-        found = len(imported.segment_ids) - len(imported.missing)
+        found = len(imported.segment_ids) - len(imported.missing) - len(imported.uncertain)
         parts = [_("Done in {seconds:.0f} s: {found} organs.").format(seconds=seconds, found=found)]
+        if imported.uncertain:
+            parts.append(_("Uncertain: {organs}.").format(organs=", ".join(imported.uncertain)))
         if imported.missing:
             parts.append(_("Not found: {organs}.").format(organs=", ".join(imported.missing)))
         parts += imported.warnings
         if panel.parameters is not None:
             panel.parameters.resultSegmentation = imported.node
-        self._end("warning" if imported.missing or imported.warnings else "ok", " ".join(parts), of_case=True)
+        is_sure = not (imported.uncertain or imported.missing or imported.warnings)
+        self._end("ok" if is_sure else "warning", " ".join(parts), of_case=True)
         panel.open_result(imported.node)
 
     def _failed(self, message: str, details: str) -> None:

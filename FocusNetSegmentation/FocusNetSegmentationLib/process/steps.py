@@ -40,15 +40,17 @@ class Steps(Generic[Result]):
         self._timer.start()
 
     def step(self) -> None:
-        """Work for BUDGET_S at least, if there is as much to do."""
+        """Do one part at least, and go on until BUDGET_S has passed."""
         if not self.is_running:
             return
         until = time.monotonic() + BUDGET_S
         try:
-            while time.monotonic() < until:
+            while True:
                 next(self.work)
                 if not self.is_running:  # the work itself led to a stop
                     return
+                if time.monotonic() >= until:
+                    break
         except StopIteration as ended:
             self._leave()
             self.on_end(ended.value)

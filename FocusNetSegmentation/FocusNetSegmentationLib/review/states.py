@@ -97,8 +97,7 @@ class Review:
 
     def is_seen(self, organ: str) -> bool:
         """Was the organ shown since the model drew it? Whoever approved it has seen it."""
-        record = self.records.review(self._id(organ))
-        return bool(record.get("seen")) or record.get("state") == APPROVED
+        return _is_seen(self.records.review(self._id(organ)))
 
     def approve(self, organ: str, by: str = "") -> str | None:
         """Approve an organ as it is now and return the next worst. Raises InputError for an organ that is not there, that is empty or that was
@@ -348,7 +347,7 @@ class Review:
             empty=not mark.voxels,
             found=found,
             warnings=warnings,
-            seen=self.is_seen(name),
+            seen=_is_seen(record),
         )
 
     def _rank(self, row: Row) -> float:
@@ -366,6 +365,10 @@ def untouched_organs(node: SegmentationNode) -> list[str]:
     """The model's organs that nobody has edited or approved: what a second run may replace without asking, in the node's order."""
     states, by_model = states_of(node), organ_segments(node)
     return [name for name in by_model if states.get(name) == DRAFT]
+
+
+def _is_seen(record: Mapping[str, Any]) -> bool:
+    return bool(record.get("seen")) or record.get("state") == APPROVED
 
 
 def _by_model(segment: Segment) -> bool:

@@ -100,7 +100,7 @@ def _highdicom() -> Any:
         import highdicom.seg
     except ImportError as problem:
         raise InputError(
-            'DICOM SEG needs highdicom, which is not installed: pip install "focusnet[dicom]".'
+            'DICOM SEG needs highdicom, which is not installed: pip install "focusnet[dicom]"; 3D Slicer 5.12 and later bring it.'
         ) from problem
     return highdicom
 
@@ -125,7 +125,9 @@ def _algorithm(hd: Any, segmentation: Segmentation) -> Any:
         name=text(f"FocusNetv2 {model}", 64),
         family=hd.sr.CodedConcept("123110", "DCM", "Artificial Intelligence"),
         version=text(segmentation.provenance.get("model_version") or __version__, 64),
-        source="FocusNet Segmentation, research software",
+        source=text(
+            f"FocusNet Segmentation, research software. {segmentation.provenance.get('caution') or ''}".strip(" ."), 64
+        ),
     )
 
 

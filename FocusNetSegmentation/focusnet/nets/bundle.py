@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -68,6 +69,11 @@ class ModelBundle:
     @property
     def version(self) -> str:
         return str(self.manifest.get("version", ""))
+
+    @property
+    def caution(self) -> str:
+        """What must stand wherever a result of this model is shown; "" where the usual disclaimer is all."""
+        return str(self.manifest.get("caution", ""))
 
     @property
     def kind(self) -> str:
@@ -238,24 +244,14 @@ def model_folders() -> list[Path]:
 
 
 def available_bundles() -> list[Path]:
-    """Return the folders of all bundles that can be found by name; nothing in them has been verified yet.
-
-    A folder that may not be read, such as another user's home, holds none for us.
-    """
+    """Return the folders of all bundles that can be found by name; nothing in them has been verified yet."""
     found: dict[str, Path] = {}
     for parent in model_folders():
-        for folder in _folders_in(parent):
-            if not folder.name.startswith(".") and os.path.isfile(folder / MANIFEST):
-                found.setdefault(folder.name, folder)
+        with suppress(OSError):  # absent, or somebody else's: it holds none for us
+            for folder in sorted(parent.iterdir()):
+                if not folder.name.startswith(".") and os.path.isfile(folder / MANIFEST):
+                    found.setdefault(folder.name, folder)
     return list(found.values())
-
-
-def _folders_in(parent: Path) -> list[Path]:
-    """Return what lies in a folder; nothing for one that is absent or may not be read."""
-    try:
-        return sorted(parent.iterdir())
-    except OSError:
-        return []
 
 
 def find_bundle(name_or_path: str | Path) -> Path:

@@ -104,6 +104,14 @@ def test_a_refusal_of_the_engine_is_shown_as_it_is(panel: Any) -> None:
     assert panel.says == "✗ The slices of this CT are 12 mm apart; 5 mm or less is expected."
 
 
+def test_not_found_is_not_said_of_an_organ_that_is_drawn(panel: Any) -> None:
+    panel.volume()
+    panel.worker("uncertain")
+    panel.apply()
+    assert "6 organs. Uncertain: Bone_Mandible." in panel.says
+    assert "Not found" not in panel.says
+
+
 def test_organs_that_were_not_found_and_retries_stand_beside_the_result(panel: Any) -> None:
     panel.volume()
     panel.worker("missing")

@@ -14,7 +14,7 @@ from ...files.atomic_write import atomic_path, ensure_folder
 from ...nets.config import DILATION_BEFORE_THE_KEY
 
 if TYPE_CHECKING:
-    from ...datasets.case import Case  # Slicer reads manifests before SciPy is there
+    from ...datasets.case import Case
 
 MANIFEST = "training.json"
 # may differ in a resumed run: they say how long, how often and how fast, not what a step does
