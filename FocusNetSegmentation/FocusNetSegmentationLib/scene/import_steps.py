@@ -14,4 +14,4 @@ def finished(steps: Generator[None, None, Result]) -> Result:
         try:
             next(steps)
         except StopIteration as ended:
-            return ended.value  # type: ignore[no-any-return]
+            return ended.value
