@@ -84,7 +84,7 @@ class Fingerprints:
 
         if known is None or known[0] is not image:
             self._forget_others()
-        boxes: list[Box | None] = list(label_boxes(array))
+        boxes: list[Box | None] = [*label_boxes(array)]
         self._boxes[id(image)] = (image, modified, boxes)
         return boxes
 

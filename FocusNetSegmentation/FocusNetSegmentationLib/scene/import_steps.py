@@ -14,4 +14,5 @@ def finished(steps: Generator[None, None, Result]) -> Result:
         try:
             next(steps)
         except StopIteration as ended:
-            return ended.value
+            value: Result = ended.value
+            return value
