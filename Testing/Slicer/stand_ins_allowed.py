@@ -72,7 +72,6 @@ ALLOWED = {
     ),
     "QScrollBar": Allowed(("QWidget",), ("value", "minimum", "maximum"), ("setValue",)),
     "QScrollArea": Allowed(("QWidget",), ("widgetResizable",), ("horizontalScrollBar", "verticalScrollBar", "ensureWidgetVisible")),
-    "QFrame": Allowed(("QWidget",), ("frameShape", "lineWidth")),
     "QLineEdit": Allowed(("QWidget",), ("text", "placeholderText"), ("setText", "clear"), ("textChanged(QString)", "editingFinished()")),
     "QShortcut": Allowed(("QObject",), ("enabled", "autoRepeat", "key"), ("setContext", "setEnabled"), ("activated()",)),
     "QProgressBar": Allowed(("QWidget",), ("value", "minimum", "maximum"), ("setValue", "setRange", "reset")),

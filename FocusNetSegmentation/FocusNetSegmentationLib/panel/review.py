@@ -218,8 +218,7 @@ class ReviewSection:
         self.ui.editCollapsibleButton.collapsed = False
         self.panel.result.editing.choose(segment_id)
         self.correction.set_up()
-        self.shape.follow()
-        self.fill()
+        self.shape.follow()  # fills the list, too
 
     def step(self, by: int) -> None:
         """Go to the next or previous organ of the list."""
@@ -284,6 +283,7 @@ class ReviewSection:
         if self.review is None:
             return
         self.review.record_activity(self.current)
+        self.correction.stroke_ended()
         self.display.changed()
         lost = self.review.check()
         if lost:

@@ -26,13 +26,13 @@ def add_hidden_node(scene: Scene, node: Node, role: str, value: str = "1") -> No
     It is hidden after it was added: a node that is hidden before gets no place in the subject hierarchy, and then Slicer's
     segmentations plugin writes one error for each of its segments.
     """
-    node.SetAttribute(role, value)
     scene.AddNode(node)
     node.CreateDefaultDisplayNodes()
     hide(node)
     node.SetSelectable(False)
     node.SetHideFromEditors(True)
     _leave_out_of_the_tree(scene, node)
+    node.SetAttribute(role, value)  # last: whoever hears of the new node must not take it for an orphan
 
 
 def hide(node: Node) -> bool:

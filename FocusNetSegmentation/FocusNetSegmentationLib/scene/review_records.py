@@ -35,7 +35,9 @@ def keeping_redo(node: SegmentationNode) -> Iterator[None]:
     segmentation = node.GetSegmentation()
 
     def stop(*_: object) -> None:
-        segmentation.GetCommand(observed).SetAbortFlag(1)
+        command = segmentation.GetCommand(observed)
+        if command is not None:
+            command.SetAbortFlag(1)
 
     observed = segmentation.AddObserver(segmentation.SegmentModified, stop, FIRST)
     try:

@@ -130,3 +130,12 @@ def test_no_error_is_written_from_apply_to_close(world: World, tmp_path: Path, e
     assert errors() == []
     slicer.vtkMRMLSegmentationStorageNode().ReadData(slicer.vtkMRMLSegmentationNode())
     assert errors(), "an error would have been seen"
+
+
+def test_whoever_hears_of_a_new_copy_does_not_take_it_for_an_orphan(world: World) -> None:
+    """The panel removes orphans when nodes come and go, and the copy is named by its segmentation only after it was added."""
+    removed: list[int] = []
+    world.scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, lambda *_: removed.append(remove_orphans(world.scene)))
+    _, imported, _ = world.result()
+    assert sum(removed) == 0
+    assert frozen_copy(imported.node) is imported.frozen
