@@ -12,14 +12,13 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from focusnet.errors import InputError
 
-from ..scene.helper_nodes import COVERED, DISTANCE_ROLE
+from ..scene.helper_nodes import COVERED, COVERED_BEFORE, DISTANCE_ROLE, uncover
 from ..scene.types import ModelNode, Node, Scene, SegmentationNode, Surface
 from .organ_surface import surface_of
 from .shape_prior import organ_segment, segment_id_of, shape_prior_segment
 
 ARRAY = "Distance to shape prior (mm)"
 COLORS = "FocusNet distance"
-COVERED_BEFORE = "FocusNet.CoveredBefore"  # JSON: by ID of the display node, how the segment was shown
 SURFACES_ROLE = "FocusNet.ReviewSurfaces"  # attribute of the node with the review's surfaces: ID of the segmentation
 OUTLINE_PIXELS = 3
 LEGEND_SIZE = (0.12, 0.28)  # of the one view that it is shown in
@@ -70,7 +69,7 @@ def hide_distance(segmentation_node: SegmentationNode) -> None:
     """Hide the coloured surface, and show the segment's own outline and surface again as they were shown."""
     node = distance_node(segmentation_node)
     if node is not None:
-        _uncover(segmentation_node, node)
+        uncover(node, _displays_of(segmentation_node))
         node.GetDisplayNode().SetVisibility(False)
         legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
         if legend is not None:
@@ -115,18 +114,6 @@ def _cover(segmentation_node: SegmentationNode, node: ModelNode, segment_id: str
             getattr(display, f"SetSegment{name}")(segment_id, hidden)
     node.SetAttribute(COVERED, segment_id)
     node.SetAttribute(COVERED_BEFORE, json.dumps(before))
-
-
-def _uncover(segmentation_node: SegmentationNode, node: ModelNode) -> None:
-    covered, before = node.GetAttribute(COVERED), json.loads(node.GetAttribute(COVERED_BEFORE) or "{}")
-    if not covered:
-        return
-    for display in _displays_of(segmentation_node):  # one that was made meanwhile shows it as the first one did
-        values: dict[str, float] = before.get(display.GetID()) or next(iter(before.values()), {})
-        for name, value in values.items():
-            getattr(display, f"SetSegment{name}")(covered, value)
-    node.RemoveAttribute(COVERED)
-    node.RemoveAttribute(COVERED_BEFORE)
 
 
 def _displays_of(segmentation_node: SegmentationNode) -> list[Node]:

@@ -13,6 +13,7 @@ import numpy as np
 import slicer
 import vtk
 
+from ..scene.helper_nodes import add_hidden_node
 from ..scene.labelmaps import LABELMAP, image_matrix, voxels
 from ..scene.nodes import SURFACE
 from ..scene.types import Node, Scene, Segment, SegmentationNode, Surface
@@ -104,20 +105,16 @@ class Surfaces:
         return self._node is not None and (self._node.GetScene() is not self.scene or self._drawn is None)
 
     def _make_node(self) -> None:
-        """A node whose source is surfaces: nothing is converted when they change. First added, then hidden: Slicer's Data module wants it so."""
+        """A node whose source is surfaces: nothing is converted when they change."""
         assert self._node is not None
         if self._drawn is not None and self._drawn.GetScene() is self.scene:
             self._drawn.SetAndObserveTransformNodeID(self._node.GetTransformNodeID())
             return
         node = slicer.vtkMRMLSegmentationNode()
         node.SetName(f"{self._node.GetName()} (surfaces of the review)")
-        node.SetAttribute(SURFACES_ROLE, self._node.GetID())
         node.SetSaveWithScene(False)
-        node = self.scene.AddNode(node)
         node.GetSegmentation().SetSourceRepresentationName(SURFACE)
-        node.CreateDefaultDisplayNodes()
-        node.SetHideFromEditors(True)
-        node.SetSelectable(False)
+        add_hidden_node(self.scene, node, SURFACES_ROLE, self._node.GetID())
         node.SetAndObserveTransformNodeID(self._node.GetTransformNodeID())
         display = node.GetDisplayNode()
         display.SetSaveWithScene(False)
@@ -125,6 +122,7 @@ class Surfaces:
         display.SetVisibility2DFill(False)
         display.SetVisibility2DOutline(False)
         display.SetPreferredDisplayRepresentationName3D(SURFACE)
+        display.SetVisibility(True)
         self._drawn = node
         own = self._node.GetDisplayNode()
         if own is not None and self._own_3d is None:

@@ -27,12 +27,11 @@ from FocusNetSegmentationLib.review.shape_prior_distance import (
 )
 from FocusNetSegmentationLib.review.states import Review
 from FocusNetSegmentationLib.review.surfaces import Surfaces
+from FocusNetSegmentationLib.scene.helper_nodes import hide_helpers
 from FocusNetSegmentationLib.scene.nodes import import_result, organ_segments
 
 from ...Core.helpers_outputs import segmentation
-from ..helpers_nodes import (
-    World,
-)
+from ..helpers_nodes import World, load_mrb, segmentation_of
 from ..helpers_rendering import Screen
 from ..helpers_shapes import CUBE, ball, balls, drawn, node_mask, write_shape_priors
 
@@ -179,3 +178,17 @@ def test_an_empty_organ_has_no_surface_to_colour(world: World, tmp_path: Path) -
         color_by_distance(world.scene, node, "Brainstem")
     assert use_shape(node, "Brainstem") == np.count_nonzero(ball(16))
     assert np.array_equal(node_mask(node), ball(16))
+
+
+def test_a_scene_saved_while_an_organ_is_coloured_shows_its_own_outline_again_when_it_is_loaded(
+    world: World, tmp_path: Path
+) -> None:
+    node = balls(world, tmp_path, 20, 16)
+    node.CreateDefaultDisplayNodes()
+    before = as_shown(node)
+    color_by_distance(world.scene, node, "Brainstem")
+    assert as_shown(node) != before
+    assert world.scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene = load_mrb(tmp_path / "scene.mrb", tmp_path / "unpacked")
+    assert hide_helpers(scene)
+    assert as_shown(segmentation_of(scene)) == before
