@@ -30,8 +30,8 @@ ALLOWED = {
     ),
     "QWidget": Allowed(
         ("QObject",),
-        ("enabled", "visible", "toolTip", "minimumSizeHint", "sizeHint", "width", "height", "focus", "minimumHeight", "maximumHeight"),
-        ("setEnabled", "setVisible", "setToolTip", "show", "hide", "layout", "setFocus", "update", "setFixedHeight", "parentWidget"),
+        ("enabled", "visible", "toolTip", "minimumSizeHint", "sizeHint", "width", "height", "y", "focus", "minimumHeight", "maximumHeight"),
+        ("setEnabled", "setVisible", "setToolTip", "show", "hide", "layout", "setFocus", "update", "setFixedHeight", "heightForWidth", "parentWidget"),
     ),
     "QFrame": Allowed(("QWidget",)),
     "QLabel": Allowed(("QWidget",), ("text", "wordWrap"), ("setText", "clear")),

@@ -22,7 +22,7 @@ class InstallBanner:
     def __init__(self, beside: Widget, on_install: Callable[[], object], on_cancel: Callable[[], object]) -> None:
         self.widget = qt.QFrame()
         layout = qt.QVBoxLayout(self.widget)
-        layout.setContentsMargins(0, 0, 0, 6)
+        layout.setContentsMargins(6, 6, 6, 6)
         self.label = qt.QLabel()
         self.label.wordWrap = True
         self.installButton = qt.QPushButton(_("Install..."))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from .panel import Panel
 
 FOLLOW_MS = 250  # a brush stroke tells of many changes; they are looked at when it is over
-HEADING_PIXELS = 34  # of a section
+MARGIN_PIXELS = 14  # below the list and below its reasons
 
 
 class ReviewSection:
@@ -139,9 +139,12 @@ class ReviewSection:
         self.finish.update(rows)
 
     def _room(self) -> int:
-        """Return the height in pixels that the list may take: what is left of the visible part below the headings, with the reasons below it."""
-        taken = self.ui.disclaimerLabel.sizeHint.height() + self.ui.reviewReasonLabel.sizeHint.height()
-        return int(self.ui.panelScrollArea.height) - taken - 5 * HEADING_PIXELS
+        """Return the height in pixels that the list may take, so that it is in sight with the reasons below it."""
+        above = int(self.ui.reviewTable.y)
+        if self.ui.inputsCollapsibleButton.collapsed and self.ui.outputsCollapsibleButton.collapsed:
+            above += int(self.ui.reviewCollapsibleButton.y)
+        reasons = int(self.ui.reviewReasonLabel.heightForWidth(self.ui.reviewTable.width))
+        return int(self.ui.panelScrollArea.height) - above - max(reasons, 0) - MARGIN_PIXELS
 
     def open_on_worst(self) -> None:
         """Open the section on the organ to look at first, as soon as the organs are scored."""

@@ -18,7 +18,7 @@ ATTENTION = "\u25b2"  # read without colours
 VISIBLE, HIDDEN = "\u25c9", "\u25cb"
 STATE_MARKS = {"draft": "", "edited": "\u270e", "absent": "\u2713\u2205", APPROVED: "\u2713"}
 LONGEST = 22  # rows that are shown without a scroll bar, where the window is high enough
-SHORTEST = 4
+SHORTEST = 3
 SWATCH_PIXELS = 12
 
 Look = Mapping[str, tuple[bool, tuple[float, float, float]]]  # by organ: is it drawn, and in which colour

@@ -70,7 +70,7 @@ def qa(options: argparse.Namespace) -> int:
     if options.output is not None:
         write_ranking(result, options.output, options.overwrite)
     if options.shape_priors is not None and shape_model is not None:
-        write_seg_nrrd(shape_priors(segmentation, shape_model), options.shape_priors, options.overwrite)
+        write_seg_nrrd(shape_priors(segmentation, shape_model), options.shape_priors, options.overwrite, crop=True)
     if options.json_progress:
         written = {
             key: None if path is None else str(path)
