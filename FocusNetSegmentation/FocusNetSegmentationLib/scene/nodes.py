@@ -68,7 +68,7 @@ ATTRIBUTES = {
     "FocusNet.Created": "created",
     "FocusNet.Device": "device",
 }
-RUN_KEYS = ("model", "model_version", "bundle_sha256", "focusnet_version", "created", "device", "precision")
+RUN_KEYS = ("model", "model_version", "bundle_sha256", "focusnet_version", "created", "device", "precision", "caution")
 
 
 @dataclass(frozen=True)

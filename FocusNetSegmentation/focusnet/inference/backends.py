@@ -94,7 +94,7 @@ class TorchBackend:
         tensor = torch.from_numpy(np.ascontiguousarray(ct))[None, None]  # (1, 1, d, H, W)
         with self.context:
             features, scores = self.network.snet(tensor.to(self.torch_device, self.dtype))
-            heatmaps = self.solnet(features)[0].float().cpu().numpy() if self.solnet is not None else None
+            heatmaps = self.solnet(features, scores)[0].float().cpu().numpy() if self.solnet is not None else None
         probabilities = scores[0].softmax(dim=0, dtype=torch.float32).cpu().numpy()  # (C + 1, d, H, W)
         return ChunkOutput(probabilities, heatmaps, features if self.keeps_features else None)
 
@@ -162,7 +162,7 @@ class _TracedNetwork(torch.nn.Module):
         features, scores = self.snet(ct)
         out = [F.softmax(scores, dim=1)]
         if self.solnet is not None:
-            out.append(self.solnet(features))
+            out.append(self.solnet(features, scores))
         if self.keep:
             out.append(features)
         return tuple(out)

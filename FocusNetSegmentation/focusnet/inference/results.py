@@ -112,6 +112,7 @@ def provenance(volume: Volume, bundle: ModelBundle, device: Device, backend: str
         "notes": list(volume.notes),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "disclaimer": DISCLAIMER,
+        **({"caution": bundle.caution} if bundle.caution else {}),
     }
 
 

@@ -121,7 +121,9 @@ def _algorithm(hd: Any, segmentation: Segmentation) -> Any:
         name=text(f"FocusNetv2 {model}", 64),
         family=hd.sr.CodedConcept("123110", "DCM", "Artificial Intelligence"),
         version=text(segmentation.provenance.get("model_version") or __version__, 64),
-        source="FocusNet Segmentation, research software",
+        source=text(
+            f"FocusNet Segmentation, research software. {segmentation.provenance.get('caution') or ''}".strip(" ."), 64
+        ),
     )
 
 

@@ -103,6 +103,7 @@ def _header(segmentation: Segmentation, volume: Volume) -> FileDataset:
     data.FrameOfReferenceUID = uids["frame_of_reference"]
     data.StructureSetLabel = "FocusNet OARs"
     sentences = [f"FocusNetv2 {segmentation.provenance.get('model', '')}, research software: check every contour."]
+    sentences += [str(segmentation.provenance["caution"])] if segmentation.provenance.get("caution") else []
     sentences += [note for note in volume.notes if note == NO_FRAME_OF_REFERENCE]
     data.StructureSetDescription = text(" ".join(sentences), 1024)
     data.StructureSetDate, data.StructureSetTime = data.InstanceCreationDate, data.InstanceCreationTime

@@ -77,7 +77,11 @@ def case_content(report: CaseReport) -> dict[str, Any]:
         "title": report.title or f"Case report {scan}",
         "disclaimer": DISCLAIMER,
         "version": __version__,
-        "warnings": [*(["Synthetic phantom, not a patient."] if synthetic else []), *model_notes(report)],
+        "warnings": [
+            *(["Synthetic phantom, not a patient."] if synthetic else []),
+            *([f"Model {known.get('model')}: {known['caution']}"] if known.get("caution") else []),
+            *model_notes(report),
+        ],
         "scan_id": scan,
         "grid": grid_text(report.volume.geometry),
         "model": f"{known.get('model') or ''} {known.get('model_version') or ''}".strip(),

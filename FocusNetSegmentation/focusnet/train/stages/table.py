@@ -30,8 +30,8 @@ def loss_of_scores(scores: Tensor, crops: Crops, context: StageContext) -> Tenso
 def sol_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
     """Return the loss, a scalar, between SOL-Net's heat maps and Gaussians at the organs' centres, S-Net fixed."""
     with torch.no_grad():
-        features = model.snet.features(crops.ct)
-    return heatmaps_against(model.solnet(features), crops, context)
+        features, scores = model.snet(crops.ct)
+    return heatmaps_against(model.solnet(features, scores), crops, context)
 
 
 def heatmaps_against(predicted: Tensor, crops: Crops, context: StageContext) -> Tensor:
@@ -52,7 +52,7 @@ def heatmaps_against(predicted: Tensor, crops: Crops, context: StageContext) -> 
 def joint_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
     """Return the loss of the whole network, a scalar: eq. 3 on S-Net, SOL-Net's L2 and eq. 7 on the SOS-Nets, each with weight 1."""
     features, scores = model.snet(crops.ct)
-    located = heatmaps_against(model.solnet(features), crops, context)
+    located = heatmaps_against(model.solnet(features, scores), crops, context)
     return loss_of_scores(scores, crops, context) + located + shape_constrained_loss(model, features, crops, context)
 
 
