@@ -130,16 +130,6 @@ def test_one_case_alone_makes_a_page(tmp_path: Path) -> None:
     assert main(["report", str(tmp_path / "in"), "-o", str(tmp_path / "x.html")]) == 0
 
 
-def test_an_organ_that_was_not_localized_is_not_found_here_either_whatever_its_volume(tmp_path: Path) -> None:
-    content = run_report()
-    brainstem = next(o for o in content["organs"] if o["name"] == "Brainstem")
-    assert brainstem["volume_ml"] > 0
-    brainstem["found"] = False
-    write(tmp_path / "x.json", content)
-    (case,) = read_cohort(tmp_path).cases
-    assert sorted(case.not_found) == ["Brainstem", "Larynx"]
-
-
 def test_more_cases_than_fit_go_on_in_further_pages_that_lead_to_each_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
