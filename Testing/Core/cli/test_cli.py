@@ -227,14 +227,14 @@ def test_a_batch_that_is_stopped_says_what_is_kept_and_goes_on_from_there(
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         write_image(ct(), tmp_path / "in" / f"{name}.nrrd")
-    from focusnet.cli import batch as commands
+    from focusnet.batch import contour as commands
 
     read = commands.read_scan
 
-    def stopped_at_b(path: Path, options: object) -> Volume:
+    def stopped_at_b(path: Path, *more: object) -> Volume:
         if path.name == "b.nrrd":
             raise KeyboardInterrupt
-        return read(path, options)
+        return read(path, *more)  # type: ignore[arg-type]
 
     command = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", "random", "--device", "cpu"]
     monkeypatch.setattr(commands, "read_scan", stopped_at_b)
