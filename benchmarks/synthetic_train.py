@@ -172,10 +172,10 @@ def train(args: argparse.Namespace) -> None:
         draw=lambda item, context, rng: draw(item.pick(rng), config, mild if rng.random() < args.mild else wide, rng),
         usable=lambda *_: True,
     )
+    options = loop.StageOptions(config, settings, Augmentation(), args.run, resume=True)
     loop.train_stage(
-        model.to(memory_format=torch.channels_last_3d), stage, [pool] * 4, config, settings, Augmentation(), args.run,
-        lambda _: {"score": 0.0}, resume=True,
-    )  # fmt: skip
+        model.to(memory_format=torch.channels_last_3d), stage, [pool] * 4, lambda _: {"score": 0.0}, options
+    )
 
 
 def start_from(model: TrainingNet, checkpoint: Path) -> list[str]:
