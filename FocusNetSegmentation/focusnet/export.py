@@ -11,7 +11,7 @@ from .files.atomic_write import check_output
 from .image.regrid import put_on_grid
 from .image.segmentation import Segmentation
 from .image.volume import Volume
-from .io.export_details import ExportDetails
+from .io.export_details import LEAVE_OUT, ExportDetails
 from .io.read import read_ct, read_segmentation
 from .io.review_tags import OrganReview, read_reviews, with_run
 from .io.suffixes import has_suffix
@@ -29,6 +29,7 @@ class ExportOptions:
     ``dicom``: "rtstruct" or "seg", for an output named .dcm; review states and approvals come from the segments' tags.
     ``model_copy``: the model's own result; organs that differ from it are marked SEMIAUTOMATIC.
     ``reviewer``: who approved; by default as the review noted it. ``organs``: export only these.
+    ``not_localized``: "leave-out" or "mark", what becomes in DICOM of drafts that the model drew without being sure where they are.
     """
 
     ct: Path | None = None
@@ -38,6 +39,7 @@ class ExportOptions:
     reviewer: str = ""
     organs: Sequence[str] | None = None
     overwrite: bool = False
+    not_localized: str = LEAVE_OUT
 
 
 def export_file(source: Path, out: Path, options: ExportOptions) -> list[str]:
@@ -60,13 +62,14 @@ def export_file(source: Path, out: Path, options: ExportOptions) -> list[str]:
     if volume is not None:
         segmentation, lost = put_on_grid(segmentation, volume.geometry, volume.source or str(options.ct))
         notes += lost
-    details = ExportDetails()
+    states = {name: review.state for name, review in reviews.items()}
+    details = ExportDetails(states, not_localized=options.not_localized)
     if options.dicom is not None and volume is not None:
         changed = _changed(segmentation, options.model_copy, volume)
-        details, told = _details(segmentation, reviews, changed, options.reviewer)
+        details, told = _details(segmentation, reviews, changed, options)
         notes += told
     left_out = write_segmentation(segmentation, volume, out, options.dicom, options.overwrite, details)
-    return [*notes, *([f"Left out, because empty: {', '.join(left_out)}."] if left_out else [])]
+    return [*notes, *details.sentences(segmentation, left_out)]
 
 
 def _changed(segmentation: Segmentation, model_copy: Path | None, volume: Volume) -> set[str] | None:
@@ -78,7 +81,7 @@ def _changed(segmentation: Segmentation, model_copy: Path | None, volume: Volume
 
 
 def _details(
-    segmentation: Segmentation, reviews: Mapping[str, OrganReview], changed: set[str] | None, reviewer: str
+    segmentation: Segmentation, reviews: Mapping[str, OrganReview], changed: set[str] | None, options: ExportOptions
 ) -> tuple[ExportDetails, list[str]]:
     """Return what DICOM is told of the review, and sentences for the user about it."""
     notes = []
@@ -93,5 +96,5 @@ def _details(
     if approved:
         notes.append(f"Approved: {', '.join(approved)} ({len(approved)} of {len(names)}).")
     by_hand = {name for name, review in reviews.items() if review.by_hand}
-    who = reviewer or ", ".join(dict.fromkeys(r.approved_by for r in reviews.values() if r.approved_by))
-    return ExportDetails(states, changed, by_hand, who), notes
+    who = options.reviewer or ", ".join(dict.fromkeys(r.approved_by for r in reviews.values() if r.approved_by))
+    return ExportDetails(states, changed, by_hand, who, not_localized=options.not_localized), notes

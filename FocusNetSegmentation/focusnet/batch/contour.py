@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FocusNetError
+from ..image.segmentation import FOUND, NOT_FOUND, UNCERTAIN, status_of
 from ..progress import ProgressCallback
 from .scans import ALL, Scan, choose_series, opened
 
@@ -185,11 +186,15 @@ def _write_scores(name: str, result: Segmentation, volume: Volume, options: Batc
 def row_of(name: str, report: Mapping[str, Any]) -> Row:
     """Return what summary.csv says of a scan, from its NAME.json: found means the same there, here and on every page."""
     organs = report.get("organs", [])
+    names: dict[str, list[str]] = {FOUND: [], UNCERTAIN: [], NOT_FOUND: []}
+    for organ in organs:
+        names[status_of(organ["found"], organ["volume_ml"])].append(organ["name"])
     return {
         "scan": name,
         "seconds": report.get("run", {}).get("seconds"),
-        "organs_found": sum(organ["found"] for organ in organs),
-        "not_found": " ".join(organ["name"] for organ in organs if not organ["found"]),
+        "organs_found": len(names[FOUND]),
+        "uncertain": " ".join(names[UNCERTAIN]),
+        "not_found": " ".join(names[NOT_FOUND]),
         "warnings": "; ".join(f"{organ['name']}: {text}" for organ in organs for text in organ["warnings"]),
         "output": f"{name}.seg.nrrd",
         **{f"{organ['name']}_ml": organ["volume_ml"] for organ in organs},

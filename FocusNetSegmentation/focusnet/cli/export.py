@@ -10,6 +10,7 @@ from .options import (
     Commands,
     add_command,
     add_model_copy,
+    add_not_localized,
     add_organs,
     add_overwrite,
     add_segmentation_output,
@@ -36,6 +37,7 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--reviewer", default="", metavar="NAME", help="who approved (default: as the review in 3D Slicer noted it)"
     )
+    add_not_localized(parser)
     add_organs(parser)
     add_overwrite(parser, "replace a file that exists")
 
@@ -46,7 +48,9 @@ def export(options: argparse.Namespace) -> int:
     from ..io.write import check_format
 
     check_format(options.output, options.dicom)
-    chosen = ExportOptions(**named(options, "ct", "series", "dicom", "model_copy", "reviewer", "organs", "overwrite"))
+    chosen = ExportOptions(
+        **named(options, "ct", "series", "dicom", "model_copy", "reviewer", "organs", "overwrite", "not_localized")
+    )
     tell_notes(export_file(options.segmentation, options.output, chosen))
     print(f"Wrote {options.output}. {CHECK_CONTOURS}")
     return 0

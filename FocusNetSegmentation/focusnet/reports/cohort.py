@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..image.segmentation import FOUND, NOT_FOUND, status_of
 
 KINDS = ("report", "qa", "audit")
 KIND_ENDING = re.compile(r"[._-]?(report|qa|audit|review|scores)$", re.IGNORECASE)
@@ -27,6 +28,7 @@ class CohortCase:
     model: dict[str, str] = field(default_factory=dict)
     volumes_ml: dict[str, float] = field(default_factory=dict)
     not_found: list[str] = field(default_factory=list)
+    uncertain: list[str] = field(default_factory=list)
     scores: dict[str, float] = field(default_factory=dict)
     look_at: list[str] = field(default_factory=list)
     edits: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -165,11 +167,12 @@ def _add_report(case: CohortCase, content: Mapping[str, Any]) -> None:
     case.created = str(content.get("created") or "")
     case.model = _model(content.get("model"))
     for organ in content["organs"]:
-        volume = _number(organ.get("volume_ml"))
+        name, volume = str(organ["name"]), _number(organ.get("volume_ml")) or 0.0
+        status = status_of(bool(organ.get("found", True)), volume)
         if volume:
-            case.volumes_ml[str(organ["name"])] = volume
-        else:
-            case.not_found.append(str(organ["name"]))
+            case.volumes_ml[name] = volume
+        if status != FOUND:
+            (case.not_found if status == NOT_FOUND else case.uncertain).append(name)
 
 
 def _add_qa(case: CohortCase, content: Mapping[str, Any]) -> None:

@@ -123,7 +123,7 @@ def test_a_kept_scan_has_its_full_row_and_says_what_it_lacks(tmp_path: Path) -> 
     (kept,) = contour_scan(scan, options_for(tmp_path))
     assert kept == {**done, "status": "kept", "message": "was there already"}
     assert done["organs_found"] == 3
-    assert done["not_found"] == "Larynx"
+    assert (done["uncertain"], done["not_found"]) == ("Larynx", ""), "it is drawn"
     assert done["warnings"] == "Larynx: Not localized with confidence."
     assert done["Brainstem_ml"] > 1
     (again,) = contour_scan(scan, options_for(tmp_path, picture=True))

@@ -263,6 +263,12 @@ def test_batch_reports_a_bad_scan_goes_on_and_resumes(tmp_path: Path, capsys: py
         "deep__dicom": "done",
     }
     assert "cannot be read as an image" in rows["bad"]["message"]
+    organs = {o["name"]: o["status"] for o in json.loads((out / "good.json").read_text())["organs"]}
+    told = {
+        "found": int(rows["good"]["organs_found"]),
+        **{s: len(rows["good"][s.replace(" ", "_")].split()) for s in ("uncertain", "not found")},
+    }
+    assert told == {s: list(organs.values()).count(s) for s in told}, "the table and the report say the same"
     before = (out / "good.seg.nrrd").stat().st_mtime_ns
     capsys.readouterr()
     assert run("batch", source, "-o", out, "--model", "random") == 1
