@@ -45,7 +45,9 @@ def names(text: str) -> list[str]:
 
 
 def add_scan(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=Path, help="a DICOM folder, .nrrd, .nhdr, .mha or .nii[.gz]")
+    parser.add_argument(
+        "input", type=Path, help="a DICOM folder, a .zip of one or any file of it, .nrrd, .nhdr, .mha or .nii[.gz]"
+    )
 
 
 def add_segmentation_output(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from ..errors import DatasetError
-from ..io.dicom_series import files_below, read_dicom_folder
+from ..io.dicom_series import CT_IMAGE_STORAGE, files_below, read_dicom_folder
 from ..io.rtstruct_read import check_frame_of_reference, read_structures, structure_names
 from ..io.suffixes import TRAINING_FILES, has_suffix
 from ..wording import counted
@@ -21,7 +21,7 @@ from .dataset_toml import SPLIT_NAMES, DatasetToml
 from .layouts import FoundCases, dead_links
 from .raw_contours import RawCase
 
-TAGS = ["Modality", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "ReferencedFrameOfReferenceSequence"]  # fmt: skip
+TAGS = ["Modality", "SOPClassUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "ReferencedFrameOfReferenceSequence"]  # fmt: skip
 TITLE = "DICOM: CT series and the RTSTRUCT that names them"
 
 
@@ -84,7 +84,9 @@ def find_dicom_cases(folder: Path, toml: DatasetToml) -> FoundCases:
     sets: list[_StructureSet] = []
     for path, header in _read_headers(folder, toml):
         uid = str(header.get("SeriesInstanceUID", ""))
-        if header.get("Modality") == "CT":
+        if header.get("Modality") == "CT" or (
+            not header.get("Modality") and header.get("SOPClassUID") == CT_IMAGE_STORAGE
+        ):
             series.setdefault(uid, []).append(path)
             series_of[str(header.get("SOPInstanceUID", ""))] = uid
             frames.setdefault(str(header.get("FrameOfReferenceUID", "")), set()).add(uid)
