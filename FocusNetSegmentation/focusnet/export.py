@@ -8,8 +8,10 @@ from pathlib import Path
 
 from .errors import InputError
 from .files.atomic_write import check_output
+from .image.organs import guess
 from .image.regrid import put_on_grid
 from .image.segmentation import Segmentation
+from .image.skipped_slices import fill_skipped, find_skipped
 from .image.volume import Volume
 from .io.export_details import ExportDetails
 from .io.read import read_ct, read_segmentation
@@ -29,6 +31,7 @@ class ExportOptions:
     ``dicom``: "rtstruct" or "seg", for an output named .dcm; review states and approvals come from the segments' tags.
     ``model_copy``: the model's own result; organs that differ from it are marked SEMIAUTOMATIC.
     ``reviewer``: who approved; by default as the review noted it. ``organs``: export only these.
+    ``fill_slices``: interpolate slices that contours skip.
     """
 
     ct: Path | None = None
@@ -38,6 +41,7 @@ class ExportOptions:
     reviewer: str = ""
     organs: Sequence[str] | None = None
     overwrite: bool = False
+    fill_slices: bool = False
 
 
 def export_file(source: Path, out: Path, options: ExportOptions) -> list[str]:
@@ -54,19 +58,38 @@ def export_file(source: Path, out: Path, options: ExportOptions) -> list[str]:
 
         check_scan(volume, DICOM_KINDS[options.dicom])
     segmentation = read_segmentation(source, options.organs, volume)
+    told = _told(segmentation)
+    if options.fill_slices:
+        segmentation, filled = fill_skipped(segmentation)
+        told += filled
+    else:
+        told += [f"{organ}: {s} --fill-slices interpolates." for organ, s in find_skipped(segmentation).items()]
     reviews = read_reviews(source, segmentation)
     segmentation = with_run(segmentation, reviews)
     notes = [f"{n} was approved, but changed since; it goes out as edited." for n, r in reviews.items() if r.withdrawn]
+    notes = [*told, *notes]
     if volume is not None:
         segmentation, lost = put_on_grid(segmentation, volume.geometry, volume.source or str(options.ct))
         notes += lost
     details = ExportDetails()
     if options.dicom is not None and volume is not None:
         changed = _changed(segmentation, options.model_copy, volume)
-        details, told = _details(segmentation, reviews, changed, options.reviewer)
-        notes += told
+        details, about = _details(segmentation, reviews, changed, options.reviewer)
+        notes += about
     left_out = write_segmentation(segmentation, volume, out, options.dicom, options.overwrite, details)
     return [*notes, *([f"Left out, because empty: {', '.join(left_out)}."] if left_out else [])]
+
+
+def _told(segmentation: Segmentation) -> list[str]:
+    """Return what reading an RTSTRUCT left out, in sentences."""
+    provenance = segmentation.provenance
+    notes = list(provenance.get("notes", ())) if "unknown_names" in provenance else []
+    if provenance.get("empty_names"):
+        notes.append(f"Named, but empty (no contour), so left out: {', '.join(provenance['empty_names'])}.")
+    if provenance.get("unknown_names"):
+        listed = ", ".join(name + guess(name) for name in provenance["unknown_names"])
+        notes.append(f"Names that were not recognised, so left out: {listed}. --organs NAME exports one as it is.")
+    return notes
 
 
 def _changed(segmentation: Segmentation, model_copy: Path | None, volume: Volume) -> set[str] | None:

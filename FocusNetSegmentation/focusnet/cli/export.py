@@ -9,6 +9,7 @@ from ..wording import CHECK_CONTOURS
 from .options import (
     Commands,
     add_command,
+    add_fill_slices,
     add_model_copy,
     add_organs,
     add_overwrite,
@@ -37,6 +38,7 @@ def add_arguments(commands: Commands) -> None:
         "--reviewer", default="", metavar="NAME", help="who approved (default: as the review in 3D Slicer noted it)"
     )
     add_organs(parser)
+    add_fill_slices(parser)
     add_overwrite(parser, "replace a file that exists")
 
 
@@ -46,7 +48,9 @@ def export(options: argparse.Namespace) -> int:
     from ..io.write import check_format
 
     check_format(options.output, options.dicom)
-    chosen = ExportOptions(**named(options, "ct", "series", "dicom", "model_copy", "reviewer", "organs", "overwrite"))
+    chosen = ExportOptions(
+        **named(options, "ct", "series", "dicom", "model_copy", "reviewer", "organs", "fill_slices", "overwrite")
+    )
     tell_notes(export_file(options.segmentation, options.output, chosen))
     print(f"Wrote {options.output}. {CHECK_CONTOURS}")
     return 0

@@ -75,6 +75,14 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
 
 
+def add_fill_slices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fill-slices",
+        action="store_true",
+        help="interpolate slices that contours skip, up to 15 mm between two drawn ones",
+    )
+
+
 def add_model_copy(parser: argparse.ArgumentParser, use: str) -> None:
     parser.add_argument("--model-copy", type=Path, metavar="FROZEN", help=f"the model's own result: {use}")
 

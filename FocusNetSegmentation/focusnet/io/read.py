@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,11 +79,16 @@ def read_ct(path: Path, series: str | None = None, hu_offset: float | None = Non
     return volume if hu_offset is None else shifted(volume, hu_offset)
 
 
-def read_segmentation(path: Path, organs: Sequence[str] | None = None, ct: Volume | None = None) -> Segmentation:
+def read_segmentation(
+    path: Path,
+    organs: Sequence[str] | None = None,
+    ct: Volume | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Segmentation:
     """Read a ``.seg.nrrd``, a label map with its names beside it, or an RTSTRUCT on ``ct``. ``organs`` reads only these, past others that
-    overlap. Raises InputError."""
+    overlap. ``names``: {name: organ} for names in an RTSTRUCT that are not known here. Raises InputError."""
     if has_suffix(path, (".dcm",)):
-        return _read_structure_set(path, organs, ct)
+        return _read_structure_set(path, organs, ct, names)
     if has_suffix(path, SEG_NRRD):
         return read_seg_nrrd(path, organs)
     if not path.exists():
@@ -95,11 +100,13 @@ def read_segmentation(path: Path, organs: Sequence[str] | None = None, ct: Volum
     return read_label_map(path)
 
 
-def _read_structure_set(path: Path, organs: Sequence[str] | None, ct: Volume | None) -> Segmentation:
+def _read_structure_set(
+    path: Path, organs: Sequence[str] | None, ct: Volume | None, names: Mapping[str, str] | None
+) -> Segmentation:
     from .rtstruct_read import read_rtstruct
 
     if not path.is_file():
         raise InputError(f"{path} does not exist; an RTSTRUCT file is expected.")
     if ct is None:
         raise InputError(f"{path} holds contours, not voxels; give the CT that they were drawn on with --ct.")
-    return read_rtstruct(path, ct, organs)
+    return read_rtstruct(path, ct, organs, names)
