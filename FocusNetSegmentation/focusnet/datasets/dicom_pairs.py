@@ -12,8 +12,9 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from ..errors import DatasetError
+from ..image.organs import find_organ
 from ..io.dicom_series import CT_IMAGE_STORAGE, files_below, read_dicom_folder
-from ..io.rtstruct_read import check_frame_of_reference, read_structures, structure_names
+from ..io.rtstruct_read import check_frame_of_reference, empty_structures, read_structures, structure_names
 from ..io.suffixes import TRAINING_FILES, has_suffix
 from ..wording import counted
 from .case_files import CaseFiles
@@ -52,7 +53,10 @@ class DicomCase:
                 "or exclude the case in dataset.toml."
             )
         volume = read_dicom_folder(_common(self.slices), self.series)
-        check_frame_of_reference(self.structure_set, volume)
+        notes = check_frame_of_reference(self.structure_set, volume)
+        empty = [name for name in empty_structures(self.structure_set) if find_organ(name) is not None]
+        if empty:
+            notes.append(f"Named, but empty (no contour): {', '.join(empty)}; taken for not contoured.")
         structures = read_structures(self.structure_set, volume)
         names = [s.name for s in structures]
         twice = sorted({n for n in names if names.count(n) > 1})
@@ -61,7 +65,7 @@ class DicomCase:
                 f"{self.structure_set}: {names.count(twice[0])} structures share the name {twice[0]!r}; rename one."
             )
         odd = {s.name: s.warnings for s in structures if s.warnings}
-        return RawCase(volume, volume.geometry, {s.name: s.voxels for s in structures}, odd)
+        return RawCase(volume, volume.geometry, {s.name: s.voxels for s in structures}, odd, tuple(notes))
 
 
 @dataclass(frozen=True)
