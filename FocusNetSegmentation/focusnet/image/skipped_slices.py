@@ -5,6 +5,7 @@ People draw every second or third slice and planning systems interpolate between
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -55,24 +56,32 @@ def fill_skipped(segmentation: Segmentation) -> tuple[Segmentation, list[str]]:
     Only background is filled; where two organs would fill one voxel, the smaller one gets it.
     """
     labels, spacing = _along_the_body(segmentation)
-    filled = labels.copy()
-    voxels = {r.label: np.flatnonzero(labels == r.label) for r in segmentation.results}
-    notes = []
-    for result in sorted(segmentation.results, key=lambda r: -len(voxels[r.label])):
-        new, count = filled_voxels(voxels[result.label], labels.shape, spacing)
-        added = np.setdiff1d(new, voxels[result.label], assume_unique=True)
-        added = added[labels.reshape(-1)[added] == 0]
-        filled.reshape(-1)[added] = result.label
-        if count:
-            notes.append(
-                f"{result.organ.name}: {counted(count, 'skipped slice was', 'skipped slices were')} interpolated."
-            )
+    filled, notes = fill_label_map(labels, {r.label: r.organ.name for r in segmentation.results}, spacing)
     axis = _body_axis(segmentation)
     counts = np.bincount(filled.reshape(-1), minlength=256)
     voxel_ml = segmentation.geometry.voxel_ml
     results = tuple(replace(r, volume_ml=float(counts[r.label]) * voxel_ml) for r in segmentation.results)
     whole = np.ascontiguousarray(np.moveaxis(filled, 0, axis))
     return Segmentation(whole, segmentation.geometry, results, segmentation.provenance), notes
+
+
+def fill_label_map(
+    labels: np.ndarray, names: Mapping[int, str], spacing_mm_zyx: tuple[float, ...]
+) -> tuple[np.ndarray, list[str]]:
+    """Return a label map (z along the body, y, x) with skipped slices interpolated, and a sentence for each organ that was filled.
+
+    ``names``: label -> organ. Only background is filled; where two organs would fill one voxel, the smaller one gets it.
+    """
+    filled = labels.copy()
+    voxels = {label: np.flatnonzero(labels == label) for label in names}
+    notes = []
+    for label in sorted(names, key=lambda k: -len(voxels[k])):
+        new, count = filled_voxels(voxels[label], labels.shape, spacing_mm_zyx)
+        added = np.setdiff1d(new, voxels[label], assume_unique=True)
+        filled.reshape(-1)[added[labels.reshape(-1)[added] == 0]] = label
+        if count:
+            notes.append(f"{names[label]}: {counted(count, 'skipped slice was', 'skipped slices were')} interpolated.")
+    return filled, notes
 
 
 def filled_voxels(
