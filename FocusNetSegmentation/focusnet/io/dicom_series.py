@@ -87,7 +87,7 @@ def read_dicom_folder(folder: Path, series: str | None = None) -> Volume:
     geometry, order, notes = series_geometry(folder, headers)
     files = [slices[i][0] for i in order]
     ordered = [headers[i] for i in order]
-    description = str(ordered[0].get("SeriesDescription") or ordered[0].get("SeriesInstanceUID") or f"in {folder.name}")
+    description = _description(ordered[0]) or str(ordered[0].get("SeriesInstanceUID") or f"in {folder.name}")
     refuse_grid(geometry, f"DICOM series {description}")
     array, padded = read_pixels(files, ordered)
     if padded:
@@ -225,8 +225,15 @@ def _info(uid: str, headers: list[tuple[Path, pydicom.Dataset]]) -> SeriesInfo:
         reason = "a localizer" if is_ct else f"not CT images but {first.SOPClassUID.name}"
     elif len(slices) == 1 and str(first.SOPClassUID) not in MULTI_FRAME:
         reason = "one slice"
-    description = str(first.get("SeriesDescription") or "")
-    return SeriesInfo(uid, description, modality, len(slices), not reason, tuple(path for path, _ in headers), reason)
+    return SeriesInfo(
+        uid, _description(first), modality, len(slices), not reason, tuple(path for path, _ in headers), reason
+    )
+
+
+def _description(header: pydicom.Dataset) -> str:
+    """The series' description; "" where there is none, or where a program wrote that it had none ("None")."""
+    text = str(header.get("SeriesDescription") or "").strip()
+    return "" if text.lower() in ("none", "null") else text
 
 
 def _choose(folder: Path, series: dict[str, SeriesInfo], wanted: str | None) -> str:
