@@ -162,13 +162,13 @@ def test_an_interrupted_training_says_what_it_keeps(
 
     monkeypatch.setattr("focusnet.train.run.train_bundle", interrupt)
     command = ["train", "--dataset", str(tmp_path), "--out", str(tmp_path)]
-    assert main(command) == 1
+    assert main(command) == 130
     assert (
         capsys.readouterr().err
         == f"focusnet: Stopped before the first checkpoint; there is nothing in {tmp_path} to go on from.\n"
     )
     (tmp_path / "snet.last.safetensors").write_bytes(b"")
-    assert main(command) == 1
+    assert main(command) == 130
     said = capsys.readouterr().err
     assert (
         said
