@@ -51,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as problem:
         if isinstance(problem, OSError) and is_full(problem):
             return _full_disk(options, problem)
+        if isinstance(problem, PermissionError) and problem.filename and not options.debug:
+            message = (
+                f"{problem.filename} may not be read or written by you ({problem.strerror}); check its permissions."
+            )
+            return _fail(options, message, 2)
         if options.debug:
             raise
         text = " ".join(f"{type(problem).__name__}: {problem}".split())

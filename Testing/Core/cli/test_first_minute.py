@@ -181,3 +181,40 @@ def test_weights_can_be_read_by_every_user_of_a_machine(tmp_path: Path, monkeypa
     kept = install_bundle(folder).folder
     for path in (*folder.glob("*.safetensors"), *kept.glob("*.safetensors")):
         assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can act as another user")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("segment", "PRIVATE/ct.nrrd", "-o", "o.seg.nrrd"),
+        ("evaluate", "PRIVATE/a.seg.nrrd", "PRIVATE/b.seg.nrrd"),
+        ("datasets", "check", "PRIVATE"),
+        ("datasets", "init", "PRIVATE/below"),
+        ("report", "PRIVATE/a.seg.nrrd", "-o", "x.html"),
+        ("export", "PRIVATE/a.seg.nrrd", "-o", "o.nii.gz"),
+    ],
+)
+def test_what_may_not_be_read_is_one_line_and_no_internal_error(words: tuple[str, ...], tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    (private / "below").mkdir(parents=True)
+    private.chmod(0o700)
+    (tmp_path / "out").mkdir(mode=0o777)
+    (tmp_path / "out").chmod(0o777)
+    given = [word.replace("PRIVATE", str(private)) for word in words]
+    script = (
+        "import os, sys; from focusnet.cli.main import main; from pathlib import Path\n"
+        "import focusnet.inference.options, focusnet.io.read, focusnet.datasets.open_dataset, focusnet.export\n"
+        "os.setuid(65534); sys.exit(main(sys.argv[1:]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": ":".join(p for p in sys.path if p), "FOCUSNET_MODELS": "/nonexistent"}
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *given],
+        capture_output=True, text=True, env=environment, cwd=tmp_path / "out", check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "Internal error" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert str(private) in done.stderr
