@@ -111,7 +111,9 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
             self.panel.close()
             self.panel = None
         self.removeObservers()
-        if self._form is not None:  # Reload only hides it: a second one would stay beside the new one, and hold on to all of this
+        if (
+            self._form is not None
+        ):  # Reload only hides it: a second one would stay beside the new one, and hold on to all of this
             self._form.setParent(None)
             self._form.deleteLater()
             self._form = None

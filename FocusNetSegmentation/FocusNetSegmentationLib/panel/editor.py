@@ -33,9 +33,7 @@ class Editor:
     ``on_chosen(segment_id)``: a person chose another segment in the editor, with the keys Q and W too. ``on_effect()``: another effect is active.
     """
 
-    def __init__(
-        self, panel: Panel, on_chosen: Callable[[str], object], on_effect: Callable[[], object]
-    ) -> None:
+    def __init__(self, panel: Panel, on_chosen: Callable[[str], object], on_effect: Callable[[], object]) -> None:
         self.panel, self.ui, self.on_chosen, self.on_effect = panel, panel.ui, on_chosen, on_effect
         self.widget: Widget = None
         self._entered = False

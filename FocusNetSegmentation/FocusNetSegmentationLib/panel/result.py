@@ -50,7 +50,9 @@ class ResultSection:
         if segmentation_node is None:
             return None
         own = self.volume_of(segmentation_node)
-        if own is not None or provenance_of(segmentation_node):  # a run names its CT; if it is gone, the reference is too
+        if own is not None or provenance_of(
+            segmentation_node
+        ):  # a run names its CT; if it is gone, the reference is too
             return own
         return self.panel.volume_node
 

@@ -25,9 +25,7 @@ Look = Mapping[str, tuple[bool, tuple[float, float, float]]]  # by organ: is it 
 class ReviewTable:
     """``on_selected(organ)``: a person chose a row; ``on_eye(organ)``: clicked its eye. ``rows``: what is shown."""
 
-    def __init__(
-        self, widget: Widget, on_selected: Callable[[str], object], on_eye: Callable[[str], object]
-    ) -> None:
+    def __init__(self, widget: Widget, on_selected: Callable[[str], object], on_eye: Callable[[str], object]) -> None:
         self.widget, self.on_selected, self.on_eye = widget, on_selected, on_eye
         self.rows: list[Row] = []
         self._shown: list[tuple[object, ...]] = []

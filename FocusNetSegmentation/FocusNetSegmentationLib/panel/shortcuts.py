@@ -32,13 +32,17 @@ OTHER_KEYS = {
     "Ctrl+Enter": _("anywhere: approve and go on"),
     "Ctrl+Down, Ctrl+Up": _("anywhere: next, previous organ"),
 }
-SLICER_INSTEAD = _("Slicer's own F and G in a slice view come back with another module; the arrow keys still change the slice.")
+SLICER_INSTEAD = _(
+    "Slicer's own F and G in a slice view come back with another module; the arrow keys still change the slice."
+)
 
 
 class Keys:
     """``actions``: by key, what it does. While the Draw effect is active A and Enter are its own: they close its outline."""
 
-    def __init__(self, table: Widget, actions: Mapping[str, Callable[[], object]], is_drawing: Callable[[], bool]) -> None:
+    def __init__(
+        self, table: Widget, actions: Mapping[str, Callable[[], object]], is_drawing: Callable[[], bool]
+    ) -> None:
         self.table, self.actions, self.is_drawing = table, actions, is_drawing
         self.shortcuts: list[Widget] = []
         self._in_views: dict[str, list[Widget]] = {}

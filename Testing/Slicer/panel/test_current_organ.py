@@ -46,7 +46,11 @@ def test_the_editor_works_after_a_scene_was_loaded_into_a_running_session(review
 def test_a_scene_that_looks_the_same_as_before_is_set_anew_all_the_same(reviewed: Any) -> None:
     """A loaded scene has the same node IDs; what the editor shows is gone all the same."""
     editor = reviewed.panel.result.editor
-    editor._target._nodes = {"editor": None, "segmentation": None, "volume": None}  # what Slicer's editor does by itself
+    editor._target._nodes = {
+        "editor": None,
+        "segmentation": None,
+        "volume": None,
+    }  # what Slicer's editor does by itself
     reviewed.scene.InvokeEvent(reviewed.scene.EndImportEvent)
     reviewed.settle()
     assert editor.segmentationNode() is reviewed.parameters.resultSegmentation
@@ -91,7 +95,9 @@ def test_approve_acts_on_what_the_editor_shows_even_if_it_did_not_tell(reviewed:
     editor = reviewed.panel.result.editor
     editor.mrmlSegmentEditorNode().SetSelectedSegmentID(segment_of(reviewed, "Brainstem"))
     reviewed.panel.review.approve()
-    assert set(states(reviewed).values()) == {"draft"}, "the organ on screen was not looked at yet, the other is not on screen"
+    assert set(states(reviewed).values()) == {"draft"}, (
+        "the organ on screen was not looked at yet, the other is not on screen"
+    )
     assert reviewed.panel.review.current == "Brainstem"
 
 

@@ -59,7 +59,9 @@ def test_a_second_apply_is_scored_without_a_click_too(reviewed: Any) -> None:
     for organ in ORGANS:
         reviewed.tick(organ, organ == "Larynx")
     reviewed.apply(scored=True)
-    assert all(row.score is not None or "Not scored yet." not in row.reasons for row in reviewed.panel.review.table.rows)
+    assert all(
+        row.score is not None or "Not scored yet." not in row.reasons for row in reviewed.panel.review.table.rows
+    )
 
 
 def test_a_run_that_ends_while_another_module_is_open_leaves_the_views_alone(panel: Any) -> None:
@@ -125,7 +127,11 @@ def test_the_bar_is_in_sight_at_1280_by_720(state: str, panel: Any) -> None:
         panel.volume()
     panel.show(height=SMALL_VIEWPORT)
     assert panel.host.area.widget().height() <= SMALL_VIEWPORT, "Slicer's own scroll area has nothing to scroll"
-    for name in ("applyButton", "cancelButton", *(("reviewApproveButton", "reviewNextButton") if state == "review" else ())):
+    for name in (
+        "applyButton",
+        "cancelButton",
+        *(("reviewApproveButton", "reviewNextButton") if state == "review" else ()),
+    ):
         assert bottom(panel, name) <= SMALL_VIEWPORT
     if state == "review":
         scrolled = panel.ui.panelScrollArea._target
