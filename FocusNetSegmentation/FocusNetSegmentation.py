@@ -6,6 +6,7 @@ Slicer reads this file at every start, so nothing of ours is imported before it 
 from __future__ import annotations
 
 import sys
+import time
 import unittest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from FocusNetSegmentationLib.process.inference import BatchItem, BatchRun, SegmentationRun
     from FocusNetSegmentationLib.scene.nodes import SegmentationImport
     from FocusNetSegmentationLib.scene.types import ParameterNode, SegmentationNode, VolumeNode, Widget
@@ -78,6 +81,7 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         self.logic: Any = None  # FocusNetSegmentationLogic; None before setup
         self.panel: Any = None  # panel.Panel; None before setup and after cleanup
         self._form: Widget = None
+        self._reloads = False
         self._parameterNode: ParameterNode | None = None
         self._guiTag: Any = None
 
@@ -111,9 +115,8 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
             self.panel.close()
             self.panel = None
         self.removeObservers()
-        if (
-            self._form is not None
-        ):  # Reload only hides it: a second one would stay beside the new one, and hold on to all of this
+        if self._reloads and self._form is not None:
+            # Reload hides the old form and no more: it would stay beside the new one, and hold on to all that its buttons call.
             self._form.setParent(None)
             self._form.deleteLater()
             self._form = None
@@ -179,6 +182,7 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
 
     def onReload(self) -> None:
         """Reload our packages too: Slicer reads only this file again."""
+        self._reloads = True
         for name in [n for n in sys.modules if n.partition(".")[0] in OUR_PACKAGES]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
@@ -319,6 +323,8 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
         self.assertNotEqual(display.GetWindow(), 1500)
         segment_id = panel.review.review.segments()[organ]
         self.assertEqual(panel.result.editor.currentSegmentID(), segment_id)
+        self.assertFalse(panel.review.review.is_seen(organ), "not drawn yet")
+        self._wait_until(lambda: panel.review.review.is_seen(organ))
         panel.ui.reviewApproveButton.click()
         self.assertEqual(panel.review.review.states()[organ], "approved")
         segment = panel.result_node.GetSegmentation().GetSegment(segment_id)
@@ -329,6 +335,13 @@ class FocusNetSegmentationTest(ScriptedLoadableModuleTest):
         self.assertEqual(panel.review.review.states()[organ], "edited")
         panel.ui.reviewEndButton.click()
         self.assertEqual(display.GetWindow(), 1500)
+
+    def _wait_until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+        """Let Slicer's window live until ``condition`` holds."""
+        end = time.monotonic() + seconds
+        while not condition():
+            slicer.app.processEvents()
+            self.assertLess(time.monotonic(), end, "never happened")
 
     def test_segmentation(self) -> None:
         """Run the shipped model over the phantom, in the worker process."""

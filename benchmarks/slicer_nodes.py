@@ -126,8 +126,105 @@ def measure(path: Path, shape: tuple[int, ...], import_only: bool) -> dict[str, 
         return found
     timed("what was edited (asked before every Apply)", lambda: edited_segments(imported.node))
     timed("export to .seg.nrrd", lambda: export(imported.node, ct, path.with_name("again.seg.nrrd"), "seg.nrrd"))
-    timed("surfaces for the 3D view", lambda: make_closed_surfaces(imported.node))
+    review_steps(scene, imported.node, ct, seconds)
+    timed("Slicer's surfaces of all organs (Show 3D)", lambda: make_closed_surfaces(imported.node))
     return found
+
+
+def review_steps(scene: Any, node: Any, ct: Any, seconds: dict[str, tuple[float, float]]) -> None:
+    """What a person waits for in a review: the slowest of all organs for each step, in ``seconds``. Three slice views, one camera; nothing is drawn."""
+    import slicer
+
+    from FocusNetSegmentationLib.review.correction import KeptNeighbours, set_keep_neighbours, smooth
+    from FocusNetSegmentationLib.review.display import Display
+    from FocusNetSegmentationLib.review.surfaces import Surfaces
+    from FocusNetSegmentationLib.review.views import Views
+    from FocusNetSegmentationLib.scene.labelmaps import LABELMAP, voxels
+    from FocusNetSegmentationLib.scene.nodes import organ_segments
+
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(scene)
+    for name in ("Axial", "Sagittal", "Coronal"):
+        view = scene.AddNewNodeByClass("vtkMRMLSliceNode", name)
+        view.SetLayoutName(name)
+        view.SetOrientation(name)
+        view.SetDimensions(500, 400, 1)
+        scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode", name).SetLayoutName(name)
+    scene.AddNewNodeByClass("vtkMRMLCameraNode")
+    ct.CreateDefaultDisplayNodes()
+    views, display, surfaces = Views(scene), Display(scene), Surfaces(scene)
+
+    def slowest(name: str, works: list[Callable[[], Any]]) -> None:
+        times = []
+        for work in works:
+            cpu, wall = time.process_time(), time.perf_counter()
+            work()
+            times.append((round(time.process_time() - cpu, 3), round(time.perf_counter() - wall, 3)))
+        seconds[name] = (max(t[0] for t in times), max(t[1] for t in times))
+
+    def change_to(organ: str, segment_id: str) -> None:
+        views.show_organ(node, segment_id, organ, ct)
+        display.highlight(node, segment_id)
+        surfaces.show(node, segment_id)
+
+    organs = list(organ_segments(node).items())
+    changes = [lambda o=organ, s=segment_id: change_to(o, s) for organ, segment_id in organs]
+    slowest("review: the first organ", changes[:1])
+    slowest("review: another organ (slowest of all)", changes[1:] + changes[:1])
+    slowest("review: one surface (slowest of all)", [surfaces.step] * len(organs))
+    organ, segment_id = organs[5]
+    image = node.GetSegmentation().GetSegment(segment_id).GetRepresentation(LABELMAP)
+
+    def stroke() -> None:
+        z, y, x = (
+            np.argwhere(voxels(image)[::3, ::3, ::3] == node.GetSegmentation().GetSegment(segment_id).GetLabelValue())[
+                0
+            ]
+            * 3
+        )
+        voxels(image)[z, y, x] = 0
+        image.Modified()
+        surfaces.changed()
+
+    slowest("review: told of a stroke", [stroke])
+    slowest("review: the surface after a stroke", [surfaces.step])
+    slowest("review: looking for what else changed", [surfaces.step])
+    slowest("review: another organ after a stroke", changes[:1])
+    kept, editor, strokes = KeptNeighbours(), *_editor(scene, node, ct, segment_id)
+    for mask in (True, False):
+        set_keep_neighbours(editor, True, mask)
+        kept.begin(node, organ)
+        slowest(f"a stroke, neighbours kept {'by Slicer' if mask else 'by trimming'}", [strokes] * 2)
+        slowest("  trimmed", [lambda: kept.trim(editor)])
+    slowest("smooth", [lambda: smooth(node, organ)])
+    for part in (views, display, surfaces):
+        part.restore()
+
+
+def _editor(scene: Any, node: Any, ct: Any, segment_id: str) -> tuple[Any, Callable[[], None]]:
+    """A segment editor node, and a stroke of 61 x 61 x 5 voxels at the organ's edge, applied by Slicer's own logic."""
+    import slicer
+
+    from FocusNetSegmentationLib.review.segment_voxels import segment_box
+    from FocusNetSegmentationLib.scene.labelmaps import LABELMAP, image_matrix, oriented_image
+
+    editor, logic = scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"), slicer.vtkSlicerSegmentEditorLogic()
+    logic.SetMRMLScene(scene)
+    logic.SetSegmentEditorNode(editor)
+    editor.SetAndObserveSegmentationNode(node)
+    editor.SetAndObserveSourceVolumeNode(ct)
+    editor.SetSelectedSegmentID(segment_id)
+    box = segment_box(node, segment_id)
+    assert box is not None
+    x, y, z = (int(v) for v in box.mean(axis=0))
+    extent = [x, x + 60, y, y + 60, z, z + 4]
+
+    def stroke() -> None:
+        image = node.GetSegmentation().GetSegment(segment_id).GetRepresentation(LABELMAP)
+        brush = oriented_image(np.ones((5, 61, 61), np.uint8), image_matrix(image))
+        brush.SetExtent(*extent)
+        logic.ModifySegmentByLabelmap(node, segment_id, brush, logic.ModificationModeAdd, extent, False, False)
+
+    return editor, stroke
 
 
 def memory_kb(what: str) -> int:

@@ -9,6 +9,8 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
+from focusnet.errors import InputError
+
 from .scene.types import Scene, VolumeNode
 from .scene.volumes import LPS_RAS, to_vtk
 
@@ -21,9 +23,14 @@ ICON = Path(__file__).resolve().parents[1] / "Resources" / "Icons" / f"{NAME}.pn
 def load_phantom(
     scene: Scene | None = None, seed: int = 0, spacing_mm_xyz: tuple[float, float, float] = SPACING_MM_XYZ
 ) -> VolumeNode:
-    """Make the phantom's CT and add it to ``scene`` (Slicer's own if none is given). Returns the volume node. Raises ImportError where
-    SciPy is missing. Synthetic: nothing about a model's quality can be learned from it."""
-    from focusnet.phantom.write import phantom
+    """Make the phantom's CT and add it to ``scene`` (Slicer's own if none is given). Returns the volume node. Raises InputError where
+    packages are missing. Synthetic: nothing about a model's quality can be learned from it."""
+    try:
+        from focusnet.phantom.write import phantom
+    except ImportError as problem:
+        raise InputError(
+            "The sample data need packages that are not here yet. Open FocusNet Segmentation: its first line names what is missing."
+        ) from problem
 
     scene = scene if scene is not None else slicer.mrmlScene
     volume, _ = phantom(seed, spacing_mm_xyz)

@@ -161,13 +161,14 @@ class PanelOnStandIns:
         area.show()
         for _ in range(3):
             self.stand_ins.application.processEvents()
-        if height is None:
-            content = scrolled.widget()
-            inner = content.heightForWidth(scrolled.viewport().width()) if content.hasHeightForWidth() else -1
-            room = max(inner, content.minimumSizeHint().height()) - scrolled.viewport().height()
-            area.resize(width, area.height() + room)
-        self.panel.review.fill()
-        for _ in range(3):
+        for _ in range(3 if height is None else 1):
+            if height is None:
+                content = scrolled.widget()
+                inner = content.heightForWidth(scrolled.viewport().width()) if content.hasHeightForWidth() else -1
+                room = max(inner, content.minimumSizeHint().height()) - scrolled.viewport().height()
+                area.resize(width, area.height() + room)
+            self.stand_ins.application.processEvents()
+            self.panel.review.fill()
             self.stand_ins.application.processEvents()
 
     def picture(self, path: Path, height: int | None = None, width: int = WIDTH) -> None:

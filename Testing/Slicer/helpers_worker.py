@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from FocusNetSegmentationLib.process.process_tree import is_alive
-from FocusNetSegmentationLib.process.worker import Worker
+from FocusNetSegmentationLib.process.worker import Worker, WorkerCallbacks
 from FocusNetSegmentationLib.process.worker_protocol import ProgressEvent, WorkerRequest
 
 
@@ -69,15 +69,14 @@ class Log:
 
 
 def worker_for(process: Any, log: Log, script: str) -> Worker:
-    return Worker(
-        process,
-        command=lambda request: (sys.executable, ["-c", PREAMBLE + script, str(request.output_path)]),
+    tell = WorkerCallbacks(
         on_progress=log.progress.append,
         on_warning=log.warnings.append,
         on_done=log.done,
         on_failed=lambda message, details: log.ends.append(("failed", message, details)),
         on_cancelled=lambda: log.ends.append(("cancelled",)),
     )
+    return Worker(process, tell, lambda request: (sys.executable, ["-c", PREAMBLE + script, str(request.output_path)]))
 
 
 def request_in(folder: Path) -> WorkerRequest:

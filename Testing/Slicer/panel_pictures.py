@@ -1,7 +1,10 @@
 """Pictures of the panel in its states, on stand-ins for Slicer's widgets: the real form and the real code outside Slicer, so fonts and
 widgets look a little different there. With slicer-core and PySide6:
 
-    QT_QPA_PLATFORM=offscreen python -m Testing.Slicer.panel_pictures FOLDER
+    QT_QPA_PLATFORM=offscreen PYTHONPATH=FocusNetSegmentation python -m Testing.Slicer.panel_pictures FOLDER [STATE...]
+
+FOLDER/panel-STATE.png is 420 pixels wide and as high as its content; FOLDER/small/panel-STATE.png is what Slicer leaves for a module in a window of
+1280x720 (386 pixels high; a red line marks the lower edge), with the panel as it is then.
 
 With FOCUSNET_WORKER_PYTHON (a Python with torch) the result in them is the shipped model's on the phantom; else a made-up one.
 """
@@ -15,10 +18,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PySide6 import QtGui
+
 from .helpers_panel import GPU, PROBE, SPACING_MM, PanelOnStandIns, panel_on_stand_ins
-from .helpers_panel_review import show_planted_errors
+from .helpers_panel_review import empty_organ, show_planted_errors
 
 NAME = "CT 1 3.0 Neck with contrast 20240301"
+SMALL_VIEWPORT = 386  # pixels that Slicer leaves for a module at 1280x720
 NO_TORCH = {
     **PROBE,
     "torch": None,
@@ -54,20 +60,49 @@ def done(panel: PanelOnStandIns) -> None:
     panel.volume(NAME, 3.0 if real else SPACING_MM)
     panel.ui.applyButton.click()
     panel.until(lambda: not panel.panel.runs.is_running, 240)
+    panel.until(lambda: not panel.panel.review.scoring.is_running, 120)
     panel.settle()
-    panel.ui.exportCollapsibleButton.collapsed = False
 
 
 def review(panel: PanelOnStandIns) -> None:
     """Three errors planted in the phantom's own organs, scored by ``focusnet qa``; one organ approved, the next one chosen."""
     show_planted_errors(panel)
     panel.ui.inputsCollapsibleButton.collapsed = True
-    panel.ui.reviewCollapsibleButton.collapsed = False
+    panel.ui.outputsCollapsibleButton.collapsed = True
+    panel.panel.review.open_on_worst()
     panel.until(lambda: not panel.panel.review.scoring.is_running, 120)
     panel.ui.reviewerLineEdit.text = "A. Reader"
-    panel.panel.review.step(1)
+    panel.settle()
     panel.panel.review.approve()
     panel.settle()
+    panel.ui.editCollapsibleButton.collapsed = True
+
+
+def correct(panel: PanelOnStandIns) -> None:
+    """The Segment Editor below the list, with options as wide as Paint's are in Slicer 5.8."""
+    panel.volume(NAME)
+    panel.apply()
+    panel.panel.review.select("Parotid_L")
+    panel.panel.result.editor._target.setMinimumWidth(500)
+    panel.settle()
+
+
+def large(panel: PanelOnStandIns) -> None:
+    """22 organs with letters of 15 points."""
+    application = panel.stand_ins.application
+    application.setFont(QtGui.QFont(application.font().family(), 15))
+    review(panel)
+
+
+def absent(panel: PanelOnStandIns) -> None:
+    """An organ of which nothing is drawn, and the other organs off."""
+    panel.volume(NAME)
+    panel.apply()
+    empty_organ(panel, "Esophagus")
+    panel.panel.review.select("Esophagus")
+    panel.settle()
+    panel.ui.editCollapsibleButton.collapsed = True
+    panel.panel.review.display.toggle_others()
 
 
 def compare(panel: PanelOnStandIns) -> None:
@@ -112,6 +147,9 @@ STATES: dict[str, tuple[Callable[[PanelOnStandIns], None], dict[str, Any]]] = {
     "running": (running, {}),
     "done": (done, {"python": os.environ.get("FOCUSNET_WORKER_PYTHON")}),
     "review": (review, {}),
+    "correct": (correct, {}),
+    "absent": (absent, {}),
+    "large": (large, {}),
     "compare": (compare, {}),
     "failed": (failed, {}),
     "missing": (missing, {"probe": NO_TORCH}),
@@ -122,9 +160,25 @@ def main(folder: Path, names: list[str]) -> None:
     for name in names or list(STATES):
         make, options = STATES[name]
         with tempfile.TemporaryDirectory() as work, panel_on_stand_ins(Path(work), **options) as panel:
-            panel.until(lambda panel=panel: panel.panel.installation.found is not None, 60)  # type: ignore[misc]
-            make(panel)
-            panel.picture(folder / f"panel-{name}.png")
+            font = panel.stand_ins.application.font()
+            try:
+                panel.until(lambda panel=panel: panel.panel.installation.found is not None, 60)  # type: ignore[misc]
+                make(panel)
+                panel.picture(folder / f"panel-{name}.png")
+                small = folder / "small" / f"panel-{name}.png"
+                panel.picture(small, SMALL_VIEWPORT)
+                mark_lower_edge(small)
+            finally:
+                panel.stand_ins.application.setFont(font)
+
+
+def mark_lower_edge(path: Path) -> None:
+    """A red line where the visible part of the panel ends."""
+    image = QtGui.QImage(str(path))
+    painter = QtGui.QPainter(image)
+    painter.fillRect(0, image.height() - 2, image.width(), 2, QtGui.QColor("red"))
+    painter.end()
+    image.save(str(path))
 
 
 if __name__ == "__main__":

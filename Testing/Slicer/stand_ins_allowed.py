@@ -24,12 +24,16 @@ class Allowed:
 
 
 ALLOWED = {
-    "QObject": Allowed(properties=("objectName",), methods=("property", "setProperty", "deleteLater", "blockSignals", "findChild", "children", "setParent"), signals=("destroyed(QObject*)",)),
+    "QObject": Allowed(
+        (), ("objectName",), ("property", "setProperty", "deleteLater", "blockSignals", "findChild", "children", "setParent"),
+        ("destroyed(QObject*)",),
+    ),
     "QWidget": Allowed(
         ("QObject",),
         ("enabled", "visible", "toolTip", "minimumSizeHint", "sizeHint", "width", "height", "focus", "minimumHeight", "maximumHeight"),
-        ("setEnabled", "setVisible", "setToolTip", "show", "hide", "layout", "setFocus", "update", "setFixedHeight"),
+        ("setEnabled", "setVisible", "setToolTip", "show", "hide", "layout", "setFocus", "update", "setFixedHeight", "parentWidget"),
     ),
+    "QFrame": Allowed(("QWidget",)),
     "QLabel": Allowed(("QWidget",), ("text", "wordWrap"), ("setText", "clear")),
     "QAbstractButton": Allowed(
         ("QWidget",),
@@ -68,7 +72,6 @@ ALLOWED = {
     ),
     "QScrollBar": Allowed(("QWidget",), ("value", "minimum", "maximum"), ("setValue",)),
     "QScrollArea": Allowed(("QWidget",), ("widgetResizable",), ("horizontalScrollBar", "verticalScrollBar", "ensureWidgetVisible")),
-    "QFrame": Allowed(("QWidget",), ("frameShape", "lineWidth")),
     "QLineEdit": Allowed(("QWidget",), ("text", "placeholderText"), ("setText", "clear"), ("textChanged(QString)", "editingFinished()")),
     "QShortcut": Allowed(("QObject",), ("enabled", "autoRepeat", "key"), ("setContext", "setEnabled"), ("activated()",)),
     "QProgressBar": Allowed(("QWidget",), ("value", "minimum", "maximum"), ("setValue", "setRange", "reset")),
@@ -76,7 +79,8 @@ ALLOWED = {
     "QTimer": Allowed(
         ("QObject",), ("active", "interval", "singleShot"), ("start", "stop", "setInterval", "setSingleShot"), ("timeout()",)
     ),
-    "QLayout": Allowed(("QObject",), (), ("addWidget", "addStretch", "count", "itemAt")),
+    "QLayout": Allowed(("QObject",), (), ("addWidget", "addStretch", "count", "itemAt", "setContentsMargins", "setSpacing")),
+    "QBoxLayout": Allowed(("QLayout",), (), ("insertWidget", "addLayout")),
     "ctkCollapsibleButton": Allowed(("QAbstractButton",), ("collapsed",), (), ("contentsCollapsed(bool)",)),
     "qMRMLWidget": Allowed(("QWidget",), (), ("mrmlScene", "setMRMLScene"), ("mrmlSceneChanged(vtkMRMLScene*)",)),
     "qMRMLNodeComboBox": Allowed(

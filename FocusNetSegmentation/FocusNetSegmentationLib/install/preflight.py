@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from ..process.worker_protocol import find_python, worker_environment
+from .probe import no_window, nvidia_smi
 
 TORCH = "torch>=2.2"
-# What the worker needs beside torch to segment a node; a test compares versions with pyproject.toml and segments with these alone.
+# What segmenting, scoring, reports and exports need beside torch; a test compares versions with pyproject.toml. No upper bounds: Slicer
+# 5.12 brings pydicom 3 itself.
 PACKAGES = (
     "safetensors>=0.4",
     "slicerio>=1.2",
@@ -28,6 +30,9 @@ PACKAGES = (
     "platformdirs>=4.0",
     "psutil>=5.9",
     "pydicom>=2.4",
+    "matplotlib>=3.7",
+    "pillow>=9.1",
+    "jinja2>=3.1",
     *(("tomli>=2.0",) if sys.version_info < (3, 11) else ()),
 )
 SHIPPED = (
@@ -35,7 +40,7 @@ SHIPPED = (
     "scipy>=1.11",
     "SimpleITK>=2.3",
 )  # Slicer's own: another one beside them breaks its C++ modules
-IMPORT_NAMES = {"pynrrd": "nrrd"}
+IMPORT_NAMES = {"pynrrd": "nrrd", "pillow": "PIL"}
 FREE_GB = 10.0  # a CUDA build of torch unpacks to several gigabytes, and pip keeps the archives beside it meanwhile
 PROBE_MODULE = "FocusNetSegmentationLib.install.probe"
 PROBE_TIMEOUT_S = 120.0  # a first import of torch from a cold network disk
@@ -53,7 +58,8 @@ class Item:
 
 @dataclass(frozen=True)
 class TorchStatus:
-    """What the probe found. ``version`` is None where torch cannot be imported; ``installed`` where pip thinks that it is there."""
+    """What the probe found. ``version`` is None where torch cannot be imported; ``installed`` where pip thinks that it is there. ``cards``: NVIDIA
+    GPUs, None where that was not asked. ``looked``: False where the probe itself failed, so that nothing is known; ``error`` says why."""
 
     version: str | None = None
     installed: str | None = None
@@ -62,13 +68,14 @@ class TorchStatus:
     devices: tuple[dict[str, Any], ...] = ()
     smoke: dict[str, str] = field(default_factory=dict)
     details: str = ""
+    cards: tuple[dict[str, str], ...] | None = None
+    looked: bool = True
 
     @property
     def half_installed(self) -> bool:
         """Return whether files are there, but torch does not import."""
-        return self.version is None and (
-            self.installed is not None or not re.search("No module named '?torch'?$", self.error)
-        )
+        absent = self.installed is None and re.search("No module named '?torch'?$", self.error)
+        return self.looked and self.version is None and not absent
 
 
 @dataclass(frozen=True)
@@ -86,12 +93,13 @@ def preflight(python: str | None = None, torch: TorchStatus | None = None, folde
     """Look at everything. ``torch``: what ``probe_torch`` or ``parse_probe`` gave, else the probe is run here, which takes seconds.
     ``folder``: where packages are installed."""
     torch = torch or probe_torch(python)
+    cards = nvidia_smi() if torch.cards is None else torch.cards
     packages = check_packages(PACKAGES)
     shipped = check_packages(SHIPPED)
     missing = tuple(
         requirement for requirement, item in zip(PACKAGES, packages, strict=True) if item.level == "missing"
     )
-    items = [python_item(), torch_item(torch), *gpu_items(torch, nvidia_smi()), *packages]
+    items = [python_item(), torch_item(torch), *gpu_items(torch, cards), *packages]
     items += [_shipped_item(item) for item in shipped]
     items += [disk_item(folder or Path(sysconfig.get_paths()["purelib"])), models_item(), *long_path_items()]
     return Preflight(tuple(items), torch, missing)
@@ -138,6 +146,9 @@ def installed_version(name: str) -> str | None:
 
 
 def torch_item(torch: TorchStatus) -> Item:
+    if not torch.looked:  # a warning: it may well be there and work
+        text = f"It is not known whether PyTorch works: {_first_line(torch.error)}. Press Check again."
+        return Item("torch", "PyTorch", "warning", text)
     if torch.version is None and torch.half_installed:
         return Item(
             "torch",
@@ -195,26 +206,6 @@ def gpu_items(torch: TorchStatus, cards: Sequence[dict[str, str]]) -> list[Item]
     return [Item("gpu", "GPU", "warning", text)]
 
 
-def nvidia_smi() -> list[dict[str, str]]:
-    """Return name, driver and memory (MB) of each NVIDIA GPU; empty without one or without its tool."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    query = ["--query-gpu=name,driver_version,memory.total,memory.free", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(
-            [program, *query], capture_output=True, text=True, timeout=10, check=False, creationflags=_no_window()
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    rows = (
-        [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
-        if done.returncode == 0
-        else []
-    )
-    return [dict(zip(("name", "driver", "total_mb", "free_mb"), row, strict=True)) for row in rows if len(row) == 4]
-
-
 def disk_item(folder: Path) -> Item:
     try:
         free = shutil.disk_usage(folder).free / 1e9
@@ -268,7 +259,9 @@ def probe_command(python: str | None = None, smoke: bool = False) -> tuple[str, 
 
 
 def parse_probe(exit_status: int, stdout: str, stderr: str) -> TorchStatus:
-    """Read what the probe printed; a probe that crashed means that torch does not import."""
+    """Read what the probe printed. One that ended while it imported torch means that torch is broken; one that did not get as far, that
+    nothing is known."""
+    importing = None
     for line in reversed(stdout.splitlines()):
         try:
             found = json.loads(line)
@@ -283,8 +276,17 @@ def parse_probe(exit_status: int, stdout: str, stderr: str) -> TorchStatus:
                 tuple(found["devices"]),
                 found["smoke"],
                 stderr[-4000:],
+                tuple(found.get("cards") or ()),
             )
-    return TorchStatus(None, "?", f"its import ends Python (exit status {exit_status})", details=stderr[-4000:])
+        if isinstance(found, dict) and found.get("importing") == "torch":
+            importing = found
+    if importing is not None:
+        cards = tuple(importing.get("cards") or ())
+        error = f"its import ends Python (exit status {exit_status})"
+        return TorchStatus(None, importing.get("torch_metadata"), error, details=stderr[-4000:], cards=cards)
+    said = [line.strip() for line in stderr.splitlines() if line.strip()]
+    why = f"the look at it failed with exit status {exit_status}" + (f" ({said[-1].rstrip('.')})" if said else "")
+    return TorchStatus(None, None, why, details=stderr[-4000:], looked=False)
 
 
 def probe_torch(python: str | None = None, smoke: bool = False, timeout_s: float = PROBE_TIMEOUT_S) -> TorchStatus:
@@ -300,12 +302,12 @@ def probe_torch(python: str | None = None, smoke: bool = False, timeout_s: float
             stdin=subprocess.DEVNULL,
             env={**os.environ, **environment},
             check=False,
-            creationflags=_no_window(),
+            creationflags=no_window(),
         )
     except subprocess.TimeoutExpired:
-        return TorchStatus(None, "?", f"PyTorch did not answer within {timeout_s:.0f} s")
+        return TorchStatus(None, None, f"it did not answer within {timeout_s:.0f} s", looked=False)
     except OSError as problem:
-        return TorchStatus(None, None, f"{program} cannot be started ({problem.strerror})")
+        return TorchStatus(None, None, f"{program} cannot be started ({problem.strerror})", looked=False)
     return parse_probe(done.returncode, done.stdout, done.stderr)
 
 
@@ -324,7 +326,3 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _first_line(text: str) -> str:
     return next((line.strip().rstrip(".") for line in text.splitlines() if line.strip()), "unknown reason")[:300]
-
-
-def _no_window() -> int:
-    return getattr(subprocess, "CREATE_NO_WINDOW", 0)

@@ -9,6 +9,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import shutil
+import subprocess
 import sys
 import time
 from typing import Any
@@ -25,11 +27,14 @@ def look(smoke: bool) -> dict[str, Any]:
         "cuda_build": None,
         "devices": [],
         "smoke": {},
+        "cards": nvidia_smi(),
     }
     try:
         found["torch_metadata"] = importlib.metadata.version("torch")
     except importlib.metadata.PackageNotFoundError:
         found["torch_metadata"] = None
+    known = {key: found[key] for key in ("torch_metadata", "cards")}
+    print(json.dumps({"importing": "torch", **known}), flush=True)  # if nothing follows, this import ended Python
     started = time.monotonic()
     try:
         import torch
@@ -47,6 +52,31 @@ def look(smoke: bool) -> dict[str, Any]:
         for device in ["cpu", *(d["name"] for d in found["devices"])]:
             found["smoke"][device] = convolve(torch, device)
     return found
+
+
+def nvidia_smi() -> list[dict[str, str]]:
+    """Return name, driver and memory (MB) of each NVIDIA GPU; empty without one or without its tool."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    query = ["--query-gpu=name,driver_version,memory.total,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(
+            [program, *query], capture_output=True, text=True, timeout=10, check=False, creationflags=no_window()
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    rows = (
+        [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
+        if done.returncode == 0
+        else []
+    )
+    return [dict(zip(("name", "driver", "total_mb", "free_mb"), row, strict=True)) for row in rows if len(row) == 4]
+
+
+def no_window() -> int:
+    """Return the flag that keeps a console window of Windows' from opening."""
+    return getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 def devices(torch: Any) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
 
-from ..review.correction import fill_between_slices, set_up_editor, smooth
+from ..review.correction import KeptNeighbours, fill_between_slices, set_up_editor, smooth
 from .widgets import set_enabled
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class CorrectionTools:
 
     def __init__(self, section: ReviewSection) -> None:
         self.section, self.ui = section, section.ui
+        self.neighbours = KeptNeighbours()
         self.ui.presetButton.connect("clicked(bool)", lambda *_: self.set_up(says=True))
         self.ui.fillBetweenButton.connect("clicked(bool)", lambda *_: self._change(fill_between_slices))
         self.ui.smoothButton.connect("clicked(bool)", lambda *_: self._change(smooth))
@@ -44,10 +45,18 @@ class CorrectionTools:
             row = next((r for r in self.section.review.rows() if r.organ == self.section.current), None)
         if row is None:
             return
-        brush = set_up_editor(editing.node, None, row.organ, row.volume_ml)
+        self.stroke_ended()  # on the organ before
+        brush = set_up_editor(editing.node, None, row.organ, row.volume_ml, mask=False)
+        self.neighbours.begin(self.section.review.node, row.organ)
         if says:
             text = _("Brush for {organ}: a ball of {brush:g} mm; neighbours keep their voxels.")
             self.section.say("", text.format(organ=row.organ, brush=brush))
+
+    def stroke_ended(self) -> None:
+        """Voxels were changed: what a stroke painted over neighbours is taken back, if they keep theirs."""
+        editor_node = self.section.panel.result.editing.node
+        if editor_node is not None:
+            self.neighbours.trim(editor_node)
 
     def _change(self, act: Callable[[SegmentationNode, str, Callable[[], object] | None], int]) -> None:
         organ, node, editor = self.section.current, self.section.node, self.section.panel.result.editor

@@ -10,9 +10,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..messages import marked
+from .install_banner import InstallBanner
 
 if TYPE_CHECKING:
-    from ..install.installer import Installer, Step
+    from ..install.installer import Installer, InstallReport
+    from ..install.plan import Step, TorchSource
     from ..install.preflight import Item, Preflight
     from ..process.background import BackgroundCommand
     from .panel import Panel
@@ -25,7 +27,8 @@ class InstallSection:
         self.panel, self.ui = panel, panel.ui
         self.found: Preflight | None = None  # Preflight, None until the first look is done
         self.command: BackgroundCommand | None = None
-        self.installing = False
+        self.installer: Installer | None = None
+        self._note = ""  # what is left to do after an installation
         self._devices: list[tuple[str, str]] = []
         self._updating = False
         ui = self.ui
@@ -33,6 +36,11 @@ class InstallSection:
         ui.checkButton.connect("clicked(bool)", lambda *_: self.check())
         ui.installButton.connect("clicked(bool)", lambda *_: self.install())
         ui.installFromFolderButton.connect("clicked(bool)", self.onInstallFromFolder)
+        self.banner = InstallBanner(ui.inputsCollapsibleButton, self.install, self.cancel)
+        self.cancelButton = qt.QPushButton(_("Cancel the installation"))
+        self.cancelButton.connect("clicked(bool)", lambda *_: self.cancel())
+        self.cancelButton.hide()
+        ui.installationCollapsibleButton.layout().addWidget(self.cancelButton)
         ui.installProgressBar.setRange(0, 100)
         ui.installProgressBar.hide()
         ui.installStatusLabel.hide()
@@ -46,6 +54,10 @@ class InstallSection:
     @property
     def done(self) -> bool:
         return self.found is not None and self.found.ready
+
+    @property
+    def installing(self) -> bool:
+        return self.installer is not None and self.installer.is_running
 
     # Looking -----------------------------------------------------------------------------------------------------------------------
 
@@ -91,6 +103,9 @@ class InstallSection:
         ui.checkButton.enabled = not busy
         ui.installButton.enabled = self.missing and not busy and not running
         ui.installFromFolderButton.enabled = self.missing and not busy and not running
+        self.banner.show(self.found, self._plan(), self.installing, ui.installButton.enabled)
+        ui.installProgressBar.setVisible(self.installing)
+        self.cancelButton.setVisible(self.installing)
         ui.installationCollapsibleButton.text = (
             _("Installation: something is missing") if self.missing else _("Installation")
         )
@@ -145,52 +160,99 @@ class InstallSection:
         if folder:
             self.install(str(folder))
 
-    def make_installer(self, wheels: str | None) -> Installer:
-        """Return an installer with Slicer's own pip and the PyTorch extension; None for the latter where it is not installed."""
-        from ..install.installer import Installer, PyTorchExtension, SlicerPip
+    def make_installer(self, steps: Sequence[Step]) -> Installer:
+        """Return an installer of ``steps`` that tells this section how it goes."""
+        from ..install.installer import InstallCallbacks, Installer
 
-        return Installer(SlicerPip(), PyTorchExtension.find(), self._consent, self._progress, wheels)
+        return Installer(steps, InstallCallbacks(self._installed, self._progress))
 
     def install(self, wheels: str | None = None) -> None:
-        """Install what is missing. On the main thread, because Slicer's pip functions may show dialogs."""
-        from ..install.installer import plan
+        """Ask, then install what is missing in processes of their own; Slicer stays usable, and Cancel ends it."""
+        from pathlib import Path
+
+        from ..install.plan import EXTENSION_FIRST, TorchSource, plan
 
         if self.found is None or self.installing:
             return
-        self.installing = True
-        self.ui.installProgressBar.setVisible(True)
-        self.update()
-        try:
-            report = self.make_installer(wheels).install(plan(self.found))
-        finally:
-            self.installing = False
-            self.ui.installProgressBar.hide()
-        self._say("ok" if report.ok else "" if report.cancelled else "error", report.message)
-        if not report.ok and not report.cancelled:
-            slicer.util.errorDisplay(report.message, windowTitle=_("Installation"), detailedText=report.details)
-        if report.cancelled:
-            self.update()
+        if wheels is not None and not any(Path(wheels).glob("*.whl")):
+            text = _("The folder {folder} holds no wheels (*.whl). Choose the folder that holds them.")
+            self._say("error", text.format(folder=wheels))
+            return
+        source = TorchSource.INDEX if wheels is not None else self._torch_source()
+        steps = plan(self.found, source, wheels)
+        self._note = EXTENSION_FIRST if source is TorchSource.NOWHERE else ""
+        if not steps:
+            self._say("warning", self._note)
+        elif not self._consent(steps):
+            self._say("", _("Nothing was installed, as you chose."))
         else:
-            self.check()
+            self.installer = self.make_installer(steps)
+            self.installer.start()
+        self.panel.refresh()
+
+    def cancel(self) -> None:
+        if self.installer is not None:
+            self.installer.cancel()
+
+    def _plan(self) -> list[Step]:
+        """Return what Install would do if PyTorch came the shortest way."""
+        from ..install.plan import TorchSource, find_source, plan
+
+        if self.found is None or self.found.ready:
+            return []
+        return plan(self.found, find_source() or TorchSource.INDEX)
+
+    def _torch_source(self) -> TorchSource:
+        """Return where PyTorch comes from; without the PyTorch extension a person says it."""
+        from ..install.plan import TorchSource, find_source, index_build
+        from ..install.preflight import torch_item
+
+        assert self.found is not None
+        known = find_source()
+        if known is not None or torch_item(self.found.torch).level != "missing":
+            return known or TorchSource.INDEX
+        build, _options, cost = index_build(bool(self.found.torch.cards))
+        question = _(
+            "The PyTorch extension is not installed; it picks the build of PyTorch that fits a GPU.\n\n"
+            "Yes: take PyTorch from the package index now ({build}: {cost}).\n"
+            "No: install the extension PyTorch in the Extensions Manager yourself; only the small packages are installed now."
+        )
+        take = slicer.util.confirmYesNoDisplay(question.format(build=build, cost=cost), windowTitle=_("PyTorch"))
+        return TorchSource.INDEX if take else TorchSource.NOWHERE
 
     def _consent(self, steps: Sequence[Step]) -> bool:
-        titles = "\n".join(f"- {step.title}" for step in steps)
+        titles = "\n".join(f"- {step}" for step in steps)
         question = _("These steps change Slicer's own Python:\n\n{steps}\n\nGo on?").format(steps=titles)
         return bool(slicer.util.confirmOkCancelDisplay(question, _("Install?")))
 
     def _progress(self, title: str, fraction: float, line: str) -> None:
+        text = f"{title}: {line[:200]}" if line and line != title else title
         self.ui.installProgressBar.setValue(round(100 * fraction))
-        self._say("", f"{title}: {line[:200]}" if line and line != title else title)
-        slicer.app.processEvents()
+        self.banner.progress(fraction, text)
+        self._say("", text)
+
+    def _installed(self, report: InstallReport) -> None:
+        self.installer = None
+        message = " ".join(filter(None, (report.message, "" if report.cancelled else self._note)))
+        level = "" if report.cancelled else "warning" if self._note and report.ok else "ok" if report.ok else "error"
+        self._say(level, message)
+        if not report.ok and not report.cancelled:
+            slicer.util.errorDisplay(message, windowTitle=_("Installation"), detailedText=report.details)
+        self.check()
 
     def _say(self, level: str, text: str) -> None:
         self.ui.installStatusLabel.text = marked(level, text)
         self.ui.installStatusLabel.setVisible(bool(text))
 
     def close(self) -> None:
+        """Leave no process and no widget of ours."""
         if self.command is not None:
             self.command.stop()
             self.command = None
+        if self.installer is not None:
+            self.installer.close()
+            self.installer = None
+        self.banner.close()
 
 
 def _lines(items: Sequence[Item]) -> list[str]:

@@ -116,6 +116,7 @@ class Panel:
         self.result.show_new(node)
         self.ui.inputsCollapsibleButton.collapsed = True
         self.ui.outputsCollapsibleButton.collapsed = True
+        self.ui.editCollapsibleButton.collapsed = False
         self.review.open_on_worst()
 
     def close(self) -> None:
@@ -226,7 +227,7 @@ class Panel:
         if problem:
             return problem
         if self.installation.missing:
-            return _("Something is not installed yet: see Installation below.")
+            return _("Something is not installed yet: press Install at the top.")
         return ""
 
     def refresh(self, *_args: object) -> None:
@@ -249,7 +250,8 @@ class Panel:
             # Not disabled while it runs: the focus would wander off, and the panel would be scrolled after it.
             set_enabled(apply, running or not reason, self.ui.panelScrollArea)
             apply.toolTip = reason or _("Draw the organs.")
-            apply.text = _("Running...") if running else _("Apply")
+            again = self.review.table.rows  # not to be taken for Approve, which stands above it then
+            apply.text = _("Running...") if running else _("Apply again") if again else _("Apply")
             self._show_message("" if running or reason == self.sentence else reason)
             self._show_names()
             set_enabled(self.ui.cancelButton, running, apply)
@@ -323,8 +325,8 @@ class Panel:
         slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
         try:
             node = load_phantom(self.scene)
-        except (ImportError, FocusNetError) as problem:
-            self.say("error", _("The sample data cannot be made: {reason}").format(reason=problem))
+        except FocusNetError as problem:
+            self.say("error", str(problem))
             return
         finally:
             slicer.app.restoreOverrideCursor()

@@ -152,6 +152,8 @@ class ResultSection:
     def export_rtstruct(self) -> None:
         """Write an RTSTRUCT into the folder that was used last; the first time, and where it has gone, the folder is asked for."""
         node = self.panel.result_node
+        if node is None:
+            return
         volume = self.ct_of(node)
         into = remembered(EXPORT_FOLDER)
         try:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
@@ -31,7 +30,7 @@ from .slice_views import color_of, visible
 from .widgets import set_enabled, timer
 
 if TYPE_CHECKING:
-    from ..scene.types import Node, SegmentationNode, VolumeNode
+    from ..scene.types import SegmentationNode, VolumeNode
     from .panel import Panel
 
 FOLLOW_MS = 250  # a brush stroke tells of many changes; they are looked at when it is over
@@ -46,7 +45,7 @@ class ReviewSection:
         self.review: Review | None = None
         self.current: str | None = None
         self.display = ReviewDisplay(self)
-        self.scoring = Scoring(self._scored)
+        self.scoring = Scoring(self._scored, on_some=self._some_scored)
         self.table = ReviewTable(self.ui.reviewTable, self._selected, self._eye)
         self.shape = ShapeTools(self)
         self.correction = CorrectionTools(self)
@@ -65,7 +64,6 @@ class ReviewSection:
             "?": self.show_keys,
         }
         self.keys = Keys(self.ui.reviewTable, actions, lambda: panel.result.editing.effect == DRAW)
-        self._moves: list[tuple[Node, int]] = []
         self._last_message = ("", "")
         self._goes_to_worst = False
         self._timer = timer(FOLLOW_MS, self._follow)
@@ -149,7 +147,7 @@ class ReviewSection:
         """Open the section on the organ to look at first, as soon as the organs are scored."""
         if self.review is None:
             return
-        self._goes_to_worst = True
+        self._goes_to_worst, self.current = True, None
         self.ui.reviewCollapsibleButton.collapsed = False
         self._start_if_open()
         if not self.scoring.is_running:
@@ -209,7 +207,7 @@ class ReviewSection:
         """Put views, window and editor on one organ."""
         if self.review is None:
             return
-        self._observe_views()
+        self.ui.reviewCollapsibleButton.collapsed = False
         self.current = organ
         self._last_message = ("", "")
         self.review.record_activity(organ)
@@ -220,8 +218,7 @@ class ReviewSection:
         self.ui.editCollapsibleButton.collapsed = False
         self.panel.result.editing.choose(segment_id)
         self.correction.set_up()
-        self.shape.follow()
-        self.fill()
+        self.shape.follow()  # fills the list, too
 
     def step(self, by: int) -> None:
         """Go to the next or previous organ of the list."""
@@ -262,7 +259,6 @@ class ReviewSection:
         if self.review is not None:
             self.review.record_activity(None)
         self._timer.stop()
-        self._unobserve_views()
         self.display.restore()
         self.shape.hide()
         self.current = None
@@ -287,6 +283,7 @@ class ReviewSection:
         if self.review is None:
             return
         self.review.record_activity(self.current)
+        self.correction.stroke_ended()
         self.display.changed()
         lost = self.review.check()
         if lost:
@@ -295,24 +292,6 @@ class ReviewSection:
                 _("{organs} changed after approval: approve again.").format(organs=", ".join(lost)),
             )
         self.fill()
-
-    def _observe_views(self) -> None:
-        """Scrolling through an organ is work on it too."""
-        if self._moves:
-            return
-        scene = self.panel.scene
-        for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode")):
-            node = scene.GetNthNodeByClass(index, "vtkMRMLSliceNode")
-            self._moves.append((node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._moved)))
-
-    def _unobserve_views(self) -> None:
-        for node, tag in self._moves:
-            node.RemoveObserver(tag)
-        self._moves = []
-
-    def _moved(self, *_args: object) -> None:
-        if self.review is not None and self.current is not None:
-            self.review.record_activity(self.current)
 
     # Scores --------------------------------------------------------------------------------------------------------------------------
 
@@ -340,6 +319,12 @@ class ReviewSection:
         except (FocusNetError, ImportError, OSError) as problem:
             self.say("error", str(problem))
         self.fill()
+
+    def _some_scored(self, so_far: ScoringResult) -> None:
+        """Organs are listed with their scores as these come."""
+        if self.review is not None and so_far.scores is not None:
+            self.review.add_scores(so_far.scores, so_far.fingerprints)
+            self.fill()
 
     def _scored(self, ended: ScoringResult) -> None:
         if self.review is None:
@@ -393,7 +378,8 @@ def _reasons(row: Row | None) -> str:
     if row is None:
         return ""
     reasons = " ".join(html.escape(reason, quote=False) for reason in row.reasons or (_("Nothing odd was found."),))
-    parts = [f"<b>{html.escape(row.organ)}</b>: {reasons}"]
+    found = {"uncertain": _(" (uncertain)"), "not found": _(" (not found by the model)")}.get(row.found, "")
+    parts = [f"<b>{html.escape(row.organ)}</b>{found}: {reasons}"]
     said = [warning for warning in row.warnings if warning not in row.reasons]
     if said:
         text = _("The model says: {warnings}").format(warnings=" ".join(said))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import vtk
 from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError
@@ -15,7 +16,7 @@ from .widgets import timer
 
 if TYPE_CHECKING:
     from ..review.states import Review
-    from ..scene.types import VolumeNode
+    from ..scene.types import Node, VolumeNode
     from .review import ReviewSection
 
 SURFACE_MS = 20  # between two surfaces: the window answers in between
@@ -29,6 +30,7 @@ class ReviewDisplay:
         self.section = section
         self.views = Views(section.panel.scene)
         self.look = Display(section.panel.scene)
+        self._moves: list[tuple[Node, int]] = []
         self.surfaces = Surfaces(section.panel.scene)
         self._seen_timer = timer(SEEN_MS, self._seen)
         self._surface_timer = timer(SURFACE_MS, self._next_surface)
@@ -48,6 +50,7 @@ class ReviewDisplay:
         It counts as looked at when the views have drawn it.
         """
         self._seen_timer.stop()
+        self._observe_views()
         if volume is None:
             return _(
                 "The CT of this segmentation is not in the scene: load it again. Over another CT its organs are not shown."
@@ -121,3 +124,17 @@ class ReviewDisplay:
     def _stop(self) -> None:
         self._seen_timer.stop()
         self._surface_timer.stop()
+        for node, tag in self._moves:
+            node.RemoveObserver(tag)
+        self._moves = []
+
+    def _observe_views(self) -> None:
+        """Scrolling through an organ is work on it too."""
+        scene = self.section.panel.scene
+        for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceNode") if not self._moves else 0):
+            node = scene.GetNthNodeByClass(index, "vtkMRMLSliceNode")
+            self._moves.append((node, node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._moved)))
+
+    def _moved(self, *_args: object) -> None:
+        if self.section.review is not None and self.section.current is not None:
+            self.section.review.record_activity(self.section.current)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import qt
 from slicer.i18n import tr as _
@@ -12,6 +13,7 @@ from ..scene.review_tags import APPROVED
 from ..scene.types import Widget
 
 EYE, COLOR, ORGAN, STATE, SCORE, VOLUME = range(6)
+COLUMNS = 6
 ATTENTION = "\u25b2"  # read without colours
 VISIBLE, HIDDEN = "\u25c9", "\u25cb"
 STATE_MARKS = {"draft": "", "edited": "\u270e", "absent": "\u2713\u2205", APPROVED: "\u2713"}
@@ -28,10 +30,10 @@ class ReviewTable:
     def __init__(self, widget: Widget, on_selected: Callable[[str], object], on_eye: Callable[[str], object]) -> None:
         self.widget, self.on_selected, self.on_eye = widget, on_selected, on_eye
         self.rows: list[Row] = []
-        self._shown: list[tuple[object, ...]] = []
-        self._measured: tuple[int, int] | None = None
+        self._shown: list[tuple[Any, ...]] = []  # by row: texts of its cells, colour, tool tip
+        self._measured: tuple[object, ...] | None = None
         self._compact = False
-        widget.setColumnCount(6)
+        widget.setColumnCount(COLUMNS)
         self._label()
         header = widget.horizontalHeader()
         for column in (EYE, COLOR, STATE, SCORE, VOLUME):
@@ -45,15 +47,11 @@ class ReviewTable:
         widget.connect("cellClicked(int,int)", self._clicked)
 
     def show(self, rows: list[Row], current: str | None, look: Look) -> None:
-        """Show ``rows`` and select ``current`` without calling ``on_selected``. Cheap where nothing changed."""
+        """Show ``rows`` and select ``current`` without calling ``on_selected``. Cheap where little changed."""
         self.rows = rows
-        shown = [(*cells(row), look.get(row.organ), tool_tip(row)) for row in rows]
         self.widget.blockSignals(True)
         try:
-            if shown != self._shown:
-                self._shown = list(shown)
-                self._write(rows, look)
-                self._measured = None
+            self._write(look)
             names = [row.organ for row in rows]
             if current not in names:
                 self.widget.clearSelection()
@@ -81,38 +79,58 @@ class ReviewTable:
     def _choose_words(self, look: Look) -> None:
         if not self.widget.visible or not self.rows:
             return
+        words = frozenset((row.organ, _state(row)) for row in self.rows)
         wide = int(self.widget.viewport().width)
-        measured = (wide, self.widget.rowHeight(0))  # of other letters, too
+        measured = (wide, self.widget.rowHeight(0), words)  # the second changes with the letters
         if measured == self._measured:
             return
         header = self.widget.horizontalHeader()
-        for compact in (False, True):
-            self._compact = compact
-            self._label()
-            self.widget.blockSignals(True)
-            self._write(self.rows, look)
+        self.widget.blockSignals(True)
+        try:
+            for compact in (False, True):
+                self._compact = compact
+                self._label()
+                self._write(look)
+                header.setSectionResizeMode(ORGAN, qt.QHeaderView.ResizeToContents)
+                needed = header.length()
+                header.setSectionResizeMode(ORGAN, qt.QHeaderView.Stretch)
+                if needed <= wide:
+                    break
+        finally:
             self.widget.blockSignals(False)
-            header.setSectionResizeMode(ORGAN, qt.QHeaderView.ResizeToContents)
-            needed = header.length()
-            header.setSectionResizeMode(ORGAN, qt.QHeaderView.Stretch)
-            if needed <= wide:
-                break
         self._measured = measured
 
-    def _write(self, rows: list[Row], look: Look) -> None:
-        self.widget.setRowCount(len(rows))
-        for number, row in enumerate(rows):
+    def _write(self, look: Look) -> None:
+        """Write the cells that are not what they should be."""
+        if len(self._shown) != len(self.rows):
+            self.widget.setRowCount(len(self.rows))
+            del self._shown[len(self.rows) :]
+        for number, row in enumerate(self.rows):
             is_visible, color = look.get(row.organ, (True, None))
-            for column, value in enumerate((VISIBLE if is_visible else HIDDEN, "", *self._cells(row))):
-                item = qt.QTableWidgetItem(value)
-                item.setToolTip(tool_tip(row))
-                if column in (SCORE, VOLUME):
-                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-                if column == EYE:
-                    item.setToolTip(_("Hide it") if is_visible else _("Show it"))
-                if column == COLOR and color is not None:
+            texts = (VISIBLE if is_visible else HIDDEN, "", *self._cells(row))
+            wanted = (*texts, color, tool_tip(row))
+            if number == len(self._shown):
+                self._add_row(number)
+            before = self._shown[number]
+            self._shown[number] = wanted
+            for column, text in enumerate(texts):
+                item = self.widget.item(number, column) if wanted != before else None
+                if item is None:
+                    continue
+                if text != before[column]:
+                    item.setText(text)
+                if column == COLOR and color is not None and color != before[-2]:
                     item.setIcon(swatch(color))
-                self.widget.setItem(number, column, item)
+                if wanted[-1] != before[-1]:
+                    item.setToolTip(_("Click to hide it, or to show it again.") if column == EYE else wanted[-1])
+
+    def _add_row(self, number: int) -> None:
+        for column in range(COLUMNS):
+            item = qt.QTableWidgetItem("")
+            if column in (SCORE, VOLUME):
+                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+            self.widget.setItem(number, column, item)
+        self._shown.append(("",) * COLUMNS + (None, ""))
 
     def _cells(self, row: Row) -> tuple[str, str, str, str]:
         organ, state, score, volume = cells(row)
@@ -162,6 +180,4 @@ def tool_tip(row: Row) -> str:
     lines = [f"{row.organ}: {state_text(row)}", *row.reasons, *row.warnings]
     if row.state == APPROVED and row.approved_by:
         lines.append(_("Approved by {name}.").format(name=row.approved_by))
-    if row.active_s:
-        lines.append(_("{seconds:.0f} s of work.").format(seconds=row.active_s))
     return "\n".join(lines)

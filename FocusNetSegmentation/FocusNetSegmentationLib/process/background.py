@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 
-from .inference import default_process
-from .worker_protocol import LIBRARY_FOLDER, WorkerProcess, find_python, worker_environment
+from .worker import default_process
+from .worker_protocol import HANDSHAKE, LIBRARY_FOLDER, WorkerProcess, find_python, worker_environment
 
 __all__ = ["LIBRARY_FOLDER", "BackgroundCommand", "focusnet_arguments"]
 
@@ -17,22 +17,33 @@ def focusnet_arguments(*arguments: str) -> tuple[str, list[str], dict[str, str]]
 
 
 class BackgroundCommand:
-    """``on_end(exit_status, stdout, stderr)`` comes once, on the same thread, unless ``stop`` was called before."""
+    """``on_end(exit_status, stdout, stderr)`` comes once, on the same thread, unless ``stop`` was called before. ``on_line(line)``: each whole
+    line of either stream as it comes."""
 
-    def __init__(self, on_end: Callable[[int, str, str], object], process: WorkerProcess | None = None) -> None:
-        self.on_end = on_end
+    def __init__(
+        self,
+        on_end: Callable[[int, str, str], object],
+        process: WorkerProcess | None = None,
+        on_line: Callable[[str], object] = lambda _line: None,
+    ) -> None:
+        self.on_end, self.on_line = on_end, on_line
         self.process = process or default_process()
         self.is_running = False
         self._out, self._err = bytearray(), bytearray()
-        self.process.on_stdout = self._out.extend
-        self.process.on_stderr = self._err.extend
+        self._cut = {id(stream): 0 for stream in (self._out, self._err)}  # up to where lines were told
+        self.process.on_stdout = lambda data: self._heard(self._out, data)
+        self.process.on_stderr = lambda data: self._heard(self._err, data)
         self.process.on_finished = self._finished
 
-    def start(self, program: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
-        """Start it; a program that cannot be started is an ``on_end`` with status 127."""
+    def start(
+        self, program: str, arguments: Sequence[str], environment: dict[str, str], ends_with_us: bool = False
+    ) -> None:
+        """Start it; a program that cannot be started is an ``on_end`` with status 127. ``ends_with_us``: it is told that its stdin is our pipe."""
         self.is_running = True
         try:
             self.process.start(program, list(arguments), environment)
+            if ends_with_us:
+                self.process.write(HANDSHAKE)
         except OSError as problem:
             self._err.extend(str(problem).encode())
             self._finished(127, False)
@@ -47,6 +58,16 @@ class BackgroundCommand:
         """Wait for something to happen; for scripts and tests, where no event loop runs."""
         if self.is_running:
             self.process.pump(timeout_s)
+
+    def _heard(self, stream: bytearray, data: bytes) -> None:
+        stream.extend(data)
+        start, end = self._cut[id(stream)], stream.rfind(b"\n") + 1
+        if end <= start:
+            return
+        self._cut[id(stream)] = end
+        for line in bytes(stream[start:end]).decode("utf-8", "replace").splitlines():
+            if self.is_running:  # a callback may have stopped it
+                self.on_line(line)
 
     def _finished(self, exit_status: int, crashed: bool) -> None:
         del crashed  # the exit status says it: minus the signal's number

@@ -14,11 +14,23 @@ from typing import Any
 
 from focusnet.errors import FocusNetError
 
-from ..scene.nodes import SegmentationImport, import_result
-from ..scene.results import changed_organs, organ_fingerprints
+from ..scene.nodes import SegmentationImport
+from ..scene.results import organ_fingerprints
 from ..scene.types import Scene, SegmentationNode, VolumeNode
 from ..scene.volumes import check_node, volume_summary, write_ct_for_worker
-from .worker import QtProcess, SubprocessProcess, Worker, WorkerBusyError, WorkerResult, remove_folder
+from .result_import import ResultImport
+from .steps import Steps, make_timer
+from .worker import (
+    QtProcess,
+    SubprocessProcess,
+    Worker,
+    WorkerBusyError,
+    WorkerCallbacks,
+    WorkerResult,
+    default_process,
+    remove_folder,
+    slicer_application,
+)
 from .worker_protocol import ProgressEvent, WorkerProcess, WorkerRequest, focusnet_command
 
 DEFAULT_MODEL = "han7-openkbp"
@@ -99,19 +111,20 @@ class SegmentationRun:
         self.callbacks = callbacks or Callbacks()
         self.imported: SegmentationImport | None = None
         self.failure: SegmentationError | None = None
-        self.worker = Worker(
-            process or default_process(),
-            command,
+        self.importing: Steps[SegmentationImport] | None = None
+        self._incoming: ResultImport | None = None
+        tell = WorkerCallbacks(
             on_progress=self._progress,
             on_warning=lambda text: self.callbacks.on_warning(text),
             on_done=self._import,
             on_failed=self._fail,
             on_cancelled=self._cancelled,
         )
+        self.worker = Worker(process or default_process(), tell, command)
 
     @property
     def is_running(self) -> bool:
-        return self.worker.is_running
+        return self.worker.is_running or (self.importing is not None and self.importing.is_running)
 
     def start(self) -> None:
         """Write the CT and start the worker. Raises InputError or OutputError for a CT that cannot be used, WorkerBusyError during
@@ -144,16 +157,34 @@ class SegmentationRun:
         )
 
     def cancel(self) -> None:
-        """End the run; when this returns, no process and no file of it is left."""
-        self.worker.cancel()
+        """End the run; when this returns, no process and no file of it is left. A result that is in the scene already is completed."""
+        if self.importing is None or not self.importing.is_running:
+            self.worker.cancel()
+        elif self._touched:
+            self.importing.finish()
+        else:
+            self.importing.stop()
+            self._cancelled()
 
     def close(self) -> None:
         """End the run as ``cancel`` does, but without callbacks: Slicer is closing."""
+        self.callbacks = Callbacks()
         self.worker.close()
+        if self.importing is not None:
+            self.importing.finish() if self._touched else self.importing.stop()
+
+    @property
+    def _touched(self) -> bool:
+        """Return whether the scene holds a part of the result."""
+        return self._incoming is not None and self._incoming.touched
 
     def wait(self, timeout_s: float | None = None, idle: Callable[[], object] = _nothing) -> bool:
         """Wait for the end; False if ``timeout_s`` passed first."""
-        return self.worker.wait(timeout_s, idle)
+        if not self.worker.wait(timeout_s, idle):
+            return False
+        if self.importing is not None:
+            self.importing.finish()
+        return True
 
     def _is_gone(self) -> bool:
         return self.scene is None or self.volume_node.GetScene() is not self.scene
@@ -166,34 +197,40 @@ class SegmentationRun:
         self.callbacks.on_progress(event)
 
     def _import(self, result: WorkerResult) -> None:
+        """Begin to bring the result into the scene, in short steps: the file itself is read now, because it goes when this returns."""
         if self._is_gone():
             self._fail("The CT was removed during the run, so there is no place for its result.", "")
             return
-        node = self.segmentation_node
-        if node is not None and node.GetScene() is not self.scene:
-            node = None  # removed during the run: a new one is made
+        from focusnet.io.seg_nrrd_steps import SegNrrdReader
+
         try:
-            imported = self._into_scene(result.segmentation_path, node)
-        except FocusNetError as problem:
-            self._fail(str(problem), "")
-            return
+            reader = SegNrrdReader(result.segmentation_path, self.options.organs)
         except Exception as problem:
-            self._fail(f"The result could not be brought into the scene ({problem}).", traceback.format_exc())
+            self._not_imported(problem)
             return
+        self._incoming = ResultImport(
+            self.scene, self.volume_node, self.segmentation_node, self.before, self.written, self.callbacks.on_conflict
+        )
+        self.importing = Steps(
+            self._incoming.steps(reader),
+            on_end=lambda imported: self._imported(imported, result),
+            on_error=self._not_imported,
+            timer=make_timer() if isinstance(self.worker.process, QtProcess) else None,
+        )
+        self.importing.start()
+
+    def _imported(self, imported: SegmentationImport, result: WorkerResult) -> None:
         retries = ((result.report or {}).get("run") or {}).get("retries") or []
         self.imported = replace(imported, warnings=(*imported.warnings, *result.warnings, *map(str, retries)))
         self.segmentation_node = imported.node
         self.callbacks.on_done(self.imported)
 
-    def _into_scene(self, path: Path, node: SegmentationNode | None) -> SegmentationImport:
-        """Bring the result in without losing what was painted during the run. Raises InputError."""
-        from focusnet.io.seg_nrrd import read_seg_nrrd
-
-        drawn = read_seg_nrrd(path, self.options.organs)
-        redone = {result.organ.name for result in drawn.results}
-        edited = tuple(name for name in changed_organs(node, self.before) if name in redone)
-        keep = () if edited and self.callbacks.on_conflict(edited) else edited
-        return import_result(self.scene, drawn, self.volume_node, node, written=self.written, keep=keep)
+    def _not_imported(self, problem: Exception) -> None:
+        if isinstance(problem, FocusNetError):
+            self._fail(str(problem), "")
+        else:
+            details = "".join(traceback.format_exception(problem))
+            self._fail(f"The result could not be brought into the scene ({problem}).", details)
 
     def _fail(self, message: str, details: str) -> None:
         self.failure = SegmentationError(message, details)
@@ -346,21 +383,8 @@ def process_scene(
     return batch.wait(process_events) if wait else batch
 
 
-def default_process() -> WorkerProcess:
-    """Return a QProcess where Slicer's application runs, else a subprocess whose ``pump`` must be called."""
-    if _application() is None:
-        return SubprocessProcess()
-    return QtProcess()
-
-
 def process_events() -> None:
     """Let Slicer's window live while a script waits; nothing where there is no application."""
-    application = _application()
+    application = slicer_application()
     if application is not None:
         application.processEvents()
-
-
-def _application() -> Any:
-    import slicer
-
-    return getattr(slicer, "app", None)

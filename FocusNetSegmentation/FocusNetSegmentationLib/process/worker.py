@@ -67,23 +67,29 @@ def _nothing(*_: object) -> None:
     return None
 
 
+@dataclass
+class WorkerCallbacks:
+    """``on_progress(ProgressEvent)``, ``on_warning(text)``, and one of ``on_done(WorkerResult)``, ``on_failed(message, details)``,
+    ``on_cancelled()`` at the end of each run."""
+
+    on_progress: Callable[[ProgressEvent], object] = _nothing
+    on_warning: Callable[[str], object] = _nothing
+    on_done: Callable[[WorkerResult], object] = _nothing
+    on_failed: Callable[[str, str], object] = _nothing
+    on_cancelled: Callable[[], object] = _nothing
+
+
 class Worker:
-    """Runs one segmentation at a time. Callbacks: ``on_progress(ProgressEvent)``, ``on_warning(text)``, ``on_done(WorkerResult)``,
-    ``on_failed(message, details)``, ``on_cancelled()``; exactly one of the last three ends each run."""
+    """Runs one segmentation at a time and tells ``tell`` how it goes."""
 
     def __init__(
         self,
         process: WorkerProcess,
+        tell: WorkerCallbacks | None = None,
         command: Callable[[WorkerRequest], tuple[str, list[str]]] = focusnet_command,
-        on_progress: Callable[[ProgressEvent], object] = _nothing,
-        on_warning: Callable[[str], object] = _nothing,
-        on_done: Callable[[WorkerResult], object] = _nothing,
-        on_failed: Callable[[str, str], object] = _nothing,
-        on_cancelled: Callable[[], object] = _nothing,
     ) -> None:
         self.process, self.command = process, command
-        self.on_progress, self.on_warning = on_progress, on_warning
-        self.on_done, self.on_failed, self.on_cancelled = on_done, on_failed, on_cancelled
+        self.tell = tell or WorkerCallbacks()
         self.state = State.IDLE
         self._request: WorkerRequest | None = None
         process.on_stdout = self._on_stdout
@@ -114,10 +120,10 @@ class Worker:
             self._fail(f"The segmentation process could not be started ({reason}).", str(problem))
 
     def cancel(self) -> None:
-        """Kill the run and remove its files. When this returns, nothing of it is left and ``on_cancelled`` has been called."""
+        """Kill the run and remove its files. When this returns, nothing of it is left and ``on_cancelled`` has been told."""
         if self.is_running:
             self.process.terminate_tree()
-            self._end(State.CANCELLED, self.on_cancelled)
+            self._end(State.CANCELLED, self.tell.on_cancelled)
 
     def close(self) -> None:
         """End the run as ``cancel`` does, but without callbacks: Slicer is closing."""
@@ -141,10 +147,10 @@ class Worker:
             if isinstance(event, ProgressEvent):
                 if event.step == OUT_OF_MEMORY:
                     self._err.details.append(f"{event.step}: {event.message}")
-                self.on_progress(event)
+                self.tell.on_progress(event)
             elif isinstance(event, WarningEvent):
                 self._warnings.append(event.message)
-                self.on_warning(event.message)
+                self.tell.on_warning(event.message)
             elif isinstance(event, ResultEvent):
                 self._result = event
             else:
@@ -171,10 +177,10 @@ class Worker:
                 tuple(self._warnings),
                 time.monotonic() - self._started,
             )
-            self._end(State.DONE, lambda: self.on_done(result))
+            self._end(State.DONE, lambda: self.tell.on_done(result))
 
     def _fail(self, message: str, details: str) -> None:
-        self._end(State.FAILED, lambda: self.on_failed(message, details))
+        self._end(State.FAILED, lambda: self.tell.on_failed(message, details))
 
     def _end(self, state: State, tell: Callable[[], object]) -> None:
         """The callback may start the next run: what belongs to this one is taken away before."""
@@ -352,3 +358,19 @@ class QtProcess:
             self._process = None
             self.on_stderr(f"{process.errorString()}\n".encode())
             self.on_finished(127, False)
+
+
+def default_process() -> WorkerProcess:
+    """Return a QProcess where Slicer's application runs, else a subprocess whose ``pump`` must be called."""
+    if slicer_application() is None:
+        return SubprocessProcess()
+    return QtProcess()
+
+
+def slicer_application() -> Any:
+    """Return Slicer's application, None in a Python without one."""
+    try:
+        import slicer
+    except ImportError:
+        return None
+    return getattr(slicer, "app", None)

@@ -12,9 +12,10 @@ from focusnet.errors import InputError
 from focusnet.image.organs import without_side
 from focusnet.qa.reference_statistics import load_reference_statistics
 
-from ..scene.labelmaps import mask_on
+from ..scene.labelmaps import LABELMAP, mask_on, voxels
 from ..scene.nodes import organ_segments
-from ..scene.types import Node, SegmentationNode, Widget
+from ..scene.types import Node, OrientedImage, SegmentationNode, Widget
+from .places import Boxes
 from .segment_voxels import any_of, grid_of, masks_of_others, own_grid, replace_voxels, segment_box, spacing_zyx
 
 BRUSH_OF_DIAMETER = 0.3  # of the diameter of a ball of the organ's volume
@@ -44,12 +45,13 @@ def set_up_editor(
     organ: str,
     volume_ml: float,
     keep_neighbours: bool = True,
+    mask: bool = True,
 ) -> float:
     """Prepare the Segment Editor for one organ and return the brush's diameter in mm: a ball as brush, its size in mm by the organ's, and neighbours
     that keep their voxels (a lens takes from the eye around it).
 
     ``editor_node``: the vtkMRMLSegmentEditorNode, by default that of ``editor_widget`` (a qMRMLSegmentEditorWidget). The brush is that of Paint and
-    Erase alike.
+    Erase alike. ``mask``: False where ``KeptNeighbours.trim`` is called after each stroke.
     """
     node = editor_node if editor_node is not None or editor_widget is None else editor_widget.mrmlSegmentEditorNode()
     diameter = brush_mm(organ, volume_ml)
@@ -64,20 +66,89 @@ def set_up_editor(
         for effect in BRUSH_EFFECTS:  # one that was set for this effect alone comes first
             if node.GetAttribute(f"{effect}.{name}"):
                 node.SetAttribute(f"{effect}.{name}", value)
-    set_keep_neighbours(node, keep_neighbours and without_side(organ) not in INSIDE_ANOTHER)
+    set_keep_neighbours(node, keep_neighbours and without_side(organ) not in INSIDE_ANOTHER, mask)
     return diameter
 
 
-def set_keep_neighbours(editor_node: Node, keep: bool) -> None:
-    """Let strokes stop at other segments, or overwrite those that are visible."""
+def set_keep_neighbours(editor_node: Node, keep: bool, mask: bool = True) -> None:
+    """Let strokes stop at other segments, or overwrite those that are visible.
+
+    With ``mask`` Slicer keeps a stroke out of other segments, for which it makes a mask of the whole scan at every stroke: with 22 organs on 512 x 512
+    x 150 voxels that takes more than a second. Without it a stroke takes some milliseconds and lies over the neighbours until ``KeptNeighbours.trim``
+    takes it back from there.
+    """
     kinds = slicer.vtkMRMLSegmentationNode
+    masked = keep and mask
     editor_node.SetOverwriteMode(editor_node.OverwriteNone if keep else editor_node.OverwriteVisibleSegments)
-    editor_node.SetMaskMode(kinds.EditAllowedOutsideAllSegments if keep else kinds.EditAllowedEverywhere)
+    editor_node.SetMaskMode(kinds.EditAllowedOutsideAllSegments if masked else kinds.EditAllowedEverywhere)
 
 
 def keeps_neighbours(editor_node: Node) -> bool:
     """Return whether strokes leave other segments alone."""
     return bool(editor_node.GetOverwriteMode() == editor_node.OverwriteNone)
+
+
+class KeptNeighbours:
+    """Takes back from a stroke what lies over other segments, in some milliseconds. ``begin`` when an organ is chosen, ``trim`` when a stroke is over."""
+
+    def __init__(self) -> None:
+        self._node: SegmentationNode | None = None
+        self._organ = ""
+        self._overlap_before: np.ndarray = np.zeros((0, 3), int)
+        self._boxes = Boxes()
+
+    def begin(self, segmentation_node: SegmentationNode, organ: str) -> None:
+        """Note which voxels the organ shares with others already: they stay shared."""
+        self._node, self._organ = segmentation_node, organ
+        found = self._overlap()
+        self._overlap_before = found[2] if found is not None else np.zeros((0, 3), int)
+
+    def trim(self, editor_node: Node) -> int:
+        """Take back what was drawn over neighbours since ``begin``, if ``editor_node`` is set to keep them; return how many voxels that were."""
+        if self._node is None or not keeps_neighbours(editor_node):
+            return 0
+        found = self._overlap()
+        if found is None:
+            return 0
+        image, first, shared = found
+        old = {tuple(index) for index in self._overlap_before.tolist()}
+        new = np.array([index for index in shared.tolist() if tuple(index) not in old] if old else shared, int).reshape(
+            -1, 3
+        )
+        if len(new):
+            z, y, x = (new - first).T
+            voxels(image)[z, y, x] = 0
+            image.Modified()
+        return len(new)
+
+    def forget(self) -> None:
+        """Forget the segmentation: its scene is going, or the review has ended."""
+        self._node, self._organ, self._overlap_before = None, "", np.zeros((0, 3), int)
+
+    def _overlap(self) -> tuple[OrientedImage, np.ndarray, np.ndarray] | None:
+        """The organ's image, its first index, and the indices (n, 3) that it shares with others, z, y, x; None where it shares nothing.
+
+        Segments of one layer share nothing: only those of other layers are compared.
+        """
+        assert self._node is not None
+        segment_id = organ_segments(self._node).get(self._organ)
+        if segment_id is None:
+            return None
+        segmentation = self._node.GetSegmentation()
+        if segmentation.GetNumberOfLayers(LABELMAP) < 2:
+            return None
+        image = segmentation.GetSegment(segment_id).GetRepresentation(LABELMAP)
+        box = segment_box(self._node, segment_id, self._boxes)
+        if box is None:
+            return None
+        target = grid_of(own_grid(self._node, segment_id), box)
+        same_layer = set(_sharing(self._node, segment_id))
+        others = [s for s in _segment_ids(self._node) if s not in same_layer]
+        shared = mask_on(target, self._node, segment_id)
+        shared &= any_of({s: mask_on(target, self._node, s) for s in others}, shared.shape)
+        if not shared.any():
+            return None
+        return image, np.array(image.GetExtent()[::2])[::-1], np.argwhere(shared) + box[0][::-1]
 
 
 def fill_between_slices(
@@ -134,7 +205,7 @@ def smooth(
 def _change(
     segmentation_node: SegmentationNode,
     segment_id: str,
-    target: slicer.vtkOrientedImageData,
+    target: OrientedImage,
     old: np.ndarray,
     new: np.ndarray,
     save_state: Callable[[], object] | None,
@@ -184,3 +255,17 @@ def _organ(segmentation_node: SegmentationNode, organ: str) -> tuple[str, np.nda
 def _diameter_mm(volume_ml: float) -> float:
     """Of a ball of that volume."""
     return float((6000.0 * volume_ml / np.pi) ** (1 / 3))
+
+
+def _segment_ids(segmentation_node: SegmentationNode) -> list[str]:
+    segmentation = segmentation_node.GetSegmentation()
+    return [segmentation.GetNthSegmentID(i) for i in range(segmentation.GetNumberOfSegments())]
+
+
+def _sharing(segmentation_node: SegmentationNode, segment_id: str) -> list[str]:
+    """The segments in the same layer as one segment, itself included."""
+    segmentation = segmentation_node.GetSegmentation()
+    image = segmentation.GetSegment(segment_id).GetRepresentation(LABELMAP)
+    return [
+        s for s in _segment_ids(segmentation_node) if segmentation.GetSegment(s).GetRepresentation(LABELMAP) is image
+    ]

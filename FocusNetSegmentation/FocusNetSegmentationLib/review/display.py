@@ -153,8 +153,8 @@ class Display:
         bold.SetVisibility2DFill(False)
         bold.SetVisibility2DOutline(True)
         bold.SetSliceIntersectionThickness(BOLD_PIXELS)
-        bold.SetAllSegmentsVisibility(False)
         segmentation_node.AddAndObserveDisplayNodeID(bold.GetID())
+        bold.SetAllSegmentsVisibility(False)  # not before it belongs to the segmentation: Slicer would print an error
         return bold
 
 

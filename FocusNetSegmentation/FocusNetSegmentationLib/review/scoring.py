@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +17,16 @@ from focusnet.errors import FocusNetError, InputError
 from focusnet.image.segmentation import Segmentation
 
 from ..process.background import BackgroundCommand, focusnet_arguments
+from ..process.steps import Steps, make_timer
 from ..process.worker_protocol import ErrorEvent, LineParser, WarningEvent, WorkerProcess, explain_end
 from ..scene.as_segmentation import segmentation_on
 from ..scene.fingerprints import Fingerprint
 from ..scene.labelmaps import LABELMAP, image_matrix, voxels, whole_voxel_shift
 from ..scene.types import SegmentationNode, VolumeNode
 from ..scene.volumes import LPS_RAS, check_node, transform_matrix, write_ct_for_worker
-from .scores import Scores, read_scores
+from .scores import LOOK_AT, Scores, read_scores, scores_from
+
+PAUSE_S = 0.3  # between two lists of the scores so far
 
 
 def grid_note(segmentation_node: SegmentationNode, volume_node: VolumeNode | None) -> str:
@@ -62,18 +68,26 @@ class ScoringResult:
 
 
 class Scoring:
-    """One scoring at a time; ``on_end(ScoringResult)`` tells of its end."""
+    """One scoring at a time; ``on_end(ScoringResult)`` tells of its end, ``on_some(ScoringResult)`` of the organs that have scores so far."""
 
-    def __init__(self, on_end: Callable[[ScoringResult], object], process: WorkerProcess | None = None) -> None:
-        self.on_end, self.process = on_end, process
+    def __init__(
+        self,
+        on_end: Callable[[ScoringResult], object],
+        process: WorkerProcess | None = None,
+        on_some: Callable[[ScoringResult], object] = lambda _result: None,
+    ) -> None:
+        self.on_end, self.process, self.on_some = on_end, process, on_some
         self.command: BackgroundCommand | None = None
+        self.writing: Steps[None] | None = None
+        self._heard = ScoresSoFar()
         self._folder: Path | None = None
         self._fingerprints: dict[str, Fingerprint] = {}
         self._with_shape_priors = False
 
     @property
     def is_running(self) -> bool:
-        return self.command is not None and self.command.is_running
+        writing = self.writing is not None and self.writing.is_running
+        return writing or (self.command is not None and self.command.is_running)
 
     def start(
         self,
@@ -81,9 +95,8 @@ class Scoring:
         volume_node: VolumeNode | None,
         fingerprints: Mapping[str, Fingerprint],
     ) -> None:
-        """Write both and start. Raises InputError or OutputError for what cannot be scored."""
-        from focusnet.io.write import write_image
-
+        """Start to write both, in short steps; the process follows. Raises InputError for what cannot be scored. What cannot be written is
+        told by ``on_end``."""
         self.stop()
         if volume_node is None:
             raise InputError("The CT of this segmentation is not in the scene. Choose it under Inputs.")
@@ -93,16 +106,20 @@ class Scoring:
             raise InputError("Every organ of this segmentation is empty: there is nothing to score.")
         self._fingerprints = dict(fingerprints)
         self._folder = Path(tempfile.mkdtemp(prefix="focusnet-qa-"))
-        try:
-            write_ct_for_worker(volume_node, self._folder / "ct.nrrd")
-            write_image(segmentation, self._folder / "organs.seg.nrrd")
-            self._run(with_shape_priors=has_small_organs(segmentation))
-        except BaseException:
-            self._clean()
-            raise
+        small = has_small_organs(segmentation)
+        self.writing = Steps(
+            write_input(volume_node, segmentation, self._folder),
+            on_end=lambda _: self._run(with_shape_priors=small),
+            on_error=self._not_written,
+            timer=make_timer(),
+        )
+        self.writing.start()
 
     def stop(self) -> None:
         """End it without a callback; no process and no file is left."""
+        if self.writing is not None:
+            self.writing.stop()
+            self.writing = None
         if self.command is not None:
             self.command.stop()
             self.command = None
@@ -110,13 +127,26 @@ class Scoring:
 
     def _run(self, with_shape_priors: bool) -> None:
         assert self._folder is not None
+        self.writing, self._heard = None, ScoresSoFar()
         organs, ct, out, shape_priors = (
             str(self._folder / name) for name in ("organs.seg.nrrd", "ct.nrrd", "review.json", "shape-priors.seg.nrrd")
         )
         self._with_shape_priors = with_shape_priors
-        self.command = BackgroundCommand(self._ended, self.process)
+        self.command = BackgroundCommand(self._ended, self.process, self._line)
         more = ["--shape-priors", shape_priors] if with_shape_priors else []
         self.command.start(*focusnet_arguments("qa", organs, "--ct", ct, "-o", out, *more, "--json-progress"))
+
+    def _not_written(self, problem: Exception) -> None:
+        self.writing = None
+        self._clean()
+        if not isinstance(problem, (FocusNetError, OSError)):
+            raise problem
+        self.on_end(ScoringResult(None, self._fingerprints, str(problem)))
+
+    def _line(self, line: str) -> None:
+        scores = self._heard.hear(line)
+        if scores is not None:
+            self.on_some(ScoringResult(scores, self._fingerprints))
 
     def _ended(self, status: int, out: str, err: str) -> None:
         del out
@@ -146,6 +176,51 @@ class Scoring:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+
+class ScoresSoFar:
+    """Collects the organs that ``focusnet qa --json-progress`` tells of while it works."""
+
+    def __init__(self) -> None:
+        self._entries: list[dict[str, Any]] = []
+        self._told = 0  # entries that were handed on
+        self._last_s = float("-inf")
+        self._step = ""
+
+    def hear(self, line: str) -> Scores | None:
+        """Return the scores of all organs so far, worst first, when there are new ones and a while has passed (each list that is drawn costs
+        time) or the next organ will take long; else None."""
+        try:
+            message = json.loads(line) if line.startswith("{") else None
+        except ValueError:
+            return None
+        if not isinstance(message, dict):
+            return None
+        slower = message.get("event") == "progress" and message.get("step") != self._step
+        if message.get("event") == "progress":
+            self._step = str(message.get("step"))
+        elif message.get("event") == "organ" and message.get("organ"):
+            self._entries.append(message)
+        now = time.monotonic()
+        if len(self._entries) == self._told or (now - self._last_s < PAUSE_S and not slower):
+            return None
+        self._told, self._last_s = len(self._entries), now
+        return scores_from({"organs": sorted(self._entries, key=_worst_first)})
+
+
+def _worst_first(entry: Mapping[str, Any]) -> tuple[bool, float]:
+    score = entry.get("score")
+    return entry.get("state_hint") != LOOK_AT, -score if isinstance(score, (int, float)) else 0.0
+
+
+def write_input(volume_node: VolumeNode, segmentation: Segmentation, folder: Path) -> Generator[None, None, None]:
+    """Write what is scored; yields between the files."""
+    from focusnet.io.seg_nrrd import write_seg_nrrd
+
+    yield
+    write_ct_for_worker(volume_node, folder / "ct.nrrd")
+    yield
+    write_seg_nrrd(segmentation, folder / "organs.seg.nrrd", crop=True)
 
 
 def _warnings(err: str) -> str:

@@ -22,8 +22,9 @@ from ..scene.helper_nodes import add_hidden_node
 from ..scene.labelmaps import LABELMAP, image_matrix, mask_on, oriented_image, voxels, whole_voxel_shift
 from ..scene.nodes import SHAPE_PRIOR_ROLE, SURFACE, organ_segments
 from ..scene.review_tags import read_tag
-from ..scene.types import OrientedImage, Scene, Segment, SegmentationNode, Surface
+from ..scene.types import OrientedImage, Scene, Segment, SegmentationNode
 from ..scene.volumes import LPS_RAS, transform_matrix
+from .organ_surface import surface_of
 from .segment_voxels import (
     any_of,
     change_inside,
@@ -85,10 +86,11 @@ def shape_priors_of(segmentation_node: SegmentationNode) -> dict[str, str]:
     return organ_segments(node) if node is not None else {}
 
 
-def is_outdated(segmentation_node: SegmentationNode, organ: str) -> bool:
-    """Return whether the organ was changed after its shape prior was made: then the prior is of a shape that is gone."""
+def is_outdated(segmentation_node: SegmentationNode, organ: str, now: Fingerprint | None = None) -> bool:
+    """Return whether the organ was changed after its shape prior was made: then the prior is of a shape that is gone. ``now``: the organ's
+    fingerprint, where it is known."""
     made_from = Fingerprint.from_json(read_tag(shape_prior_segment(segmentation_node, organ), MADE_FROM_TAG))
-    return not Fingerprints().of(organ_segment(segmentation_node, organ)).same_as(made_from)
+    return not (now or Fingerprints().of(organ_segment(segmentation_node, organ))).same_as(made_from)
 
 
 def show_shape_prior(segmentation_node: SegmentationNode, organ: str | None) -> None:
@@ -100,7 +102,9 @@ def show_shape_prior(segmentation_node: SegmentationNode, organ: str | None) -> 
         return
     node, shown = _shape_prior(segmentation_node, organ)
     display = node.GetDisplayNode()
-    node.CreateClosedSurfaceRepresentation()
+    prior = node.GetSegmentation().GetSegment(shown)
+    if prior.GetRepresentation(SURFACE) is None:  # of this one alone: all of them take seconds
+        prior.AddRepresentation(SURFACE, surface_of(prior))
     for segment_id in organ_segments(node).values():
         display.SetSegmentVisibility(segment_id, segment_id == shown)
     display.SetVisibility(True)
@@ -162,24 +166,13 @@ def _rims(
     for number, mask in enumerate(others.values(), start=1):
         owner[mask & ~old] = number
     distance_mm, nearest = ndimage.distance_transform_edt(old | new, spacing, return_indices=True)
-    taken = np.where(given_up & (distance_mm <= RIM_MM), owner[tuple(nearest)], 0)
+    near = distance_mm <= max(RIM_MM, *spacing)  # the next voxel at least, in thick slices too
+    taken = np.where(given_up & near, owner[tuple(nearest)], 0)
     return {s: taken == number for number, s in enumerate(others, start=1) if (taken == number).any()}
 
 
 def _same_grid(segmentation_node: SegmentationNode, segment_id: str, target: OrientedImage) -> bool:
     return whole_voxel_shift(image_matrix(target), own_grid(segmentation_node, segment_id)) is not None
-
-
-def surface_of(segment: Segment) -> Surface | None:
-    """Return the closed surface (vtkPolyData, the node's own RAS) that Slicer makes of one segment, without touching its node."""
-    alone = slicer.vtkSegmentation()
-    alone.SetSourceRepresentationName(LABELMAP)
-    copy = slicer.vtkSegment()
-    copy.DeepCopy(segment)
-    copy.RemoveRepresentation(SURFACE)
-    alone.AddSegment(copy, "copy")
-    alone.CreateRepresentation(SURFACE)
-    return alone.GetSegment("copy").GetRepresentation(SURFACE)
 
 
 def shape_prior_segment(segmentation_node: SegmentationNode, organ: str) -> Segment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -11,13 +12,19 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from focusnet.errors import InputError
 
-from ..scene.helper_nodes import COVERED, DISTANCE_ROLE
+from ..scene.helper_nodes import COVERED, COVERED_BEFORE, DISTANCE_ROLE, uncover
 from ..scene.types import ModelNode, Node, Scene, SegmentationNode, Surface
-from .shape_prior import organ_segment, segment_id_of, shape_prior_segment, surface_of
+from .organ_surface import surface_of
+from .shape_prior import organ_segment, segment_id_of, shape_prior_segment
 
 ARRAY = "Distance to shape prior (mm)"
 COLORS = "FocusNet distance"
+SURFACES_ROLE = "FocusNet.ReviewSurfaces"  # attribute of the node with the review's surfaces: ID of the segmentation
+OUTLINE_PIXELS = 3
+LEGEND_SIZE = (0.12, 0.28)  # of the one view that it is shown in
+LEGEND_POSITION = (0.97, 0.05)
 SMALLEST_RANGE_MM = 1.0  # differences below a voxel shall not look like much
+HIDDEN = {"Visibility3D": False, "Opacity2DFill": 0.0, "Opacity2DOutline": 0.0}
 BLUE, RED = (
     (0.230, 0.299, 0.754),
     (0.706, 0.016, 0.150),
@@ -59,17 +66,20 @@ def distance_node(segmentation_node: SegmentationNode | None) -> ModelNode | Non
 
 
 def hide_distance(segmentation_node: SegmentationNode) -> None:
-    """Hide the coloured surface, and show the segment's own again where it was shown."""
+    """Hide the coloured surface, and show the segment's own outline and surface again as they were shown."""
     node = distance_node(segmentation_node)
     if node is not None:
-        covered, display = node.GetAttribute(COVERED), segmentation_node.GetDisplayNode()
-        if covered and display is not None:
-            display.SetSegmentVisibility3D(covered, True)
-            node.RemoveAttribute(COVERED)
+        uncover(node, _displays_of(segmentation_node))
         node.GetDisplayNode().SetVisibility(False)
         legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(node)
         if legend is not None:
             legend.SetVisibility(False)
+
+
+def covered_segment(segmentation_node: SegmentationNode | None) -> str:
+    """Return the ID of the segment that is coloured by distance now, "" if none is: its own surface would flicker through the coloured one."""
+    node = distance_node(segmentation_node)
+    return (node.GetAttribute(COVERED) or "") if node is not None else ""
 
 
 def signed_distances_mm(surface: Surface, prior: Surface) -> np.ndarray:
@@ -96,11 +106,25 @@ def _make_node(scene: Scene, segmentation_node: SegmentationNode) -> ModelNode:
 
 
 def _cover(segmentation_node: SegmentationNode, node: ModelNode, segment_id: str) -> None:
-    """The segment's own surface lies in the same place: two would flicker through each other."""
-    display = segmentation_node.GetDisplayNode()
-    if display is not None and display.GetSegmentVisibility3D(segment_id):
-        node.SetAttribute(COVERED, segment_id)
-        display.SetSegmentVisibility3D(segment_id, False)
+    """The segment's own outline and surface lie in the same place: they would hide the colours or flicker through them."""
+    before = {}
+    for display in _displays_of(segmentation_node):
+        before[display.GetID()] = {name: getattr(display, f"GetSegment{name}")(segment_id) for name in HIDDEN}
+        for name, hidden in HIDDEN.items():
+            getattr(display, f"SetSegment{name}")(segment_id, hidden)
+    node.SetAttribute(COVERED, segment_id)
+    node.SetAttribute(COVERED_BEFORE, json.dumps(before))
+
+
+def _displays_of(segmentation_node: SegmentationNode) -> list[Node]:
+    """All that draws the segments: the segmentation's own display nodes, and that of the review's surfaces in 3D."""
+    scene, nodes = segmentation_node.GetScene(), [segmentation_node]
+    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") if scene is not None else 0):
+        other = scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode")
+        if other.GetAttribute(SURFACES_ROLE) == segmentation_node.GetID():
+            nodes.append(other)
+    found = [n.GetNthDisplayNode(i) for n in nodes for i in range(n.GetNumberOfDisplayNodes())]
+    return [display for display in found if display is not None]
 
 
 def _show(scene: Scene, node: ModelNode, organ: str, limit_mm: float) -> None:
@@ -111,14 +135,28 @@ def _show(scene: Scene, node: ModelNode, organ: str, limit_mm: float) -> None:
     display.SetScalarRange(-limit_mm, limit_mm)
     display.SetAndObserveColorNodeID(_colors(scene).GetID())
     display.SetVisibility2D(True)
-    display.SetSliceIntersectionThickness(3)
+    display.SetSliceIntersectionThickness(OUTLINE_PIXELS)
     display.SetVisibility(True)
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
     if legend is not None:
         legend.SetTitleText(f"{organ}\nmm outside (+) or inside (-)\nthe shape prior")
         legend.SetLabelFormat("%+.1f")
-        legend.SetNumberOfLabels(5)
+        legend.SetNumberOfLabels(3)
+        legend.SetSize(*LEGEND_SIZE)
+        legend.SetPosition(*LEGEND_POSITION)
+        _in_one_view(scene, legend)
         legend.SetVisibility(True)
+
+
+def _in_one_view(scene: Scene, legend: Node) -> None:
+    """The legend is shown once, in the 3D view if there is one: in the slice views it would lie over the anatomy."""
+    legend.RemoveAllViewNodeIDs()
+    for kind in ("vtkMRMLViewNode", "vtkMRMLSliceNode"):
+        views = [scene.GetNthNodeByClass(i, kind) for i in range(scene.GetNumberOfNodesByClass(kind))]
+        shown = [view for view in views if view.IsMappedInLayout()] or views[:1]
+        if shown:
+            legend.AddViewNodeID(shown[0].GetID())
+            return
 
 
 def _colors(scene: Scene) -> Node:

@@ -165,11 +165,18 @@ class Review:
         old scores."""
         known = fingerprints if fingerprints is not None else self.current_fingerprints()
         for name, segment_id in self.segments().items():
-            score = scores.organs.get(name)
-            with self._ignoring_own_changes():
-                if score is None:
+            if name not in scores.organs:
+                with self._ignoring_own_changes():
                     self.records.set_score(segment_id, None)
-                    continue
+        self.add_scores(scores, known)
+
+    def add_scores(self, scores: Scores, known: Mapping[str, Fingerprint]) -> None:
+        """Keep the scores of these organs as they looked in ``known``; the others keep theirs."""
+        for name, segment_id in self.segments().items():
+            score = scores.organs.get(name)
+            if score is None:
+                continue
+            with self._ignoring_own_changes():
                 said = {
                     **score.to_json(),
                     "model": dict(scores.model),

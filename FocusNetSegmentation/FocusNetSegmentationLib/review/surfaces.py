@@ -12,18 +12,15 @@ import zlib
 import numpy as np
 import slicer
 import vtk
-from vtk.util.numpy_support import numpy_to_vtk
 
+from ..scene.helper_nodes import add_hidden_node
 from ..scene.labelmaps import LABELMAP, image_matrix, voxels
 from ..scene.nodes import SURFACE
 from ..scene.types import Node, Scene, Segment, SegmentationNode, Surface
-from ..scene.volumes import to_vtk
+from .organ_surface import organ_surface
 from .places import Boxes, largest_place
+from .shape_prior_distance import SURFACES_ROLE, covered_segment
 
-ROLE = "FocusNet.ReviewSurfaces"  # attribute of the node that holds the surfaces: ID of the segmentation
-LARGEST_BOX = 400_000  # voxels of an organ's box, margins included: larger organs are drawn from every second (third, ...) row and column
-SMOOTHING = 20  # iterations of a windowed sinc filter
-PASS_BAND = 0.02
 FAINT = 0.15  # opacity of the other organs
 FIELD = 2.5  # of the organ's diameter: what the 3D view shows around it
 SMALLEST_FIELD_MM = 120.0
@@ -108,20 +105,16 @@ class Surfaces:
         return self._node is not None and (self._node.GetScene() is not self.scene or self._drawn is None)
 
     def _make_node(self) -> None:
-        """A node whose source is surfaces: nothing is converted when they change. First added, then hidden: Slicer's Data module wants it so."""
+        """A node whose source is surfaces: nothing is converted when they change."""
         assert self._node is not None
         if self._drawn is not None and self._drawn.GetScene() is self.scene:
             self._drawn.SetAndObserveTransformNodeID(self._node.GetTransformNodeID())
             return
         node = slicer.vtkMRMLSegmentationNode()
         node.SetName(f"{self._node.GetName()} (surfaces of the review)")
-        node.SetAttribute(ROLE, self._node.GetID())
         node.SetSaveWithScene(False)
-        node = self.scene.AddNode(node)
         node.GetSegmentation().SetSourceRepresentationName(SURFACE)
-        node.CreateDefaultDisplayNodes()
-        node.SetHideFromEditors(True)
-        node.SetSelectable(False)
+        add_hidden_node(self.scene, node, SURFACES_ROLE, self._node.GetID())
         node.SetAndObserveTransformNodeID(self._node.GetTransformNodeID())
         display = node.GetDisplayNode()
         display.SetSaveWithScene(False)
@@ -129,6 +122,7 @@ class Surfaces:
         display.SetVisibility2DFill(False)
         display.SetVisibility2DOutline(False)
         display.SetPreferredDisplayRepresentationName3D(SURFACE)
+        display.SetVisibility(True)
         self._drawn = node
         own = self._node.GetDisplayNode()
         if own is not None and self._own_3d is None:
@@ -186,6 +180,7 @@ class Surfaces:
             drawn.SetColor(*segment.GetColor())
             drawn.AddRepresentation(SURFACE, surface)
             segmentation.AddSegment(drawn, segment_id)
+            display.SetSegmentVisibility3D(segment_id, segment_id != covered_segment(self._node))
             display.SetSegmentOpacity3D(segment_id, 1.0 if segment_id == self._current else FAINT)
         else:
             drawn.AddRepresentation(SURFACE, surface)
@@ -208,56 +203,12 @@ class Surfaces:
             _look_at(camera, middle, field_mm)
 
 
-def organ_surface(mask: np.ndarray, to_node: np.ndarray, first_xyz: np.ndarray) -> Surface:
-    """Return the smoothed surface (vtkPolyData with normals, the node's own RAS mm) of a mask, bool (z, y, x), whose first voxel has the index
-    ``first_xyz``; ``to_node`` (4, 4): index to RAS mm. A large mask is taken on a coarser grid."""
-    factor = max(1, int(np.ceil(np.sqrt(mask.size / LARGEST_BOX))))
-    coarse = mask[:, factor // 2 :: factor, factor // 2 :: factor]
-    image = vtk.vtkImageData()
-    z, y, x = (n + 2 for n in coarse.shape)
-    image.SetDimensions(x, y, z)  # with a rim of nothing, so that the surface is closed
-    image.GetPointData().SetScalars(numpy_to_vtk(np.pad(coarse.astype(np.uint8), 1).ravel(), deep=True))
-    contour = vtk.vtkDiscreteFlyingEdges3D()
-    contour.SetInputData(image)
-    contour.SetValue(0, 1)
-    contour.ComputeNormalsOff()
-    contour.ComputeGradientsOff()
-    contour.ComputeScalarsOff()
-    placed = vtk.vtkTransformPolyDataFilter()
-    placed.SetInputConnection(contour.GetOutputPort())
-    to_index = np.diag([factor, factor, 1.0, 1.0])
-    to_index[:3, 3] = np.array([factor // 2 - factor, factor // 2 - factor, -1.0]) + first_xyz
-    transform = vtk.vtkTransform()
-    transform.SetMatrix(to_vtk(to_node @ to_index))
-    placed.SetTransform(transform)
-    smooth = vtk.vtkWindowedSincPolyDataFilter()
-    smooth.SetInputConnection(placed.GetOutputPort())
-    smooth.SetNumberOfIterations(SMOOTHING)
-    smooth.SetPassBand(PASS_BAND)
-    smooth.BoundarySmoothingOff()
-    smooth.FeatureEdgeSmoothingOff()
-    smooth.NonManifoldSmoothingOn()
-    smooth.NormalizeCoordinatesOn()
-    last = smooth
-    if np.linalg.det(to_node[:3, :3]) < 0:  # mirrored: the inside would be drawn as the outside
-        last = vtk.vtkReverseSense()
-        last.SetInputConnection(smooth.GetOutputPort())
-        last.ReverseCellsOn()
-        last.ReverseNormalsOff()
-    normals = vtk.vtkPolyDataNormals()
-    normals.SetInputConnection(last.GetOutputPort())
-    normals.SplittingOff()
-    normals.ConsistencyOff()
-    normals.Update()
-    return normals.GetOutput()
-
-
 def remove_leftovers(scene: Scene) -> int:
     """Remove surfaces of a review whose panel has gone without taking them away; return how many nodes."""
     count = 0
     for index in reversed(range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))):
         node = scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode")
-        if node.GetAttribute(ROLE):
+        if node.GetAttribute(SURFACES_ROLE):
             scene.RemoveNode(node)
             count += 1
     return count

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from focusnet.errors import InputError
+from focusnet.image.label_boxes import label_counts
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry
 from focusnet.io.segment_tags import ORGAN_TAG, RESULT_TAG, from_tag
 
-from .labelmaps import empty_image, get_tag, mask_on
+from .labelmaps import empty_image, get_tag
 from .nodes import PROVENANCE
+from .segment_boxes import SegmentBoxes
 from .types import SegmentationNode
 from .volumes import LPS_RAS, transform_matrix
 
@@ -34,6 +36,7 @@ def segmentation_on(geometry: Geometry, segmentation_node: SegmentationNode) -> 
     to_local = np.linalg.inv(transform_matrix(segmentation_node))
     target = empty_image(geometry, to_local @ LPS_RAS @ geometry.affine_xyz)
     labels = np.zeros(geometry.shape_zyx, np.uint8)
+    boxes = SegmentBoxes(target, segmentation_node)
     voxel_ml = geometry.voxel_ml
     results, notes, seen = [], [], set()
     for index in range(count):
@@ -45,15 +48,16 @@ def segmentation_on(geometry: Geometry, segmentation_node: SegmentationNode) -> 
         if organ.name in seen:
             raise InputError(f"Two segments are {organ.name}. Rename or remove one of them.")
         seen.add(organ.name)
-        mask = mask_on(target, segmentation_node, segment_id)
-        lost = int(np.count_nonzero(labels[mask]))
+        place, mask = boxes.mask(segment_id)
+        there = labels[place]
+        lost = int(np.count_nonzero(there[mask]))
         if lost:
             notes.append(
                 f"{lost} voxels of {organ.name} overlap segments above it in the list; they were given to {organ.name}."
             )
-        labels[mask] = index + 1
+        there[mask] = index + 1
         results.append((organ, index + 1, segment))
-    counts = np.bincount(labels.ravel(), minlength=256)
+    counts = label_counts(labels)
     found = tuple(
         from_tag(get_tag(segment, RESULT_TAG), organ, label, int(counts[label]), voxel_ml)
         for organ, label, segment in results

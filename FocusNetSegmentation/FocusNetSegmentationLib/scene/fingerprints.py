@@ -80,11 +80,11 @@ class Fingerprints:
         known = self._boxes.get(id(image))
         if known is not None and known[0] is image and known[1] == modified:
             return known[2]
-        from scipy import ndimage
+        from focusnet.image.label_boxes import label_boxes
 
         if known is None or known[0] is not image:
             self._forget_others()
-        boxes = ndimage.find_objects(array if array.dtype.kind in "iu" else array.astype(np.int32))
+        boxes: list[Box | None] = [*label_boxes(array)]
         self._boxes[id(image)] = (image, modified, boxes)
         return boxes
 

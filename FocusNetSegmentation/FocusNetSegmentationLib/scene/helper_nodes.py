@@ -6,6 +6,8 @@ invisible has to be invisible again when the scene is loaded: a node without a d
 
 from __future__ import annotations
 
+import json
+
 import slicer
 
 from .types import Node, Scene, SegmentationNode
@@ -17,7 +19,10 @@ SHAPE_PRIOR_ROLE, DISTANCE_ROLE, SEED_ROLE = (
     "FocusNet.Seed",
 )  # to what a review shows
 OWNED_ROLES = (FROZEN_ROLE, SHAPE_PRIOR_ROLE, DISTANCE_ROLE, SEED_ROLE)  # also an attribute of the nodes themselves
-COVERED = "FocusNet.Covered"  # of a coloured surface: ID of the segment whose own surface is hidden meanwhile
+COVERED = (
+    "FocusNet.Covered"  # of a coloured surface: ID of the segment whose own outline and surface are hidden meanwhile
+)
+COVERED_BEFORE = "FocusNet.CoveredBefore"  # JSON: by ID of a display node, how it showed that segment
 
 
 def add_hidden_node(scene: Scene, node: Node, role: str, value: str = "1") -> None:
@@ -91,15 +96,25 @@ def nodes_of(scene: Scene, kind: str) -> list[Node]:
     return [scene.GetNthNodeByClass(i, kind) for i in range(scene.GetNumberOfNodesByClass(kind))]
 
 
-def _uncover(scene: Scene, surface: Node) -> None:
-    covered = surface.GetAttribute(COVERED)
+def uncover(surface: Node, displays: list[Node]) -> None:
+    """Let ``displays`` show the segment that a coloured surface has covered as they did before; one that was made meanwhile as the first one did."""
+    covered, before = surface.GetAttribute(COVERED), json.loads(surface.GetAttribute(COVERED_BEFORE) or "{}")
     surface.RemoveAttribute(COVERED)
+    surface.RemoveAttribute(COVERED_BEFORE)
+    first: dict[str, float] = next(iter(before.values()), {"Visibility3D": True})
+    for display in displays if covered else ():
+        for name, value in before.get(display.GetID(), first).items():
+            getattr(display, f"SetSegment{name}")(covered, value)
+
+
+def _uncover(scene: Scene, surface: Node) -> None:
     for node in nodes_of(scene, "vtkMRMLSegmentationNode"):
         references = [
             node.GetNthNodeReferenceID(DISTANCE_ROLE, i) for i in range(node.GetNumberOfNodeReferences(DISTANCE_ROLE))
         ]
-        if surface.GetID() in references and node.GetDisplayNode() is not None:
-            node.GetDisplayNode().SetSegmentVisibility3D(covered, True)
+        if surface.GetID() in references:
+            displays = [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+            uncover(surface, [display for display in displays if display is not None])
 
 
 def _leave_out_of_the_tree(scene: Scene, node: Node) -> None:

@@ -7,7 +7,7 @@ are imported where they are used: they need packages that are not there before t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,7 @@ from .helper_nodes import (
     frozen_copy,
     remove_orphans,
 )
+from .import_steps import finished
 from .labelmaps import LABELMAP, clear_or_keep_old_segments, get_tag, image_matrix, oriented_image, same_voxels
 from .review_records import ReviewRecords
 from .types import OrientedImage, Scene, Segment, SegmentationNode, SegmentList, TransformableNode, VolumeNode
@@ -53,6 +54,7 @@ __all__ = [
     "SegmentationImport",
     "edited_segments",
     "frozen_copy",
+    "import_in_steps",
     "import_result",
     "make_closed_surfaces",
     "mark_edited",
@@ -108,6 +110,20 @@ def import_result(
     was changed since does not matter. ``keep``: organs of ``segmentation_node`` that keep their voxels; the result of these goes to
     the frozen copy only. Raises InputError; then the scene is unchanged.
     """
+    return finished(import_in_steps(scene, result, volume_node, segmentation_node, organs, written, keep))
+
+
+def import_in_steps(
+    scene: Scene,
+    result: Path | str | Segmentation | np.ndarray,
+    volume_node: VolumeNode,
+    segmentation_node: SegmentationNode | None = None,
+    organs: Sequence[str] | None = None,
+    written: Geometry | None = None,
+    keep: Collection[str] = (),
+) -> Generator[None, None, SegmentationImport]:
+    """Do what ``import_result`` does; yields where the event loop may run. After the first yield the segmentation is in the scene, and only
+    the frozen copy is not."""
     segmentation = _segmentation(result, volume_node, organs)
     matrix, parent, warnings = place_labels(segmentation.geometry, volume_node, segmentation_node, written)
     image = oriented_image(segmentation.labels, matrix)
@@ -132,6 +148,9 @@ def import_result(
         segmentation_node.SetAttribute(PROVENANCE, json_text(segmentation.provenance))
     finally:
         segmentation_node.EndModify(modifying)
+    yield
+    if segmentation_node.GetScene() is not scene:
+        raise InputError("The segmentation was removed while the result was brought into the scene. Segment again.")
     frozen = _freeze(scene, segmentation_node, image, segmentation)
     remove_orphans(scene)
     missing, uncertain = (

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, ModelError
-from ..progress import json_line
+from ..progress import Progress, ProgressCallback, json_line
 from ..wording import counted
 from .options import Commands, add_command, add_hu_offset, add_json_progress, add_overwrite, add_series
 from .terminal import progress_to, tell_warning
@@ -66,11 +66,12 @@ def qa(options: argparse.Namespace) -> int:
     bundle = _bundle(segmentation, options)
     shape_model = _shape_model(segmentation, options)
     with progress_to(sys.stderr, options.json_progress) as callback:
-        result = rank_organs(segmentation, volume, bundle, shape_model=shape_model, progress=callback)
+        tell = _organs_too(callback) if options.json_progress else callback
+        result = rank_organs(segmentation, volume, bundle, shape_model=shape_model, progress=tell)
     if options.output is not None:
         write_ranking(result, options.output, options.overwrite)
     if options.shape_priors is not None and shape_model is not None:
-        write_seg_nrrd(shape_priors(segmentation, shape_model), options.shape_priors, options.overwrite)
+        write_seg_nrrd(shape_priors(segmentation, shape_model), options.shape_priors, options.overwrite, crop=True)
     if options.json_progress:
         written = {
             key: None if path is None else str(path)
@@ -81,6 +82,20 @@ def qa(options: argparse.Namespace) -> int:
     count = sum(o.group == LOOK_AT for o in result.organs)
     print(f"{count} of {counted(len(result.organs), 'organ')} to look at first. {DISCLAIMER}")
     return 0
+
+
+def _organs_too(callback: ProgressCallback) -> ProgressCallback:
+    """Return a callback that also prints each organ as soon as it is scored: {"event": "organ", ...} with the keys of the JSON file."""
+    from ..qa.organ_scores import organ_dict
+    from ..qa.ranking import OrganScored
+
+    def tell(progress: Progress) -> None:
+        if isinstance(progress, OrganScored) and progress.organ is not None:
+            print(json_line("organ", **organ_dict(progress.organ)), file=sys.stderr, flush=True)
+        else:
+            callback(progress)
+
+    return tell
 
 
 def _bundle(segmentation: Segmentation, options: argparse.Namespace) -> ModelBundle | None:

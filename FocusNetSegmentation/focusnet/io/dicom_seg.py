@@ -100,7 +100,7 @@ def _highdicom() -> Any:
         import highdicom.seg
     except ImportError as problem:
         raise InputError(
-            'DICOM SEG needs highdicom, which is not installed: pip install "focusnet[dicom]".'
+            'DICOM SEG needs highdicom, which is not installed: pip install "focusnet[dicom]"; 3D Slicer 5.12 and later bring it.'
         ) from problem
     return highdicom
 

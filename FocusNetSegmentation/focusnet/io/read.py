@@ -12,9 +12,6 @@ from ..errors import InputError
 from ..image.segmentation import Segmentation
 from ..image.volume import Volume
 from .ct_checks import refuse_impossible
-from .dicom_one_file import is_dicom_file, read_series_of
-from .dicom_series import read_dicom_folder
-from .dicom_zip import read_dicom_zip
 from .image_read import read_image
 from .label_map import names_path, read_label_map
 from .seg_nrrd import read_seg_nrrd
@@ -42,12 +39,20 @@ def read_volume(path: Path | str, series: str | None = None, hu_offset: float | 
 
 
 def _read_any(path: Path, series: str | None) -> Volume:
+    """Read a scan by what its path is. pydicom takes a while to load, and an image file does not need it."""
     if path.is_dir():
+        from .dicom_series import read_dicom_folder
+
         return read_dicom_folder(path, series)
     if has_suffix(path, ZIP):
+        from .dicom_zip import read_dicom_zip
+
         return read_dicom_zip(path, series)
-    if not has_suffix(path, (*IMAGES, *HEADER_PAIRS)) and is_dicom_file(path):
-        return read_series_of(path, series)
+    if not has_suffix(path, (*IMAGES, *HEADER_PAIRS)):
+        from .dicom_one_file import is_dicom_file, read_series_of
+
+        if is_dicom_file(path):
+            return read_series_of(path, series)
     if series is not None:
         raise InputError(f"--series picks a series of a DICOM folder; {path} is a file.")
     return read_image(path)

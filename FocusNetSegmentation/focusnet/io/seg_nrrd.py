@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files.atomic_write import atomic_path, check_output
+from ..image.label_boxes import label_counts, labelled_box
 from ..image.organs import Organ, find_organ
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry
@@ -47,10 +48,12 @@ def write_seg_nrrd(
     path: Path | str,
     overwrite: bool = False,
     tags: Mapping[str, Mapping[str, str]] | None = None,
+    crop: bool = False,
 ) -> None:
     """Write labels, TG-263 names, SNOMED terminology, colours, the reference grid and provenance. Raises OutputError.
 
-    ``tags``: organ name to further tags of its segment (ASCII, without a bar), over those that are written anyway.
+    ``tags``: organ name to further tags of its segment (ASCII, without a bar), over those that are written anyway. ``crop``: store only
+    the box around the organs, as Slicer can; readers put it back into the reference grid.
 
     All segments share one layer. An organ that was looked for and not found is an empty segment: in Slicer's Segment
     Editor its name, colour and code are there to be filled in. Organs with warnings carry Slicer's status "flagged".
@@ -59,10 +62,13 @@ def write_seg_nrrd(
 
     check_output(path, overwrite, SEG_NRRD)
     model = segmentation.provenance.get("model")
-    counts = np.bincount(segmentation.labels.ravel(), minlength=256)
+    box = (labelled_box(segmentation.labels) if crop else None) or tuple(slice(0, n) for n in segmentation.labels.shape)
+    affine = segmentation.geometry.affine_xyz.copy()
+    affine[:3, 3] = segmentation.geometry.index_to_mm(np.array([s.start for s in box]))
+    counts = label_counts(segmentation.labels)
     content: dict[str, Any] = {
-        "voxels": np.transpose(segmentation.labels, (2, 1, 0)),  # slicerio's order is x, y, z
-        "ijkToLPS": segmentation.geometry.affine_xyz,
+        "voxels": np.transpose(segmentation.labels[box], (2, 1, 0)),  # slicerio's order is x, y, z
+        "ijkToLPS": affine,
         "encoding": "gzip",
         "containedRepresentationNames": [LABELMAP],
         "masterRepresentation": LABELMAP,
@@ -87,7 +93,11 @@ def read_seg_nrrd(path: Path | str, organs: Sequence[str] | None = None) -> Segm
     would drop voxels of one of them. The result of an organ is taken from its tags if the organ still has
     as many voxels as then; otherwise it was edited. Raises InputError.
     """
-    content = _read(Path(path))
+    return segmentation_from(_read(Path(path)), path, organs)
+
+
+def segmentation_from(content: dict[str, Any], path: Path | str, organs: Sequence[str] | None = None) -> Segmentation:
+    """Return what ``read_seg_nrrd`` does, from what slicerio reads. ``path``: for messages. Raises InputError."""
     segments = _named_segments(content, path, organs)
     voxels = np.asarray(content["voxels"])
     layers = voxels[None] if voxels.ndim == 3 else voxels  # (layer, x, y, z)
@@ -96,7 +106,7 @@ def read_seg_nrrd(path: Path | str, organs: Sequence[str] | None = None) -> Segm
     geometry = _geometry(affine, labels.shape)
     voxel_ml = geometry.voxel_ml
     labels = np.ascontiguousarray(labels.T)  # (z, y, x)
-    counts = np.bincount(labels.ravel(), minlength=256).tolist()
+    counts = label_counts(labels).tolist()
     return Segmentation(
         labels=labels,
         geometry=geometry,
@@ -145,10 +155,20 @@ def _read(path: Path) -> dict[str, Any]:
         ) from problem
     if not content.get("segments"):
         raise InputError(f"{path} holds no segments; a .seg.nrrd file as 3D Slicer writes it is expected.")
-    voxels = content["voxels"]
-    if voxels.ndim not in (3, 4) or voxels.dtype.kind not in "iu" or voxels.size == 0 or voxels.min() < 0:
-        raise InputError(f"{path} is not a label map of whole numbers in 3D or in layers; it may be damaged.")
+    check_voxels(content["voxels"], path)
     return content
+
+
+def check_voxels(voxels: np.ndarray, path: Path | str) -> None:
+    """Raise InputError for voxels that are no label map."""
+    unsigned = voxels.dtype.kind == "u"
+    if (
+        voxels.ndim not in (3, 4)
+        or voxels.dtype.kind not in "iu"
+        or voxels.size == 0
+        or (not unsigned and voxels.min() < 0)
+    ):
+        raise InputError(f"{path} is not a label map of whole numbers in 3D or in layers; it may be damaged.")
 
 
 @dataclass(frozen=True)
@@ -219,13 +239,17 @@ def _merge_layers(layers: np.ndarray, segments: Sequence[_Segment], path: Path |
         table[segment.value] = segment.label
     labels = np.zeros(layers.shape[:0:-1], np.uint8)  # (z, y, x): the order in memory
     for layer, table in tables.items():
-        added = table[layers[layer].T]
-        both = (labels > 0) & (added > 0) if labels.any() else np.zeros(0, bool)
+        stored = layers[layer].T
+        box = labelled_box(stored)
+        if box is None:
+            continue
+        added, there = table[stored[box]], labels[box]
+        both = (there > 0) & (added > 0)
         if both.any():
-            pairs, counts = np.unique(np.stack([labels[both], added[both]]), axis=1, return_counts=True)
+            pairs, counts = np.unique(np.stack([there[both], added[both]]), axis=1, return_counts=True)
             first, second = pairs[:, counts.argmax()]
             _refuse_overlap(path, names[int(first)], names[int(second)], int(counts.max()))
-        labels |= added
+        there |= added
     return labels.T
 
 

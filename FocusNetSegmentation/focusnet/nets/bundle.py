@@ -11,6 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -246,9 +247,9 @@ def available_bundles() -> list[Path]:
     """Return the folders of all bundles that can be found by name; nothing in them has been verified yet."""
     found: dict[str, Path] = {}
     for parent in model_folders():
-        if parent.is_dir():
+        with suppress(OSError):  # absent, or somebody else's: it holds none for us
             for folder in sorted(parent.iterdir()):
-                if not folder.name.startswith(".") and (folder / MANIFEST).is_file():
+                if not folder.name.startswith(".") and os.path.isfile(folder / MANIFEST):
                     found.setdefault(folder.name, folder)
     return list(found.values())
 
@@ -256,9 +257,9 @@ def available_bundles() -> list[Path]:
 def find_bundle(name_or_path: str | Path) -> Path:
     """Return the folder of a bundle by name or path. Raises ModelError that lists what there is."""
     path = Path(name_or_path).expanduser()
-    if path.is_dir():
+    if os.path.isdir(path):  # not Path.is_dir, which raises where a folder above may not be read
         return path
-    if path.name == MANIFEST and path.is_file():
+    if path.name == MANIFEST and os.path.isfile(path):
         return path.parent
     for folder in available_bundles():
         if folder.name == str(name_or_path):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ..image.label_boxes import Box
 from ..image.organs import side_of
 from ..image.volume import Geometry, box_corners
 from .config import NetworkConfig
@@ -51,18 +52,26 @@ def cut(mask: np.ndarray, geometry: Geometry, box: ShapeBox, linear: np.ndarray 
 def paste(probability: np.ndarray, box: ShapeBox, geometry: Geometry) -> np.ndarray:
     """Undo ``cut``: return what lies in the box (probabilities or a mask, d, h, w) at one half, as bool (z, y, x) on ``geometry``; False
     outside the box."""
+    out = np.zeros(geometry.shape_zyx, bool)
+    place, part = paste_part(probability, box, geometry)
+    out[place] = part
+    return out
+
+
+def paste_part(probability: np.ndarray, box: ShapeBox, geometry: Geometry) -> tuple[Box, np.ndarray]:
+    """Return where ``paste`` would write into a scan (z, y, x), and the mask there."""
     back = np.linalg.inv(box.to_mm()) @ np.linalg.inv(_index_from_mm(geometry))
     corners = box_corners((-0.5, -0.5, -0.5), np.array(box.size_zyx) - 0.5).T
     index = (np.linalg.inv(back) @ np.vstack([corners, np.ones(8)]))[:3]
     low = np.clip(np.floor(index.min(axis=1)).astype(int), 0, geometry.shape_zyx)
     high = np.clip(np.ceil(index.max(axis=1)).astype(int) + 1, low, geometry.shape_zyx)
-    out = np.zeros(geometry.shape_zyx, bool)
-    if (high > low).all():
-        shift = np.eye(4)
-        shift[:3, 3] = low
-        part = _resample(probability, back @ shift, tuple(int(n) for n in high - low))
-        out[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = part >= 0.5
-    return out
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    shape = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
+    if 0 in shape:
+        return (z, y, x), np.zeros(shape, bool)
+    shift = np.eye(4)
+    shift[:3, 3] = low
+    return (z, y, x), _resample(probability, back @ shift, shape) >= 0.5
 
 
 def _index_from_mm(geometry: Geometry) -> np.ndarray:

@@ -8,11 +8,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from ..image.label_boxes import Box, label_boxes
 from ..image.segmentation import Segmentation
 from ..image.volume import Geometry
 from .organ_scores import Point
 
-Box = tuple[slice, slice, slice]
 PARTS_LOOKED_AT = 6  # the largest ones: a cloud of specks is told from its first few
 GAP_MM = 30.0  # a person or a program leaves out slices; farther apart lie different things
 EDGES = (("bottom", "top"), ("front", "back"), ("right", "left"))  # (z, y, x) of an upright scan: first and last
@@ -61,7 +61,7 @@ class Measured:
 
 def measure_all(labels: np.ndarray, geometry: Geometry, segmentation: Segmentation) -> dict[str, Measured]:
     """Measure every organ that has voxels. ``labels`` (z, y, x) and ``geometry`` are the segmentation's, made upright."""
-    boxes = ndimage.find_objects(labels)
+    boxes = label_boxes(labels)
     out = {}
     for result in segmentation.results:
         box = boxes[result.label - 1] if result.label <= len(boxes) else None

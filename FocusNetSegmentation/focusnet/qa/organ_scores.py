@@ -131,7 +131,7 @@ def as_dict(ranking: Ranking) -> dict[str, Any]:
         "model": ranking.model,
         "shape_model": ranking.shape_model,
         "notes": list(ranking.notes),
-        "organs": [_organ(o) for o in ranking.organs],
+        "organs": [organ_dict(o) for o in ranking.organs],
     }
 
 
@@ -159,7 +159,8 @@ def text_table(ranking: Ranking) -> str:
     return "\n".join(lines)
 
 
-def _organ(o: OrganRanking) -> dict[str, Any]:
+def organ_dict(o: OrganRanking) -> dict[str, Any]:
+    """Return one organ's entry of the JSON."""
     return {
         "organ": o.organ.name,
         "title": o.organ.title,

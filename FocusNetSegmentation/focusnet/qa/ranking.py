@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,6 +33,13 @@ from .spatial_relations import (
 LOCATION_THRESHOLD = 0.6  # of a segmentation whose model is not at hand
 
 
+@dataclass(frozen=True)
+class OrganScored(Progress):
+    """``organ``: one organ with all its scores; its rank among the others is not known yet."""
+
+    organ: OrganRanking | None = None
+
+
 def rank_organs(
     segmentation: Segmentation,
     volume: Volume | None = None,
@@ -44,7 +52,8 @@ def rank_organs(
 
     ``volume``: the CT, for HU; without it those scores do not apply. ``bundle``: the model that segmented, whose own volume
     statistics and localization threshold are then used. ``statistics``: instead of those that ship. ``shape_model``:
-    ``load_shape_model()``; without it the shapes of small organs are not scored. Raises InputError if the grids differ.
+    ``load_shape_model()``; without it the shapes of small organs are not scored. ``progress`` gets an OrganScored for each organ as
+    soon as its scores are there. Raises InputError if the grids differ.
     """
     if volume is not None:
         check_same_grid(segmentation, volume)
@@ -56,13 +65,16 @@ def rank_organs(
     progress(Progress("Measuring organs", 0.05))
     organs = measure_all(labels, upright, segmentation)
     rankings = []
-    for number, result in enumerate(segmentation.results):
-        progress(Progress("Scoring", 0.1 + 0.8 * number / len(segmentation.results), result.organ.name))
+    for number, result in enumerate(_torch_last(segmentation.results, shape_model)):
+        fraction = 0.1 + 0.8 * number / len(segmentation.results)
+        shape = shape_model is not None and shape_model.knows(result.organ.name)
+        progress(Progress("Comparing shapes" if shape else "Scoring", fraction, result.organ.name))
         found = organs.get(result.organ.name)
         scores = _empty(result) if found is None else _scores(found, result, organs, hu, upright, statistics, bundle)
         if found is not None:
             scores += shape_scores(found, result.organ, upright, shape_model)
         rankings.append(organ_ranking(result, found, scores, statistics.knows(result.organ.name)))
+        progress(OrganScored("Scoring", fraction, result.organ.name, rankings[-1]))
     progress(Progress("Done", 1.0))
     notes = [] if volume is not None else ["No CT was given: HU were not looked at."]
     if shape_model is None and any(r.organ.small for r in segmentation.results):
@@ -71,6 +83,11 @@ def rank_organs(
     model = {"name": known.get("model"), "version": known.get("model_version"), "sha256": known.get("bundle_sha256")}
     used = shape_model.describe() if shape_model is not None else None
     return Ranking(ranked(rankings), model, used, str(known.get("source", "")), tuple(notes))
+
+
+def _torch_last(results: Sequence[OrganResult], shape_model: ShapeModel | None) -> list[OrganResult]:
+    """Return the organs in the order of scoring: those for which PyTorch has to be loaded, which takes seconds, come last."""
+    return sorted(results, key=lambda r: shape_model is not None and shape_model.knows(r.organ.name))
 
 
 def check_same_grid(segmentation: Segmentation, volume: Volume) -> None:

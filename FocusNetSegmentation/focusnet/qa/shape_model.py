@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..image.label_boxes import Box
 from ..image.organs import without_side
 from ..image.volume import Geometry
 from ..metrics import dice, surface_distances
 from ..nets.bundle import ModelBundle, load_bundle
-from ..nets.shape_box import ShapeBox, cut, paste
+from ..nets.shape_box import ShapeBox, cut, paste, paste_part
 from .measure import Measured
 from .organ_scores import HIGHEST, Score
 
@@ -110,6 +111,7 @@ class ShapeModel:
             organ: {key: LogNormal(*row["real"][key]) for key in ("loss", "surface_mm", "distance")} for organ, row in table.items()
         }  # fmt: skip
         self._network: ShapeAutoencoder | None = None
+        self._known: dict[tuple[Any, ...], Reconstruction] = {}
 
     def knows(self, organ: str) -> bool:
         """Return whether the shape model was trained on this organ, of either side."""
@@ -120,7 +122,11 @@ class ShapeModel:
         box = ShapeBox.around(m.center_mm_xyz, m.name, self.bundle.config)
         start = geometry.index_to_mm(np.array([s.start for s in m.box]))
         part = Geometry(m.mask.shape, geometry.spacing_mm_xyz, tuple(start), geometry.direction_xyz)
-        return self.reconstruct_box(cut(m.mask, part, box), box)
+        mask = cut(m.mask, part, box)
+        key = (box, mask.tobytes())  # scores and shape priors ask for the same organs
+        if key not in self._known:
+            self._known[key] = self.reconstruct_box(mask, box)
+        return self._known[key]
 
     def reconstruct_box(self, mask: np.ndarray, box: ShapeBox) -> Reconstruction:
         """Return the reconstruction of a mask (d, h, w) that lies in ``box`` already."""
@@ -160,6 +166,10 @@ class ShapeModel:
     def shape_prior(self, view: Reconstruction, geometry: Geometry) -> np.ndarray:
         """Return the reconstruction on the scan's grid, bool (z, y, x): a prior, not truth."""
         return paste(view.reconstruction, view.box, geometry)
+
+    def shape_prior_part(self, view: Reconstruction, geometry: Geometry) -> tuple[Box, np.ndarray]:
+        """Return the box (z, y, x) of the scan's grid that the reconstruction may lie in, and the mask in it: nothing of it is outside."""
+        return paste_part(view.reconstruction, view.box, geometry)
 
     def describe(self) -> dict[str, str]:
         """Return the bundle's name, version and SHA-256."""

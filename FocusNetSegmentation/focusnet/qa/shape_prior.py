@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import InputError
+from ..image.label_boxes import label_counts
 from ..image.orientation import from_upright, to_upright
 from ..image.segmentation import OrganResult, Segmentation
 from .measure import measure_all
@@ -31,12 +32,13 @@ def shape_priors(segmentation: Segmentation, prior: ShapeModel, organs: tuple[st
     known = refuse_without_shape_priors(segmentation, prior, organs)
     labels, upright, axes, flips = to_upright(segmentation.labels, segmentation.geometry)
     measured = measure_all(labels, upright, replace(segmentation, results=tuple(known)))
-    masks = {name: prior.shape_prior(prior.reconstruct(m, upright), upright) for name, m in measured.items()}
+    masks = {name: prior.shape_prior_part(prior.reconstruct(m, upright), upright) for name, m in measured.items()}
     out = np.zeros(labels.shape, np.uint8)
     by_name = {r.organ.name: r for r in known}
-    for name in sorted(masks, key=lambda n: -int(masks[n].sum())):
-        out[masks[name]] = by_name[name].label
-    counts = np.bincount(out.ravel(), minlength=256)
+    for name in sorted(masks, key=lambda n: -int(masks[n][1].sum())):
+        box, mask = masks[name]
+        out[box][mask] = by_name[name].label
+    counts = label_counts(out)
     results = tuple(
         OrganResult(
             organ=r.organ,
@@ -56,7 +58,7 @@ def refuse_without_shape_priors(
     segmentation: Segmentation, prior: ShapeModel, organs: tuple[str, ...] | None = None
 ) -> list[OrganResult]:
     """Return the organs that can have a shape prior. Raises InputError if none can."""
-    counts = np.bincount(segmentation.labels.ravel(), minlength=256)
+    counts = label_counts(segmentation.labels)
     wanted = [r for r in segmentation.results if organs is None or r.organ.name in organs]
     known = [r for r in wanted if prior.knows(r.organ.name) and counts[r.label]]
     if not known:

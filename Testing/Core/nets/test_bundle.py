@@ -16,7 +16,16 @@ from focusnet.cli.model_text import description
 from focusnet.errors import ModelError
 from focusnet.io.json_report import report
 from focusnet.nets import bundle as bundle_module
-from focusnet.nets.bundle import MANIFEST, WEIGHTS, ModelBundle, available_bundles, install_bundle, load_bundle, sha256
+from focusnet.nets.bundle import (
+    MANIFEST,
+    WEIGHTS,
+    ModelBundle,
+    available_bundles,
+    find_bundle,
+    install_bundle,
+    load_bundle,
+    sha256,
+)
 from focusnet.train.setup.fine_tune import inherited_network
 
 from ..helpers_engine import head, random_bundle, random_network, small_config
@@ -175,3 +184,23 @@ def test_a_bundle_from_before_the_dilation_was_a_key_is_built_as_it_was_trained(
     assert old.config.dilation_zyx == (2, 2, 2)
     assert inherited_network(old)["dilation_zyx"] == (2, 2, 2), "a run that starts from it goes on with it"
     assert load_bundle("han7-openkbp").config.dilation_zyx == (2, 2, 2)
+
+
+@pytest.mark.parametrize("call", ["iterdir", "stat"])
+def test_a_home_folder_that_may_not_be_read_leaves_the_models_that_ship(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may read everything, so the system's refusal is put in place by hand."""
+    locked = tmp_path / "home"
+    monkeypatch.setenv("FOCUSNET_MODELS", str(locked / "models"))
+    real = getattr(Path, call)
+
+    def refused(self: Path, *args: object, **options: object) -> object:
+        if self.is_relative_to(locked):
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(Path, call, refused)
+    names = [folder.name for folder in available_bundles()]
+    assert "han7-openkbp" in names
+    assert find_bundle("han7-openkbp").name == "han7-openkbp"

@@ -1,88 +1,154 @@
-"""What the installer does and says: the plan, consent, the order, one sentence for what pip wrote. pip and PyTorch are test doubles."""
+"""What the installer does and says: the plan and its costs, the order, progress, Cancel, one sentence for what pip wrote. In place of pip
+run small scripts, in real processes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from FocusNetSegmentationLib.install.installer import NO_EXTENSION, Installer, Step, explain_failure, plan
-from FocusNetSegmentationLib.install.preflight import TORCH, TorchStatus
+from FocusNetSegmentationLib.install.failures import explain_failure
+from FocusNetSegmentationLib.install.installer import Installer
+from FocusNetSegmentationLib.install.plan import CPU_INDEX, TorchSource, find_source, index_build, plan
+from FocusNetSegmentationLib.install.preflight import PACKAGES, TORCH, TorchStatus
 
-from ..helpers_installer import GOOD_TORCH, NO_TORCH, Recorder, Told, found, installer
+from ..helpers_installer import GOOD_TORCH, NO_TORCH, SMOKE_OK, Told, found, install, step
 
 
 def test_the_plan_holds_only_what_is_missing_and_ends_with_a_test() -> None:
     assert plan(found()) == []
-    assert [s.kind for s in plan(found(NO_TORCH, ["psutil>=5.9"]))] == ["torch", "packages", "smoke"]
+    assert [s.kind for s in plan(found(NO_TORCH, ["psutil>=5.9"]))] == ["packages", "torch", "smoke"]
     assert [s.kind for s in plan(found(packages=["psutil>=5.9"]))] == ["packages", "smoke"]
     half = plan(found(TorchStatus(None, "2.13.0", "OSError: broken")))
-    assert half[0].reinstall
-    assert half[0].title == "Install PyTorch again"
+    assert half[0].title.startswith("Install PyTorch again")
+    assert "--force-reinstall" in half[0].commands[-1]
 
 
-def test_nothing_happens_without_consent() -> None:
-    pip, torch = Recorder(), Recorder()
-    asked: list[Sequence[Step]] = []
-    one = Installer(pip, torch, consent=lambda steps: bool(asked.append(steps)), smoke=lambda: GOOD_TORCH)
-    report = one.install(plan(found(NO_TORCH, ["psutil>=5.9"])))
-    assert (report.ok, report.cancelled) == (False, True)
-    assert [s.title for s in asked[0]] == [
-        "Install PyTorch (a large download)",
-        "Install psutil",
-        "Test the installation with a small computation",
-    ]
-    assert pip.calls == torch.calls == []
+def test_sizes_and_times_are_named_before_anyone_agrees() -> None:
+    for one in plan(found(NO_TORCH, PACKAGES)):
+        if one.kind != "smoke":
+            assert "to download" in str(one)
+            assert "on the disk" in str(one)
+            assert "minutes" in str(one)
 
 
-def test_torch_comes_from_the_extension_and_the_rest_from_pip_in_this_order() -> None:
-    pip, torch, told = Recorder("Successfully installed psutil"), Recorder("Downloading torch"), Told()
-    report = installer(pip, torch, on_progress=told).install(plan(found(NO_TORCH, ["psutil>=5.9"])))
+def test_the_small_packages_are_installed_even_if_pytorch_waits_for_its_extension() -> None:
+    steps = plan(found(NO_TORCH, ["psutil>=5.9"]), TorchSource.NOWHERE)
+    assert [s.kind for s in steps] == ["packages"]
+    assert plan(found(NO_TORCH), TorchSource.NOWHERE) == []
+
+
+def test_with_its_extension_pytorch_comes_as_the_extension_takes_it() -> None:
+    (torch, _smoke) = plan(found(NO_TORCH), TorchSource.EXTENSION)
+    first, second = torch.commands
+    assert first[-1].startswith("light-the-torch")
+    assert second[2:] == ("--light-the-torch", TORCH, "torchvision")
+    assert find_source() is None, "there is no such extension here"
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "nvidia", "name", "options"),
+    [
+        ("Linux", "x86_64", False, "the CPU build", ("--index-url", CPU_INDEX)),
+        ("Linux", "x86_64", True, "the CUDA build", ()),
+        ("Linux", "aarch64", False, "the CPU build", ()),
+        ("Windows", "AMD64", False, "the CPU build", ()),
+        ("Windows", "AMD64", True, "the CPU build", ()),
+        ("Darwin", "arm64", False, "the build for Macs", ()),
+    ],
+)
+def test_without_a_gpu_the_index_gives_the_cpu_build(
+    system: str, machine: str, nvidia: bool, name: str, options: tuple[str, ...]
+) -> None:
+    """The general index holds CPU builds for Windows, Macs and Linux on ARM; for other Linux it holds CUDA builds."""
+    build, found_options, cost = index_build(nvidia, system, machine)
+    assert (build, found_options) == (name, options)
+    assert (cost.download_mb > 1000) == (name == "the CUDA build")
+
+
+def test_no_package_is_held_back_from_the_version_that_slicer_brings() -> None:
+    assert not any("<" in requirement or "==" in requirement for requirement in (*PACKAGES, TORCH))
+    assert {"pydicom", "matplotlib", "jinja2", "pillow"} <= {r.partition(">=")[0] for r in PACKAGES}
+
+
+def test_steps_run_one_after_the_other_and_their_lines_arrive_meanwhile(process: Any) -> None:
+    steps = [step("packages", "print('one')", "print('two')", title="Packages"), step("smoke", SMOKE_OK, title="Test")]
+    report, told = install(steps, process)
     assert report.ok, report
-    assert torch.calls == [(TORCH, False)]
-    assert pip.calls == [(("psutil>=5.9",), [])]
-    assert [line for _, _, line in told.progress if line.startswith(("Down", "Succ"))] == [
-        "Downloading torch",
-        "Successfully installed psutil",
-    ]
-    fractions = [f for _, f, _ in told.progress]
+    assert report.message == "Everything is installed and works."
+    assert [line for _, _, line in told.progress if line in ("one", "two")] == ["one", "two"]
+    fractions = [fraction for _, fraction, _ in told.progress]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
 
 
-def test_without_the_extension_it_is_said_what_to_do() -> None:
-    report = installer(Recorder()).install(plan(found(NO_TORCH)))
+def test_pips_own_progress_moves_the_bar_and_is_no_detail() -> None:
+    raw = "print('Progress 0 of 200'); print('Progress 100 of 200'); print('Installing collected packages')"
+    report, told = install([step("packages", raw)])
+    assert 0.5 in [fraction for _, fraction, _ in told.progress]
+    assert "Progress" not in report.details
+    assert "Installing collected packages" in report.details
+
+
+def test_what_fails_keeps_nothing_else_from_being_tried_but_the_test() -> None:
+    failing = "import sys; print('ERROR: [Errno 28] No space left on device'); sys.exit(1)"
+    steps = [step("torch", failing, "print('never')"), step("packages", "print('tried')"), step("smoke", SMOKE_OK)]
+    report, _ = install(steps)
     assert not report.ok
-    assert report.message == NO_EXTENSION
+    assert report.message.startswith("The disk is full.")
+    assert "tried" in report.details
+    assert "never" not in report.details
+    assert "torch_metadata" not in report.details
 
 
-def test_a_failed_smoke_test_is_a_failed_installation() -> None:
-    report = installer(
-        Recorder(), Recorder(), smoke=TorchStatus(None, "2.13.0", "OSError: libcudnn.so.9: cannot open")
-    ).install(plan(found(NO_TORCH)))
+def test_a_failed_test_is_a_failed_installation() -> None:
+    broken = SMOKE_OK.replace('"cpu": ""', '"cpu": "OSError: libcudnn.so.9: cannot open"')
+    report, _ = install([step("smoke", broken)])
     assert not report.ok
-    assert "half installed" in report.message
+    assert "cannot compute" in report.message
 
 
-def test_a_helper_that_raises_anything_is_a_sentence_with_details() -> None:
-    report = installer(Recorder(), Recorder("a line", ZeroDivisionError("oops"))).install(plan(found(NO_TORCH)))
+def test_cancel_ends_it_at_once_and_leaves_no_process(process: Any) -> None:
+    from FocusNetSegmentationLib.process.process_tree import is_alive
+
+    told = Told()
+    script = "import os, time; print('pid', os.getpid(), flush=True); time.sleep(600)"
+    steps = [step("torch", script), step("packages", "print('never')")]
+    import sys
+
+    installer = Installer(steps, told.callbacks(), lambda: process, sys.executable)
+    installer.start()
+    deadline = time.monotonic() + 20
+    while not any(line.startswith("pid") for _, _, line in told.progress) and time.monotonic() < deadline:
+        installer.wait(0.1)
+    pid = next(int(line.split()[1]) for _, _, line in told.progress if line.startswith("pid"))
+    started = time.monotonic()
+    installer.cancel()
+    assert time.monotonic() - started < 5
+    assert not is_alive(pid)
+    (report,) = told.reports
+    assert report.cancelled
+    assert not any(line == "never" for _, _, line in told.progress)
+    installer.cancel()
+    assert len(told.reports) == 1
+
+
+def test_a_program_that_cannot_be_started_is_said_to_be(tmp_path: Path) -> None:
+    report, _ = install([step("packages", "print(1)")], python=str(tmp_path / "no-python"))
     assert not report.ok
-    assert "ZeroDivisionError: oops" in report.message
-    assert "a line" in report.details
+    assert "no-python" in report.details or "no-python" in report.message
 
 
 def test_a_package_that_is_loaded_already_asks_for_a_restart() -> None:
+    assert install([step("packages", "print(1)", requirements=["psutil>=5.9"])])[0].restart
+    assert not install([step("packages", "print(1)", requirements=["no-such-package>=1"])])[0].restart
 
-    assert installer(Recorder()).install([Step("packages", "t", ("psutil>=5.9",))]).restart
-    assert not installer(Recorder()).install([Step("packages", "t", ("slicerio>=1.2",))]).restart
 
-
-def test_an_empty_folder_is_refused_before_pip_runs(tmp_path: Path) -> None:
-    pip = Recorder()
-    report = installer(pip, wheels=tmp_path).install([Step("packages", "Install", ("x",))])
-    assert "holds no wheels" in report.message
-    assert pip.calls == []
+def test_a_pytorch_that_is_there_is_not_planned_again() -> None:
+    assert [s.kind for s in plan(found(GOOD_TORCH, ["psutil>=5.9"]))] == ["packages", "smoke"]
+    assert plan(found(TorchStatus(None, None, "the look at it failed", looked=False))) == []
 
 
 # --- what pip wrote

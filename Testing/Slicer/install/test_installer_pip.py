@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from FocusNetSegmentationLib.install.installer import CommandPip, Step
+from FocusNetSegmentationLib.install.plan import PIP_MODULE, Step, plan
 
-from ..helpers_installer import Told, installer
+from ..helpers_installer import found, install
 
 
 @pytest.fixture(autouse=True)
@@ -62,14 +62,17 @@ def run_in(python: str, code: str) -> str:
     return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def pip(*arguments: str) -> Step:
+    return Step("packages", "Install", (("-m", PIP_MODULE, *arguments),))
+
+
 @pytest.mark.slow
 def test_offline_everything_comes_from_a_folder_of_wheels(python: str, tmp_path: Path) -> None:
     wheels = tmp_path / "wheels with a space"
     wheel(wheels, "focusnet_test_a", requires="focusnet_test_b>=2", code="import focusnet_test_b\n")
     wheel(wheels, "focusnet_test_b", "2.5")
-    told = Told()
-    steps = [Step("packages", "Install", ("focusnet_test_a>=1.0",)), Step("smoke", "Test")]
-    report = installer(CommandPip(python), wheels=wheels, on_progress=told).install(steps)
+    (planned,) = plan(found(packages=["focusnet_test_a>=1.0"]), wheels=wheels)[:1]
+    report, told = install([planned], python=python)
     assert report.ok, report
     assert run_in(python, "import focusnet_test_a, focusnet_test_b as b; print(b.__version__)") == "2.5"
     assert "Successfully installed" in report.details
@@ -79,7 +82,7 @@ def test_offline_everything_comes_from_a_folder_of_wheels(python: str, tmp_path:
 @pytest.mark.slow
 def test_a_folder_that_lacks_a_wheel_is_said_to(python: str, tmp_path: Path) -> None:
     wheel(tmp_path, "focusnet_test_c", requires="focusnet_test_missing")
-    report = installer(CommandPip(python), wheels=tmp_path).install([Step("packages", "Install", ("focusnet_test_c",))])
+    report, _ = install([pip("--no-index", "--find-links", str(tmp_path), "focusnet_test_c")], python=python)
     assert report.message.startswith("The folder lacks a wheel for this Python"), report
 
 
@@ -87,14 +90,14 @@ def test_a_folder_that_lacks_a_wheel_is_said_to(python: str, tmp_path: Path) -> 
 def test_a_damaged_wheel_is_said_to_be(python: str, tmp_path: Path) -> None:
     path = wheel(tmp_path, "focusnet_test_d")
     path.write_bytes(path.read_bytes()[:200])
-    report = installer(CommandPip(python), wheels=tmp_path).install([Step("packages", "Install", ("focusnet_test_d",))])
+    report, _ = install([pip("--no-index", "--find-links", str(tmp_path), "focusnet_test_d")], python=python)
     assert "damaged" in report.message, report
 
 
 @pytest.mark.slow
 def test_no_network_is_said_to_be(python: str) -> None:
-    nowhere = CommandPip(python, ["--index-url", "http://127.0.0.1:9/simple", "--retries", "1", "--timeout", "2"])
-    report = installer(nowhere).install([Step("packages", "Install", ("focusnet-test-nowhere",))])
+    nowhere = ["--index-url", "http://127.0.0.1:9/simple", "--retries", "1", "--timeout", "2"]
+    report, _ = install([pip(*nowhere, "focusnet-test-nowhere")], python=python)
     assert report.message.startswith("There is no connection to the package server"), report
     assert "focusnet-test-nowhere" in report.details
 
@@ -105,7 +108,6 @@ def test_a_folder_that_cannot_be_written_is_said_to_be(python: str, tmp_path: Pa
     wheel(tmp_path / "w", "focusnet_test_e")
     target = tmp_path / "locked"
     target.mkdir(mode=0o500)
-    report = installer(CommandPip(python, ["--target", str(target)]), wheels=tmp_path / "w").install(
-        [Step("packages", "Install", ("focusnet_test_e",))]
-    )
+    offline = ["--no-index", "--find-links", str(tmp_path / "w"), "--target", str(target)]
+    report, _ = install([pip(*offline, "focusnet_test_e")], python=python)
     assert "cannot be written" in report.message, report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from FocusNetSegmentationLib.install import preflight as preflight_module
-from FocusNetSegmentationLib.install.installer import plan
+from FocusNetSegmentationLib.install.plan import plan
 from FocusNetSegmentationLib.install.preflight import (
     PACKAGES,
     SHIPPED,
@@ -28,6 +29,7 @@ from FocusNetSegmentationLib.install.preflight import (
     python_item,
     torch_item,
 )
+from FocusNetSegmentationLib.install.probe import nvidia_smi
 
 from ...paths import ROOT
 from ..helpers_installer import GOOD_TORCH, NO_TORCH
@@ -142,7 +144,44 @@ def test_a_probe_that_hangs_is_given_up(tmp_path: Path) -> None:
     if os.name != "posix":
         pytest.skip("a script with a first line for the shell")
     assert "did not answer" in torch_item(probe_torch(str(hanging), timeout_s=0.3)).text
+    assert not probe_torch(str(hanging), timeout_s=0.3).half_installed
     assert "cannot be started" in probe_torch(str(tmp_path / "no-python")).error
+
+
+@pytest.mark.parametrize(
+    ("status", "stdout", "stderr"),
+    [
+        (
+            1,
+            "",
+            "/usr/bin/python: Error while finding module specification for 'FocusNetSegmentationLib.install.probe'",
+        ),
+        (127, "", "PythonSlicer: command not found"),
+        (-9, "", ""),
+        (0, "a launcher's own words\n", ""),
+    ],
+)
+def test_a_look_that_fails_is_not_called_a_half_installed_pytorch(status: int, stdout: str, stderr: str) -> None:
+    """It did not get as far as importing PyTorch, so nothing is known of it: it is neither blamed nor installed again."""
+    found = parse_probe(status, stdout, stderr)
+    assert not found.half_installed
+    item = torch_item(found)
+    assert item.level == "warning"
+    assert item.text.startswith("It is not known whether PyTorch works")
+    assert "half installed" not in item.text
+
+
+def test_the_look_asks_for_the_gpu_in_its_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """nvidia-smi may take seconds: Slicer's window does not wait for it."""
+    monkeypatch.setattr(preflight_module, "nvidia_smi", lambda: pytest.fail("asked in Slicer's own process"))
+    card = {"name": "NVIDIA A", "driver": "550.1", "total_mb": "8192", "free_mb": "8000"}
+    probe = {
+        "torch": None, "torch_metadata": None, "torch_error": "ModuleNotFoundError: No module named 'torch'",
+        "cuda_build": None, "devices": [], "smoke": {}, "cards": [card],
+    }  # fmt: skip
+    status = parse_probe(0, json.dumps(probe), "")
+    assert status.cards == (card,)
+    assert "NVIDIA A" in next(item.text for item in preflight(torch=status).items if item.key == "gpu")
 
 
 # --- the GPU
@@ -191,13 +230,11 @@ def test_a_gpus_tool_that_fails_or_is_absent_is_no_gpu(tmp_path: Path, monkeypat
         pytest.skip("a script with a first line for the shell")
     tool = tmp_path / "nvidia-smi"
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert preflight_module.nvidia_smi() == []
+    assert nvidia_smi() == []
     tool.write_text(
         "#!/bin/sh\necho 'NVIDIA-SMI has failed because it could not communicate with the NVIDIA driver.'; exit 9\n"
     )
     tool.chmod(0o755)
-    assert preflight_module.nvidia_smi() == []
+    assert nvidia_smi() == []
     tool.write_text("#!/bin/sh\necho 'NVIDIA A, 550.54, 8192, 8000'\n")
-    assert preflight_module.nvidia_smi() == [
-        {"name": "NVIDIA A", "driver": "550.54", "total_mb": "8192", "free_mb": "8000"}
-    ]
+    assert nvidia_smi() == [{"name": "NVIDIA A", "driver": "550.54", "total_mb": "8192", "free_mb": "8000"}]

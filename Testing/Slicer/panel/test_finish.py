@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..helpers_panel_review import choose, press, states
 from .test_scene import dicom_files
 
@@ -70,6 +72,49 @@ def test_an_organ_gets_its_brush_when_it_is_chosen(reviewed: Any) -> None:
     reviewed.ui.presetButton.click()
     assert float(node.GetAttribute("BrushAbsoluteDiameter")) < 20
     assert "a ball of" in reviewed.text("reviewStatusLabel")
+
+
+def test_what_a_stroke_paints_over_a_neighbour_is_taken_back_when_it_ends(reviewed: Any) -> None:
+    """The stroke is applied by Slicer's own logic below the editor."""
+    from FocusNetSegmentationLib.review.segment_voxels import segment_box
+    from FocusNetSegmentationLib.scene.labelmaps import LABELMAP, image_matrix, oriented_image
+
+    choose(reviewed, "Parotid_L")
+    review, editing = reviewed.panel.review.review, reviewed.panel.result.editing
+    before, segment_id = review.current_fingerprints(), review.segments()["Parotid_L"]
+    box = np.stack([segment_box(review.node, review.segments()[o]) for o in ("Parotid_L", "Bone_Mandible")])
+    low, high = box[:, 0].min(axis=0), box[:, 1].max(axis=0)
+    image = review.node.GetSegmentation().GetSegment(segment_id).GetRepresentation(LABELMAP)
+    brush, extent = (
+        oriented_image(np.ones((high - low + 1)[::-1], np.uint8), image_matrix(image)),
+        np.c_[low, high].ravel(),
+    )
+    brush.SetExtent(*(int(v) for v in extent))
+    logic = reviewed.stand_ins.slicer.vtkSlicerSegmentEditorLogic()
+    logic.SetMRMLScene(reviewed.scene)
+    logic.SetSegmentEditorNode(editing.node)
+    editing.node.SetAndObserveSegmentationNode(review.node)
+    editing.node.SetAndObserveSourceVolumeNode(reviewed.parameters.inputVolume)
+    logic.ModifySegmentByLabelmap(
+        review.node, segment_id, brush, logic.ModificationModeAdd, [int(v) for v in extent], False, False
+    )
+    reviewed.until(lambda: not overlapping(review.node))
+    reviewed.settle()
+    now = review.current_fingerprints()
+    assert now["Parotid_L"].voxels > before["Parotid_L"].voxels
+    assert all(now[o].same_as(before[o]) for o in before if o != "Parotid_L")
+
+
+def overlapping(node: Any) -> bool:
+    """Is there a voxel in two segments?"""
+    from FocusNetSegmentationLib.review.segment_voxels import grid_of, masks_of_others, own_grid, segment_box
+    from FocusNetSegmentationLib.scene.labelmaps import mask_on
+    from FocusNetSegmentationLib.scene.nodes import organ_segments
+
+    segment_id = organ_segments(node)["Parotid_L"]
+    target = grid_of(own_grid(node, segment_id), segment_box(node, segment_id))
+    own = mask_on(target, node, segment_id)
+    return any((own & mask).any() for mask in masks_of_others(target, node, segment_id).values())
 
 
 def test_smooth_and_fill_between_slices_are_one_click_each_and_undo_takes_them_back(reviewed: Any) -> None:

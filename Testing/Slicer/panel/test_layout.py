@@ -241,3 +241,5 @@ def test_the_models_own_warnings_stand_with_the_reasons(panel: Any) -> None:
     from ..helpers_panel import plain
 
     assert plain(_reasons(row)) == "Larynx: Small. ⚠ The model says: Localized < 0.5."
+    assert plain(_reasons(replace(row, found="uncertain"))).startswith("Larynx (uncertain): Small.")
+    assert plain(_reasons(replace(row, found="not found"))).startswith("Larynx (not found by the model): Small.")

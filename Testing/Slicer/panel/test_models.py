@@ -1,4 +1,4 @@
-"""Panel on stand-ins: the model list, devices and the installation section. Not "tested in Slicer": see stand_ins.py.
+"""Panel on stand-ins: the model list and devices. Not "tested in Slicer": see stand_ins.py.
 
 Adding and verifying a model run the real ``focusnet models`` in a Python with torch (FOCUSNET_WORKER_PYTHON names one).
 """
@@ -97,105 +97,6 @@ def test_a_scenes_device_that_is_not_here_becomes_automatic(panel: Any) -> None:
     panel.parameters.device = "cuda:3"
     panel.settle()
     assert panel.parameters.device == "auto"
-
-
-def test_what_is_missing_is_said_and_apply_waits_for_it(open_panel: Callable[..., Any]) -> None:
-    panel = open_panel(probe=NO_TORCH)
-    panel.volume()
-    assert not panel.ui.installationCollapsibleButton.collapsed, "opened by itself"
-    assert panel.ui.installationCollapsibleButton.text == "Installation: something is missing"
-    assert panel.text("preflightLabel").startswith("✗ PyTorch is not installed.")
-    assert not panel.ui.applyButton.enabled
-    assert panel.says == "⚠ Something is not installed yet: see Installation below."
-    assert panel.ui.installButton.enabled
-    assert panel.ui.installFromFolderButton.enabled
-
-
-class Answering:
-    """Stands in for pip and for the PyTorch extension."""
-
-    def __init__(self, problem: str = "") -> None:
-        self.problem, self.asked = problem, []
-
-    def install(self, requirements: Any, options: Any, on_output: Callable[[str], object]) -> None:
-        from FocusNetSegmentationLib.install.installer import InstallError
-
-        self.asked.append((requirements, options))
-        on_output("Collecting torch")
-        if self.problem:
-            raise InstallError(self.problem)
-
-
-def with_installer(panel: Any, pip: Any, torch: Any) -> None:
-    from FocusNetSegmentationLib.install.installer import Installer
-    from FocusNetSegmentationLib.install.preflight import TorchStatus
-
-    section = panel.panel.installation
-    section.make_installer = lambda wheels: Installer(
-        pip, torch, section._consent, section._progress, wheels, smoke=lambda: TorchStatus("2.13.0")
-    )
-
-
-def test_install_asks_installs_and_looks_again(open_panel: Callable[..., Any], tmp_path: Path) -> None:
-    from ..helpers_panel import PROBE, write_python_slicer
-
-    panel = open_panel(probe=NO_TORCH)
-    panel.volume()
-    torch = Answering()
-    with_installer(panel, Answering(), torch)
-    panel.stand_ins.answers = [False]
-    panel.ui.installButton.click()
-    name, text, _ = panel.stand_ins.dialogs[-1]
-    assert name == "confirmOkCancelDisplay"
-    assert "Install PyTorch (a large download)" in text
-    assert torch.asked == [], "nothing without consent"
-    assert panel.text("installStatusLabel") == "Nothing was installed, as you chose."
-    write_python_slicer(tmp_path / "bin", PROBE)  # from now on torch is there
-    panel.ui.installButton.click()
-    panel.settle()
-    assert torch.asked == [("torch>=2.2", False)]
-    assert panel.text("installStatusLabel").startswith("✓ Everything is installed and works.")
-    assert panel.ui.applyButton.enabled
-    assert not panel.ui.installButton.enabled
-
-
-def test_a_failed_installation_is_explained_with_the_details(open_panel: Callable[..., Any]) -> None:
-    panel = open_panel(probe=NO_TORCH)
-    with_installer(
-        panel, Answering(), Answering("ERROR: Could not install packages: [Errno 28] No space left on device")
-    )
-    panel.ui.installButton.click()
-    panel.settle()
-    name, text, options = panel.stand_ins.dialogs[-1]
-    assert name == "errorDisplay"
-    assert text.startswith("The disk is full.")
-    assert "Collecting torch" in options["detailedText"]
-    assert panel.text("installStatusLabel").startswith("✗ The disk is full.")
-    assert panel.ui.installButton.enabled, "and can be tried again"
-
-
-def test_without_the_pytorch_extension_the_way_out_is_named(open_panel: Callable[..., Any]) -> None:
-    panel = open_panel(probe=NO_TORCH)
-    panel.ui.installButton.click()  # the real installer: here is no PyTorchUtils
-    panel.settle()
-    assert "PyTorch is installed by the PyTorch extension, which is not there" in panel.text("installStatusLabel")
-
-
-def test_wheels_come_from_a_folder_without_a_network(open_panel: Callable[..., Any], tmp_path: Path) -> None:
-    panel = open_panel(probe=NO_TORCH)
-    pip = Answering()
-    with_installer(panel, pip, None)
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    panel.stand_ins.file_dialog.answers = [str(wheels)]
-    panel.ui.installFromFolderButton.click()
-    panel.settle()
-    assert "holds no wheels" in panel.text("installStatusLabel")
-    (wheels / "torch-2.13.0-cp312-none-any.whl").touch()
-    panel.stand_ins.file_dialog.answers = [str(wheels)]
-    panel.ui.installFromFolderButton.click()
-    panel.settle()
-    assert pip.asked[0][1] == ["--no-index", "--find-links", str(wheels)]
 
 
 @pytest.mark.slow

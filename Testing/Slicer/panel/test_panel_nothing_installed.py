@@ -62,15 +62,19 @@ with tempfile.TemporaryDirectory() as folder, panel_on_stand_ins(Path(folder), p
     assert not panel.ui.applyButton.enabled
     panel.ui.sampleDataButton.click()
     panel.settle()
-    assert "The sample data cannot be made" in panel.says, panel.says
+    assert panel.says.startswith("✗ The sample data need packages that are not here yet."), panel.says
+    assert "No module named" not in panel.says, panel.says
     import numpy as np
     from FocusNetSegmentationLib.sample_data import add_volume
     add_volume(panel.scene, np.zeros((40, 80, 80), np.int16), np.diag([3.0, 3.0, 3.0, 1.0]), "CT")
     panel.settle()
     assert "checked when it is segmented" in panel.text("inputStatusLabel"), panel.text("inputStatusLabel")
+    panel.stand_ins.answers = [True, False]
     panel.ui.installButton.click()
     panel.settle()
-    assert "PyTorch extension, which is not there" in panel.text("installStatusLabel"), panel.text("installStatusLabel")
+    name, steps, _ = panel.stand_ins.dialogs[-1]
+    assert "slicerio" in steps and "PyTorch" in steps and "to download" in steps, steps
+    assert panel.text("installStatusLabel") == "Nothing was installed, as you chose."
     panel.leave()
     panel.enter()
     panel.settle()

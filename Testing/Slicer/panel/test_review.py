@@ -44,7 +44,7 @@ def test_the_list_shows_worst_first_state_score_and_volume_with_the_reasons_belo
     assert float(rows[0][3]) == pytest.approx(volume, abs=0.006)
     tip = reviewed.ui.reviewTable._target.item(0, 3).toolTip()
     assert "Second." in tip, "all reasons are a hover away"
-    assert reviewed.text("reviewStatusLabel") == "0 of 7 approved"
+    assert reviewed.text("reviewStatusLabel").startswith("0 of 7 approved")
     choose(reviewed, "Larynx")
     assert reviewed.text("reviewReasonLabel") == "Larynx: 3 slices are missing inside it. Second."
 
@@ -82,7 +82,7 @@ def test_enter_approves_and_goes_on_to_the_worst_that_is_left(reviewed: Any) -> 
     assert reviewed.panel.review.current == "Larynx", "the worst, although it stands above"
     press(reviewed, "Ctrl+Return")
     assert reviewed.panel.review.current == "Esophagus"
-    assert reviewed.text("reviewStatusLabel") == "2 of 7 approved"
+    assert reviewed.text("reviewStatusLabel").startswith("2 of 7 approved")
     for _ in range(4):
         reviewed.ui.reviewApproveButton.click()
         reviewed.settle()
@@ -165,7 +165,7 @@ def test_a_second_apply_draws_only_organs_that_nobody_touched_unless_all_are_ask
     box.answers = [None]
     reviewed.ui.applyButton.click()
     reviewed.settle()
-    title, text, answers = box.shown[-1]
+    _, text, answers = box.shown[-1]
     assert "These organs are approved: Larynx." in text
     assert answers == ["Only the 6 organs that nobody touched", "All 7 organs"]
     assert reviewed.says == "Nothing was changed."

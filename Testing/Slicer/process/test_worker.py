@@ -61,7 +61,7 @@ def test_nothing_is_told_of_a_cancelled_run_that_spoke_on(process: Any, log: Log
 
 def test_a_callback_may_cancel_the_run_that_it_is_told_of(process: Any, log: Log, tmp_path: Path) -> None:
     worker = worker_for(process, log, GOOD)
-    worker.on_progress = lambda _: worker.cancel()
+    worker.tell.on_progress = lambda _: worker.cancel()
     worker.start(request_in(tmp_path))
     assert worker.wait(20)
     assert log.ends == [("cancelled",)]
@@ -76,7 +76,7 @@ def test_the_next_run_may_start_where_the_last_one_ends(process: Any, log: Log, 
             (tmp_path / "second").mkdir()
             worker.start(request_in(tmp_path / "second"))
 
-    worker.on_done = again
+    worker.tell.on_done = again
     worker.start(request_in(tmp_path))
     assert worker.wait(20)
     assert [end[0] for end in log.ends] == ["done", "done"]

@@ -12,6 +12,7 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: p
 from focusnet.errors import InputError
 from focusnet.image.volume import Geometry
 from FocusNetSegmentationLib.review.correction import (
+    KeptNeighbours,
     brush_mm,
     fill_between_slices,
     keeps_neighbours,
@@ -20,12 +21,12 @@ from FocusNetSegmentationLib.review.correction import (
     smooth,
 )
 from FocusNetSegmentationLib.scene.as_segmentation import segmentation_on
-from FocusNetSegmentationLib.scene.labelmaps import LABELMAP, voxels
+from FocusNetSegmentationLib.scene.labelmaps import LABELMAP, image_matrix, oriented_image, voxels
 from FocusNetSegmentationLib.scene.nodes import import_result, organ_segments
 
 from ...Core.helpers_outputs import segmentation
 from ..helpers_nodes import World, segment
-from ..helpers_views import lps_rotation
+from ..helpers_views import ct_with, lps_rotation
 
 GRID = Geometry((40, 60, 60), (1.5, 1.5, 3.0), (-40.0, -40.0, -60.0), tuple(map(tuple, lps_rotation(x=10.0))))
 
@@ -89,6 +90,78 @@ def test_strokes_stop_at_neighbours_unless_they_are_allowed_to_overwrite(world: 
     assert not keeps_neighbours(editor)
     set_up_editor(editor, None, "Lens_L", 0.2)
     assert not keeps_neighbours(editor), "a lens takes from its eye"
+
+
+class Editor:
+    """Slicer's own logic below the Segment Editor, which applies strokes."""
+
+    def __init__(self, world: World, node: Any, organ: str) -> None:
+        self.node = world.scene.AddNewNodeByClass("vtkMRMLSegmentEditorNode")
+        self.segmentation_node, self.segment_id = node, organ_segments(node)[organ]
+        self.logic = slicer.vtkSlicerSegmentEditorLogic()
+        self.logic.SetMRMLScene(world.scene)
+        self.logic.SetSegmentEditorNode(self.node)
+        self.node.SetAndObserveSegmentationNode(node)
+        self.node.SetAndObserveSourceVolumeNode(world.scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode"))
+        self.node.SetSelectedSegmentID(self.segment_id)
+
+    def stroke(self, low_xyz: tuple[int, int, int], high_xyz: tuple[int, int, int], erase: bool = False) -> None:
+        """Paint (or erase) a box of voxels, last ones included."""
+        extent = [v for pair in zip(low_xyz, high_xyz, strict=True) for v in pair]
+        shape = tuple(b - a + 1 for a, b in zip(low_xyz[::-1], high_xyz[::-1], strict=True))
+        image = self.segmentation_node.GetSegmentation().GetSegment(self.segment_id).GetRepresentation(LABELMAP)
+        brush = oriented_image(np.ones(shape, np.uint8), image_matrix(image))
+        brush.SetExtent(*extent)
+        mode = self.logic.ModificationModeRemove if erase else self.logic.ModificationModeAdd
+        self.logic.ModifySegmentByLabelmap(self.segmentation_node, self.segment_id, brush, mode, extent, False, False)
+
+
+def side_by_side(world: World) -> tuple[Any, np.ndarray]:
+    """A parotid and a mandible that touch, on a CT."""
+    labels = np.zeros(GRID.shape_zyx, np.uint8)
+    labels[5:15, 10:20, 10:20], labels[5:15, 10:20, 20:30] = 1, 2
+    _, node = ct_with(world, segmentation(labels, GRID, ("Parotid_L", "Bone_Mandible")))
+    return node, labels
+
+
+@pytest.mark.parametrize("mask", [True, False])
+def test_a_stroke_across_a_neighbour_leaves_it_as_it_was_and_no_voxel_in_two_organs(world: World, mask: bool) -> None:
+    node, labels = side_by_side(world)
+    editor, kept = Editor(world, node, "Parotid_L"), KeptNeighbours()
+    set_up_editor(editor.node, None, "Parotid_L", 3.0, mask=mask)
+    kept.begin(node, "Parotid_L")
+    editor.stroke((15, 12, 8), (24, 22, 10))
+    assert (kept.trim(editor.node) > 0) is not mask
+    assert kept.trim(editor.node) == 0
+    painted = np.zeros(GRID.shape_zyx, bool)
+    painted[8:11, 12:23, 15:25] = True
+    assert np.array_equal(mask_of(node, "Bone_Mandible"), labels == 2)
+    assert np.array_equal(mask_of(node), (labels == 1) | (painted & (labels != 2)))
+    editor.stroke((10, 10, 5), (12, 12, 7), erase=True)
+    assert kept.trim(editor.node) == 0
+    assert mask_of(node).sum() == ((labels == 1) | (painted & (labels != 2))).sum() - 27, "erasing works as ever"
+
+
+def test_slicers_default_eats_the_neighbour_and_so_does_ours_when_it_is_asked_to(world: World) -> None:
+    node, labels = side_by_side(world)
+    editor, kept = Editor(world, node, "Parotid_L"), KeptNeighbours()
+    set_up_editor(editor.node, None, "Parotid_L", 3.0, keep_neighbours=False)
+    kept.begin(node, "Parotid_L")
+    editor.stroke((15, 12, 8), (24, 22, 10))
+    assert kept.trim(editor.node) == 0
+    assert mask_of(node, "Bone_Mandible").sum() < (labels == 2).sum()
+
+
+def test_voxels_that_were_shared_before_the_first_stroke_stay_shared(world: World) -> None:
+    node, labels = side_by_side(world)
+    editor, kept = Editor(world, node, "Parotid_L"), KeptNeighbours()
+    set_up_editor(editor.node, None, "Parotid_L", 3.0, mask=False)
+    editor.stroke((20, 10, 5), (21, 11, 6))  # somebody wanted that
+    kept.begin(node, "Parotid_L")
+    editor.stroke((20, 12, 8), (22, 13, 9))
+    assert kept.trim(editor.node) == 12
+    drawn = segment(node, "Parotid_L")
+    assert (voxels(drawn.GetRepresentation(LABELMAP)) == drawn.GetLabelValue()).sum() == (labels == 1).sum() + 8
 
 
 # --- fill between slices

@@ -1,10 +1,9 @@
-"""The shape prior's shape prior on Slicer's own core: shown as what it is, measured in mm, used as a whole or inside a brush, undone."""
+"""The shape prior on Slicer's own core: shown as what it is, measured in mm, used as a whole or inside a brush, undone."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +11,9 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 import vtk
-from vtk.util.numpy_support import vtk_to_numpy
 
 from focusnet.errors import InputError
-from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry
-from focusnet.io.seg_nrrd import write_seg_nrrd
 from FocusNetSegmentationLib.review.shape_prior import (
     add_shape_priors,
     is_outdated,
@@ -30,13 +26,10 @@ from FocusNetSegmentationLib.review.shape_prior_distance import (
     ARRAY,
     color_by_distance,
     distance_node,
-    hide_distance,
-    signed_distances_mm,
 )
 from FocusNetSegmentationLib.review.states import Review
-from FocusNetSegmentationLib.scene.as_segmentation import segmentation_on
 from FocusNetSegmentationLib.scene.labelmaps import LABELMAP
-from FocusNetSegmentationLib.scene.nodes import import_result, organ_segments, remove_orphans
+from FocusNetSegmentationLib.scene.nodes import import_result, remove_orphans
 from FocusNetSegmentationLib.scene.volumes import world_geometry
 
 from ...Core.helpers_outputs import GRIDS, segmentation
@@ -51,40 +44,8 @@ from ..helpers_nodes import (
     segmentation_of,
 )
 from ..helpers_review import approve
+from ..helpers_shapes import CUBE, ball, balls, drawn, node_mask, write_shape_priors
 from ..helpers_slicer import open_segmentation
-
-EDGE_MM = 40.0
-CUBE = Geometry((40, 60, 60), (2.0, 2.0, 3.0), (-60.0, -60.0, -60.0))
-
-
-def ball(radius_mm: float, center_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> np.ndarray:
-    z, y, x = np.indices(CUBE.shape_zyx)
-    points = CUBE.index_to_mm(np.stack([z, y, x], axis=-1))
-    return ((points - np.array(center_mm)) ** 2).sum(axis=-1) <= radius_mm**2
-
-
-def drawn(mask: np.ndarray, geometry: Geometry = CUBE, name: str = "Brainstem") -> Segmentation:
-    return segmentation(mask.astype(np.uint8), geometry, (name,))
-
-
-def write_shape_priors(result: Segmentation, folder: Path) -> Path:
-    path = folder / "shape-priors.seg.nrrd"
-    write_seg_nrrd(result, path, overwrite=True)
-    return path
-
-
-def balls(world: World, tmp_path: Path, radius_mm: float, shape_prior_mm: float) -> Any:
-    """A segmentation with a ball for a brainstem, whose shape prior is another ball."""
-    node = import_result(world.scene, drawn(ball(radius_mm)), None).node
-    assert add_shape_priors(world.scene, node, write_shape_priors(drawn(ball(shape_prior_mm)), tmp_path)) == [
-        "Brainstem"
-    ]
-    return node
-
-
-def node_mask(node: Any, geometry: Geometry = CUBE, name: str = "Brainstem") -> np.ndarray:
-    return segmentation_on(geometry, node)[0].mask(name)
-
 
 # --- shown
 
@@ -192,85 +153,6 @@ def test_shape_prior_and_distances_are_in_a_saved_scene(world: World, tmp_path: 
     assert distance_node(back).GetPolyData().GetPointData().GetArray(ARRAY).GetRange()[1] == pytest.approx(4, abs=1.2)
     use_shape(back, "Brainstem")
     assert np.array_equal(node_mask(back), ball(16))
-
-
-# --- measured
-
-
-@pytest.mark.parametrize(("radius", "shape_prior", "expected"), [(20, 16, 4.0), (16, 20, -4.0), (18, 18, 0.0)])
-def test_distances_are_positive_outside_the_prior_negative_inside_and_in_mm(
-    world: World, tmp_path: Path, radius: float, shape_prior: float, expected: float
-) -> None:
-    node = balls(world, tmp_path, radius, shape_prior)
-    model = color_by_distance(world.scene, node, "Brainstem")
-    values = vtk_to_numpy(model.GetPolyData().GetPointData().GetArray(ARRAY))
-    assert float(values.mean()) == pytest.approx(expected, abs=0.3)
-    assert np.abs(values - expected).max() < 1.6  # half a slice of the voxel grid
-    display = model.GetDisplayNode()
-    low, high = display.GetScalarRange()
-    assert (low, high) == (-high, max(1.0, np.ceil(np.abs(values).max() - 1e-3)))
-    assert display.GetScalarVisibility()
-    assert display.GetActiveScalarName() == ARRAY
-    assert "not truth" in model.GetName()
-    table = display.GetColorNode()
-    rgba = [0.0] * 4
-    table.GetColor(255, rgba)
-    assert rgba[0] > 0.6 > rgba[2], "beyond the prior is red"
-    table.GetColor(0, rgba)
-    assert rgba[2] > 0.6 > rgba[0], "inside of it is blue"
-    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(model)
-    assert "mm outside (+) or inside (-)" in legend.GetTitleText()
-    hide_distance(node)
-    assert not display.GetVisibility()
-    assert not legend.GetVisibility()
-
-
-def test_distances_agree_with_a_sphere_that_vtk_makes() -> None:
-    """Against spheres whose distances are known exactly: no voxels between."""
-    spheres = []
-    for radius in (10.0, 7.0):
-        source = vtk.vtkSphereSource()
-        source.SetRadius(radius)
-        source.SetThetaResolution(40)
-        source.SetPhiResolution(40)
-        source.Update()
-        spheres.append(source.GetOutput())
-    np.testing.assert_allclose(signed_distances_mm(spheres[0], spheres[1]), 3.0, atol=0.1)
-    np.testing.assert_allclose(signed_distances_mm(spheres[1], spheres[0]), -3.0, atol=0.1)
-
-
-def test_colouring_another_organ_renews_the_one_model_and_leaves_the_segmentation_alone(
-    world: World, tmp_path: Path
-) -> None:
-    node = balls(world, tmp_path, 20, 16)
-    first = color_by_distance(world.scene, node, "Brainstem")
-    add_shape_priors(world.scene, node, write_shape_priors(drawn(ball(20)), tmp_path))
-    again = color_by_distance(world.scene, node, "Brainstem")
-    assert again is first
-    assert world.scene.GetNumberOfNodesByClass("vtkMRMLModelNode") == 1
-    assert not node.GetSegmentation().ContainsRepresentation("Closed surface")
-    assert Review(node).states() == {"Brainstem": "draft"}
-
-
-def test_the_segments_own_surface_is_hidden_while_the_coloured_one_is_shown(world: World, tmp_path: Path) -> None:
-    node = balls(world, tmp_path, 20, 16)
-    display, segment_id = node.GetDisplayNode(), organ_segments(node)["Brainstem"]
-    for was_shown in (True, False):
-        display.SetSegmentVisibility3D(segment_id, was_shown)
-        for _ in range(2):
-            color_by_distance(world.scene, node, "Brainstem")
-            assert not display.GetSegmentVisibility3D(segment_id)
-        hide_distance(node)
-        assert bool(display.GetSegmentVisibility3D(segment_id)) is was_shown
-
-
-def test_an_empty_organ_has_no_surface_to_colour(world: World, tmp_path: Path) -> None:
-    node = import_result(world.scene, drawn(np.zeros(CUBE.shape_zyx)), None).node
-    add_shape_priors(world.scene, node, write_shape_priors(drawn(ball(16)), tmp_path))
-    with pytest.raises(InputError, match="Brainstem is empty: there is no surface"):
-        color_by_distance(world.scene, node, "Brainstem")
-    assert use_shape(node, "Brainstem") == np.count_nonzero(ball(16))
-    assert np.array_equal(node_mask(node), ball(16))
 
 
 # --- used

@@ -13,7 +13,9 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: p
 import vtk
 
 from focusnet.image.volume import Geometry
-from FocusNetSegmentationLib.review.surfaces import ROLE, Surfaces, organ_surface
+from FocusNetSegmentationLib.review.organ_surface import organ_surface
+from FocusNetSegmentationLib.review.shape_prior_distance import SURFACES_ROLE
+from FocusNetSegmentationLib.review.surfaces import Surfaces
 from FocusNetSegmentationLib.scene.labelmaps import LABELMAP, voxels
 from FocusNetSegmentationLib.scene.nodes import organ_segments
 
@@ -26,7 +28,7 @@ def drawn_of(world: World) -> Any:
         world.scene.GetNthNodeByClass(i, "vtkMRMLSegmentationNode")
         for i in range(world.scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))
     ]
-    (node,) = (n for n in found if n.GetAttribute(ROLE))
+    (node,) = (n for n in found if n.GetAttribute(SURFACES_ROLE))
     return node
 
 
@@ -161,7 +163,9 @@ def test_they_are_in_no_list_and_not_saved(world: World, tmp_path: Path) -> None
     scene = load_mrb(tmp_path / "scene.mrb", tmp_path / "unpacked")
     count = scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")
     assert count == 2, "the result and the model's own"
-    assert not [i for i in range(count) if scene.GetNthNodeByClass(i, "vtkMRMLSegmentationNode").GetAttribute(ROLE)]
+    assert not [
+        i for i in range(count) if scene.GetNthNodeByClass(i, "vtkMRMLSegmentationNode").GetAttribute(SURFACES_ROLE)
+    ]
 
 
 def test_a_segmentation_that_was_deleted_takes_its_surfaces_with_it(world: World) -> None:
