@@ -116,6 +116,7 @@ class Panel:
         self.result.show_new(node)
         self.ui.inputsCollapsibleButton.collapsed = True
         self.ui.outputsCollapsibleButton.collapsed = True
+        self.ui.editCollapsibleButton.collapsed = False
         self.review.open_on_worst()
 
     def close(self) -> None:

@@ -98,10 +98,15 @@ class ShapeTools:
             show_seed(self.node, self.organ)
         else:
             show_seed(self.node, None)
-        if has_shape_prior and self.ui.shapePriorButton.checked and is_outdated(self.node, self.organ):
+        if has_shape_prior and self.ui.shapePriorButton.checked and self._is_outdated():
             self.section.say(
                 "warning", _("The shape prior was made before the organ was changed. Score again to renew it.")
             )
+
+    def _is_outdated(self) -> bool:
+        review = self.section.review
+        now = review.current_fingerprints().get(self.organ) if review is not None else None
+        return is_outdated(self.node, self.organ, now)
 
     def hide(self) -> None:
         """Hide shape prior, distances and seeds; the switches stay as they are."""
@@ -138,9 +143,15 @@ class ShapeTools:
         save = editor.saveStateForUndo if editor is not None else None
 
         def act() -> None:
+            review = self.section.review
+            before = dict(review.current_fingerprints()) if review is not None else {}
             changed = use(save)
+            now = review.current_fingerprints() if review is not None and changed else before
+            grown = [o for o in before if o != self.organ and not now[o].same_as(before[o])]
             undo = _(" Undo in the editor takes it back.") if save is not None else ""
             text = _("{count} voxels took the shape prior's shape. It is not truth: check them.").format(count=changed)
+            if grown:
+                text += _(" What it gave up next to {organs} went there.").format(organs=", ".join(grown))
             self.section.say("warning" if changed else "", text + undo if changed else _("Nothing to change here."))
 
         self._try(act)

@@ -155,7 +155,7 @@ def _among_neighbours(
             known.append((offset.spread_mm, name, offset.mean_mm_xyz))
     boxes, places = Boxes(), []
     for _, name, mean_mm_xyz in sorted(known, key=lambda k: k[0]):
-        center = _center_ras(segmentation_node, organ_segments(segmentation_node)[name], boxes)
+        center = middle_ras(segmentation_node, organ_segments(segmentation_node)[name], boxes)
         if center is not None:
             places.append(center + np.array([-1, -1, 1]) * mean_mm_xyz)  # statistics are in LPS
         if len(places) == NEIGHBOURS:
@@ -163,11 +163,11 @@ def _among_neighbours(
     return np.median(places, axis=0) if places else None
 
 
-def _center_ras(segmentation_node: SegmentationNode, segment_id: str, boxes: Boxes) -> np.ndarray | None:
-    """The middle of a segment's voxels in world RAS."""
+def middle_ras(segmentation_node: SegmentationNode, segment_id: str, boxes: Boxes | None = None) -> np.ndarray | None:
+    """Return the middle (3,) of a segment's voxels in world RAS mm, None for an empty one. Raises InputError for a non-linear parent transform."""
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id)
     image = segment.GetRepresentation(LABELMAP)
-    box = boxes.box(image, segment.GetLabelValue())
+    box = (boxes or Boxes()).box(image, segment.GetLabelValue())
     if box is None:
         return None
     mask = voxels(image)[box] == segment.GetLabelValue()

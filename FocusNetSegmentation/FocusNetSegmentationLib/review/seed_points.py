@@ -10,10 +10,11 @@ import numpy as np
 from focusnet.errors import InputError
 from focusnet.io.segment_tags import RESULT_TAG, tagged_peak_mm_xyz
 
-from ..scene.labelmaps import LABELMAP, get_tag, image_matrix, voxels
+from ..scene.labelmaps import get_tag
 from ..scene.nodes import SEED_ROLE
 from ..scene.types import Node, Scene, SegmentationNode
-from ..scene.volumes import LPS_RAS, transform_matrix
+from ..scene.volumes import LPS_RAS
+from .places import middle_ras
 from .shape_prior import segment_id_of
 
 COLOR = (1.0, 0.85, 0.0)
@@ -86,15 +87,7 @@ def first_place_ras(segmentation_node: SegmentationNode, segment_id: str) -> np.
     peak_mm = tagged_peak_mm_xyz(get_tag(segment, RESULT_TAG))
     if peak_mm is not None:
         return np.asarray((LPS_RAS @ [*peak_mm, 1.0])[:3])
-    from scipy import ndimage
-
-    image = segment.GetRepresentation(LABELMAP)
-    array = voxels(image)
-    if not array.size or not (array == segment.GetLabelValue()).any():
-        return None
-    middle = ndimage.center_of_mass(array == segment.GetLabelValue())
-    index = np.array(middle)[::-1] + np.array(image.GetExtent()[::2])
-    return np.asarray((transform_matrix(segmentation_node) @ image_matrix(image) @ [*index, 1.0])[:3])
+    return middle_ras(segmentation_node, segment_id)
 
 
 def _seeds(segmentation_node: SegmentationNode) -> list[Node]:

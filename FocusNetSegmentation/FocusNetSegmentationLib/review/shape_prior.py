@@ -86,10 +86,11 @@ def shape_priors_of(segmentation_node: SegmentationNode) -> dict[str, str]:
     return organ_segments(node) if node is not None else {}
 
 
-def is_outdated(segmentation_node: SegmentationNode, organ: str) -> bool:
-    """Return whether the organ was changed after its shape prior was made: then the prior is of a shape that is gone."""
+def is_outdated(segmentation_node: SegmentationNode, organ: str, now: Fingerprint | None = None) -> bool:
+    """Return whether the organ was changed after its shape prior was made: then the prior is of a shape that is gone. ``now``: the organ's
+    fingerprint, where it is known."""
     made_from = Fingerprint.from_json(read_tag(shape_prior_segment(segmentation_node, organ), MADE_FROM_TAG))
-    return not Fingerprints().of(organ_segment(segmentation_node, organ)).same_as(made_from)
+    return not (now or Fingerprints().of(organ_segment(segmentation_node, organ))).same_as(made_from)
 
 
 def show_shape_prior(segmentation_node: SegmentationNode, organ: str | None) -> None:
@@ -165,7 +166,8 @@ def _rims(
     for number, mask in enumerate(others.values(), start=1):
         owner[mask & ~old] = number
     distance_mm, nearest = ndimage.distance_transform_edt(old | new, spacing, return_indices=True)
-    taken = np.where(given_up & (distance_mm <= RIM_MM), owner[tuple(nearest)], 0)
+    near = distance_mm <= max(RIM_MM, *spacing)  # the next voxel at least, in thick slices too
+    taken = np.where(given_up & near, owner[tuple(nearest)], 0)
     return {s: taken == number for number, s in enumerate(others, start=1) if (taken == number).any()}
 
 

@@ -171,3 +171,24 @@ def test_the_shape_model_that_ships_makes_shape_priors_that_can_be_shown_and_mea
     assert -30 < low < high < 30
     panel.ui.useShapeButton.click()
     panel.until(lambda: states(panel)["OpticNrv_L"] == "edited")
+
+
+def test_a_neighbour_that_takes_over_what_the_shape_gives_up_is_named(reviewed: Any, tmp_path: Path) -> None:
+    from FocusNetSegmentationLib.scene.labelmaps import LABELMAP, voxels
+
+    review = reviewed.panel.review.review
+    organ, neighbour = (review.node.GetSegmentation().GetSegment(review.segments()[n]) for n in ("Parotid_L", "Larynx"))
+    image = organ.GetRepresentation(LABELMAP)
+    labels = voxels(image)
+    mask = labels == organ.GetLabelValue()
+    beside = (np.roll(mask, 1, axis=2) | np.roll(mask, -1, axis=2)) & (labels == 0)
+    labels[beside] = neighbour.GetLabelValue()  # the two touch now
+    image.Modified()
+    reviewed.settle()
+    add_shape_prior(reviewed, "Parotid_L", tmp_path)
+    choose(reviewed, "Parotid_L")
+    before = review.current_fingerprints()["Larynx"].voxels
+    reviewed.ui.useShapeButton.click()
+    reviewed.settle()
+    assert "Larynx went there." in reviewed.text("reviewStatusLabel")
+    assert review.current_fingerprints()["Larynx"].voxels > before
