@@ -94,9 +94,11 @@ class PanelOnStandIns:
     def worker(mode: str) -> None:
         os.environ["FOCUSNET_STAND_IN"] = mode
 
-    def until(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    patience_s = 20.0  # of ``until``
+
+    def until(self, condition: Callable[[], object], timeout_s: float | None = None) -> None:
         """Let the event loop run until ``condition`` holds. Fails the test with what the panel shows if it never does."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + (timeout_s or self.patience_s)
         while not condition():
             self.stand_ins.application.processEvents(QtCore.QEventLoop.ProcessEventsFlag.AllEvents, 20)
             assert not self.stand_ins.exceptions, self.stand_ins.exceptions

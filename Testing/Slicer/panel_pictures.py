@@ -182,4 +182,5 @@ def mark_lower_edge(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    PanelOnStandIns.patience_s = 180.0  # a real PyTorch on a busy computer
     main(Path(sys.argv[1]), sys.argv[2:])

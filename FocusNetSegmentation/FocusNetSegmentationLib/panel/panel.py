@@ -189,7 +189,7 @@ class Panel:
         node_id = node.GetID() if node is not None else None
         if node_id == self._input_id:
             return
-        if self._is_of_case and self._shown_id is not None and node_id != self._shown_id:
+        if self._is_of_case and self._input_id is not None:
             self.say("", "")
         self._input_id = node_id
         current = self.result_node
@@ -198,10 +198,13 @@ class Panel:
             if known is not current:
                 self.parameters.resultSegmentation = known
                 self._result_id = known.GetID() if known is not None else None
-        if node_id != self._shown_id:
-            self._shown_id = node_id
-            if node is not None and self._is_entered:
-                self.review.display.views.show_volume(node)
+
+    def _show_input(self) -> None:
+        """Show the chosen CT, once, as soon as the module is open."""
+        node = self.volume_node
+        if self._is_entered and node is not None and node.GetID() != self._shown_id:
+            self._shown_id = node.GetID()
+            self.review.display.views.show_volume(node)
 
     def _result_changed(self) -> None:
         """Another result: its own CT is the chosen one from now on."""
@@ -240,6 +243,7 @@ class Panel:
             self._check_volume()
             self._result_changed()
             self._input_changed()
+            self._show_input()
             self.models.update()
             self.installation.update()
             self.result.update()

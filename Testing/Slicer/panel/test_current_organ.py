@@ -173,6 +173,24 @@ def test_choosing_a_ct_shows_it(panel: Any) -> None:
     assert composite.GetBackgroundVolumeID() == first.GetID()
 
 
+def test_the_ct_in_the_panel_is_on_screen_when_the_module_is_opened(panel: Any) -> None:
+    composite = panel.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    panel.leave()
+    ct, mr = panel.volume("CT"), panel.volume("MR")
+    composite.SetBackgroundVolumeID(mr.GetID())
+    mr.SetAttribute("DICOM.Modality", "MR")
+    panel.settle()
+    assert composite.GetBackgroundVolumeID() == mr.GetID(), "the views are another module's"
+    panel.enter()
+    panel.settle()
+    assert panel.parameters.inputVolume is ct
+    assert composite.GetBackgroundVolumeID() == ct.GetID()
+    composite.SetBackgroundVolumeID(mr.GetID())
+    panel.leave()
+    panel.enter()
+    assert composite.GetBackgroundVolumeID() == mr.GetID(), "once: what a person shows instead stays"
+
+
 def test_choosing_a_result_chooses_its_ct(reviewed: Any) -> None:
     first, result = reviewed.parameters.inputVolume, reviewed.parameters.resultSegmentation
     reviewed.ui.inputVolumeSelector.setCurrentNode(reviewed.volume("second"))
