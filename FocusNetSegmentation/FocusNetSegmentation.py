@@ -77,13 +77,14 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         VTKObservationMixin.__init__(self)
         self.logic: Any = None  # FocusNetSegmentationLogic; None before setup
         self.panel: Any = None  # panel.Panel; None before setup and after cleanup
+        self._form: Widget = None
         self._parameterNode: ParameterNode | None = None
         self._guiTag: Any = None
 
     def setup(self) -> None:
         """Called when the module is opened for the first time, and after Reload."""
         ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/FocusNetSegmentation.ui"))
+        uiWidget = self._form = slicer.util.loadUI(self.resourcePath("UI/FocusNetSegmentation.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         if sys.version_info < OLDEST_PYTHON:
@@ -110,6 +111,12 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
             self.panel.close()
             self.panel = None
         self.removeObservers()
+        if (
+            self._form is not None
+        ):  # Reload only hides it: a second one would stay beside the new one, and hold on to all of this
+            self._form.setParent(None)
+            self._form.deleteLater()
+            self._form = None
 
     def enter(self) -> None:
         """Called each time the module is opened."""
@@ -128,12 +135,16 @@ class FocusNetSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMix
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller: object, event: object) -> None:
-        self.panel.result.scene_closed()
+        self.panel.scene_came()
         if self.parent.isEntered:
             self.initializeParameterNode()
 
     def onSceneEndImport(self, caller: object, event: object) -> None:
         """Show the parameter node again: it may have come before the nodes that it names."""
+        from FocusNetSegmentationLib.scene.helper_nodes import hide_helpers
+
+        hide_helpers(slicer.mrmlScene)
+        self.panel.scene_came()
         if self.parent.isEntered:
             self.initializeParameterNode()
         self.panel.scene_changed()
@@ -209,11 +220,15 @@ class FocusNetSegmentationLogic(ScriptedLoadableModuleLogic):
         path: Path | str | None,
         kind: str = "seg.nrrd",
         dicomFolder: Path | str | None = None,
+        notLocalized: str = "leave-out",
     ) -> tuple[Path | VolumeNode, list[str]]:
-        """Write a segmentation: kind "seg.nrrd", "nifti", "labelmap", "rtstruct" or "dicom-seg". Returns (path or node, sentences)."""
+        """Write a segmentation: kind "seg.nrrd", "nifti", "labelmap", "rtstruct" or "dicom-seg". Returns (path or node, sentences).
+
+        ``notLocalized``: "leave-out" or "mark", what DICOM gets of organs that were drawn without being localized.
+        """
         from FocusNetSegmentationLib.exchange.export import export
 
-        return export(segmentationNode, volumeNode, path, kind, dicomFolder)
+        return export(segmentationNode, volumeNode, path, kind, dicomFolder, notLocalized)
 
     def samplePhantom(self) -> VolumeNode:
         """Add the synthetic phantom to the scene and return its volume node."""

@@ -139,7 +139,7 @@ def paper_style(scan, bundle) -> np.ndarray:
             chunk = torch.from_numpy(np.ascontiguousarray(ct[start : start + 40]))[None, None]
             features, scores = network.snet(chunk)
             probabilities[:, start : start + 40] = scores[0].softmax(0).numpy()
-            heat[:, start : start + 40] = network.solnet(features)[0].numpy()
+            heat[:, start : start + 40] = network.solnet(features, scores)[0].numpy()
             for i, organ in enumerate(config.small_organs):  # one SOS run per organ and chunk
                 z, y, x = np.unravel_index(heat[i, start : start + 40].argmax(), chunk.shape[2:])
                 roi = roi_around((z, y, x), config.roi_size_zyx, tuple(chunk.shape[2:]))

@@ -225,9 +225,9 @@ def full_size(name: str) -> tuple[str, str]:
     with torch.device("meta"):
         network = FocusNet(config)
         with FlopCounterMode(display=False) as counter:
-            features, _ = network.snet(torch.zeros(1, 1, *CHUNK_ZYX))
+            features, scores = network.snet(torch.zeros(1, 1, *CHUNK_ZYX))
             if network.solnet is not None:
-                network.solnet(features)
+                network.solnet(features, scores)
             for sosnet in network.sosnets.values():
                 size = config.roi_size_zyx
                 sosnet(torch.zeros(1, network.snet.feature_channels, *size), torch.zeros(1, 1, *size))

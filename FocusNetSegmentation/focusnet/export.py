@@ -13,7 +13,7 @@ from .image.regrid import put_on_grid
 from .image.segmentation import Segmentation
 from .image.skipped_slices import fill_skipped, find_skipped
 from .image.volume import Volume
-from .io.export_details import ExportDetails
+from .io.export_details import LEAVE_OUT, ExportDetails
 from .io.read import read_ct, read_segmentation
 from .io.review_tags import OrganReview, read_reviews, with_run
 from .io.suffixes import has_suffix
@@ -32,6 +32,7 @@ class ExportOptions:
     ``model_copy``: the model's own result; organs that differ from it are marked SEMIAUTOMATIC.
     ``reviewer``: who approved; by default as the review noted it. ``organs``: export only these.
     ``fill_slices``: interpolate slices that contours skip.
+    ``not_localized``: "leave-out" or "mark", what becomes in DICOM of drafts that the model drew without being sure where they are.
     """
 
     ct: Path | None = None
@@ -42,6 +43,7 @@ class ExportOptions:
     organs: Sequence[str] | None = None
     overwrite: bool = False
     fill_slices: bool = False
+    not_localized: str = LEAVE_OUT
 
 
 def export_file(source: Path, out: Path, options: ExportOptions) -> list[str]:
@@ -71,13 +73,14 @@ def export_file(source: Path, out: Path, options: ExportOptions) -> list[str]:
     if volume is not None:
         segmentation, lost = put_on_grid(segmentation, volume.geometry, volume.source or str(options.ct))
         notes += lost
-    details = ExportDetails()
+    states = {name: review.state for name, review in reviews.items()}
+    details = ExportDetails(states, not_localized=options.not_localized)
     if options.dicom is not None and volume is not None:
         changed = _changed(segmentation, options.model_copy, volume)
-        details, about = _details(segmentation, reviews, changed, options.reviewer)
+        details, about = _details(segmentation, reviews, changed, options)
         notes += about
     left_out = write_segmentation(segmentation, volume, out, options.dicom, options.overwrite, details)
-    return [*notes, *([f"Left out, because empty: {', '.join(left_out)}."] if left_out else [])]
+    return [*notes, *details.sentences(segmentation, left_out)]
 
 
 def _told(segmentation: Segmentation) -> list[str]:
@@ -101,7 +104,7 @@ def _changed(segmentation: Segmentation, model_copy: Path | None, volume: Volume
 
 
 def _details(
-    segmentation: Segmentation, reviews: Mapping[str, OrganReview], changed: set[str] | None, reviewer: str
+    segmentation: Segmentation, reviews: Mapping[str, OrganReview], changed: set[str] | None, options: ExportOptions
 ) -> tuple[ExportDetails, list[str]]:
     """Return what DICOM is told of the review, and sentences for the user about it."""
     notes = []
@@ -116,5 +119,5 @@ def _details(
     if approved:
         notes.append(f"Approved: {', '.join(approved)} ({len(approved)} of {len(names)}).")
     by_hand = {name for name, review in reviews.items() if review.by_hand}
-    who = reviewer or ", ".join(dict.fromkeys(r.approved_by for r in reviews.values() if r.approved_by))
-    return ExportDetails(states, changed, by_hand, who), notes
+    who = options.reviewer or ", ".join(dict.fromkeys(r.approved_by for r in reviews.values() if r.approved_by))
+    return ExportDetails(states, changed, by_hand, who, not_localized=options.not_localized), notes

@@ -35,4 +35,5 @@ def json_line(event: str, **values: object) -> str:
 
 
 def progress_line(progress: Progress) -> str:
+    """Return one JSON line of a progress, for programs."""
     return json_line("progress", **asdict(progress))

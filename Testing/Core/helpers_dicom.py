@@ -37,7 +37,7 @@ def small_case(
         change(data)
         data.save_as(file)
     read = read_dicom_folder(files)  # without the check of its values: there are only three
-    return read, replace(organs, geometry=read.geometry)
+    return read, segmentation(organs.labels, read.geometry)  # whose volumes are those of this spacing
 
 
 def head_dicom_case() -> tuple[Volume, Segmentation]:

@@ -43,11 +43,19 @@ class Host:
         content = QtWidgets.QWidget()
         self._layout = QtWidgets.QVBoxLayout(content)
         self._layout.setContentsMargins(0, 0, 0, 0)
+        self.area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setWidget(content)
         self.isEntered = False
 
     def layout(self) -> Any:
         return wrap(self._layout)
+
+    def hide_children(self) -> None:
+        """As slicer.util.reloadScriptedModule before it makes the new widget: hidden and out of the layout, but still there."""
+        while self._layout.count():
+            item = self._layout.takeAt(0)
+            if item.widget() is not None:
+                item.widget().hide()
 
 
 class PanelOnStandIns:
@@ -101,11 +109,17 @@ class PanelOnStandIns:
         self.until(lambda: self.panel.installation.command is None and self.panel.models.command is None)
         deadline = time.monotonic() + 0.15  # a little more than the panel waits for a burst to end
         self.until(lambda: time.monotonic() > deadline)
+        if self.panel is not None:
+            self.until(lambda: not self.panel.review.display.is_settling)
 
-    def apply(self) -> None:
-        """Press Apply and wait for the run's end."""
+    def apply(self, scored: bool = False) -> None:
+        """Press Apply and wait for the run's end; with ``scored`` also for the scores, which take seconds, else they are called off."""
         self.ui.applyButton.click()
         self.until(lambda: not self.panel.runs.is_running)
+        if scored:
+            self.until(lambda: not self.panel.review.scoring.is_running, 120)
+        else:
+            self.panel.review.scoring.stop()
         self.settle()
 
     @property
@@ -142,14 +156,17 @@ class PanelOnStandIns:
 
     def show(self, height: int | None = None, width: int = WIDTH) -> None:
         """At its width in Slicer; ``height``: None for as high as its content."""
-        area, content = self.host.area, self.host.area.widget()
+        area, scrolled = self.host.area, self.ui.panelScrollArea._target
         area.resize(width, height or 2000)
         area.show()
-        self.stand_ins.application.processEvents()
+        for _ in range(3):
+            self.stand_ins.application.processEvents()
         if height is None:
-            area.resize(
-                width, content.heightForWidth(width) if content.hasHeightForWidth() else content.sizeHint().height()
-            )
+            content = scrolled.widget()
+            inner = content.heightForWidth(scrolled.viewport().width()) if content.hasHeightForWidth() else -1
+            room = max(inner, content.minimumSizeHint().height()) - scrolled.viewport().height()
+            area.resize(width, area.height() + room)
+        self.panel.review.fill()
         for _ in range(3):
             self.stand_ins.application.processEvents()
 

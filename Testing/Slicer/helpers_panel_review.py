@@ -36,6 +36,7 @@ def open_scored(panel: Any) -> None:
     from FocusNetSegmentationLib.review.scores import scores_from
 
     section = panel.panel.review
+    section.scoring.stop()
     section.review.set_scores(scores_from(SCORED))
     panel.ui.reviewCollapsibleButton.collapsed = False
     section.fill()
@@ -44,7 +45,7 @@ def open_scored(panel: Any) -> None:
 
 def table(panel: Any) -> list[list[str]]:
     widget = panel.ui.reviewTable._target
-    return [[widget.item(r, c).text() for c in range(5)] for r in range(widget.rowCount())]
+    return [[widget.item(r, c).text() for c in range(2, 6)] for r in range(widget.rowCount())]
 
 
 def states(panel: Any) -> dict[str, str]:
@@ -56,7 +57,7 @@ def press(panel: Any, key: str) -> None:
     from PySide6 import QtGui
 
     wanted = QtGui.QKeySequence(key)
-    (shortcut,) = (s._target for s in panel.panel.review._shortcuts if s._target.key() == wanted)
+    (shortcut,) = (s._target for s in panel.panel.review.keys.shortcuts if s._target.key() == wanted)
     shortcut.activated.emit()
     panel.settle()
 
@@ -74,6 +75,19 @@ def paint(panel: Any, organ: str) -> None:
     segment = node.GetSegmentation().GetSegment(panel.panel.review.review.segments()[organ])
     image = segment.GetRepresentation("Binary labelmap")
     voxels(image)[tuple(np.argwhere(voxels(image) == segment.GetLabelValue())[0])] = 0
+    image.Modified()
+    panel.until(lambda: not panel.panel.review._timer.active)
+    panel.settle()
+
+
+def empty_organ(panel: Any, organ: str) -> None:
+    """Erase all of an organ."""
+    from FocusNetSegmentationLib.scene.labelmaps import voxels
+
+    node = panel.parameters.resultSegmentation
+    segment = node.GetSegmentation().GetSegment(panel.panel.review.review.segments()[organ])
+    image = segment.GetRepresentation("Binary labelmap")
+    voxels(image)[voxels(image) == segment.GetLabelValue()] = 0
     image.Modified()
     panel.until(lambda: not panel.panel.review._timer.active)
     panel.settle()

@@ -3,7 +3,7 @@ before (``write_results``); it has no network and does not read the CT.
 
 ``python stand_in_worker.py segment CT -o OUT --report R.json --model M ...``. The variable FOCUSNET_STAND_IN says how it goes: "good",
 "wait" (until it is killed), "wait a little", "crash" (a signal), "memory" (out of memory after its retries), "refuse", "missing" (an
-organ is not found, and a retry was made). FOCUSNET_STAND_IN_RESULTS: the folder of results.
+organ is not found, and a retry was made), "uncertain" (an organ is drawn, but was not localized). FOCUSNET_STAND_IN_RESULTS: the folder of results.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> int:
     if mode == "refuse":
         say("error", message="The slices of this CT are 12 mm apart; 5 mm or less is expected.", status=2)
         return 2
-    result = "missing" if mode == "missing" else "good"
+    result = mode if mode in ("missing", "uncertain") else "good"
     shutil.copy(Path(os.environ["FOCUSNET_STAND_IN_RESULTS"]) / f"{result}.seg.nrrd", asked.output)
     report = {"run": {"retries": [RETRY] if mode == "missing" else []}}
     Path(asked.report).write_text(json.dumps(report), encoding="utf-8")
@@ -65,7 +65,9 @@ def main() -> int:
 
 
 def write_results(folder: Path, spacing_mm: float) -> None:
-    """Write "good" and "missing" on the phantom's grid: the shipped model's organs, each a slab of the body, wherever it lies."""
+    """Write "good", "uncertain" and "missing" on the phantom's grid: the shipped model's organs, each a slab of the body, wherever it lies."""
+    from dataclasses import replace
+
     import numpy as np
 
     from focusnet.image.organs import ORGANS
@@ -86,6 +88,9 @@ def write_results(folder: Path, spacing_mm: float) -> None:
         labels[tuple(slab.T)] = label
         results.append(OrganResult(organ=by_name[name], label=label, found=True, volume_ml=len(slab) * voxel_ml))
     write_seg_nrrd(Segmentation(labels, ct.geometry, tuple(results), made), folder / "good.seg.nrrd")
+    last = results[-1]
+    results[-1] = replace(last, found=False, warnings=("Uncertain: not localized with confidence.",))
+    write_seg_nrrd(Segmentation(labels, ct.geometry, tuple(results), made), folder / "uncertain.seg.nrrd")
     labels[labels == len(names)] = 0
     results[-1] = OrganResult(
         organ=by_name[names[-1]], label=len(names), found=False, volume_ml=0.0, warnings=("not found",)

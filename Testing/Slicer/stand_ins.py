@@ -20,7 +20,7 @@ from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from ..paths import MODULE
 from . import stand_ins_slicer
 from .stand_ins_allowed import ALLOWED, allowed
-from .stand_ins_widgets import WIDGETS, CtkCollapsibleButton
+from .stand_ins_widgets import WIDGETS, CtkCollapsibleButton, LayoutManager
 
 OURS = ("FocusNetSegmentation", "FocusNetSegmentationLib")
 DIALOGS = ("errorDisplay", "infoDisplay", "confirmOkCancelDisplay", "confirmYesNoDisplay")
@@ -43,6 +43,10 @@ class Proxy:
             return wrap(target.property(attribute))
         if attribute == "connect":
             return self._connect
+        if attribute == "disconnect":
+            return self._disconnect
+        if attribute == "className":  # PythonQt adds it to every object
+            return lambda: name
         if attribute in allowed(name, "methods"):
             method = getattr(target, attribute)
             return lambda *args: wrap(method(*map(unwrap, args)))
@@ -64,13 +68,31 @@ class Proxy:
     def _connect(self, signature: str, slot: Callable[..., Any]) -> None:
         if signature not in allowed(self._name, "signals"):
             raise NotAllowedError(f"{self._name} has no signal {signature!r} in the allow-list")
-        count = 0 if signature.endswith("()") else 1
+        arguments = signature.partition("(")[2].rstrip(")")
+        count = len(arguments.split(",")) if arguments else 0
         inspect.signature(slot).bind(*([None] * count))  # raises if the slot cannot take what the signal gives
-        getattr(self._target, signature.partition("(")[0]).connect(lambda *args: slot(*map(wrap, args[:count])))
+
+        def call(*values: Any) -> None:
+            slot(*map(wrap, values[:count]))
+
+        getattr(self._target, signature.partition("(")[0]).connect(call)
+        if isinstance(self._target, LayoutManager):  # everything else goes with its widget
+            CONNECTIONS.setdefault((id(self._target), signature), []).append((slot, call))
+
+    def _disconnect(self, signature: str, slot: Callable[..., Any]) -> None:
+        made = CONNECTIONS[id(self._target), signature]
+        known = next(pair for pair in made if pair[0] == slot)
+        made.remove(known)
+        getattr(self._target, signature.partition("(")[0]).disconnect(known[1])
+
+
+CONNECTIONS: dict[tuple[int, str], list[tuple[Any, Any]]] = {}  # of those that may be let go of
 
 
 def wrap(value: Any) -> Any:
     """A proxy for what is Qt's, by the first of its classes that the allow-list knows; anything else as it is."""
+    if isinstance(value, list):
+        return [wrap(one) for one in value]
     if not isinstance(value, (QtCore.QObject, QtWidgets.QListWidgetItem, QtWidgets.QTableWidgetItem)):
         return value
     names = {widget: name for name, widget in WIDGETS.items()}
@@ -98,6 +120,7 @@ class Application(QtCore.QObject):
         super().__init__()
         self.setProperty("applicationName", "Slicer")
         self.cursors = 0
+        self.layout_manager: LayoutManager | None = None  # as in Slicer without its main window
 
     def processEvents(self, *_: Any) -> None:
         QtWidgets.QApplication.processEvents()
@@ -116,7 +139,7 @@ class Application(QtCore.QObject):
         return QtWidgets.QApplication.clipboard()
 
     def layoutManager(self) -> Any:
-        return None  # as in Slicer without its main window
+        return wrap(self.layout_manager)
 
 
 class Loader(QtUiTools.QUiLoader):
@@ -148,6 +171,53 @@ class FileDialog:
         return cls.answers.pop(0)
 
 
+class Settings:
+    """qt.QSettings: Slicer's own settings, here in memory."""
+
+    kept: dict[str, Any] = {}  # noqa: RUF012 - shared on purpose
+
+    def value(self, key: str, default: Any = None) -> Any:
+        return self.kept.get(key, default)
+
+    def setValue(self, key: str, value: Any) -> None:
+        self.kept[key] = value
+
+
+class MessageBox:
+    """qt.QMessageBox. ``shown``: (title, text, buttons) of every box; ``answers``: which button is pressed (None: Cancel), in order."""
+
+    AcceptRole, Cancel = 0, 0x00400000
+    shown: list[tuple[str, str, list[str]]] = []  # noqa: RUF012 - shared on purpose
+    answers: list[int | None] = []  # noqa: RUF012
+
+    def __init__(self, parent: Any) -> None:
+        self.windowTitle = self.text = ""
+        self._buttons: list[str] = []
+        self._default: str | None = None
+        self._clicked: str | None = None
+
+    def addButton(self, text: Any, role: int | None = None) -> str | None:
+        if role is None:
+            assert text == self.Cancel
+            return None
+        self._buttons.append(text)
+        return str(text)
+
+    def setDefaultButton(self, button: str) -> None:
+        self._default = button
+
+    def exec(self) -> None:
+        self.shown.append((self.windowTitle, self.text, self._buttons))
+        answer = self.answers.pop(0) if self.answers else self._buttons.index(str(self._default))
+        self._clicked = None if answer is None else self._buttons[answer]
+
+    def clickedButton(self) -> str | None:
+        return self._clicked
+
+    def deleteLater(self) -> None:
+        pass
+
+
 class StandIns:
     """Puts the stand-ins in place and takes them away again. ``dialogs``: (function, text, keywords) of every message shown, answered by
     ``answers`` in order, True where there is none. ``views``: what was shown in the slice views."""
@@ -170,7 +240,8 @@ class StandIns:
         self.application = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
         self.application.setStyle("Fusion")
         self.app = Application()
-        self.file_dialog = FileDialog
+        self.file_dialog, self.settings, self.message_box = FileDialog, Settings, MessageBox
+        Settings.kept, MessageBox.shown, MessageBox.answers = {}, [], []
         self.file_dialog.answers = []
         self._saved_modules = dict(sys.modules)
         self._saved = {
@@ -214,7 +285,9 @@ class StandIns:
             ("QKeySequence", QtGui),
         ):
             setattr(qt, name, proxied(getattr(home, name)))
-        qt.QHeaderView = QtWidgets.QHeaderView
+        qt.QHeaderView, qt.QWidget = QtWidgets.QHeaderView, QtWidgets.QWidget
+        qt.QPixmap, qt.QIcon, qt.QColor = QtGui.QPixmap, QtGui.QIcon, QtGui.QColor
+        qt.QSettings, qt.QMessageBox = Settings, MessageBox
         qt.Qt, qt.QFileDialog = QtCore.Qt, FileDialog
         qt.QProcess, qt.QProcessEnvironment = (
             QtCore.QProcess,

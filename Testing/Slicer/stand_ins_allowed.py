@@ -24,11 +24,11 @@ class Allowed:
 
 
 ALLOWED = {
-    "QObject": Allowed(properties=("objectName",), methods=("property", "setProperty", "deleteLater", "blockSignals"), signals=("destroyed(QObject*)",)),
+    "QObject": Allowed(properties=("objectName",), methods=("property", "setProperty", "deleteLater", "blockSignals", "findChild", "children", "setParent"), signals=("destroyed(QObject*)",)),
     "QWidget": Allowed(
         ("QObject",),
-        ("enabled", "visible", "toolTip", "minimumSizeHint", "sizeHint", "width", "height"),
-        ("setEnabled", "setVisible", "setToolTip", "show", "hide", "layout", "setFocus", "update"),
+        ("enabled", "visible", "toolTip", "minimumSizeHint", "sizeHint", "width", "height", "focus", "minimumHeight", "maximumHeight"),
+        ("setEnabled", "setVisible", "setToolTip", "show", "hide", "layout", "setFocus", "update", "setFixedHeight"),
     ),
     "QLabel": Allowed(("QWidget",), ("text", "wordWrap"), ("setText", "clear")),
     "QAbstractButton": Allowed(
@@ -58,14 +58,19 @@ ALLOWED = {
         ("rowCount", "columnCount"),
         (
             "setRowCount", "setColumnCount", "setItem", "item", "currentRow", "selectRow", "clearSelection", "horizontalHeader",
-            "verticalHeader", "setHorizontalHeaderLabels",
+            "verticalHeader", "setHorizontalHeaderLabels", "rowHeight", "selectedItems", "viewport",
         ),
-        ("itemSelectionChanged()",),
+        ("itemSelectionChanged()", "cellClicked(int,int)"),
     ),
-    "QTableWidgetItem": Allowed((), (), ("text", "setText", "setToolTip", "toolTip", "setTextAlignment")),
-    "QHeaderView": Allowed(("QWidget",), (), ("setSectionResizeMode", "setHighlightSections", "setDefaultSectionSize")),
+    "QTableWidgetItem": Allowed((), (), ("text", "setText", "setToolTip", "toolTip", "setTextAlignment", "setIcon")),
+    "QHeaderView": Allowed(
+        ("QWidget",), (), ("setSectionResizeMode", "setHighlightSections", "setDefaultSectionSize", "setMinimumSectionSize", "length")
+    ),
+    "QScrollBar": Allowed(("QWidget",), ("value", "minimum", "maximum"), ("setValue",)),
+    "QScrollArea": Allowed(("QWidget",), ("widgetResizable",), ("horizontalScrollBar", "verticalScrollBar", "ensureWidgetVisible")),
+    "QFrame": Allowed(("QWidget",), ("frameShape", "lineWidth")),
     "QLineEdit": Allowed(("QWidget",), ("text", "placeholderText"), ("setText", "clear"), ("textChanged(QString)", "editingFinished()")),
-    "QShortcut": Allowed(("QObject",), ("enabled",), ("setContext", "setEnabled"), ("activated()",)),
+    "QShortcut": Allowed(("QObject",), ("enabled", "autoRepeat", "key"), ("setContext", "setEnabled"), ("activated()",)),
     "QProgressBar": Allowed(("QWidget",), ("value", "minimum", "maximum"), ("setValue", "setRange", "reset")),
     "QSpinBox": Allowed(("QWidget",), ("value", "minimum", "maximum"), ("setValue",), ("valueChanged(int)",)),
     "QTimer": Allowed(
@@ -95,10 +100,14 @@ ALLOWED = {
             "sourceVolumeNode", "setActiveEffect", "setupViewObservations", "removeViewObservations", "installKeyboardShortcuts",
             "uninstallKeyboardShortcuts", "setSegmentationNodeSelectorVisible", "setSourceVolumeNodeSelectorVisible",
             "setSwitchToSegmentationsButtonVisible", "setMaximumNumberOfUndoStates", "updateWidgetFromMRML", "setCurrentSegmentID",
-            "currentSegmentID", "saveStateForUndo", "undo",
+            "currentSegmentID", "saveStateForUndo", "undo", "setEffectNameOrder", "setActiveEffectByName", "activeEffect",
         ),
         ("currentSegmentIDChanged(QString)", "segmentationNodeChanged(vtkMRMLSegmentationNode*)"),
     ),
+    "qMRMLLayoutManager": Allowed(
+        ("QObject",), ("threeDViewCount",), ("sliceViewNames", "sliceWidget", "mrmlSliceLogics", "threeDWidget"), ("layoutChanged(int)",)
+    ),
+    "qMRMLSliceWidget": Allowed(("QWidget",), (), ("sliceView", "sliceController", "sliceLogic", "mrmlSliceNode")),
     "QClipboard": Allowed(("QObject",), (), ("text", "setText")),
     "qSlicerApplication": Allowed(
         ("QObject",),

@@ -170,6 +170,7 @@ class ScriptedLoadableModuleWidget:
         name = "FocusNetSegmentation"
         del sys.modules[name]
         module = importlib.import_module(name)
+        self.parent.hide_children()  # and no more: what a module does not delete stays
         self.cleanup()  # type: ignore[attr-defined]
         fresh = module.FocusNetSegmentationWidget(self.parent)
         fresh.setup()

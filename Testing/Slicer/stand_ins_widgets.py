@@ -249,11 +249,18 @@ class QMRMLSegmentEditorWidget(QMRMLWidget):
         self.history = slicer.vtkSegmentationHistory()
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self.table = QtWidgets.QTableWidget(0, 2)
+        actions = QtWidgets.QHBoxLayout()
+        for name, text in (("AddSegmentButton", "Add"), ("RemoveSegmentButton", "Remove"), ("Show3DButton", "Show 3D")):
+            actions.addWidget(QtWidgets.QPushButton(text, objectName=name))
+        layout.addLayout(actions)
+        frame = QtWidgets.QWidget(objectName="SegmentsTableResizableFrame")
+        QtWidgets.QVBoxLayout(frame).setContentsMargins(0, 0, 0, 0)
+        self.table = QtWidgets.QTableWidget(0, 2, objectName="SegmentsTableView")
         self.table.horizontalHeader().hide()
         self.table.verticalHeader().hide()
         self.table.setMaximumHeight(190)
-        layout.addWidget(self.table)
+        frame.layout().addWidget(self.table)
+        layout.addWidget(frame)
         grid = QtWidgets.QGridLayout()
         for index, name in enumerate(self.EFFECTS):
             grid.addWidget(QtWidgets.QToolButton(text=name, sizePolicy=QtWidgets.QSizePolicy(
@@ -294,6 +301,18 @@ class QMRMLSegmentEditorWidget(QMRMLWidget):
 
     def setActiveEffect(self, effect: Any) -> None:
         assert effect is None
+        if self._nodes["editor"] is not None:
+            self._nodes["editor"].SetActiveEffectName("")
+
+    def setActiveEffectByName(self, name: str) -> None:
+        self._nodes["editor"].SetActiveEffectName(name)
+
+    def setEffectNameOrder(self, names: list[str]) -> None:
+        self.effect_order = list(names)
+
+    def select_by_person(self, segment_id: str) -> None:
+        """What a click in the editor's own list, or its keys Q and W, do."""
+        self.setCurrentSegmentID(segment_id)
 
     def setCurrentSegmentID(self, segment_id: str) -> None:
         node = self._nodes["segmentation"]
@@ -326,7 +345,32 @@ class QMRMLSegmentEditorWidget(QMRMLWidget):
         raise AttributeError(name)
 
 
+class SliceWidget(QtWidgets.QWidget):
+    """One slice view, which can have the keyboard's focus."""
+
+
+class LayoutManager(QtCore.QObject):
+    """slicer.app.layoutManager() with three slice views."""
+
+    layoutChanged = QtCore.Signal(int)
+
+    def __init__(self, names: tuple[str, ...] = ("Red", "Yellow", "Green")) -> None:
+        super().__init__()
+        self.widgets = {name: SliceWidget() for name in names}
+
+    def sliceViewNames(self) -> tuple[str, ...]:
+        return tuple(self.widgets)
+
+    def sliceWidget(self, name: str) -> SliceWidget:
+        return self.widgets[name]
+
+    def mrmlSliceLogics(self) -> Any:
+        return vtk.vtkCollection()
+
+
 WIDGETS = {
+    "qMRMLLayoutManager": LayoutManager,
+    "qMRMLSliceWidget": SliceWidget,
     "ctkComboBox": CtkComboBox,
     "ctkCollapsibleButton": CtkCollapsibleButton,
     "ctkMenuButton": QtWidgets.QPushButton,

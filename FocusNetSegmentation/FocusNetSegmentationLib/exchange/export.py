@@ -13,6 +13,7 @@ from focusnet.errors import InputError
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry, Volume
+from focusnet.io.export_details import LEAVE_OUT, ExportDetails
 from focusnet.io.segment_tags import ALGORITHM_TYPE_TAG, ORGAN_TAG, REVIEW_TAG, RUN_TAG, SCORE_TAG, SECONDS_TAG
 from focusnet.io.suffixes import DICOM, NIFTI, SEG_NRRD
 
@@ -49,12 +50,14 @@ def export(
     path: Path | str | None,
     kind: str,
     dicom_folder: Path | str | None = None,
+    not_localized: str = LEAVE_OUT,
 ) -> tuple[Path | VolumeNode, list[str]]:
     """Write every segment to ``path`` (replaced if it exists) and return it with sentences for the user; for ``labelmap`` a new
     node of the scene.
 
     ``kind``: a key of FORMATS. The grid is the CT's, for DICOM that of its files. ``dicom_folder`` holds the CT's files where Slicer's
-    DICOM database does not know them. Raises InputError, OutputError.
+    DICOM database does not know them. ``not_localized``: "leave-out" or "mark", what becomes in DICOM of organs that the model drew without
+    being sure where they are and that nobody has edited or approved. Raises InputError, OutputError.
     """
     if kind not in FORMATS:
         raise InputError(f"The format {kind!r} is unknown; {', '.join(FORMATS)} are expected.")
@@ -65,9 +68,11 @@ def export(
     edited = mark_edited(segmentation_node)
     if kind in DICOM_KINDS:
         return Path(str(path)), _export_dicom(
-            segmentation_node, volume_node, Path(str(path)), kind, dicom_folder, edited
+            segmentation_node, volume_node, Path(str(path)), kind, dicom_folder, edited, not_localized
         )
     segmentation, notes = segmentation_on(world_geometry(volume_node), segmentation_node)
+    states, _ = _review(segmentation, segmentation_node)
+    notes += ExportDetails(states).sentences(segmentation, ())
     if kind == "labelmap":
         return _labelmap_node(segmentation, volume_node, segmentation_node), notes
     path = Path(str(path))
@@ -108,8 +113,8 @@ def _export_dicom(
     kind: str,
     folder: Path | str | None,
     edited: list[str],
+    not_localized: str,
 ) -> list[str]:
-    from focusnet.io.export_details import ExportDetails
     from focusnet.io.write import write_segmentation
 
     volume = dicom_volume(volume_node, folder)
@@ -119,12 +124,10 @@ def _export_dicom(
         )
     segmentation, notes = segmentation_on(volume.geometry, segmentation_node)
     changed = {r.organ.name for r in segmentation.results} & set(edited) | _drawn_by_hand(segmentation_node)
-    details = ExportDetails(edited=changed)
-    if kind == "rtstruct":
-        states, reviewers = _review(segmentation, segmentation_node)
-        details = ExportDetails(states=states, edited=changed, reviewer=", ".join(reviewers))
+    states, reviewers = _review(segmentation, segmentation_node)
+    details = ExportDetails(states=states, edited=changed, reviewer=", ".join(reviewers), not_localized=not_localized)
     left_out = write_segmentation(segmentation, volume, path, DICOM_KINDS[kind], overwrite=True, details=details)
-    return [*notes, *([f"Left out, because empty: {', '.join(left_out)}."] if left_out else [])]
+    return [*notes, *details.sentences(segmentation, left_out)]
 
 
 def _review(segmentation: Segmentation, segmentation_node: SegmentationNode) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -97,10 +97,14 @@ class ModelSection:
             ui.verifyModelButton.enabled = not busy and self.entry is not None
             own = self.entry is not None and not self.entry.is_shipped
             ui.removeModelButton.enabled = own and not busy
+            if self.message[0] == "ok" and self.problem():  # what was fine then is not any more
+                self.message = ("", "")
             level, text = self.message
             if not text and self.entry is not None:
                 level, text = ("refused" if self.entry.problem else "", summary(self.entry))
-            ui.modelInfoLabel.text = marked(level, text or self.problem())
+            if not text and self.problem():
+                level, text = "refused", self.problem()
+            ui.modelInfoLabel.text = marked(level, text)
         finally:
             self._updating = False
 

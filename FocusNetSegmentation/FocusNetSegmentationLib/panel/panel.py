@@ -22,6 +22,8 @@ from .models import ModelSection
 from .result import ResultSection
 from .review import ReviewSection
 from .run import RunSection
+from .slice_views import is_shown
+from .widgets import set_enabled
 
 if TYPE_CHECKING:
     from FocusNetSegmentation import FocusNetSegmentationLogic
@@ -37,8 +39,13 @@ class Panel:
         self.parameters: ParameterNode = None  # while the scene is being closed there is none
         self.level, self.sentence = "refused", ""
         self._last_message = ("", "")  # level and text of the last thing that happened
+        self._is_of_case = False  # that sentence is about the chosen CT, and goes with it
+        self._is_entered = False
+        self._opens: SegmentationNode | None = None  # a result that came while another module was open
         self._checked: tuple[Any, ...] | None = None
         self._input_id: str | None = None
+        self._shown_id: str | None = None  # of the CT that was put into the views last
+        self._result_id: str | None = None
         self._refreshing = False
         self.models = ModelSection(self)
         self.installation = InstallSection(self)
@@ -74,19 +81,42 @@ class Panel:
         self.installation.check_once()
         self.result.enter()
         self.review.enter()
+        self._is_entered = True
         self.refresh()
+        node, self._opens = self._opens, None
+        if node is not None and node.GetScene() is self.scene:
+            self.open_result(node)
 
     def exit(self) -> None:
+        self._is_entered = False
         self.review.exit()
         self.result.exit()
 
     def scene_closing(self) -> None:
-        """Stop a run whose CT is about to go, and let go of the scene."""
+        """Stop a run whose CT is about to go, and let go of the scene: no sentence about it stays."""
+        self.say("", "")
+        self.models.message = ("", "")
+        self._shown_id = self._result_id = self._opens = None
         self.runs.stop(_("The scene was closed, so the run was stopped."))
         self.review.scene_closing()
         self.compare.clear()
         self.result.scene_closing()
         self.set_parameters(None)
+
+    def scene_came(self) -> None:
+        """A scene was loaded or closed: what was set in views and editor before does not hold any more."""
+        self.result.scene_came()
+
+    def open_result(self, node: SegmentationNode) -> None:
+        """Go over to the review of a result that has just come: the inputs fold, the worst organ is shown. While another module is open the views
+        are that one's: it is done when this one is opened again."""
+        if not self._is_entered:
+            self._opens = node
+            return
+        self.result.show_new(node)
+        self.ui.inputsCollapsibleButton.collapsed = True
+        self.ui.outputsCollapsibleButton.collapsed = True
+        self.review.open_on_worst()
 
     def close(self) -> None:
         """Leave nothing behind: no process, no timer, no editor shortcut."""
@@ -115,11 +145,12 @@ class Panel:
             self._timer.start()
 
     def choose_default_volume(self) -> None:
-        """Choose, with nothing chosen yet, the first volume that can be a CT."""
+        """Choose, with nothing chosen yet, the CT in the slice views, else the first volume that can be one."""
         if self.parameters is None or self.volume_node is not None:
             return
-        for index in range(self.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")):
-            node = self.scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode")
+        count = self.scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
+        nodes = [self.scene.GetNthNodeByClass(index, "vtkMRMLScalarVolumeNode") for index in range(count)]
+        for node in sorted(nodes, key=lambda node: not is_shown(self.scene, node)):
             if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors():
                 try:
                     check_node(node)
@@ -152,17 +183,36 @@ class Panel:
         self.ui.hardenButton.setVisible(has_non_linear_transform(node))
 
     def _input_changed(self) -> None:
-        """Another CT: show its own result, or none, never another patient's."""
+        """Another CT: it is shown with its own result, or none, never with another patient's, and no sentence about the last one stays."""
         node = self.volume_node
         node_id = node.GetID() if node is not None else None
         if node_id == self._input_id:
             return
+        if self._is_of_case and self._shown_id is not None and node_id != self._shown_id:
+            self.say("", "")
         self._input_id = node_id
         current = self.result_node
         if current is None or (node is not None and self.result.volume_of(current) is not node):
             known = self.result.result_of(node)
             if known is not current:
                 self.parameters.resultSegmentation = known
+                self._result_id = known.GetID() if known is not None else None
+        if node_id != self._shown_id:
+            self._shown_id = node_id
+            if node is not None and self._is_entered:
+                self.review.display.views.show_volume(node)
+
+    def _result_changed(self) -> None:
+        """Another result: its own CT is the chosen one from now on."""
+        node = self.result_node
+        node_id = node.GetID() if node is not None else None
+        if node_id == self._result_id:
+            return
+        self._result_id = node_id
+        own = self.result.volume_of(node)
+        if own is not None and own is not self.volume_node:
+            self.parameters.inputVolume = own
+            self._check_volume()
 
     # What can be pressed ---------------------------------------------------------------------------------------------------------
 
@@ -187,6 +237,7 @@ class Panel:
         try:
             self.choose_default_volume()
             self._check_volume()
+            self._result_changed()
             self._input_changed()
             self.models.update()
             self.installation.update()
@@ -194,14 +245,16 @@ class Panel:
             self.review.update()
             self.compare.update()
             running, reason = self.runs.is_running, self.why_not()
-            self.ui.applyButton.enabled = not reason
-            self.ui.applyButton.toolTip = reason or _("Draw the organs.")
+            apply = self.ui.applyButton
+            # Not disabled while it runs: the focus would wander off, and the panel would be scrolled after it.
+            set_enabled(apply, running or not reason, self.ui.panelScrollArea)
+            apply.toolTip = reason or _("Draw the organs.")
+            apply.text = _("Running...") if running else _("Apply")
             self._show_message("" if running or reason == self.sentence else reason)
             self._show_names()
-            self.ui.cancelButton.enabled = running
-            self.ui.allVolumesButton.enabled = (
-                not running and not self.models.problem() and not self.installation.missing
-            )
+            set_enabled(self.ui.cancelButton, running, apply)
+            can_all = not running and not self.models.problem() and not self.installation.missing
+            set_enabled(self.ui.allVolumesButton, can_all, apply)
             for name in (
                 "inputVolumeSelector",
                 "resultSelector",
@@ -211,19 +264,21 @@ class Panel:
                 "hardenButton",
                 "huOffsetSpinBox",
             ):
-                getattr(self.ui, name).enabled = not running
+                set_enabled(getattr(self.ui, name), not running, apply)
         finally:
             self._refreshing = False
 
-    def say(self, level: str, text: str, details: str = "") -> None:
-        """Set the line below Apply. ``details`` are a click away."""
-        self._last_message = (level, text)
+    def say(self, level: str, text: str, details: str = "", of_case: bool = False) -> None:
+        """Set the line below Apply. ``details`` are a click away. ``of_case``: it is about the chosen CT, and goes when another one is chosen."""
+        self._last_message, self._is_of_case = (level, text), of_case
         self._show_message()
         self.runs.set_details(text, details)
 
     def _show_message(self, reason: str = "") -> None:
         """Return why Apply cannot be pressed, unless the CT's own line says it already; else what happened last."""
-        self.ui.statusLabel.text = marked("warning", reason) if reason else marked(*self._last_message)
+        text = marked("warning", reason) if reason else marked(*self._last_message)
+        self.ui.statusLabel.text = text
+        self.ui.statusLabel.setVisible(bool(text))
 
     def _show_names(self) -> None:
         """A name that is too long for its box is read in the tool tip."""
@@ -273,8 +328,8 @@ class Panel:
             return
         finally:
             slicer.app.restoreOverrideCursor()
-        slicer.util.setSliceViewerLayers(background=node, fit=True)
         if self.parameters is not None:
             self.parameters.inputVolume = node
-        self.say("", _("This is a synthetic phantom: nothing about a model's quality can be learned from it."))
+        text = _("This is a synthetic phantom: nothing about a model's quality can be learned from it.")
+        self.say("", text, of_case=True)
         self.refresh()

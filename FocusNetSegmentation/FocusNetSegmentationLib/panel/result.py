@@ -1,4 +1,4 @@
-"""The result: shown in 3D, corrected in the embedded Segment Editor, exported."""
+"""The result: which one belongs to which CT, shown in 3D and in the embedded Segment Editor, exported."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from focusnet.errors import FocusNetError
+from focusnet.errors import FocusNetError, InputError
 
 from ..scene.nodes import make_closed_surfaces, provenance_of, remove_orphans
 from ..scene.types import SegmentationNode, VolumeNode
+from .editor import Editor
+from .widgets import remember, remembered
 
 if TYPE_CHECKING:
     from ..scene.types import Widget
     from .panel import Panel
 
-EDITOR_TAG = "FocusNetSegmentation"
+EXPORT_FOLDER = "ExportFolder"  # in Slicer's settings
 
 
 class ResultSection:
@@ -26,9 +28,7 @@ class ResultSection:
 
     def __init__(self, panel: Panel) -> None:
         self.panel, self.ui = panel, panel.ui
-        self.editor: Widget = None  # made when there is something to edit
-        self._entered = False
-        self._shown: tuple[SegmentationNode | None, VolumeNode | None] = (None, None)
+        self.editing = Editor(panel, self._segment_chosen, self._effect_changed)
         from ..exchange.export import FORMATS
 
         self.formats = list(FORMATS)
@@ -43,6 +43,18 @@ class ResultSection:
         if segmentation_node is None:
             return None
         return segmentation_node.GetNodeReference(segmentation_node.GetReferenceImageGeometryReferenceRole())
+
+    def ct_of(self, segmentation_node: SegmentationNode | None) -> VolumeNode | None:
+        """Return the CT over which a segmentation is looked at: its own, or the chosen one where it names none. None where its own is gone: over
+        another patient's CT it must not be looked at."""
+        if segmentation_node is None:
+            return None
+        own = self.volume_of(segmentation_node)
+        if own is not None or provenance_of(
+            segmentation_node
+        ):  # a run names its CT; if it is gone, the reference is too
+            return own
+        return self.panel.volume_node
 
     def result_of(self, volume_node: VolumeNode | None) -> SegmentationNode | None:
         """Return the newest result of a CT in the scene, None if there is none."""
@@ -71,116 +83,60 @@ class ResultSection:
             if has_segments
             else _("Apply first, or choose a segmentation.")
         )
-        volume = self.volume_of(node) or self.panel.volume_node
-        if (node, volume) == self._shown:
-            return
-        self._shown = (node, volume)
-        self.ui.show3DButton.setSegmentationNode(node)
-        if node is not None and self.editor is None:
-            self._make_editor()
-        if self.editor is not None:
-            self.editor.setSegmentationNode(node)
-            self.editor.setSourceVolumeNode(volume if node is not None else None)
+        if self.ui.show3DButton.segmentationNode() is not node:
+            self.ui.show3DButton.setSegmentationNode(node)
+        self.editing.show(node, self.ct_of(node))
 
     def show_new(self, node: SegmentationNode) -> None:
         """Show the organs of a run that has ended over their CT, ready to be corrected."""
-        self._shown = (None, None)
+        self.editing.forget()
         self.update()
-        self.ui.editCollapsibleButton.collapsed = False
-        volume = self.volume_of(node)
-        if volume is not None:
-            slicer.util.setSliceViewerLayers(background=volume)
+        self.panel.review.display.views.show_volume(self.volume_of(node))
         if self.panel.parameters is not None and self.panel.parameters.show3D:
             make_closed_surfaces(node)
 
     # The embedded Segment Editor -------------------------------------------------------------------------------------------------
 
-    def _make_editor(self) -> None:
-        """Made when there is something to edit: it is the panel's most expensive part."""
-        if not hasattr(slicer, "qMRMLSegmentEditorWidget"):
-            self.ui.editHintLabel.text = _("This Slicer has no Segment Editor.")
-            return
-        self.editor = slicer.qMRMLSegmentEditorWidget()
-        self.editor.setMaximumNumberOfUndoStates(10)
-        self.editor.setSegmentationNodeSelectorVisible(False)
-        self.editor.setSourceVolumeNodeSelectorVisible(False)
-        self.editor.setSwitchToSegmentationsButtonVisible(False)
-        self._set_editor_node()
-        self.editor.setMRMLScene(self.panel.scene)
-        self.ui.editCollapsibleButton.layout().addWidget(self.editor)
-        self.ui.editHintLabel.hide()
-        if self._entered:
-            self._observe_views()
+    @property
+    def editor(self) -> Widget:
+        """Return the Segment Editor's widget, None before there is something to edit."""
+        return self.editing.widget
 
-    def _set_editor_node(self) -> None:
-        """A node of our own: Slicer's Segment Editor module keeps its state to itself."""
-        scene = self.panel.scene
-        node = scene.GetSingletonNode(EDITOR_TAG, "vtkMRMLSegmentEditorNode")
-        if node is None:
-            node = scene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
-            node.UnRegister(None)
-            node.SetSingletonTag(EDITOR_TAG)
-            node = scene.AddNode(node)
-        self.editor.setMRMLSegmentEditorNode(node)
+    def _segment_chosen(self, segment_id: str) -> None:
+        self.panel.review.chosen_in_editor(segment_id)
 
-    def _observe_views(self) -> None:
-        self.editor.setupViewObservations()
-        self.editor.installKeyboardShortcuts()
+    def _effect_changed(self) -> None:
+        self.panel.review.keys.update()
 
     def enter(self) -> None:
-        self._entered = True
-        if self.editor is not None:
-            self._set_editor_node()
-            self._observe_views()
-            self._shown = (None, None)
+        self.editing.enter()
 
     def exit(self) -> None:
-        self._entered = False
-        if self.editor is not None:
-            self.editor.setActiveEffect(None)
-            self.editor.uninstallKeyboardShortcuts()
-            self.editor.removeViewObservations()
+        self.editing.exit()
 
     def scene_closing(self) -> None:
-        self._shown = (None, None)
         self.ui.show3DButton.setSegmentationNode(None)
-        if self.editor is not None:
-            self.editor.setActiveEffect(None)
-            self.editor.setSegmentationNode(None)
-            self.editor.setSourceVolumeNode(None)
-            self.editor.removeViewObservations()
+        self.editing.scene_closing()
 
-    def scene_closed(self) -> None:
-        """Give the editor a node again: the old one went with the scene."""
-        if self.editor is not None:
-            self._set_editor_node()
-            if self._entered:
-                self.editor.setupViewObservations()
+    def scene_came(self) -> None:
+        """A scene was closed or loaded: nothing of what was set before holds."""
+        self.editing.scene_came()
 
     def close(self) -> None:
-        if self.editor is not None:
-            self.exit()
-            self.editor.setSegmentationNode(None)
-            self.editor.setMRMLSegmentEditorNode(None)
-            self.editor = None
+        self.editing.close()
 
     # Export ----------------------------------------------------------------------------------------------------------------------
 
     def onExport(self, *_args: object) -> None:
-        from ..exchange.export import FORMATS, dicom_volume
+        from ..exchange.export import FORMATS
 
         kind = self.formats[self.ui.exportFormatComboBox.currentIndex]
         node = self.panel.result_node
-        volume = self.volume_of(node) or self.panel.volume_node
-        folder = None
+        volume = self.ct_of(node)
         try:
-            if kind in ("rtstruct", "dicom-seg"):
-                try:
-                    dicom_volume(volume)
-                except FocusNetError:
-                    folder = self.ask_for_dicom_folder()
-                    if not folder:
-                        return
+            folder = self._dicom_folder(kind, volume)
+            if folder == "":
+                return
             title, ending = FORMATS[kind]
             path = self._ask_for_path(node, title, ending) if ending else ""
             if ending and not path:
@@ -193,6 +149,45 @@ class ResultSection:
         name = written.GetName() if hasattr(written, "GetName") else Path(written).name
         self.panel.say("warning" if notes else "ok", " ".join([_("Exported {name}.").format(name=name), *notes]))
 
+    def export_rtstruct(self) -> None:
+        """Write an RTSTRUCT into the folder that was used last; the first time, and where it has gone, the folder is asked for."""
+        node = self.panel.result_node
+        volume = self.ct_of(node)
+        into = remembered(EXPORT_FOLDER)
+        try:
+            folder = self._dicom_folder("rtstruct", volume)
+            if folder == "":
+                return
+            if not into or not Path(into).is_dir():
+                into = str(
+                    qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for RTSTRUCT files")) or ""
+                )
+                if not into:
+                    return
+            path = unused(Path(into) / f"{file_name(node.GetName())}.dcm")
+            _written, notes = self._export(node, volume, str(path), "rtstruct", folder)
+        except (FocusNetError, ImportError, OSError) as problem:
+            slicer.util.errorDisplay(str(problem), windowTitle=_("Export"))
+            self.panel.say("error", str(problem))
+            return
+        remember(EXPORT_FOLDER, into)
+        text = _("Exported {name} into {folder}.").format(name=path.name, folder=into)
+        self.panel.say("warning" if notes else "ok", " ".join([text, *notes]))
+
+    def _dicom_folder(self, kind: str, volume: VolumeNode | None) -> str | None:
+        """Return the folder of the CT's DICOM files, None where it is not needed, "" where a person would not name it."""
+        from ..exchange.export import dicom_volume
+
+        if kind not in ("rtstruct", "dicom-seg"):
+            return None
+        if volume is None:
+            raise InputError("The CT of this segmentation is not in the scene. Choose it under Inputs.")
+        try:
+            dicom_volume(volume)
+        except FocusNetError:
+            return self.ask_for_dicom_folder()
+        return None
+
     def _export(
         self, node: SegmentationNode, volume: VolumeNode, path: str | None, kind: str, folder: str | None
     ) -> tuple[Path | VolumeNode, list[str]]:
@@ -203,11 +198,11 @@ class ResultSection:
             slicer.app.restoreOverrideCursor()
 
     def _ask_for_path(self, node: SegmentationNode, title: str, ending: str) -> str:
-        name = "".join(c if c.isalnum() or c in "-_. " else "_" for c in node.GetName())
+        name = file_name(node.GetName())
         path = qt.QFileDialog.getSaveFileName(
             slicer.util.mainWindow(),
             _("Export the segmentation"),
-            str(Path.home() / (name + ending)),
+            str(Path(remembered(EXPORT_FOLDER) or Path.home()) / (name + ending)),
             f"{title[: title.rfind('(')]}(*{ending})",
         )
         return path if not path or path.lower().endswith(ending) else path + ending
@@ -216,3 +211,17 @@ class ResultSection:
         return str(
             qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder of this CT's DICOM files")) or ""
         )
+
+
+def file_name(name: str) -> str:
+    """Return a node's name as a file can have it on every system."""
+    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in name)
+
+
+def unused(path: Path) -> Path:
+    """Return ``path``, or the first of "name 2", "name 3"... that is no file yet: an export never replaces another one unasked."""
+    number, found = 2, path
+    while found.exists():
+        found = path.with_name(f"{path.stem} {number}{path.suffix}")
+        number += 1
+    return found

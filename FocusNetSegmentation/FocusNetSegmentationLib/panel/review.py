@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import html
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -13,22 +13,29 @@ from slicer.i18n import tr as _
 from focusnet.errors import FocusNetError
 
 from ..messages import marked
+from ..review.display import restore_display
 from ..review.rows import NOT_SCORED, Row
 from ..review.scoring import Scoring, ScoringResult, grid_note
-from ..review.seed_points import first_place_ras
 from ..review.shape_prior import add_shape_priors
 from ..review.states import Review
-from ..review.views import Views
 from ..scene.nodes import provenance_of
 from ..scene.review_tags import APPROVED
+from .correction import CorrectionTools
+from .editor import DRAW
+from .review_display import ReviewDisplay
+from .review_finish import FinishTools, progress_text
 from .review_shape import ShapeTools
 from .review_table import ReviewTable
+from .shortcuts import Keys, sheet
+from .slice_views import color_of, visible
+from .widgets import set_enabled, timer
 
 if TYPE_CHECKING:
-    from ..scene.types import Node, SegmentationNode, VolumeNode, Widget
+    from ..scene.types import Node, SegmentationNode, VolumeNode
     from .panel import Panel
 
 FOLLOW_MS = 250  # a brush stroke tells of many changes; they are looked at when it is over
+HEADING_PIXELS = 34  # of a section
 
 
 class ReviewSection:
@@ -38,17 +45,30 @@ class ReviewSection:
         self.panel, self.ui = panel, panel.ui
         self.review: Review | None = None
         self.current: str | None = None
-        self.views = Views(panel.scene)
+        self.display = ReviewDisplay(self)
         self.scoring = Scoring(self._scored)
-        self.table = ReviewTable(self.ui.reviewTable, self._selected)
+        self.table = ReviewTable(self.ui.reviewTable, self._selected, self._eye)
         self.shape = ShapeTools(self)
-        self._shortcuts: list[Widget] = []
+        self.correction = CorrectionTools(self)
+        self.finish = FinishTools(self)
+        actions = {
+            "approve": self.approve,
+            "next": lambda: self.step(1),
+            "previous": lambda: self.step(-1),
+            "A": self.approve,
+            "N": lambda: self.step(1),
+            "P": lambda: self.step(-1),
+            "F": self.display.toggle_fill,
+            "H": self.display.toggle_others,
+            "G": self.shape_prior_on_or_off,
+            "W": self.display.next_window,
+            "?": self.show_keys,
+        }
+        self.keys = Keys(self.ui.reviewTable, actions, lambda: panel.result.editing.effect == DRAW)
         self._moves: list[tuple[Node, int]] = []
         self._last_message = ("", "")
-        self._timer = qt.QTimer()
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(FOLLOW_MS)
-        self._timer.connect("timeout()", self._follow)
+        self._goes_to_worst = False
+        self._timer = timer(FOLLOW_MS, self._follow)
         for name, slot in (
             ("reviewPreviousButton", lambda *_: self.step(-1)),
             ("reviewNextButton", lambda *_: self.step(1)),
@@ -56,6 +76,7 @@ class ReviewSection:
             ("reviewWithdrawButton", lambda *_: self.withdraw()),
             ("reviewScoreButton", lambda *_: self.score()),
             ("reviewEndButton", lambda *_: self.end()),
+            ("keysButton", lambda *_: self.show_keys()),
         ):
             getattr(self.ui, name).connect("clicked(bool)", slot)
         self.ui.reviewCollapsibleButton.connect("contentsCollapsed(bool)", self.onCollapsed)
@@ -68,7 +89,8 @@ class ReviewSection:
 
     @property
     def volume_node(self) -> VolumeNode | None:
-        return self.panel.result.volume_of(self.node) or self.panel.volume_node
+        """Return the CT under the organs: their own, never another patient's."""
+        return self.panel.result.ct_of(self.node)
 
     def row(self) -> Row | None:
         """Return the row of the current organ."""
@@ -80,6 +102,7 @@ class ReviewSection:
         if node is not self.node:
             self._close_review()
             if node is not None:
+                restore_display(node)  # of a scene that was saved in the middle of a review
                 self.review = Review(node, on_change=self._timer.start)
             self._last_message = ("", "")
             self._start_if_open()
@@ -90,18 +113,54 @@ class ReviewSection:
         rows = self.review.rows() if self.review is not None else []
         if self.current not in [row.organ for row in rows]:
             self.current = None
-        self.table.show(rows, self.current)
+        node = self.node
+        look = {row.organ: (visible(node, row.segment_id), color_of(node, row.segment_id)) for row in rows}
+        self.table.show(rows, self.current, look)
+        self.table.fit(self._room(), look)
         row, running = self.row(), self.panel.runs.is_running
         self.ui.reviewReasonLabel.text = _reasons(row)
         self.ui.reviewReasonLabel.setVisible(row is not None)
         self.ui.reviewStatusLabel.text = self._status(rows)
-        for name in ("reviewPreviousButton", "reviewNextButton"):
-            getattr(self.ui, name).enabled = bool(rows)
-        self.ui.reviewApproveButton.enabled = row is not None and not running
-        self.ui.reviewWithdrawButton.enabled = row is not None and row.state == APPROVED
-        self.ui.reviewScoreButton.enabled = bool(rows) and not running and not self.scoring.is_running
-        self.ui.reviewEndButton.enabled = self.views.is_active or self.current is not None
+        self.ui.reviewBarFrame.setVisible(bool(rows))
+        empty = row is not None and row.empty
+        self.ui.reviewApproveButton.text = _("Absent...") if empty else _("Approve")
+        shelter = self.ui.reviewTable
+        for name, enabled in (
+            ("reviewPreviousButton", bool(rows)),
+            ("reviewNextButton", bool(rows)),
+            ("reviewApproveButton", row is not None and not running),
+            ("reviewWithdrawButton", row is not None and row.state == APPROVED),
+            ("reviewScoreButton", bool(rows) and not running and not self.scoring.is_running),
+            ("reviewEndButton", self.display.is_active or self.current is not None),
+        ):
+            set_enabled(getattr(self.ui, name), enabled, shelter)
         self.shape.update()
+        self.ui.shapeFrame.setVisible(self.ui.shapePriorButton.enabled)
+        self.ui.seedFrame.setVisible(self.ui.seedButton.enabled)
+        self.correction.update()
+        self.finish.update(rows)
+
+    def _room(self) -> int:
+        """Return the height in pixels that the list may take: what is left of the visible part below the headings, with the reasons below it."""
+        taken = self.ui.disclaimerLabel.sizeHint.height() + self.ui.reviewReasonLabel.sizeHint.height()
+        return int(self.ui.panelScrollArea.height) - taken - 5 * HEADING_PIXELS
+
+    def open_on_worst(self) -> None:
+        """Open the section on the organ to look at first, as soon as the organs are scored."""
+        if self.review is None:
+            return
+        self._goes_to_worst = True
+        self.ui.reviewCollapsibleButton.collapsed = False
+        self._start_if_open()
+        if not self.scoring.is_running:
+            self._go_to_worst()
+
+    def _go_to_worst(self) -> None:
+        """Unless a person has chosen an organ meanwhile."""
+        goes, self._goes_to_worst = self._goes_to_worst, False
+        organ = self.review.next_worst() if self.review is not None else None
+        if goes and organ is not None and self.current is None and not self.ui.reviewCollapsibleButton.collapsed:
+            self.select(organ)
 
     def say(self, level: str, text: str) -> None:
         """Set the line at the top of the section."""
@@ -116,8 +175,7 @@ class ReviewSection:
         if self.scoring.is_running:
             return _("Scoring the organs...")
         level, text = self._last_message
-        approved = sum(row.state == APPROVED for row in rows)
-        parts = [text or _("{approved} of {total} organs approved.").format(approved=approved, total=len(rows))]
+        parts = [text or progress_text(rows)]
         notes = self.review.notes(self._chosen_model())
         return marked(level or ("warning" if notes else ""), " ".join([*parts, *notes]))
 
@@ -139,24 +197,29 @@ class ReviewSection:
         if organ != self.current:
             self.select(organ)
 
+    def chosen_in_editor(self, segment_id: str) -> None:
+        """A person chose another segment in the Segment Editor, by Q too: it is the current organ from now on."""
+        if self.review is None or self.ui.reviewCollapsibleButton.collapsed or self.panel.scene.IsBatchProcessing():
+            return
+        organ = next((name for name, known in self.review.segments().items() if known == segment_id), None)
+        if organ is not None and organ != self.current:
+            self.select(organ)
+
     def select(self, organ: str) -> None:
         """Put views, window and editor on one organ."""
         if self.review is None:
             return
         self._observe_views()
         self.current = organ
+        self._last_message = ("", "")
         self.review.record_activity(organ)
         segment_id = self.review.segments()[organ]
-        try:
-            empty = not self.review.current_fingerprints()[organ].voxels
-            place = first_place_ras(self.node, segment_id) if empty else None
-            self.views.focus(self.node, segment_id, organ, self.volume_node, place)
-        except FocusNetError as problem:
-            self.say("warning", str(problem))
+        problem = self.display.show(self.review, organ, self.volume_node)
+        if problem:
+            self._last_message = ("warning", problem)
         self.ui.editCollapsibleButton.collapsed = False
-        if self.panel.result.editor is not None:
-            self.panel.result.editor.setCurrentSegmentID(segment_id)
-        self._last_message = ("", "")
+        self.panel.result.editing.choose(segment_id)
+        self.correction.set_up()
         self.shape.follow()
         self.fill()
 
@@ -167,17 +230,27 @@ class ReviewSection:
             self.select(organ)
 
     def approve(self) -> None:
-        """Approve the current organ and go on to the worst that is left."""
-        if self.review is None or self.current is None or self.panel.runs.is_running:
+        """Approve the organ that is on screen and go on to the worst that is left. An empty one is approved as absent, which is asked."""
+        if self.review is None or self.panel.runs.is_running:
             return
-        organ, self.current = self.current, None
-        following = self.review.approve(organ, self.ui.reviewerLineEdit.text.strip())
+        self.chosen_in_editor(self.panel.result.editing.chosen() if self.current is not None else "")
+        row = self.row()
+        if row is None:
+            return
+        question = _("Nothing is drawn of {organ}. Do you confirm that it is absent?").format(organ=row.organ)
+        if row.empty and row.seen and not slicer.util.confirmOkCancelDisplay(question, _("Absent, confirmed?")):
+            return
+        try:
+            approve = self.review.approve_absent if row.empty else self.review.approve
+            following = approve(row.organ, self.finish.reviewer)
+        except FocusNetError as problem:
+            self.say("warning", str(problem))
+            return
         if following is None:
             self.end()
             self.say("ok", _("All organs are approved."))
         else:
             self.select(following)
-            self.ui.reviewTable.setFocus()
 
     def withdraw(self) -> None:
         if self.review is not None and self.current is not None:
@@ -190,10 +263,22 @@ class ReviewSection:
             self.review.record_activity(None)
         self._timer.stop()
         self._unobserve_views()
-        self.views.restore()
+        self.display.restore()
         self.shape.hide()
         self.current = None
         self.fill()
+
+    def _eye(self, organ: str) -> None:
+        if self.review is not None:
+            self.display.toggle_visible(self.review.segments()[organ])
+            self.fill()
+
+    def shape_prior_on_or_off(self) -> None:
+        if self.ui.shapePriorButton.enabled:
+            self.ui.shapePriorButton.click()
+
+    def show_keys(self) -> None:
+        slicer.util.infoDisplay(sheet(), windowTitle=_("Keys"))
 
     # Changes -------------------------------------------------------------------------------------------------------------------------
 
@@ -202,6 +287,7 @@ class ReviewSection:
         if self.review is None:
             return
         self.review.record_activity(self.current)
+        self.display.changed()
         lost = self.review.check()
         if lost:
             self._last_message = (
@@ -237,11 +323,11 @@ class ReviewSection:
             self._start_if_open()
 
     def _start_if_open(self) -> None:
-        """Opening the section is asking for the list: organs that were never scored are scored."""
+        """Opening the section is asking for the list: organs that were never scored, or were drawn anew, are scored."""
         if self.review is None or self.ui.reviewCollapsibleButton.collapsed or self.panel.runs.is_running:
             return
         rows = self.review.rows()
-        if rows and all(row.score is None and NOT_SCORED in row.reasons for row in rows if not row.empty):
+        if any(NOT_SCORED in row.reasons and not row.empty for row in rows):
             self.score()
 
     def score(self) -> None:
@@ -259,11 +345,13 @@ class ReviewSection:
         if self.review is None:
             return
         if ended.scores is None:
+            self._go_to_worst()
             self.say("error", ended.message)
             return
         self.review.set_scores(ended.scores, ended.fingerprints)
         if ended.shape_priors is not None:
             add_shape_priors(self.panel.scene, self.node, ended.shape_priors, ended.fingerprints)
+        self._go_to_worst()
         looked = sum(row.look_at for row in self.review.rows())
         text = _("{count} organs to look at first. A score is a hint, not a verdict.").format(count=looked)
         notes = [note for note in (grid_note(self.node, self.volume_node), ended.message) if note]
@@ -273,31 +361,15 @@ class ReviewSection:
     # Lifecycle -----------------------------------------------------------------------------------------------------------------------
 
     def enter(self) -> None:
-        """Install the keys: Enter in the list; elsewhere with Ctrl, because the editor's effects use Enter themselves."""
-        window, table = slicer.util.mainWindow() or self.ui.reviewTable, self.ui.reviewTable
-        inside = qt.Qt.WidgetWithChildrenShortcut
-        keys: list[tuple[str, Widget, int, Callable[[], None]]] = [
-            ("Return", table, inside, self.approve),
-            ("Enter", table, inside, self.approve),
-            ("Ctrl+Return", window, qt.Qt.WindowShortcut, self.approve),
-            ("Ctrl+Down", window, qt.Qt.WindowShortcut, lambda: self.step(1)),
-            ("Ctrl+Up", window, qt.Qt.WindowShortcut, lambda: self.step(-1)),
-        ]
-        for key, parent, context, slot in keys if not self._shortcuts else ():
-            shortcut = qt.QShortcut(qt.QKeySequence(key), parent)
-            shortcut.setContext(context)
-            shortcut.connect("activated()", slot)
-            self._shortcuts.append(shortcut)
+        """Install the keys: Enter in the list, single keys in the slice views, elsewhere with Ctrl."""
+        self.keys.install()
 
     def exit(self) -> None:
-        for shortcut in self._shortcuts:
-            shortcut.setEnabled(False)
-            shortcut.deleteLater()
-        self._shortcuts = []
+        self.keys.remove()
         self.end()
 
     def scene_closing(self) -> None:
-        self.views.forget()
+        self.display.forget()
         self._close_review()
         self.fill()
 
@@ -317,12 +389,17 @@ class ReviewSection:
 
 
 def _reasons(row: Row | None) -> str:
-    """Everything that is known of the current organ, for a person."""
+    """Everything that is known of the current organ, for a person: why it stands where it does, and what the model itself said."""
     if row is None:
         return ""
-    parts = [f"<b>{row.organ}</b>: " + " ".join(row.reasons or (_("Nothing odd was found."),))]
+    reasons = " ".join(html.escape(reason, quote=False) for reason in row.reasons or (_("Nothing odd was found."),))
+    parts = [f"<b>{html.escape(row.organ)}</b>: {reasons}"]
+    said = [warning for warning in row.warnings if warning not in row.reasons]
+    if said:
+        text = _("The model says: {warnings}").format(warnings=" ".join(said))
+        parts.append(marked("warning", text))
     if row.stale:
         parts.append(_("It was changed since it was scored."))
     if row.state == APPROVED and row.approved_by:
-        parts.append(_("Approved by {name}.").format(name=row.approved_by))
+        parts.append(html.escape(_("Approved by {name}.").format(name=row.approved_by), quote=False))
     return " ".join(parts)

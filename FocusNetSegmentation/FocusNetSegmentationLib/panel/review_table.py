@@ -1,8 +1,8 @@
-"""The table of the review list."""
+"""The panel's one list of organs: eye, colour, name, state, score and volume."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import qt
 from slicer.i18n import tr as _
@@ -11,71 +11,155 @@ from ..review.rows import Row
 from ..scene.review_tags import APPROVED
 from ..scene.types import Widget
 
-ORGAN, STATE, SCORE, REASON, VOLUME = range(5)
-ROW_PIXELS = 22
+EYE, COLOR, ORGAN, STATE, SCORE, VOLUME = range(6)
 ATTENTION = "\u25b2"  # read without colours
+VISIBLE, HIDDEN = "\u25c9", "\u25cb"
+STATE_MARKS = {"draft": "", "edited": "\u270e", "absent": "\u2713\u2205", APPROVED: "\u2713"}
+LONGEST = 22  # rows that are shown without a scroll bar, where the window is high enough
+SHORTEST = 4
+SWATCH_PIXELS = 12
+
+Look = Mapping[str, tuple[bool, tuple[float, float, float]]]  # by organ: is it drawn, and in which colour
 
 
 class ReviewTable:
-    """``on_selected(organ)``: a person chose a row. ``rows``: what is shown."""
+    """``on_selected(organ)``: a person chose a row; ``on_eye(organ)``: clicked its eye. ``rows``: what is shown."""
 
-    def __init__(self, widget: Widget, on_selected: Callable[[str], object]) -> None:
-        self.widget, self.on_selected = widget, on_selected
+    def __init__(self, widget: Widget, on_selected: Callable[[str], object], on_eye: Callable[[str], object]) -> None:
+        self.widget, self.on_selected, self.on_eye = widget, on_selected, on_eye
         self.rows: list[Row] = []
-        self._shown: list[tuple[str, ...]] = []
-        widget.setColumnCount(5)
-        widget.setHorizontalHeaderLabels([_("Organ"), _("State"), _("Score"), _("Reason"), _("ml")])
+        self._shown: list[tuple[object, ...]] = []
+        self._measured: tuple[int, int] | None = None
+        self._compact = False
+        widget.setColumnCount(6)
+        self._label()
         header = widget.horizontalHeader()
-        for column in (ORGAN, STATE, SCORE, VOLUME):
+        for column in (EYE, COLOR, STATE, SCORE, VOLUME):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
-        header.setSectionResizeMode(REASON, qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(ORGAN, qt.QHeaderView.Stretch)
+        header.setMinimumSectionSize(1)
         header.setHighlightSections(False)
         widget.verticalHeader().setVisible(False)
-        widget.verticalHeader().setDefaultSectionSize(ROW_PIXELS)
+        widget.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)  # as high as the font asks for
         widget.connect("itemSelectionChanged()", self._changed)
+        widget.connect("cellClicked(int,int)", self._clicked)
 
-    def show(self, rows: list[Row], current: str | None) -> None:
+    def show(self, rows: list[Row], current: str | None, look: Look) -> None:
         """Show ``rows`` and select ``current`` without calling ``on_selected``. Cheap where nothing changed."""
         self.rows = rows
-        texts = [cells(row) for row in rows]
+        shown = [(*cells(row), look.get(row.organ), tool_tip(row)) for row in rows]
         self.widget.blockSignals(True)
         try:
-            if texts != self._shown:
-                self._shown = texts
-                self.widget.setRowCount(len(rows))
-                for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
-                    for column, value in enumerate(text):
-                        item = qt.QTableWidgetItem(value)
-                        item.setToolTip(tool_tip(row))
-                        if column in (SCORE, VOLUME):
-                            item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-                        self.widget.setItem(number, column, item)
+            if shown != self._shown:
+                self._shown = list(shown)
+                self._write(rows, look)
+                self._measured = None
             names = [row.organ for row in rows]
-            if current in names:
-                self.widget.selectRow(names.index(current))
-            else:
+            if current not in names:
                 self.widget.clearSelection()
+            elif self.widget.currentRow() != names.index(current) or not self.widget.selectedItems():
+                self.widget.selectRow(names.index(current))
         finally:
             self.widget.blockSignals(False)
+
+    def fit(self, room: int, look: Look) -> None:
+        """Make the list as high as its rows, at most ``LONGEST`` of them and at most ``room`` pixels. Where it is too narrow for its letters, marks
+        take the place of words, so that the names are not cut."""
+        self._choose_words(look)
+        row = self.widget.rowHeight(0) if self.rows else self.widget.horizontalHeader().sizeHint.height()
+        header = self.widget.horizontalHeader().sizeHint.height() + 4
+        wanted = header + row * min(max(len(self.rows), 1), LONGEST)
+        least = header + row * min(max(len(self.rows), 1), SHORTEST)
+        height = max(least, min(wanted, room))
+        if height != self.widget.height or height != self.widget.minimumHeight:
+            self.widget.setFixedHeight(height)
+
+    def _label(self) -> None:
+        state, score = ("", "") if self._compact else (_("State"), _("Score"))
+        self.widget.setHorizontalHeaderLabels(["", "", _("Organ"), state, score, _("ml")])
+
+    def _choose_words(self, look: Look) -> None:
+        if not self.widget.visible or not self.rows:
+            return
+        wide = int(self.widget.viewport().width)
+        measured = (wide, self.widget.rowHeight(0))  # of other letters, too
+        if measured == self._measured:
+            return
+        header = self.widget.horizontalHeader()
+        for compact in (False, True):
+            self._compact = compact
+            self._label()
+            self.widget.blockSignals(True)
+            self._write(self.rows, look)
+            self.widget.blockSignals(False)
+            header.setSectionResizeMode(ORGAN, qt.QHeaderView.ResizeToContents)
+            needed = header.length()
+            header.setSectionResizeMode(ORGAN, qt.QHeaderView.Stretch)
+            if needed <= wide:
+                break
+        self._measured = measured
+
+    def _write(self, rows: list[Row], look: Look) -> None:
+        self.widget.setRowCount(len(rows))
+        for number, row in enumerate(rows):
+            is_visible, color = look.get(row.organ, (True, None))
+            for column, value in enumerate((VISIBLE if is_visible else HIDDEN, "", *self._cells(row))):
+                item = qt.QTableWidgetItem(value)
+                item.setToolTip(tool_tip(row))
+                if column in (SCORE, VOLUME):
+                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                if column == EYE:
+                    item.setToolTip(_("Hide it") if is_visible else _("Show it"))
+                if column == COLOR and color is not None:
+                    item.setIcon(swatch(color))
+                self.widget.setItem(number, column, item)
+
+    def _cells(self, row: Row) -> tuple[str, str, str, str]:
+        organ, state, score, volume = cells(row)
+        if self._compact:
+            state, score = STATE_MARKS[_state(row)], ATTENTION if row.look_at else ""
+        return organ, state, score, volume
 
     def _changed(self, *_args: object) -> None:
         number = self.widget.currentRow()
         if 0 <= number < len(self.rows):
             self.on_selected(self.rows[number].organ)
 
+    def _clicked(self, number: int, column: int) -> None:
+        if column == EYE and 0 <= number < len(self.rows):
+            self.on_eye(self.rows[number].organ)
 
-def cells(row: Row) -> tuple[str, ...]:
-    """Return the five cells of one row."""
+
+def swatch(color: tuple[float, float, float]) -> Widget:
+    """Return an icon of one colour (each part from 0 to 1), the same in a selected row."""
+    pixmap = qt.QPixmap(SWATCH_PIXELS, SWATCH_PIXELS)
+    pixmap.fill(qt.QColor(*(round(255 * part) for part in color)))
+    icon = qt.QIcon(pixmap)
+    icon.addPixmap(pixmap, qt.QIcon.Selected)
+    return icon
+
+
+def cells(row: Row) -> tuple[str, str, str, str]:
+    """Return organ, state, score and volume of one row as they are read."""
     score = _("n/a") if row.score is None else f"{row.score:.1f}"
     if row.look_at:
         score = f"{ATTENTION} {score}"
-    state = {"draft": _("draft"), "edited": _("edited"), APPROVED: _("\u2713 approved")}[row.state]
-    return row.organ, state, score, row.reason, f"{row.volume_ml:.2f}"
+    return row.organ, state_text(row), score, f"{row.volume_ml:.2f}"
+
+
+def state_text(row: Row) -> str:
+    """Return the state for people: an empty organ that was approved is absent."""
+    words = {"draft": _("draft"), "edited": _("edited"), "absent": _("\u2713 absent"), APPROVED: _("\u2713 approved")}
+    return words[_state(row)]
+
+
+def _state(row: Row) -> str:
+    return "absent" if row.state == APPROVED and row.empty else row.state
 
 
 def tool_tip(row: Row) -> str:
     """Return all reasons, and who approved the organ."""
-    lines = [row.organ, *row.reasons]
+    lines = [f"{row.organ}: {state_text(row)}", *row.reasons, *row.warnings]
     if row.state == APPROVED and row.approved_by:
         lines.append(_("Approved by {name}.").format(name=row.approved_by))
     if row.active_s:

@@ -13,6 +13,7 @@ from focusnet.errors import FocusNetError
 
 from ..process.worker import WorkerBusyError
 from ..scene.types import VolumeNode
+from .widgets import choose
 
 if TYPE_CHECKING:
     from ..process.inference import BatchItem, BatchRun, Callbacks, SegmentationRun
@@ -55,8 +56,9 @@ class RunSection:
         if reason:
             panel.say("refused", reason)
             return
-        organs, node = panel.models.chosen_organs(), panel.result_node
-        if not self._may_overwrite(node, organs):
+        node = panel.result_node
+        goes_on, organs = self._organs_to_draw(node)
+        if not goes_on:
             panel.say("", _("Nothing was changed."))
             return
         self.volume_node = panel.volume_node
@@ -71,7 +73,12 @@ class RunSection:
     ) -> None:
         """Draw one organ again, at the place that a person gave."""
         panel = self.panel
-        if self.is_running or panel.parameters is None or not self._may_overwrite(node, [organ]):
+        if self.is_running or panel.parameters is None:
+            return
+        edited, approved = self._touched(node, [organ])
+        if (edited or approved) and not slicer.util.confirmOkCancelDisplay(
+            _touched_text(node, edited, approved), _("Overwrite changes?")
+        ):
             return
         self.volume_node = volume_node
         self._start(
@@ -84,10 +91,15 @@ class RunSection:
         panel = self.panel
         if self.is_running or panel.parameters is None:
             return
+        volumes = self._volumes_to_draw()
+        if volumes is None:
+            panel.say("", _("Nothing was changed."))
+            return
         self.volume_node = None
         self._items: list[BatchItem] = []
         self._start(
             lambda _callbacks: panel.logic.processScene(
+                volume_nodes=volumes,
                 organs=panel.models.chosen_organs(),
                 on_progress=self._progress,
                 on_item=self._items.append,
@@ -103,33 +115,55 @@ class RunSection:
         settings = {"model": entry.name, "device": parameters.device, "wait": False}
         return {**settings, **({"hu_offset": float(offset)} if offset else {}), **self.options}
 
-    def _may_overwrite(self, node: SegmentationNode, organs: list[str] | None) -> bool:
-        """Ask before organs that a person has changed or approved are drawn anew."""
+    def _volumes_to_draw(self) -> list[VolumeNode] | None:
+        """Return the scene's volumes, or those without a result, as a person wants it; None for nothing: a CT gets no second result unasked."""
+        scene = self.panel.scene
+        found = [
+            scene.GetNthNodeByClass(i, "vtkMRMLScalarVolumeNode")
+            for i in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"))
+        ]
+        volumes = [node for node in found if node.GetClassName() == "vtkMRMLScalarVolumeNode"]
+        without = [node for node in volumes if self.panel.result.result_of(node) is None]
+        names = ", ".join(node.GetName() for node in volumes if node not in without)
+        if not names:
+            return volumes
+        text = _("These CTs have a result already: {names}. It stays as it is; a second one would be made beside it.")
+        title = _("Segment every CT of the scene")
+        if not without:
+            return volumes if slicer.util.confirmOkCancelDisplay(text.format(names=names), title) else None
+        answers = [_("Only the others ({count})").format(count=len(without)), _("All, with a second result")]
+        answer = choose(title, text.format(names=names), answers)
+        return None if answer is None else (without, volumes)[answer]
+
+    def _organs_to_draw(self, node: SegmentationNode | None) -> tuple[bool, list[str] | None]:
+        """Return whether to go on, and the organs to draw (None for all of the model): those that nobody has touched, or all, as a person wants
+        it."""
+        organs = self.panel.models.chosen_organs()
+        drawn = self.panel.models.ticked()
+        edited, approved = self._touched(node, drawn)
+        if not edited and not approved:
+            return True, organs
+        text, title = _touched_text(node, edited, approved), _("Draw again?")
+        untouched = [name for name in drawn if name not in edited and name not in approved]
+        if not untouched:
+            return bool(slicer.util.confirmOkCancelDisplay(text, title)), organs
+        answers = [
+            _("Only the {count} organs that nobody touched").format(count=len(untouched)),
+            _("All {count} organs").format(count=len(drawn)),
+        ]
+        answer = choose(title, text, answers)
+        return answer is not None, untouched if answer == 0 else organs
+
+    def _touched(self, node: SegmentationNode | None, organs: list[str]) -> tuple[list[str], list[str]]:
+        """Return which of ``organs`` a person has changed, and which are approved."""
         from ..review.states import states_of
         from ..scene.nodes import edited_segments
 
         if node is None:
-            return True
-        drawn = self.panel.models.ticked() if organs is None else organs
-        edited = [name for name in edited_segments(node) if name in drawn]
-        approved = [name for name, state in states_of(node).items() if state == "approved" and name in drawn]
-        parts = []
-        if edited:
-            parts.append(
-                _(
-                    "These organs of {node} were changed by hand: {organs}. Apply draws them anew and the changes are lost."
-                ).format(node=node.GetName(), organs=", ".join(edited))
-            )
-        if approved:
-            parts.append(
-                _("These organs are approved: {organs}. Drawn anew, they are drafts again.").format(
-                    organs=", ".join(approved)
-                )
-            )
-        if not parts:
-            return True
-        keep = _('To keep them, press Cancel and untick them, or choose "Create new segmentation on Apply".')
-        return bool(slicer.util.confirmOkCancelDisplay("\n\n".join([*parts, keep]), _("Overwrite changes?")))
+            return [], []
+        edited = [name for name in edited_segments(node) if name in organs]
+        approved = [name for name, state in states_of(node).items() if state == "approved" and name in organs]
+        return edited, approved
 
     def _start(self, start: Callable[[Callbacks], Any]) -> None:
         from ..process.inference import Callbacks
@@ -181,15 +215,18 @@ class RunSection:
     def _done(self, imported: SegmentationImport) -> None:
         panel = self.panel
         seconds = time.monotonic() - self._started
-        found = len(imported.segment_ids) - len(imported.missing)
+        found = len(imported.segment_ids) - len(imported.missing) - len(imported.uncertain)
         parts = [_("Done in {seconds:.0f} s: {found} organs.").format(seconds=seconds, found=found)]
+        if imported.uncertain:
+            parts.append(_("Uncertain: {organs}.").format(organs=", ".join(imported.uncertain)))
         if imported.missing:
             parts.append(_("Not found: {organs}.").format(organs=", ".join(imported.missing)))
         parts += imported.warnings
         if panel.parameters is not None:
             panel.parameters.resultSegmentation = imported.node
-        self._end("warning" if imported.missing or imported.warnings else "ok", " ".join(parts))
-        panel.result.show_new(imported.node)
+        is_sure = not (imported.uncertain or imported.missing or imported.warnings)
+        self._end("ok" if is_sure else "warning", " ".join(parts), of_case=True)
+        panel.open_result(imported.node)
 
     def _failed(self, message: str, details: str) -> None:
         self._end("error", message, details)
@@ -210,10 +247,10 @@ class RunSection:
             self.panel.parameters.resultSegmentation = last.imported.node
         self._end("ok" if len(done) == len(items) else "warning", " ".join(parts), details)
 
-    def _end(self, level: str, text: str, details: str = "") -> None:
+    def _end(self, level: str, text: str, details: str = "", of_case: bool = False) -> None:
         self.volume_node = None
         self.ui.progressBar.hide()
-        self.panel.say(level, text, details)
+        self.panel.say(level, text, details, of_case)
         self.panel.models.reload()
         self.panel.refresh()
 
@@ -226,3 +263,14 @@ class RunSection:
     def onDetails(self, *_args: object) -> None:
         message, details = self._details
         slicer.util.infoDisplay(message, windowTitle=_("Details"), detailedText=details)
+
+
+def _touched_text(node: SegmentationNode, edited: list[str], approved: list[str]) -> str:
+    parts = []
+    if edited:
+        text = _("These organs of {node} were changed by hand: {organs}. Drawn anew, the changes are lost.")
+        parts.append(text.format(node=node.GetName(), organs=", ".join(edited)))
+    if approved:
+        text = _("These organs are approved: {organs}. Drawn anew, they are drafts again.")
+        parts.append(text.format(organs=", ".join(approved)))
+    return "\n\n".join(parts)

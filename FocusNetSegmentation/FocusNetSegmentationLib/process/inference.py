@@ -15,6 +15,7 @@ from typing import Any
 from focusnet.errors import FocusNetError
 
 from ..scene.nodes import SegmentationImport, import_result
+from ..scene.results import changed_organs, organ_fingerprints
 from ..scene.types import Scene, SegmentationNode, VolumeNode
 from ..scene.volumes import check_node, volume_summary, write_ct_for_worker
 from .worker import QtProcess, SubprocessProcess, Worker, WorkerBusyError, WorkerResult, remove_folder
@@ -39,16 +40,23 @@ def _nothing(*_: object) -> None:
     return None
 
 
+def _keep_edits(organs: tuple[str, ...]) -> bool:
+    del organs
+    return False
+
+
 @dataclass
 class Callbacks:
     """``on_progress(ProgressEvent)``, ``on_warning(text)``, and one of ``on_done(SegmentationImport)``, ``on_failed(message, details)``,
-    ``on_cancelled()`` at the end."""
+    ``on_cancelled()`` at the end. ``on_conflict(organs)`` is asked when a person edited organs during the run that drew them anew: True
+    replaces what the person drew; without it, the person's voxels are kept."""
 
     on_progress: Callable[[ProgressEvent], object] = _nothing
     on_warning: Callable[[str], object] = _nothing
     on_done: Callable[[SegmentationImport], object] = _nothing
     on_failed: Callable[[str, str], object] = _nothing
     on_cancelled: Callable[[], object] = _nothing
+    on_conflict: Callable[[tuple[str, ...]], bool] = _keep_edits
 
 
 @dataclass(frozen=True)
@@ -120,6 +128,7 @@ class SegmentationRun:
             remove_folder(folder)
             raise
         self.imported, self.failure = None, None
+        self.before = organ_fingerprints(self.segmentation_node)
         SegmentationRun._active = self
         self.worker.start(
             WorkerRequest(
@@ -164,9 +173,7 @@ class SegmentationRun:
         if node is not None and node.GetScene() is not self.scene:
             node = None  # removed during the run: a new one is made
         try:
-            imported = import_result(
-                self.scene, result.segmentation_path, self.volume_node, node, self.options.organs, written=self.written
-            )
+            imported = self._into_scene(result.segmentation_path, node)
         except FocusNetError as problem:
             self._fail(str(problem), "")
             return
@@ -177,6 +184,16 @@ class SegmentationRun:
         self.imported = replace(imported, warnings=(*imported.warnings, *result.warnings, *map(str, retries)))
         self.segmentation_node = imported.node
         self.callbacks.on_done(self.imported)
+
+    def _into_scene(self, path: Path, node: SegmentationNode | None) -> SegmentationImport:
+        """Bring the result in without losing what was painted during the run. Raises InputError."""
+        from focusnet.io.seg_nrrd import read_seg_nrrd
+
+        drawn = read_seg_nrrd(path, self.options.organs)
+        redone = {result.organ.name for result in drawn.results}
+        edited = tuple(name for name in changed_organs(node, self.before) if name in redone)
+        keep = () if edited and self.callbacks.on_conflict(edited) else edited
+        return import_result(self.scene, drawn, self.volume_node, node, written=self.written, keep=keep)
 
     def _fail(self, message: str, details: str) -> None:
         self.failure = SegmentationError(message, details)

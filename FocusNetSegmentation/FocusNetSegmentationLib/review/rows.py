@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from focusnet.image.segmentation import FOUND
+from focusnet.io.segment_tags import ABSENT
+
+from ..scene.review_tags import APPROVED
 from .scores import Score
 
 NOT_SCORED = "Not scored yet."
@@ -15,7 +19,11 @@ BY_HAND = "Drawn by hand."
 
 @dataclass(frozen=True)
 class Row:
-    """One organ of the list. ``score``: None where it does not apply. ``stale``: the organ was changed after it was scored."""
+    """One organ of the list. ``score``: None where it does not apply. ``stale``: the organ was changed after it was scored.
+
+    ``found``: what the model says of the organ as it is now, "found", "uncertain" or "not found" (``OrganResult.status``), and ``warnings`` its
+    own sentences. ``seen``: it was shown to a person since the model drew it.
+    """
 
     organ: str
     segment_id: str
@@ -28,6 +36,19 @@ class Row:
     approved_by: str = ""
     active_s: float = 0.0
     empty: bool = False
+    found: str = FOUND
+    warnings: tuple[str, ...] = ()
+    seen: bool = False
+
+    @property
+    def absent(self) -> bool:
+        """A person has confirmed that nothing of it is to be drawn."""
+        return self.empty and self.state == APPROVED
+
+    @property
+    def state_text(self) -> str:
+        """The state for people: an empty organ that was approved is absent."""
+        return ABSENT if self.absent else self.state
 
     @property
     def reason(self) -> str:

@@ -13,21 +13,35 @@ import numpy as np
 import slicer
 
 from focusnet.errors import InputError
+from focusnet.image.organs import without_side
 from focusnet.image.volume import box_corners
 from focusnet.io.segment_tags import ORGAN_TAG, tag_text
 
 from ..scene.fingerprints import Fingerprint, Fingerprints
+from ..scene.helper_nodes import add_hidden_node
 from ..scene.labelmaps import LABELMAP, image_matrix, mask_on, oriented_image, voxels, whole_voxel_shift
 from ..scene.nodes import SHAPE_PRIOR_ROLE, SURFACE, organ_segments
 from ..scene.review_tags import read_tag
 from ..scene.types import OrientedImage, Scene, Segment, SegmentationNode, Surface
-from ..scene.volumes import LPS_RAS, to_vtk, transform_matrix
+from ..scene.volumes import LPS_RAS, transform_matrix
+from .segment_voxels import (
+    any_of,
+    change_inside,
+    grid_of,
+    masks_of_others,
+    own_grid,
+    replace_voxels,
+    segment_box,
+    spacing_zyx,
+)
 
 NOT_TRUTH = "(shape prior, not truth)"
 MADE_FROM_TAG = "FocusNet.GhostOf"  # JSON: fingerprint of the segment that the shape prior was made from
 COLOR = (1.0, 1.0, 1.0)  # no organ of the table is white
 OUTLINE_PIXELS = 2
 OPACITY_3D = 0.35
+RIM_MM = 4.0  # as far from its neighbour: what an organ gives up beyond it was no rim between the two, and becomes background
+INSIDE_ANOTHER = {"Lens": "Eye"}
 
 
 def add_shape_priors(
@@ -102,30 +116,58 @@ def use_shape(
     """Give the segment its shape prior's shape, as a whole or inside a sphere around ``center_ras`` (world space), and return how many voxels that
     changed. ``save_state`` is called before anything is changed: the editor's undo.
 
-    Other segments keep their voxels. Raises InputError if there is no shape prior, or for a sphere without a size.
+    Other segments keep their voxels: the shape ends where they begin (a lens takes from the eye around it). A rim of up to ``RIM_MM`` that the organ
+    gives up becomes what lies next to it, a neighbour or background, so that no gap opens between organs that touched. Raises InputError if there is no
+    shape prior, or for a sphere without a size.
     """
     segment = organ_segment(segmentation_node, organ)
     node, shape_prior_id = _shape_prior(segmentation_node, organ)
     if center_ras is not None and not (radius_mm is not None and np.isfinite(radius_mm) and radius_mm > 0):
         raise InputError(f"The brush has a radius of {radius_mm} mm; a number above 0 is expected.")
     segment_id = segment_id_of(segmentation_node, organ)
-    target = _grid_of_both(segment, node.GetSegmentation().GetSegment(shape_prior_id))
-    old, shape_prior = mask_on(target, segmentation_node, segment_id), mask_on(target, node, shape_prior_id)
-    new = shape_prior
+    target = _grid_of_both(segmentation_node, segment_id, node, shape_prior_id)
+    old, new = mask_on(target, segmentation_node, segment_id), mask_on(target, node, shape_prior_id)
     if center_ras is not None:
         center = np.linalg.inv(transform_matrix(segmentation_node)) @ [*center_ras, 1.0]
-        new = np.where(_ball(target, center[:3], float(radius_mm or 0)), shape_prior, old)
+        new = np.where(_ball(target, center[:3], float(radius_mm or 0)), new, old)
+    others = masks_of_others(target, segmentation_node, segment_id)
+    around = INSIDE_ANOTHER.get(without_side(organ), "") + organ.removeprefix(without_side(organ))
+    container = organ_segments(segmentation_node).get(around, "")
+    new = new & (old | ~any_of({s: m for s, m in others.items() if s != container}, old.shape))
     changed = int(np.count_nonzero(new != old))
     if not changed:
         return 0
     if save_state is not None:
         save_state()
-    image = oriented_image(new.astype(np.uint8), image_matrix(target))
-    image.SetExtent(target.GetExtent())
-    logic = slicer.vtkSlicerSegmentationsModuleLogic
-    if not logic.SetBinaryLabelmapToSegment(image, segmentation_node, segment_id, logic.MODE_REPLACE):
-        raise InputError(f"The shape of {organ} could not be put into {segmentation_node.GetName()}.")
+    if container in others and (others[container] & new & ~old).any():
+        nothing = np.zeros_like(new)
+        change_inside(segmentation_node, container, target, nothing, others[container] & new & ~old)
+    replace_voxels(segmentation_node, segment_id, new, target)
+    for neighbour, rim in _rims(old, new, others, spacing_zyx(target)).items():
+        if voxels(segment.GetRepresentation(LABELMAP)).size and _same_grid(segmentation_node, neighbour, target):
+            change_inside(segmentation_node, neighbour, target, rim, np.zeros_like(rim))
     return changed
+
+
+def _rims(
+    old: np.ndarray, new: np.ndarray, others: Mapping[str, np.ndarray], spacing: tuple[float, ...]
+) -> dict[str, np.ndarray]:
+    """The voxels that an organ has given up and that lie next to a neighbour, by the neighbour's segment ID: each goes to what is nearest to it."""
+    from scipy import ndimage
+
+    given_up = old & ~new
+    if not given_up.any() or not others:
+        return {}
+    owner = np.zeros(old.shape, np.uint16)
+    for number, mask in enumerate(others.values(), start=1):
+        owner[mask & ~old] = number
+    distance_mm, nearest = ndimage.distance_transform_edt(old | new, spacing, return_indices=True)
+    taken = np.where(given_up & (distance_mm <= RIM_MM), owner[tuple(nearest)], 0)
+    return {s: taken == number for number, s in enumerate(others, start=1) if (taken == number).any()}
+
+
+def _same_grid(segmentation_node: SegmentationNode, segment_id: str, target: OrientedImage) -> bool:
+    return whole_voxel_shift(image_matrix(target), own_grid(segmentation_node, segment_id)) is not None
 
 
 def surface_of(segment: Segment) -> Surface | None:
@@ -154,13 +196,8 @@ def organ_segment(segmentation_node: SegmentationNode, organ: str) -> Segment:
 def _make_node(scene: Scene, segmentation_node: SegmentationNode) -> SegmentationNode:
     node = slicer.vtkMRMLSegmentationNode()
     node.SetName(f"{segmentation_node.GetName()} {NOT_TRUTH}")
-    node.SetHideFromEditors(True)  # before it enters the scene: nobody picks a prior for an export by mistake
-    node.SetSelectable(False)
-    node.SetAttribute(SHAPE_PRIOR_ROLE, "1")
-    scene.AddNode(node)
-    node.CreateDefaultDisplayNodes()
+    add_hidden_node(scene, node, SHAPE_PRIOR_ROLE)  # nobody picks a prior for an export by mistake
     display = node.GetDisplayNode()
-    display.SetVisibility(False)
     display.SetVisibility2DFill(False)
     display.SetVisibility2DOutline(True)
     display.SetSliceIntersectionThickness(OUTLINE_PIXELS)
@@ -185,28 +222,26 @@ def _put(node: SegmentationNode, organ: str, image: OrientedImage, label: int, d
     segmentation.AddSegment(segment, organ)
 
 
-def _grid_of_both(segment: Segment, shape_prior: Segment) -> OrientedImage:
-    """An image without voxels on the segment's grid that holds both; the shape prior's where the segment has no voxels."""
-    image, other = segment.GetRepresentation(LABELMAP), shape_prior.GetRepresentation(LABELMAP)
+def _grid_of_both(
+    segmentation_node: SegmentationNode, segment_id: str, prior_node: SegmentationNode, prior_id: str
+) -> OrientedImage:
+    """An image without voxels on the segment's grid that covers both, and a rim; the shape prior's grid where the segment has none."""
+    boxes, prior = [segment_box(segmentation_node, segment_id)], segment_box(prior_node, prior_id)
+    image = segmentation_node.GetSegmentation().GetSegment(segment_id).GetRepresentation(LABELMAP)
+    matrix, other = own_grid(segmentation_node, segment_id), own_grid(prior_node, prior_id)
     if not voxels(image).size:
-        image = other
-    matrix = image_matrix(image)
-    low, high = (np.array(image.GetExtent())[i::2] for i in (0, 1))
-    if voxels(other).size:
-        shift = whole_voxel_shift(matrix, image_matrix(other))
-        first, last = (np.array(other.GetExtent())[i::2] for i in (0, 1))
-        if shift is None:  # another grid: the box of its eight corners
-            to_index = np.linalg.inv(matrix) @ image_matrix(other)
-            corners = box_corners(first - 0.5, last + 0.5).T
-            index = to_index[:3, :3] @ corners + to_index[:3, 3:]
-            first, last = np.floor(index.min(axis=1)).astype(int), np.ceil(index.max(axis=1)).astype(int)
-        else:
-            first, last = first + shift, last + shift
-        low, high = np.minimum(low, first), np.maximum(high, last)
-    target = slicer.vtkOrientedImageData()
-    target.SetExtent(*(int(v) for pair in zip(low, high, strict=True) for v in pair))
-    target.SetGeometryFromImageToWorldMatrix(to_vtk(matrix))
-    return target
+        matrix = other
+    if prior is not None:  # on another grid: the box of its eight corners
+        to_index = np.linalg.inv(matrix) @ other
+        corners = box_corners(prior[0] - 0.5, prior[1] + 0.5).T
+        index = to_index[:3, :3] @ corners + to_index[:3, 3:]
+        boxes.append(np.stack([np.floor(index.min(axis=1)), np.ceil(index.max(axis=1))]).astype(int))
+    known = [box for box in boxes if box is not None]
+    if not known:
+        return grid_of(matrix, np.zeros((2, 3), int))
+    low, high = np.min([b[0] for b in known], axis=0), np.max([b[1] for b in known], axis=0)
+    margin = np.ceil(RIM_MM / np.linalg.norm(matrix[:3, :3], axis=0)).astype(int)
+    return grid_of(matrix, np.stack([low, high]), margin)
 
 
 def _ball(image: OrientedImage, center_ras: np.ndarray, radius_mm: float) -> np.ndarray:

@@ -11,13 +11,12 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from focusnet.errors import InputError
 
-from ..scene.nodes import DISTANCE_ROLE
+from ..scene.helper_nodes import COVERED, DISTANCE_ROLE
 from ..scene.types import ModelNode, Node, Scene, SegmentationNode, Surface
 from .shape_prior import organ_segment, segment_id_of, shape_prior_segment, surface_of
 
 ARRAY = "Distance to shape prior (mm)"
 COLORS = "FocusNet distance"
-COVERED = "FocusNet.Covered"  # ID of the segment whose own surface is hidden meanwhile
 SMALLEST_RANGE_MM = 1.0  # differences below a voxel shall not look like much
 BLUE, RED = (
     (0.230, 0.299, 0.754),

@@ -1,7 +1,8 @@
 """The review of a segmentation: which organs to look at first and why, which are approved, and by whom.
 
-Everything is kept in the segments' tags, so that it goes with them into every .seg.nrrd and .mrb. No Qt here, and no torch: scores are
-made by ``focusnet qa`` in a process of its own and come as JSON (``review_scores``). A score is no verdict.
+Everything is kept in the node's records (``scene.review_records``), which undo does not reach, with a copy in the segments' tags that goes with them
+into every .seg.nrrd and .mrb. No Qt here, and no torch: scores are made by ``focusnet qa`` in a process of its own and come as JSON
+(``review_scores``). A score is no verdict.
 """
 
 from __future__ import annotations
@@ -14,29 +15,13 @@ from typing import Any
 import slicer
 
 from focusnet.errors import InputError
-from focusnet.io.segment_tags import (
-    ORGAN_TAG,
-    RESULT_TAG,
-    REVIEW_TAG,
-    RUN_TAG,
-    SCORE_TAG,
-    SECONDS_TAG,
-    tag_text,
-    tagged_voxels,
-)
+from focusnet.io.segment_tags import ORGAN_TAG, RESULT_TAG, RUN_TAG, tagged_status, tagged_voxels
 
 from ..scene.fingerprints import Fingerprint, Fingerprints
 from ..scene.labelmaps import get_tag
 from ..scene.nodes import organ_segments
-from ..scene.review_tags import (
-    APPROVED,
-    DRAFT,
-    EDITED,
-    begin_review,
-    model_text,
-    read_tag,
-    seconds_of,
-)
+from ..scene.review_records import ReviewRecords, keeping_redo
+from ..scene.review_tags import APPROVED, DRAFT, EDITED, model_text, read_tag
 from ..scene.types import Segment, SegmentationNode, SegmentList
 from .rows import Row, group, reasons_of
 from .scores import Score, Scores
@@ -59,7 +44,7 @@ class Review:
     ) -> None:
         self.node, self.clock = node, clock
         self.on_change = on_change or (lambda: None)
-        self.fingerprints = Fingerprints()
+        self.fingerprints, self.records = Fingerprints(), ReviewRecords(node)
         self._is_own_change = False
         self._observed: list[tuple[SegmentList, int]] = []
         self._working_on: tuple[str, float] | None = None
@@ -103,62 +88,95 @@ class Review:
 
     # What a person decides -----------------------------------------------------------------------------------------------------------
 
+    def seen(self, organ: str) -> None:
+        """An organ was shown to a person: from now on it can be approved. Raises InputError for an organ that is not there."""
+        segment_id = self._id(organ)
+        record = self.records.review(segment_id)
+        if not record.get("seen"):
+            self._write(segment_id, {**record, "seen": True})
+
+    def is_seen(self, organ: str) -> bool:
+        """Was the organ shown since the model drew it? Whoever approved it has seen it."""
+        return _is_seen(self.records.review(self._id(organ)))
+
     def approve(self, organ: str, by: str = "") -> str | None:
-        """Approve an organ as it is now, empty included, and return the next worst. Raises InputError for an organ that is not there."""
-        segment = self._segment(organ)
-        mark = self.fingerprints.of(segment).to_json()
-        record = {"state": APPROVED, "approved": mark, "by": by, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-        self._write(segment, {**read_tag(segment, REVIEW_TAG), **record})
+        """Approve an organ as it is now and return the next worst. Raises InputError for an organ that is not there, that is empty or that was
+        not shown yet."""
+        if not self._fingerprint(self._id(organ)).voxels:
+            raise InputError(f"{organ} is empty: confirm that it is absent, or draw it first.")
+        return self._approve(organ, by)
+
+    def approve_absent(self, organ: str, by: str = "") -> str | None:
+        """Confirm that it is right that nothing of an organ is drawn, and return the next worst. Raises InputError for an organ that is not
+        there, that has voxels or that was not shown yet."""
+        if self._fingerprint(self._id(organ)).voxels:
+            raise InputError(f"{organ} has voxels, so it is not absent: approve it, or erase it first.")
+        return self._approve(organ, by)
+
+    def _approve(self, organ: str, by: str) -> str | None:
+        segment_id = self._id(organ)
+        if not self.is_seen(organ):
+            raise InputError(f"{organ} was not shown yet: look at it first.")
+        mark = self._fingerprint(segment_id).to_json()
+        record = {
+            "state": APPROVED,
+            "approved": mark,
+            "by": by,
+            "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "seen": True,
+        }
+        self._write(segment_id, {**self.records.review(segment_id), **record})
         return self.next_worst()
 
     def withdraw(self, organ: str) -> None:
         """Take an approval back. Raises InputError for an organ that is not there."""
-        self._withdraw_approval(self._segment(organ))
+        self._withdraw_approval(self._id(organ))
 
     def check(self) -> list[str]:
-        """Bring the tags in line with the voxels, for good: an undo does not bring an approval back. Returns the organs whose approval was
-        taken back because they were changed."""
+        """Bring the records in line with the voxels, for good: an undo does not bring an approval back. Bring the tags in line with the
+        records, because an undo does change tags. Returns the organs whose approval was taken back because they were changed."""
         lost = []
         for name, segment_id in self.segments().items():
-            segment = self._segmentation().GetSegment(segment_id)
-            record = read_tag(segment, REVIEW_TAG)
-            if not record and self.fingerprints.of(segment).voxels == tagged_voxels(get_tag(segment, RESULT_TAG)):
+            with self._ignoring_own_changes():
+                self.records.keep(segment_id)
+                if self.records.copy_to_tags(segment_id):
+                    self._set_status(segment_id)
+            record, drawn = self.records.review(segment_id), self._fingerprint(segment_id)
+            if not record and drawn.voxels == tagged_voxels(get_tag(self._segment(segment_id), RESULT_TAG)):
                 with self._ignoring_own_changes():  # a file of the engine's that Slicer opened itself
-                    begin_review(segment, self.fingerprints.of(segment))
+                    self.records.begin({segment_id: drawn})
                 continue
             if record.get("state") == APPROVED:
-                if not self.fingerprints.of(segment).same_as(Fingerprint.from_json(record.get("approved"))):
-                    self._withdraw_approval(segment)
+                if not drawn.same_as(Fingerprint.from_json(record.get("approved"))):
+                    self._withdraw_approval(segment_id)
                     lost.append(name)
-            elif record.get("state", DRAFT) != (state := self._unapproved(segment, record)):
-                self._write(segment, {**record, "state": state})
+            elif record.get("state", DRAFT) != (state := self._unapproved(segment_id, record)):
+                self._write(segment_id, {**record, "state": state})
         return lost
 
     # Scores --------------------------------------------------------------------------------------------------------------------------
 
     def current_fingerprints(self) -> dict[str, Fingerprint]:
         """Return what every organ looks like now: scores are about these voxels, even if they arrive when the organ has changed."""
-        segmentation = self._segmentation()
-        return {name: self.fingerprints.of(segmentation.GetSegment(s)) for name, s in self.segments().items()}
+        return {name: self._fingerprint(segment_id) for name, segment_id in self.segments().items()}
 
     def set_scores(self, scores: Scores, fingerprints: Mapping[str, Fingerprint] | None = None) -> None:
         """Keep what ``focusnet qa`` said of the organs as they looked in ``fingerprints`` (by default: now). Organs that it does not name lose their
         old scores."""
         known = fingerprints if fingerprints is not None else self.current_fingerprints()
         for name, segment_id in self.segments().items():
-            segment = self._segmentation().GetSegment(segment_id)
             score = scores.organs.get(name)
             with self._ignoring_own_changes():
                 if score is None:
-                    segment.RemoveTag(SCORE_TAG)
+                    self.records.set_score(segment_id, None)
                     continue
                 said = {
                     **score.to_json(),
                     "model": dict(scores.model),
                     "scored": known.get(name, Fingerprint()).to_json(),
                 }
-                segment.SetTag(SCORE_TAG, tag_text(said))
-                self._set_status(segment, self._state(segment_id), score.look_at)
+                self.records.set_score(segment_id, said)
+                self._set_status(segment_id)
 
     def notes(self, chosen: Mapping[str, str] | None = None) -> list[str]:
         """Return what a reader of the list must know: contours and scores of different models, or of another than the one ``chosen`` now (``model``,
@@ -166,10 +184,9 @@ class Review:
         drawn: dict[str, Mapping[str, Any]] = {}
         scored: dict[str, Mapping[str, Any]] = {}
         for segment_id in self.segments().values():
-            segment = self._segmentation().GetSegment(segment_id)
             for found, data in (
-                (drawn, read_tag(segment, RUN_TAG)),
-                (scored, read_tag(segment, SCORE_TAG).get("model") or {}),
+                (drawn, read_tag(self._segment(segment_id), RUN_TAG)),
+                (scored, self.records.score(segment_id).get("model") or {}),
             ):
                 if data.get("bundle_sha256"):
                     found[str(data["bundle_sha256"])] = data
@@ -203,13 +220,13 @@ class Review:
 
         segment_id = self.segments().get(last[0])
         if segment_id is not None and now > last[1]:
-            segment = self._segmentation().GetSegment(segment_id)
+            spent = self.records.seconds(segment_id) + active_seconds([last[1], now])
             with self._ignoring_own_changes():
-                segment.SetTag(SECONDS_TAG, f"{seconds_of(segment) + active_seconds([last[1], now]):.1f}")
+                self.records.set_seconds(segment_id, spent)
 
     def active_s(self) -> dict[str, float]:
         """Return seconds of work by organ, for ``focusnet.qa.audit``; only organs that were worked on."""
-        times = {n: seconds_of(self._segmentation().GetSegment(s)) for n, s in self.segments().items()}
+        times = {name: self.records.seconds(segment_id) for name, segment_id in self.segments().items()}
         return {name: seconds for name, seconds in times.items() if seconds > 0}
 
     # Following the segments --------------------------------------------------------------------------------------------------------
@@ -243,66 +260,72 @@ class Review:
         finally:
             self._is_own_change = before
 
-    # Tags ----------------------------------------------------------------------------------------------------------------------------
+    # Records -------------------------------------------------------------------------------------------------------------------------
 
     def _segmentation(self) -> SegmentList:
         return self.node.GetSegmentation()
 
-    def _segment(self, organ: str) -> Segment:
+    def _segment(self, segment_id: str) -> Segment:
+        return self._segmentation().GetSegment(segment_id)
+
+    def _id(self, organ: str) -> str:
         segment_id = self.segments().get(organ)
         if segment_id is None:
             raise InputError(
                 f"{organ} is not in {self.node.GetName()}; it has {', '.join(self.segments()) or 'no organs'}."
             )
-        return self._segmentation().GetSegment(segment_id)
+        return segment_id
+
+    def _fingerprint(self, segment_id: str) -> Fingerprint:
+        return self.fingerprints.of(self._segment(segment_id))
 
     def _state(self, segment_id: str) -> str:
-        segment = self._segmentation().GetSegment(segment_id)
-        record = read_tag(segment, REVIEW_TAG)
+        record = self.records.review(segment_id)
         if record.get("state") == APPROVED:
-            same = self.fingerprints.of(segment).same_as(Fingerprint.from_json(record.get("approved")))
+            same = self._fingerprint(segment_id).same_as(Fingerprint.from_json(record.get("approved")))
             return APPROVED if same else EDITED
-        return self._unapproved(segment, record)
+        return self._unapproved(segment_id, record)
 
-    def _unapproved(self, segment: Segment, record: Mapping[str, Any]) -> str:
+    def _unapproved(self, segment_id: str, record: Mapping[str, Any]) -> str:
         """Draft while the voxels are the model's own; without a way to know, what was known last."""
         drawn = Fingerprint.from_json(record.get("drawn"))
         if drawn is not None:
-            return DRAFT if self.fingerprints.of(segment).same_as(drawn) else EDITED
-        if not _by_model(segment):
+            return DRAFT if self._fingerprint(segment_id).same_as(drawn) else EDITED
+        if not _by_model(self._segment(segment_id)):
             return EDITED
         return str(record.get("state")) if record.get("state") in (DRAFT, EDITED) else DRAFT
 
-    def _withdraw_approval(self, segment: Segment) -> None:
-        record = {
-            key: value for key, value in read_tag(segment, REVIEW_TAG).items() if key not in ("approved", "by", "at")
-        }
-        self._write(segment, {**record, "state": self._unapproved(segment, {**record, "state": EDITED})})
+    def _withdraw_approval(self, segment_id: str) -> None:
+        """Who approved it has seen it, so that much stays."""
+        old = self.records.review(segment_id)
+        record = {key: value for key, value in old.items() if key not in ("approved", "by", "at")}
+        seen = {"seen": True} if old.get("state") == APPROVED else {}
+        self._write(segment_id, {**record, **seen, "state": self._unapproved(segment_id, {**record, "state": EDITED})})
 
-    def _write(self, segment: Segment, record: Mapping[str, Any]) -> None:
+    def _write(self, segment_id: str, record: Mapping[str, Any]) -> None:
         with self._ignoring_own_changes():
-            segment.SetTag(REVIEW_TAG, tag_text(record))
-            self._set_status(
-                segment, str(record.get("state", DRAFT)), bool(read_tag(segment, SCORE_TAG).get("look_at"))
-            )
+            self.records.set_review(segment_id, record)
+            self._set_status(segment_id)
 
-    def _set_status(self, segment: Segment, state: str, look_at: bool) -> None:
+    def _set_status(self, segment_id: str) -> None:
         """Slicer's own status, which its Segment Editor shows."""
-        logic = slicer.vtkSlicerSegmentationsModuleLogic
-        status = {APPROVED: logic.Completed, EDITED: logic.InProgress}.get(state)
+        logic, segment = slicer.vtkSlicerSegmentationsModuleLogic, self._segment(segment_id)
+        status = {APPROVED: logic.Completed, EDITED: logic.InProgress}.get(self._state(segment_id))
         if status is None:
-            flagged = look_at or logic.GetSegmentStatus(segment) == logic.Flagged
+            warned = bool(read_tag(segment, RESULT_TAG).get("warnings"))
+            flagged = warned or bool(self.records.score(segment_id).get("look_at"))
             status = logic.Flagged if flagged else logic.NotStarted
-        logic.SetSegmentStatus(segment, status)
+        if status != logic.GetSegmentStatus(segment):
+            with keeping_redo(self.node):
+                logic.SetSegmentStatus(segment, status)
 
     def _row(self, name: str, segment_id: str) -> Row:
-        segment = self._segmentation().GetSegment(segment_id)
-        mark = self.fingerprints.of(segment)
-        said = read_tag(segment, SCORE_TAG)
+        segment, mark = self._segment(segment_id), self._fingerprint(segment_id)
+        said, record = self.records.score(segment_id), self.records.review(segment_id)
         score = Score.from_json(name, said) if said else None
-        record = read_tag(segment, REVIEW_TAG)
         state = self._state(segment_id)
-        reasons = reasons_of(score, empty=not mark.voxels, by_hand=not _by_model(segment))
+        text = "" if state == EDITED else get_tag(segment, RESULT_TAG)  # what a person drew is no longer the model's
+        found, warnings = tagged_status(text, mark.voxels)
         return Row(
             organ=name,
             segment_id=segment_id,
@@ -310,15 +333,18 @@ class Review:
             volume_ml=mark.volume_ml,
             score=score.score if score is not None else None,
             look_at=(score is not None and score.look_at) or not mark.voxels,
-            reasons=reasons,
+            reasons=reasons_of(score, empty=not mark.voxels, by_hand=not _by_model(segment)),
             stale=score is not None and not mark.same_as(Fingerprint.from_json(said.get("scored"))),
             approved_by=str(record.get("by") or "") if state == APPROVED else "",
-            active_s=seconds_of(segment),
+            active_s=self.records.seconds(segment_id),
             empty=not mark.voxels,
+            found=found,
+            warnings=warnings,
+            seen=_is_seen(record),
         )
 
     def _rank(self, row: Row) -> float:
-        return float(read_tag(self._segmentation().GetSegment(row.segment_id), SCORE_TAG).get("rank", 0))
+        return float(self.records.score(row.segment_id).get("rank", 0))
 
 
 def states_of(node: SegmentationNode) -> dict[str, str]:
@@ -326,6 +352,16 @@ def states_of(node: SegmentationNode) -> dict[str, str]:
     review = Review(node)
     review.close()
     return review.states()
+
+
+def untouched_organs(node: SegmentationNode) -> list[str]:
+    """The model's organs that nobody has edited or approved: what a second run may replace without asking, in the node's order."""
+    states, by_model = states_of(node), organ_segments(node)
+    return [name for name in by_model if states.get(name) == DRAFT]
+
+
+def _is_seen(record: Mapping[str, Any]) -> bool:
+    return bool(record.get("seen")) or record.get("state") == APPROVED
 
 
 def _by_model(segment: Segment) -> bool:

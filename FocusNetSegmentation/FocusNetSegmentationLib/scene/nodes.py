@@ -7,7 +7,7 @@ are imported where they are used: they need packages that are not there before t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import slicer
 from focusnet.errors import InputError
 from focusnet.files.atomic_write import json_text
 from focusnet.image.organs import Organ, find_organ
-from focusnet.image.segmentation import OrganResult, Segmentation
+from focusnet.image.segmentation import NOT_FOUND, UNCERTAIN, OrganResult, Segmentation
 from focusnet.image.volume import Geometry
 from focusnet.io.segment_tags import (
     ALGORITHM_NAME_TAG,
@@ -31,12 +31,25 @@ from focusnet.io.segment_tags import (
 )
 
 from .fingerprints import Fingerprints
+from .helper_nodes import (
+    DISTANCE_ROLE,
+    FROZEN_ROLE,
+    SEED_ROLE,
+    SHAPE_PRIOR_ROLE,
+    add_hidden_node,
+    frozen_copy,
+    remove_orphans,
+)
 from .labelmaps import LABELMAP, clear_or_keep_old_segments, get_tag, image_matrix, oriented_image, same_voxels
-from .review_tags import begin_review
-from .types import Node, OrientedImage, Scene, Segment, SegmentationNode, SegmentList, TransformableNode, VolumeNode
+from .review_records import ReviewRecords
+from .types import OrientedImage, Scene, Segment, SegmentationNode, SegmentList, TransformableNode, VolumeNode
 from .volumes import LPS_RAS, ijk_to_ras, transform_matrix, volume_summary, world_geometry, write_ct_for_worker
 
 __all__ = [
+    "DISTANCE_ROLE",
+    "FROZEN_ROLE",
+    "SEED_ROLE",
+    "SHAPE_PRIOR_ROLE",
     "SegmentationImport",
     "edited_segments",
     "frozen_copy",
@@ -52,13 +65,6 @@ __all__ = [
 ]
 
 SURFACE = "Closed surface"
-FROZEN_ROLE = "FocusNet.ModelResult"  # node reference: from a segmentation to the frozen copy
-SHAPE_PRIOR_ROLE, DISTANCE_ROLE, SEED_ROLE = (
-    "FocusNet.Ghost",
-    "FocusNet.Distance",
-    "FocusNet.Seed",
-)  # to what a review shows
-OWNED_ROLES = (FROZEN_ROLE, SHAPE_PRIOR_ROLE, DISTANCE_ROLE, SEED_ROLE)  # also an attribute of the nodes themselves
 PROVENANCE = "FocusNet.Provenance"
 ATTRIBUTES = {
     "FocusNet.Model": "model",
@@ -68,18 +74,22 @@ ATTRIBUTES = {
     "FocusNet.Created": "created",
     "FocusNet.Device": "device",
 }
-RUN_KEYS = ("model", "model_version", "bundle_sha256", "focusnet_version", "created", "device", "precision")
+RUN_KEYS = ("model", "model_version", "bundle_sha256", "focusnet_version", "created", "device", "precision", "caution")
 
 
 @dataclass(frozen=True)
 class SegmentationImport:
-    """``segment_ids``: organ name to segment ID. ``missing``: organs that were looked for and not found (empty segments)."""
+    """``segment_ids``: organ name to segment ID. ``missing``: organs that were looked for and not found (empty segments). ``uncertain``:
+    organs that are drawn, but were not localized with confidence. ``kept``: organs that a person edited during the run; they are as the
+    person drew them, and the model's result of them is in ``frozen`` only."""
 
     node: SegmentationNode
     frozen: SegmentationNode
     segment_ids: dict[str, str]
     missing: tuple[str, ...]
     warnings: tuple[str, ...]
+    uncertain: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 def import_result(
@@ -89,16 +99,21 @@ def import_result(
     segmentation_node: SegmentationNode | None = None,
     organs: Sequence[str] | None = None,
     written: Geometry | None = None,
+    keep: Collection[str] = (),
 ) -> SegmentationImport:
     """Bring a result into the scene, as a new node or into ``segmentation_node``, whose other segments stay as they are.
 
     ``result``: a .seg.nrrd file, a Segmentation, or labels (z, y, x) on the volume's grid where ``organs`` names label 1, 2, ...
     ``organs``: for the first two, take only these. ``written``: what ``write_ct_for_worker`` returned, so that a transform that
-    was changed since does not matter. Raises InputError; then the scene is unchanged.
+    was changed since does not matter. ``keep``: organs of ``segmentation_node`` that keep their voxels; the result of these goes to
+    the frozen copy only. Raises InputError; then the scene is unchanged.
     """
     segmentation = _segmentation(result, volume_node, organs)
     matrix, parent, warnings = place_labels(segmentation.geometry, volume_node, segmentation_node, written)
     image = oriented_image(segmentation.labels, matrix)
+    present = organ_segments(segmentation_node) if segmentation_node is not None else {}
+    kept = tuple(r.organ.name for r in segmentation.results if r.organ.name in present and r.organ.name in keep)
+    shown = _without(segmentation, kept)
     if segmentation_node is None:
         name = f"{volume_node.GetName()} organs" if volume_node is not None else "Organs"
         segmentation_node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
@@ -109,7 +124,9 @@ def import_result(
     try:
         if volume_node is not None:
             segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
-        ids = _put(segmentation_node, image, segmentation)
+        ids = {name: present[name] for name in kept}
+        if shown.results:
+            ids |= _put(segmentation_node, oriented_image(shown.labels, matrix) if kept else image, shown)
         for attribute, key in ATTRIBUTES.items():
             segmentation_node.SetAttribute(attribute, str(segmentation.provenance.get(key) or ""))
         segmentation_node.SetAttribute(PROVENANCE, json_text(segmentation.provenance))
@@ -117,8 +134,14 @@ def import_result(
         segmentation_node.EndModify(modifying)
     frozen = _freeze(scene, segmentation_node, image, segmentation)
     remove_orphans(scene)
-    missing = tuple(r.organ.name for r in segmentation.results if not r.found)
-    return SegmentationImport(segmentation_node, frozen, ids, missing, tuple(warnings))
+    missing, uncertain = (
+        tuple(r.organ.name for r in shown.results if r.status == status) for status in (NOT_FOUND, UNCERTAIN)
+    )
+    if kept:
+        warnings.append(
+            f"{', '.join(kept)} changed during the run, so your own voxels are kept; what the model drew is in its own copy only."
+        )
+    return SegmentationImport(segmentation_node, frozen, ids, missing, tuple(warnings), uncertain, kept)
 
 
 def replace_organs(
@@ -187,11 +210,6 @@ def make_closed_surfaces(segmentation_node: SegmentationNode) -> int:
     return sum(1 for surface in surfaces if surface is not None and surface.GetNumberOfPoints() > 0)
 
 
-def frozen_copy(segmentation_node: SegmentationNode | None) -> SegmentationNode | None:
-    """Return the model's own result that belongs to this segmentation, None if there is none."""
-    return segmentation_node.GetNodeReference(FROZEN_ROLE) if segmentation_node is not None else None
-
-
 def organ_segments(segmentation_node: SegmentationNode) -> dict[str, str]:
     """Return organ name to segment ID of every segment that came from a model, in the node's order, whatever it is called now."""
     segmentation = segmentation_node.GetSegmentation()
@@ -207,26 +225,6 @@ def provenance_of(segmentation_node: SegmentationNode) -> dict[str, str]:
     """Return model, hash, version, time and device of the node's last run; empty for a segmentation that no model made."""
     found = {key: segmentation_node.GetAttribute(attribute) or "" for attribute, key in ATTRIBUTES.items()}
     return found if found["model"] else {}
-
-
-def remove_orphans(scene: Scene) -> int:
-    """Remove frozen copies, shape priors and seeds whose segmentation was deleted. Returns how many."""
-    used = set()
-    for node in _nodes(scene, "vtkMRMLSegmentationNode"):
-        for role in OWNED_ROLES:
-            used |= {node.GetNthNodeReferenceID(role, i) for i in range(node.GetNumberOfNodeReferences(role))}
-    orphans = [
-        node
-        for node in _nodes(scene, "vtkMRMLDisplayableNode")
-        if any(node.GetAttribute(role) for role in OWNED_ROLES) and node.GetID() not in used
-    ]
-    for node in orphans:
-        scene.RemoveNode(node)
-    return len(orphans)
-
-
-def _nodes(scene: Scene, kind: str) -> list[Node]:
-    return [scene.GetNthNodeByClass(i, kind) for i in range(scene.GetNumberOfNodesByClass(kind))]
 
 
 def _segmentation(
@@ -253,14 +251,22 @@ def _segmentation(
         if organs is None:
             return result
         wanted = {(find_organ(name) or unknown_organ(name)).name for name in organs}
-        kept = tuple(r for r in result.results if r.organ.name in wanted)
-        if not kept:
+        chosen = _without(result, {r.organ.name for r in result.results} - wanted)
+        if not chosen.results:
             raise InputError(f"The result has none of {', '.join(organs)}.")
-        table = np.zeros(256, np.uint8)
-        for r in kept:
-            table[r.label] = r.label
-        return Segmentation(table[result.labels], result.geometry, kept, result.provenance)
+        return chosen
     return read_seg_nrrd(result, organs)
+
+
+def _without(result: Segmentation, organs: Collection[str]) -> Segmentation:
+    """The result less some of its organs; itself where none is named."""
+    if not organs:
+        return result
+    rest = tuple(r for r in result.results if r.organ.name not in organs)
+    table = np.zeros(256, np.uint8)
+    for r in rest:
+        table[r.label] = r.label
+    return Segmentation(table[result.labels], result.geometry, rest, result.provenance)
 
 
 def place_labels(
@@ -301,7 +307,6 @@ def _put(node: SegmentationNode, image: OrientedImage, result: Segmentation) -> 
     present = organ_segments(node)
     replaced = {present[r.organ.name] for r in result.results if r.organ.name in present}
     ids: dict[str, str] = {}
-    fingerprints = Fingerprints()
     clear_or_keep_old_segments(segmentation, replaced, image, max(r.label for r in result.results))
     for organ_result in result.results:
         organ = organ_result.organ
@@ -313,11 +318,12 @@ def _put(node: SegmentationNode, image: OrientedImage, result: Segmentation) -> 
         segment.SetLabelValue(organ_result.label)
         segment.AddRepresentation(LABELMAP, image)
         _tag(segment, organ_result, result)
-        begin_review(segment, fingerprints.of(segment))
         if segment_id is None:
             segment_id = _unused_id(segmentation, organ.name)
             segmentation.AddSegment(segment, segment_id)
         ids[organ.name] = segment_id
+    drawn = Fingerprints()
+    ReviewRecords(node).begin({s: drawn.of(segmentation.GetSegment(s)) for s in ids.values()})
     if had_surfaces:
         segmentation.CreateRepresentation(SURFACE)
     segmentation.Modified()
@@ -365,10 +371,7 @@ def _freeze(scene: Scene, node: SegmentationNode, image: OrientedImage, result: 
     if frozen is None:
         frozen = slicer.vtkMRMLSegmentationNode()
         frozen.SetName(f"{node.GetName()} (model's own result)")
-        frozen.SetHideFromEditors(True)  # before it enters the scene: no list ever shows it
-        frozen.SetSelectable(False)
-        frozen.SetAttribute(FROZEN_ROLE, "1")
-        scene.AddNode(frozen)
+        add_hidden_node(scene, frozen, FROZEN_ROLE)
         node.SetNodeReferenceID(FROZEN_ROLE, frozen.GetID())
     frozen.SetAndObserveTransformNodeID(node.GetTransformNodeID())
     _put(frozen, oriented_image(result.labels, image_matrix(image)), result)

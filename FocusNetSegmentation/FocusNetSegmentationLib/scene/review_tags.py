@@ -1,13 +1,12 @@
-"""What the review keeps in a segment's tags, which go with it into every .seg.nrrd and .mrb."""
+"""What the review keeps in a segment's tags, which go with it into every .seg.nrrd and .mrb (see ``review_records``)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from focusnet.io.segment_tags import REVIEW_TAG, SCORE_TAG, SECONDS_TAG, tag_text, tag_value
+from focusnet.io.segment_tags import SECONDS_TAG, tag_value
 
-from .fingerprints import Fingerprint
 from .labelmaps import get_tag
 from .types import Segment
 
@@ -24,13 +23,6 @@ def seconds_of(segment: Segment) -> float:
         return max(0.0, float(get_tag(segment, SECONDS_TAG) or 0.0))
     except ValueError:
         return 0.0
-
-
-def begin_review(segment: Segment, drawn: Fingerprint) -> None:
-    """Begin the review of an organ that a model has just drawn: it is a draft, and an older review and score are about voxels
-    that are gone. The time spent on it stays."""
-    segment.SetTag(REVIEW_TAG, tag_text({"state": DRAFT, "drawn": drawn.to_json()}))
-    segment.RemoveTag(SCORE_TAG)
 
 
 def model_text(data: Mapping[str, Any]) -> str:

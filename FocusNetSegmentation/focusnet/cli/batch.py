@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import Cancelled, FocusNetError, InputError
-from .options import Commands, add_command
-from .scan import add_model_options, read_scan, run_model, segment_options
+from ..errors import Cancelled, InputError
+from .options import Commands, add_command, named
+from .scan import add_model_options
+from .terminal import progress_to, tell_warning
 
 if TYPE_CHECKING:
-    from ..image.segmentation import Segmentation
-    from ..image.volume import Volume
-    from ..inference.options import SegmentOptions
-    from ..nets.bundle import ModelBundle
+    from ..batch.contour import BatchOptions
+    from ..batch.scans import Scan
 
 
 def add_arguments(commands: Commands) -> None:
     """Add the command and its options."""
     parser = add_command(commands, "batch", "Contour every scan below a folder; resumes where it was stopped.", batch)
-    parser.add_argument("input", type=Path, help="a folder of scans: image files and DICOM folders at any depth")
+    parser.add_argument(
+        "input", type=Path, help="a folder of scans: image files, .zip archives and DICOM folders at any depth"
+    )
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="folder for NAME.seg.nrrd, NAME.json and summary.csv"
     )
@@ -31,99 +32,104 @@ def add_arguments(commands: Commands) -> None:
         action="store_true",
         help="also NAME.qa.json: which organs to look at first, for 'focusnet report FOLDER'",
     )
+    parser.add_argument("--dicom", choices=("rtstruct", "seg"), help="also NAME.rtstruct.dcm or NAME.seg.dcm")
+    parser.add_argument("--picture", action="store_true", help="also NAME.png, an overview picture")
+    parser.add_argument("--report", action="store_true", help="also NAME.html, a page with pictures")
+    parser.add_argument(
+        "--series",
+        metavar="all|longest|UID",
+        help="of a folder with several CT series (default: such a folder is refused)",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes on this computer; GPUs are dealt out in turn (default: 1)",
+    )
+    how.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler, such as tcp://10.0.0.5:8786 (docs/scale.md)")
     add_model_options(parser)
 
 
 def batch(options: argparse.Namespace) -> int:
     """Contour each scan on its own: a bad one is written to summary.csv with its reason, and the rest go on."""
-    from ..files.atomic_write import atomic_path, ensure_folder
+    from ..batch.contour import FAILED, segment_options
+    from ..batch.scans import find_scans
+    from ..batch.summary import Summary
+    from ..files.atomic_write import ensure_folder
 
+    if options.workers < 1:
+        raise InputError(f"--workers is {options.workers}; a number from 1 is expected.")
     scans = find_scans(options.input)
-    wanted = segment_options(options)
+    wanted = batch_options(options)
+    checked = segment_options(wanted)
     ensure_folder(options.output)
-    rows: list[dict[str, object]] = []
-    for number, (name, path) in enumerate(scans, start=1):
-        print(f"[{number}/{len(scans)}] {name}", file=sys.stderr, flush=True)
-        try:
-            rows.append(_batch_one(name, path, wanted, options))
-        except (Cancelled, KeyboardInterrupt) as stop:
-            raise Cancelled(
-                f"Stopped at {name}, scan {number} of {len(scans)}; what was done before is kept in {options.output}; the same command goes on from there."
-            ) from stop
-        with (
-            atomic_path(options.output / "summary.csv") as partial,
-            partial.open("w", newline="", encoding="utf-8") as handle,
-        ):
-            writer = csv.DictWriter(handle, ["scan", "status", "message", "seconds", "organs_found", "output"])
-            writer.writeheader()
-            writer.writerows(rows)
-    failed = [row for row in rows if row["status"] == "failed"]
-    print(f"{len(rows) - len(failed)} of {len(rows)} scans done; {options.output / 'summary.csv'} has the details.")
+    organs = [organ.name for organ in checked.bundle.organs if organ.name in checked.wanted]
+    summary = Summary(options.output / "summary.csv", organs)
+    number = 0
+    try:
+        for number, rows in enumerate(run(scans, wanted, options), start=1):
+            summary.add(rows)
+            for row in rows:
+                if row["status"] == FAILED:
+                    print(f"focusnet: {row['scan']}: {row['message']}", file=sys.stderr, flush=True)
+                if options.workers > 1 or options.dask:
+                    print(f"[{number}/{len(scans)}] {row['scan']}: {row['status']}", file=sys.stderr, flush=True)
+    except (Cancelled, KeyboardInterrupt) as stop:
+        at = f"{scans[number].name}, scan {number + 1}" if number < len(scans) else f"scan {number}"
+        raise Cancelled(
+            f"Stopped at {at} of {len(scans)}; what was done before is kept in {options.output}; the same command goes on from there."
+        ) from stop
+    summary.finish()
+    failed = summary.counts.get(FAILED, 0)
+    print(f"{summary.rows - failed} of {summary.rows} scans done; {options.output / 'summary.csv'} has the details.")
     return 1 if failed else 0
 
 
-def _batch_one(name: str, path: Path, wanted: SegmentOptions, options: argparse.Namespace) -> dict[str, object]:
-    from ..io.json_report import write_report
-    from ..io.write import write_segmentation
+def batch_options(options: argparse.Namespace) -> BatchOptions:
+    """Return what travels to the workers: plain values and absolute paths."""
+    from ..batch.contour import BatchOptions
 
-    out = options.output / f"{name}.seg.nrrd"
-    row: dict[str, object] = {"scan": name, "status": "done", "message": "", "output": out.name}
-    if out.exists() and not options.overwrite:
-        return {**row, "status": "kept", "message": "was there already"}
-    try:
-        volume = read_scan(path, options)
-        result = run_model(volume, wanted, options)
-        # the segmentation comes last: its presence is what a resumed batch takes for done
-        write_report(result, options.output / f"{name}.json", overwrite=True)
-        if options.qa:
-            _write_scores(result, volume, wanted.bundle, options.output / f"{name}.qa.json")
-        write_segmentation(result, volume, out, overwrite=True)
-    except FocusNetError as problem:
-        print(f"focusnet: {name}: {problem}", file=sys.stderr, flush=True)
-        return {**row, "status": "failed", "message": str(problem), "output": ""}
-    found = sum(r.found for r in result.results)
-    return {**row, "seconds": result.provenance["seconds"], "organs_found": found, "message": " ".join(volume.notes)}
-
-
-def _write_scores(result: Segmentation, volume: Volume, bundle: ModelBundle, path: Path) -> None:
-    """Write the scores as ``focusnet qa -o`` does."""
-    from ..qa import write_ranking
-    from ..reports.case_scores import ranked_organs
-
-    write_ranking(ranked_organs(result, volume, bundle)[0], path, overwrite=True)
+    same = named(
+        options,
+        "device",
+        "precision",
+        "backend",
+        "hu_offset",
+        "series",
+        "overwrite",
+        "qa",
+        "dicom",
+        "picture",
+        "report",
+    )
+    model = str(Path(options.model).absolute()) if Path(options.model).is_dir() else options.model
+    organs = None if options.organs is None else tuple(options.organs)
+    return BatchOptions(output=str(options.output.absolute()), model=model, organs=organs, **same)
 
 
-def find_scans(folder: Path) -> list[tuple[str, Path]]:
-    """Return (name, path) of every image file and every folder of DICOM files below ``folder``; names are unique and file-safe.
+def run(scans: list[Scan], wanted: BatchOptions, options: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of each scan as it is done."""
+    from ..batch.runners import run_dask, run_workers, workers_that_fit
+    from ..batch.scans import Scan
 
-    Raises InputError for no folder, no scan, or two scans of one name.
-    """
-    from ..io.suffixes import IMAGES, has_suffix, stem
-
-    if not folder.is_dir():
-        raise InputError(
-            f"{folder} is not a folder; batch wants a folder of scans. For one scan use 'focusnet segment'."
-        )
-    scans: dict[str, Path] = {}
-    for path in sorted([folder, *folder.rglob("*")]):
-        is_image = path.is_file() and has_suffix(path, IMAGES) and ".seg." not in path.name.lower()
-        if not is_image and not (path.is_dir() and _holds_dicom(path)):
-            continue
-        relative = path.relative_to(folder).as_posix()
-        name = folder.name if relative == "." else relative.replace("/", "__")
-        if is_image:
-            name = stem(name)
-        if name in scans:
-            raise InputError(f"{path} and {scans[name]} would both be written as {name}.seg.nrrd; rename one of them.")
-        scans[name] = path
-    if not scans:
-        raise InputError(f"{folder} holds no scan: neither {', '.join(IMAGES)} nor a folder of DICOM files.")
-    return list(scans.items())
+    scans = [Scan(scan.name, scan.path.absolute()) for scan in scans]
+    if options.dask:
+        yield from run_dask(scans, wanted, options.dask)
+    elif options.workers > 1:
+        count = workers_that_fit(min(options.workers, len(scans)))
+        if count < min(options.workers, len(scans)):
+            tell_warning(f"Memory has room for {count} workers now, not {options.workers}.", options.json_progress)
+        yield from run_workers(scans, wanted, count)
+    else:
+        yield from _run_here(scans, wanted, options)
 
 
-def _holds_dicom(folder: Path) -> bool:
-    from pydicom.misc import is_dicom
+def _run_here(scans: list[Scan], wanted: BatchOptions, options: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+    from ..batch.contour import contour_scan
 
-    from ..io.suffixes import IMAGES, has_suffix
-
-    return any(p.is_file() and not has_suffix(p, IMAGES) and is_dicom(p) for p in sorted(folder.iterdir())[:50])
+    for number, scan in enumerate(scans, start=1):
+        print(f"[{number}/{len(scans)}] {scan.name}", file=sys.stderr, flush=True)
+        with progress_to(sys.stderr, options.json_progress) as callback:
+            yield contour_scan(scan, wanted, callback, lambda text: tell_warning(text, options.json_progress))

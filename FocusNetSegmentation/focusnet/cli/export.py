@@ -11,6 +11,7 @@ from .options import (
     add_command,
     add_fill_slices,
     add_model_copy,
+    add_not_localized,
     add_organs,
     add_overwrite,
     add_segmentation_output,
@@ -37,6 +38,7 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--reviewer", default="", metavar="NAME", help="who approved (default: as the review in 3D Slicer noted it)"
     )
+    add_not_localized(parser)
     add_organs(parser)
     add_fill_slices(parser)
     add_overwrite(parser, "replace a file that exists")
@@ -49,7 +51,18 @@ def export(options: argparse.Namespace) -> int:
 
     check_format(options.output, options.dicom)
     chosen = ExportOptions(
-        **named(options, "ct", "series", "dicom", "model_copy", "reviewer", "organs", "fill_slices", "overwrite")
+        **named(
+            options,
+            "ct",
+            "series",
+            "dicom",
+            "model_copy",
+            "reviewer",
+            "organs",
+            "overwrite",
+            "not_localized",
+            "fill_slices",
+        )
     )
     tell_notes(export_file(options.segmentation, options.output, chosen))
     print(f"Wrote {options.output}. {CHECK_CONTOURS}")

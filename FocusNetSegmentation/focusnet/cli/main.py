@@ -17,14 +17,29 @@ from ..files.disk import is_full
 from ..progress import json_line
 from ..version import __version__
 from ..wording import RESEARCH_ONLY
-from . import atlas, batch, datasets, demo, evaluate, export, models, phantom, qa, report, segment, simulate, train
+from . import (
+    atlas,
+    batch,
+    datasets,
+    demo,
+    evaluate,
+    export,
+    models,
+    node,
+    phantom,
+    qa,
+    report,
+    segment,
+    simulate,
+    train,
+)
 from .options import OneLineParser
 
 STOPPED = 130  # what shells give a program that Ctrl-C ended: 128 + SIGINT
 
 # in the order of the help
 COMMANDS = (
-    segment, batch, demo, train, datasets, atlas, evaluate, export, qa, report, models, phantom, simulate,
+    segment, batch, node, demo, train, datasets, atlas, evaluate, export, qa, report, models, phantom, simulate,
 )  # fmt: skip
 
 

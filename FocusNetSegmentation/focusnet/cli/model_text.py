@@ -76,5 +76,5 @@ def description(bundle: ModelBundle) -> str:
         )
         small = ", localized by SOL-Net" if organ.name in bundle.small_organs and bundle.kind != SHAPE else ""
         lines.append(f"    {organ.name:<16} {scores}{small}")
-    lines.append(f"  {RESEARCH_ONLY}")
+    lines.append(f"  {' '.join([bundle.caution, RESEARCH_ONLY]).strip()}")
     return "\n".join(lines)

@@ -126,6 +126,16 @@ def add_model_copy(parser: argparse.ArgumentParser, use: str) -> None:
     parser.add_argument("--model-copy", type=Path, metavar="FROZEN", help=f"the model's own result: {use}")
 
 
+def add_not_localized(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--not-localized",
+        choices=("leave-out", "mark"),
+        default="leave-out",
+        help="DICOM: leave organs out that were drawn but not localized with confidence, or write them, described as 'not localized' "
+        "(default: %(default)s)",
+    )
+
+
 def add_json_progress(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json-progress", action="store_true", help="progress as one JSON object a line on stderr")
 

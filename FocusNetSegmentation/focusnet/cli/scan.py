@@ -1,4 +1,4 @@
-"""What the commands that contour a scan share: the options of a model, checks before the run, the table after it."""
+"""Parts that the commands which contour a scan share: the options of a model, checks before the run, the table after it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
     from ..image.volume import Volume
     from ..inference.options import SegmentOptions
+
+STATUS_WIDTH = 9  # of the longest, "uncertain" and "not found"
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -115,10 +117,12 @@ def tell_result(result: Segmentation, options: argparse.Namespace) -> None:
 
 
 def organ_table(result: Segmentation) -> str:
-    """Return the result as lines for a terminal: organ, volume, peak, warnings."""
+    """Return the result as lines for a terminal: organ, found or not (``OrganResult.status``), volume, peak, warnings."""
     width = max(len(r.organ.name) for r in result.results)
-    lines = [f"{'organ':<{width}}  {'volume ml':>9}  {'peak':>5}"]
+    lines = [f"{'organ':<{width}}  {'':<{STATUS_WIDTH}}  {'volume ml':>9}  {'peak':>5}"]
     for r in result.results:
         peak = "" if r.peak is None else f"{r.peak:.2f}"
-        lines.append(f"{r.organ.name:<{width}}  {r.volume_ml:>9.2f}  {peak:>5}  {' '.join(r.warnings)}".rstrip())
+        lines.append(
+            f"{r.organ.name:<{width}}  {r.status:<{STATUS_WIDTH}}  {r.volume_ml:>9.2f}  {peak:>5}  {' '.join(r.warnings)}".rstrip()
+        )
     return "\n".join(lines)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import OutputError
-from .options import Commands, add_command, add_scan, add_segmentation_output, add_series
+from .options import Commands, add_command, add_not_localized, add_scan, add_segmentation_output, add_series
 from .scan import add_model_options, check_outputs, read_scan, run_model, segment_options, tell_result
+from .terminal import tell_warning
 
 if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
@@ -38,11 +39,13 @@ def add_arguments(commands: Commands) -> None:
         metavar="ORGAN=X,Y,Z",
         help="look for a small organ at this place (LPS mm) instead of where the heat map is highest; may be repeated",
     )
+    add_not_localized(parser)
     add_model_options(parser)
 
 
 def segment(options: argparse.Namespace) -> int:
     """Contour the scan; everything that can be refused is refused before the networks run."""
+    from ..io.export_details import ExportDetails
     from ..io.write import check_format, write_segmentation
 
     check_format(options.output, options.dicom)
@@ -50,12 +53,15 @@ def segment(options: argparse.Namespace) -> int:
     wanted = segment_options(options)
     volume = read_scan(options.input, options)
     result = run_model(volume, wanted, options)
-    write_segmentation(result, volume, options.output, options.dicom, options.overwrite)
+    details = ExportDetails(not_localized=options.not_localized)
+    left_out = write_segmentation(result, volume, options.output, options.dicom, options.overwrite, details)
     try:
         _write_beside(result, volume, wanted.bundle, options)
     except OutputError as problem:
         raise OutputError(f"{problem} The segmentation {options.output} is written.") from problem
     tell_result(result, options)
+    for sentence in details.sentences(result, left_out) if options.dicom is not None else ():
+        tell_warning(sentence, options.json_progress)
     return 0
 
 

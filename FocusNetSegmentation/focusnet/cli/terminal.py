@@ -34,6 +34,7 @@ def progress_to(stream: TextIO, as_json: bool) -> Iterator[ProgressCallback]:
 
 
 def tell_warning(message: str, as_json: bool) -> None:
+    """Print a warning on stderr, as JSON for programs."""
     text = json_line("warning", message=message) if as_json else f"focusnet: warning: {message}"
     print(text, file=sys.stderr, flush=True)
 

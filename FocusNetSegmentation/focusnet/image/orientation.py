@@ -43,6 +43,7 @@ def from_upright(array: np.ndarray, axes_zyx: tuple[int, int, int], flips_zyx: t
 
 
 def is_oblique(upright: Geometry) -> bool:
+    """Return whether an upright grid is still not parallel to the patient's axes."""
     return bool(np.abs(np.asarray(upright.direction_xyz) - np.eye(3)).max() > OBLIQUE_TOLERANCE)
 
 

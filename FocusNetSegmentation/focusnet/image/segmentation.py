@@ -1,4 +1,4 @@
-"""What the engine hands back: labels on the scan's own grid, which organ each label is, and how sure the network was."""
+"""Results of the engine: labels on the scan's own grid, which organ each label is, and how sure the network was."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from ..errors import InputError
 from .organs import Organ
 from .volume import Geometry
 
+FOUND, UNCERTAIN, NOT_FOUND = "found", "uncertain", "not found"  # what a result says of an organ: OrganResult.status
+
 
 @dataclass(frozen=True, kw_only=True)
 class OrganResult:
     """One organ of a result. ``label`` is its value in ``Segmentation.labels``.
+
+    ``found``: it has voxels and was localized with confidence. ``status`` tells the three cases apart and is what a reader is told.
 
     ``peak`` is the maximum of the organ's localization heat map (0 to 1) and ``peak_mm_xyz`` its place in LPS millimetres,
     both None for an organ that SOL-Net does not look for. ``second_peak`` and ``second_mm_xyz``: the likeliest place away from it;
@@ -32,6 +36,18 @@ class OrganResult:
     second_mm_xyz: tuple[float, float, float] | None = None
     spread_mm: float | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def status(self) -> str:
+        """ "found"; "uncertain": it has voxels, but was not localized with confidence; "not found": it has no voxel."""
+        return status_of(self.found, self.volume_ml)
+
+
+def status_of(found: bool, volume: float) -> str:
+    """``OrganResult.status`` of an organ that a file tells of; ``volume`` in any unit."""
+    if not volume > 0:
+        return NOT_FOUND
+    return FOUND if found else UNCERTAIN
 
 
 @dataclass(frozen=True, repr=False)

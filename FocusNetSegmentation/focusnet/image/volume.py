@@ -61,6 +61,7 @@ class Geometry:
 
     @property
     def spacing_mm_zyx(self) -> tuple[float, float, float]:
+        """Voxel spacing in mm in array order (z, y, x)."""
         x, y, z = self.spacing_mm_xyz
         return (z, y, x)
 

@@ -90,15 +90,17 @@ class TorchBackend:
 
     @torch.inference_mode()
     def run(self, ct: np.ndarray) -> ChunkOutput:
+        """Run one chunk (d, H, W); see ``Backend``."""
         tensor = torch.from_numpy(np.ascontiguousarray(ct))[None, None]  # (1, 1, d, H, W)
         with self.context:
             features, scores = self.network.snet(tensor.to(self.torch_device, self.dtype))
-            heatmaps = self.solnet(features)[0].float().cpu().numpy() if self.solnet is not None else None
+            heatmaps = self.solnet(features, scores)[0].float().cpu().numpy() if self.solnet is not None else None
         probabilities = scores[0].softmax(dim=0, dtype=torch.float32).cpu().numpy()  # (C + 1, d, H, W)
         return ChunkOutput(probabilities, heatmaps, features if self.keeps_features else None)
 
     @torch.inference_mode()
     def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> np.ndarray:
+        """Run one SOS-Net; see ``Backend``."""
         with self.context:
             scores, _ = self.network.sosnets[organ](features, ct.to(self.torch_device, self.dtype))
         return scores[0, 0].float().sigmoid().cpu().numpy()
@@ -130,6 +132,7 @@ class OpenVinoBackend:
         self.has_sol = network.solnet is not None
 
     def run(self, ct: np.ndarray) -> ChunkOutput:
+        """Run one chunk (d, H, W), padded to the length that was compiled; see ``Backend``."""
         slices = ct.shape[0]
         padded = np.pad(ct, ((0, self.chunk_slices - slices), (0, 0), (0, 0)), mode="edge")
         # the outputs stay OpenVINO's own until its next run: a copy of all of them would be a third of the memory
@@ -141,6 +144,7 @@ class OpenVinoBackend:
 
     @torch.inference_mode()
     def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> np.ndarray:
+        """Run one SOS-Net in torch; see ``Backend``."""
         scores, _ = self.sosnets[organ](features.float(), ct.float())
         return scores[0, 0].sigmoid().numpy()
 
@@ -154,10 +158,11 @@ class _TracedNetwork(torch.nn.Module):
         self.snet, self.solnet, self.keep = network.snet, network.solnet, len(network.sosnets) > 0
 
     def forward(self, ct: Tensor) -> tuple[Tensor, ...]:
+        """Return probabilities (1, C + 1, d, H, W), then heat maps and features where the network has them, of CT (1, 1, d, H, W)."""
         features, scores = self.snet(ct)
         out = [F.softmax(scores, dim=1)]
         if self.solnet is not None:
-            out.append(self.solnet(features))
+            out.append(self.solnet(features, scores))
         if self.keep:
             out.append(features)
         return tuple(out)

@@ -72,7 +72,8 @@ def organ_warnings(
         warnings.append(f"Looked for at the place given by the user, where the heat map is {location.peak:.2f}.")
     elif location is not None and location.peak < config.location_threshold:
         warnings.append(
-            f"Not localized with confidence: heat-map peak {location.peak:.2f}, {config.location_threshold:.2f} expected"
+            ("Uncertain: not" if voxels else "Not")
+            + f" localized with confidence, heat-map peak {location.peak:.2f}, {config.location_threshold:.2f} expected"
             + ("; the voxels shown are S-Net's own." if voxels else ".")
         )
     if voxels == 0:
@@ -112,6 +113,7 @@ def provenance(volume: Volume, bundle: ModelBundle, device: Device, backend: str
         "notes": list(volume.notes),
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "disclaimer": DISCLAIMER,
+        **({"caution": bundle.caution} if bundle.caution else {}),
     }
 
 

@@ -1,4 +1,4 @@
-"""What every DICOM export has in common: it points at the right slices or is refused, and is read back before it gets its name."""
+"""Parts that every DICOM export has in common: it points at the right slices or is refused, and is read back before it gets its name."""
 
 from __future__ import annotations
 

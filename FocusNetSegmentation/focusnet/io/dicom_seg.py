@@ -17,7 +17,7 @@ from ..image.volume import Volume
 from ..version import __version__
 from .dicom_objects import save_checked
 from .dicom_verify import check_states, prepare_export, read_dicom_seg, source_headers, text, verify_dicom_seg
-from .export_details import AS_THE_MODEL_DREW, ExportDetails
+from .export_details import AS_THE_MODEL_DREW, NOT_LOCALIZED, ExportDetails
 from .terminology import ANATOMICAL_STRUCTURE, SIDES
 
 __all__ = ["read_dicom_seg", "write_dicom_seg"]
@@ -30,15 +30,16 @@ def write_dicom_seg(
     overwrite: bool = False,
     details: ExportDetails = AS_THE_MODEL_DREW,
 ) -> list[str]:
-    """Write a DICOM SEG; return the names of organs that were left out because they are empty.
+    """Write a DICOM SEG; return the names of organs that were left out because they are empty or not localized.
 
-    ``details``: which organs people drew or changed; a DICOM SEG has no place for who approved.
+    ``details``: which organs people drew or changed, and whether organs that were not localized are written ("not localized" then stands in
+    their SegmentDescription); a DICOM SEG has no place for who approved.
 
     Raises InputError for a CT that did not come from DICOM, whose UIDs are not whole, whose files are gone or whose grid is another, for an
     organ without a SNOMED code, and where highdicom is not installed; OutputError if the file read back by SimpleITK differs (it is kept as
     NAME.failed).
     """
-    volume, drawn = prepare_export(segmentation, volume, Path(path), overwrite, "DICOM SEG")
+    volume, drawn = prepare_export(segmentation, volume, Path(path), overwrite, "DICOM SEG", details)
     uncoded = [r.organ.name for r in drawn if not r.organ.snomed_code]
     if uncoded:
         raise InputError(
@@ -49,6 +50,9 @@ def write_dicom_seg(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # highdicom comments on how the CT spells its patient's name
         data = _segmentation_object(segmentation, volume, drawn, made)
+    for segment, result in zip(data.SegmentSequence, drawn, strict=True):
+        if details.is_unsure(result):
+            segment.SegmentDescription = NOT_LOCALIZED
     save_checked(Path(path), data.save_as, lambda partial: verify_dicom_seg(partial, segmentation, volume, drawn))
     return [r.organ.name for r in segmentation.results if r not in drawn]
 
@@ -117,11 +121,12 @@ def _source_images(volume: Volume) -> list[pydicom.Dataset]:
 
 def _algorithm(hd: Any, segmentation: Segmentation) -> Any:
     model = segmentation.provenance.get("model", "unknown model")
+    caution = segmentation.provenance.get("caution")
     return hd.AlgorithmIdentificationSequence(
         name=text(f"FocusNetv2 {model}", 64),
         family=hd.sr.CodedConcept("123110", "DCM", "Artificial Intelligence"),
         version=text(segmentation.provenance.get("model_version") or __version__, 64),
-        source="FocusNet Segmentation, research software",
+        source=text(f"{caution} FocusNet" if caution else "FocusNet Segmentation, research software", 64),
     )
 
 

@@ -20,6 +20,7 @@ from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Volume
 from ..metrics import dice
 from .dicom_objects import check_export, check_source
+from .export_details import AS_THE_MODEL_DREW, NOT_LOCALIZED, ExportDetails
 from .rtstruct_read import OFF_PLANE_VOXELS, read_structures
 from .slice_geometry import TILT_MM
 
@@ -69,14 +70,25 @@ def check_scan(volume: Volume, kind: str) -> Volume:
 
 
 def prepare_export(
-    segmentation: Segmentation, volume: Volume, path: Path, overwrite: bool, kind: str
+    segmentation: Segmentation,
+    volume: Volume,
+    path: Path,
+    overwrite: bool,
+    kind: str,
+    details: ExportDetails = AS_THE_MODEL_DREW,
 ) -> tuple[Volume, list[OrganResult]]:
-    """Refuse what cannot be exported as ``kind``; return the volume with whole UIDs and the organs that have voxels.
+    """Refuse what cannot be exported as ``kind``; return the volume with whole UIDs and the organs that are to be written: those that have
+    voxels, and were localized or are wanted all the same.
 
     Raises InputError as ``check_scan`` does and for what the segmentation lacks; OutputError for a path that cannot be written.
     """
     volume = check_scan(volume, kind)
-    drawn = check_export(segmentation, volume, path, overwrite, kind)
+    drawn = details.exported(unsure := check_export(segmentation, volume, path, overwrite, kind))
+    if not drawn:
+        raise InputError(
+            f"No organ was localized with confidence ({', '.join(r.organ.name for r in unsure)}), so there is nothing to write as {kind}; "
+            f'ask for such organs to be marked as "{NOT_LOCALIZED}" if you want them.'
+        )
     names = [result.organ.name for result in drawn]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -57,6 +57,7 @@ def _organ(result: OrganResult) -> dict[str, Any]:
         "side": result.organ.side or None,
         "label": result.label,
         "found": result.found,
+        "status": result.status,
         "volume_ml": round(float(result.volume_ml), 4),
         "localization_peak": None if result.peak is None else round(float(result.peak), 4),
         "localization_mm_lps": _place(result.peak_mm_xyz),

@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..image.segmentation import Segmentation
 from .seg_nrrd import organ_of_segment
 from .segment_tags import (
+    ABSENT,
     ALGORITHM_TYPE_TAG,
     RESULT_TAG,
     REVIEW_TAG,
@@ -41,6 +42,7 @@ class OrganReview:
     ``by_hand``: no model drew it. ``withdrawn``: it was approved, but its voxels have changed since.
     ``active_s``: seconds of work on it, None where no time was taken.
     ``run``: model, model_version, bundle_sha256 ... of the run that drew it, as far as the file says.
+    ``absent``: approved with no voxel, which says that it is right that nothing is drawn.
     """
 
     state: str
@@ -49,6 +51,12 @@ class OrganReview:
     withdrawn: bool = False
     active_s: float | None = None
     run: Mapping[str, Any] = field(default_factory=dict)
+    absent: bool = False
+
+    @property
+    def state_text(self) -> str:
+        """The state for people."""
+        return ABSENT if self.absent else self.state
 
 
 def read_reviews(path: Path | str, segmentation: Segmentation) -> dict[str, OrganReview]:
@@ -96,7 +104,7 @@ def _review(tags: dict[str, str], segmentation: Segmentation, label: int) -> Org
     state = str(record.get("state", ""))
     if state == "approved":
         if _is_same(record.get("approved"), mask, segmentation):
-            return OrganReview("approved", str(record.get("by") or ""), by_hand)
+            return OrganReview("approved", str(record.get("by") or ""), by_hand, absent=not mask.any())
         return OrganReview("edited", "", by_hand, True)
     if "drawn" in record:
         state = "draft" if _is_same(record["drawn"], mask, segmentation) else "edited"

@@ -22,7 +22,7 @@ from ..version import __version__
 from .contour_lines import slice_contours
 from .dicom_objects import save_checked
 from .dicom_verify import NO_FRAME_OF_REFERENCE, check_states, prepare_export, slice_offsets_mm, text, verify_rtstruct
-from .export_details import APPROVALS, AS_THE_MODEL_DREW, ExportDetails
+from .export_details import APPROVALS, AS_THE_MODEL_DREW, NOT_LOCALIZED, ExportDetails
 from .terminology import SIDES
 
 DETACHED_STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"  # what a reference to a study is called
@@ -35,16 +35,18 @@ def write_rtstruct(
     overwrite: bool = False,
     details: ExportDetails = AS_THE_MODEL_DREW,
 ) -> list[str]:
-    """Write an RTSTRUCT; return the names of organs that were left out because they are empty.
+    """Write an RTSTRUCT; return the names of organs that were left out because they are empty or not localized.
 
-    ``details``: review states, who approved, and which organs people drew or changed.
+    ``details``: review states, who approved, which organs people drew or changed, and whether organs that were not localized are written
+    ("not localized" then stands in their ROIObservationDescription).
 
     Raises InputError for a CT that did not come from DICOM, whose UIDs are not whole, or whose grid is another, and for an approval that the
     states contradict; OutputError if the file read back differs (it is kept as NAME.failed).
     """
-    volume, drawn = prepare_export(segmentation, volume, Path(path), overwrite, "RTSTRUCT")
+    volume, drawn = prepare_export(segmentation, volume, Path(path), overwrite, "RTSTRUCT", details)
     review = check_states(segmentation, details.states)
-    data = _header(segmentation, volume)
+    left_out = [r.organ.name for r in segmentation.results if r not in drawn]
+    data = _header(segmentation, volume, details.sentences(segmentation, left_out))
     _add_approval(data, _approval(details, {r.organ.name: review[r.organ.name] for r in drawn}), details.reviewer)
     offsets_mm = slice_offsets_mm(volume)
     data.StructureSetROISequence, data.ROIContourSequence, data.RTROIObservationsSequence = [], [], []
@@ -53,13 +55,13 @@ def write_rtstruct(
         made = details.algorithm_type(name, review[name])
         data.StructureSetROISequence.append(_roi(number, result, segmentation, volume, made, review[name]))
         data.ROIContourSequence.append(_contours(number, result, segmentation, volume, offsets_mm))
-        data.RTROIObservationsSequence.append(_observation(number, result))
+        data.RTROIObservationsSequence.append(_observation(number, result, details.is_unsure(result)))
     save_checked(
         Path(path),
         lambda partial: data.save_as(partial, enforce_file_format=True),
         lambda partial: verify_rtstruct(partial, segmentation, volume, drawn),
     )
-    return [r.organ.name for r in segmentation.results if r not in drawn]
+    return left_out
 
 
 def _approval(details: ExportDetails, review: dict[str, str]) -> str:
@@ -81,7 +83,7 @@ def _add_approval(data: Dataset, approval: str, reviewer: str) -> None:
         data.ReviewerName = text(reviewer, 64)
 
 
-def _header(segmentation: Segmentation, volume: Volume) -> FileDataset:
+def _header(segmentation: Segmentation, volume: Volume, told: list[str]) -> FileDataset:
     """Everything but the structures. Implicit VR: contours of more than 65,534 bytes do not fit explicit ones (PS3.3 C.8.8.6)."""
     uids: dict[str, Any] = dict(volume.dicom_uids)
     now = time.localtime()
@@ -103,7 +105,8 @@ def _header(segmentation: Segmentation, volume: Volume) -> FileDataset:
     data.FrameOfReferenceUID = uids["frame_of_reference"]
     data.StructureSetLabel = "FocusNet OARs"
     sentences = [f"FocusNetv2 {segmentation.provenance.get('model', '')}, research software: check every contour."]
-    sentences += [note for note in volume.notes if note == NO_FRAME_OF_REFERENCE]
+    sentences += [str(segmentation.provenance["caution"])] if segmentation.provenance.get("caution") else []
+    sentences += [*told, *(note for note in volume.notes if note == NO_FRAME_OF_REFERENCE)]
     data.StructureSetDescription = text(" ".join(sentences), 1024)
     data.StructureSetDate, data.StructureSetTime = data.InstanceCreationDate, data.InstanceCreationTime
     data.ReferencedFrameOfReferenceSequence = [_frame_of_reference(uids)]
@@ -142,11 +145,13 @@ def _roi(
     return roi
 
 
-def _observation(number: int, result: OrganResult) -> Dataset:
+def _observation(number: int, result: OrganResult, unsure: bool) -> Dataset:
     observation = Dataset()
     observation.ObservationNumber, observation.ReferencedROINumber = number, number
     observation.RTROIInterpretedType, observation.ROIInterpreter = "ORGAN", ""
     organ = result.organ
+    if unsure:
+        observation.ROIObservationDescription = NOT_LOCALIZED
     if organ.snomed_code:
         kind = _code(organ.snomed_code, "SCT", organ.snomed_meaning)
         if organ.side:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..files.atomic_write import json_text
 from ..image.organs import Organ
-from ..image.segmentation import OrganResult
+from ..image.segmentation import OrganResult, status_of
 
 ORGAN_TAG = "FocusNet.Organ"  # the organ's TG-263 name, whatever the user calls the segment
 RUN_TAG = "FocusNet.Run"  # JSON: model, version, hash, date and device of the run that drew it
@@ -23,6 +23,7 @@ SCORE_TAG = "FocusNet.Score"  # JSON: what ``focusnet qa`` found, by which model
 SECONDS_TAG = "FocusNet.ActiveSeconds"
 ALGORITHM_TYPE_TAG = "DICOM.SegmentAlgorithmType"
 ALGORITHM_NAME_TAG = "DICOM.SegmentAlgorithmName"
+ABSENT = "absent, confirmed"  # the state of an organ that was approved with no voxel, for people
 ID_PREFIX = "FocusNet_"  # of a segment's ID, before the organ's name
 
 
@@ -67,6 +68,17 @@ def from_tag(text: str, organ: Organ, label: int, voxels: int, voxel_ml: float) 
         spread_mm=kept.get("spread_mm"),
         warnings=tuple(str(warning) for warning in kept.get("warnings") or ()),
     )
+
+
+def tagged_status(text: str, voxels: int) -> tuple[str, tuple[str, ...]]:
+    """Return ``OrganResult.status`` of an organ that now has ``voxels`` voxels, and the model's warnings, from RESULT_TAG's ``text``.
+
+    As for ``from_tag``, the text is believed only of an organ that has as many voxels as then.
+    """
+    kept = tag_value(text)
+    if kept.get("voxels") != voxels:
+        return status_of(True, voxels), ()
+    return status_of(bool(kept.get("found", True)), voxels), tuple(str(w) for w in kept.get("warnings") or ())
 
 
 def tagged_voxels(text: str) -> int | None:

@@ -39,7 +39,8 @@ def write_segmentation(
     overwrite: bool = False,
     details: ExportDetails = AS_THE_MODEL_DREW,
 ) -> list[str]:
-    """Write a segmentation; return the names of organs that were left out because they are empty, which DICOM cannot hold.
+    """Write a segmentation; return the names of organs that were left out: empty ones, which DICOM cannot hold, and, as
+    ``details`` wants it, those that were not localized.
 
     ``dicom``: "rtstruct", "seg" or None for an image file. ``volume``: the CT on whose grid the segmentation is; only DICOM needs it.
     ``details``: what DICOM says of review and origin. Raises InputError, OutputError.

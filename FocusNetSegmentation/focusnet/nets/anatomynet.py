@@ -40,6 +40,7 @@ class AnatomyNet(nn.Module):
         self.feature_channels = last
 
     def forward(self, ct: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (B, F, D, H, W) and scores (B, C + 1, D, H, W) of CT intensities (B, 1, D, H, W)."""
         features = self.features(ct)
         return features, self.head(features)
 
@@ -76,6 +77,7 @@ class ResidualBlock(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out, D, H, W) of (B, in, D, H, W)."""
         y = F.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
         y = self.gate(self.norm2(self.conv2(y)))
         return F.leaky_relu(y + self.shortcut(x), SLOPE)

@@ -25,6 +25,7 @@ class SqueezeExcitation(nn.Module):
         self.excite = nn.Linear(self.squeeze.out_features, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` (B, C, D, H, W) with each channel scaled by its gate."""
         means = x.mean(dim=(2, 3, 4))  # (B, C)
         gates = torch.sigmoid(self.excite(F.relu(self.squeeze(means))))  # (B, C)
         return x * gates[:, :, None, None, None]  # (B, C, D, H, W)
@@ -64,6 +65,7 @@ class SEResBlock(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Conv3d(in_channels, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out, D, H, W) of (B, in, D, H, W)."""
         y = self.conv1(F.relu(self.norm1(x), inplace=True))
         y = self.conv2(F.relu(self.norm2(y), inplace=True))
         return self.gate(y) + self.shortcut(x)
@@ -93,6 +95,7 @@ class DenseASPP(nn.Module):
         self.out_channels = in_channels + len(rates) * growth
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` (B, in, D, H, W) and what the layers add to it, (B, in + layers * growth, D, H, W)."""
         for layer in self.layers:
             x = torch.cat([x, layer(x)], dim=1)  # (B, C + i * growth, D, H, W)
         return x

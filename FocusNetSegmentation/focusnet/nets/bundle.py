@@ -70,6 +70,11 @@ class ModelBundle:
         return str(self.manifest.get("version", ""))
 
     @property
+    def caution(self) -> str:
+        """What must stand wherever a result of this model is shown; "" where the usual disclaimer is all."""
+        return str(self.manifest.get("caution", ""))
+
+    @property
     def kind(self) -> str:
         """A key of KINDS."""
         return str(self.manifest.get("kind", SEGMENTATION))

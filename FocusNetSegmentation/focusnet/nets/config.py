@@ -14,6 +14,7 @@ from ..errors import DatasetError
 
 ArchName = Literal["focusnetv2", "focusnetv1", "anatomynet", "deeplabv3plus"]
 SosArch = Literal["two-block", "encoder-decoder"]
+SolInputs = Literal["features", "features+scores"]
 SosInputs = Literal["features+ct", "ct", "features"]
 AaeOutput = Literal["sigmoid", "relu"]
 PresetName = Literal["paper", "authors"]
@@ -71,6 +72,11 @@ class NetworkConfig:
     sol_width: float = 0.0  # of SOL-Net alone; 0: as ``width``. With 8 channels for 8 organs it mixes up left and right
     heatmap_sigma_voxels: float = 5.0
     heatmap_z_window: int = 0  # 0: full 3D Gaussian; n: cut to +-n slices as the released code does
+    sol_inputs: SolInputs = (
+        "features"  # "features+scores": S-Net's probabilities beside its features (not in the paper)
+    )
+    # the last layer's bias before training; -4.6 begins with 0.01 everywhere, as nearly empty maps are. None: drawn, as the paper's
+    heatmap_bias: float | None = None
     # SOS-Net
     has_sos: bool = False  # bundles trained with the first two stages only have no SOS-Nets
     sos_arch: SosArch = "two-block"  # "encoder-decoder": the released code's

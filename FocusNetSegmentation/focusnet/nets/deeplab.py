@@ -51,6 +51,7 @@ class DeepLabV3Plus(nn.Module):
         self.feature_channels = middle
 
     def forward(self, ct: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features (B, F, d, h, w) and scores (B, C + 1, D, H, W) of CT intensities (B, 1, D, H, W)."""
         features = self.features(ct)
         scores = F.interpolate(self.head(features), size=ct.shape[2:], mode="trilinear", align_corners=False)
         return features, scores
@@ -85,6 +86,7 @@ class Bottleneck(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out, D, H, W) of (B, in, D, H, W), smaller by the stride."""
         return F.relu(self.body(x) + self.shortcut(x))
 
 
@@ -102,6 +104,7 @@ class ASPP(nn.Module):
         self.norm = nn.BatchNorm3d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out, D, H, W) of (B, in, D, H, W)."""
         mean = self.pooled(x.mean(dim=(2, 3, 4), keepdim=True))
         # a sum of two 1x1x1 convolutions is one over the concatenation, without spreading the mean over the volume
         joined = self.join(torch.cat([branch(x) for branch in self.branches], dim=1)) + self.join_pooled(mean)

@@ -45,7 +45,7 @@ class FocusNet(nn.Module):
     def forward(self, ct: Tensor) -> Prediction:
         """Run one chunk of one scan, ct (1, 1, D, H, W), through Fig. 2: every small organ is looked for in it."""
         features, scores = self.snet(ct)  # (1, F, D, H, W), (1, C + 1, D, H, W)
-        heatmaps = self.solnet(features) if self.solnet is not None else None  # (1, S, D, H, W)
+        heatmaps = self.solnet(features, scores) if self.solnet is not None else None  # (1, S, D, H, W)
         rois = self.find_rois(heatmaps)
         small = self.segment_small_organs(features, ct, rois)
         return Prediction(scores, heatmaps, rois, small)

@@ -51,6 +51,7 @@ class ShapeAutoencoder(nn.Module):
         self.last = nn.Conv3d(width(64), 1, 5, padding=2)
 
     def forward(self, mask: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Return the reconstruction (B, 1, d, h, w) of a mask (B, 1, d, h, w), its code (B, 256, ...) and the decoder's features."""
         code = self.encode(mask)
         reconstruction, features = self.decode(code)
         return reconstruction, code, features

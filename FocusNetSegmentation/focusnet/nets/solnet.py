@@ -13,15 +13,22 @@ class SOLNet(nn.Module):
     """One SEResBlock and a 1x1x1 convolution with a sigmoid (Table 10, rows "SOL-Net").
 
     ``forward``: S-Net's decoder features (B, F, D, H, W) -> one heat map in (0, 1) per small organ, float32 (B, S, D, H, W).
+    With ``config.sol_inputs`` "features+scores" S-Net's scores (B, C + 1, D, H, W) go in beside the features, as probabilities.
     """
 
     def __init__(self, config: NetworkConfig, feature_channels: int) -> None:
         super().__init__()
         channels = config.channels(32, config.sol_width)
-        self.block = SEResBlock(feature_channels, channels)
+        self.takes_scores = config.sol_inputs == "features+scores"
+        self.block = SEResBlock(feature_channels + self.takes_scores * (len(config.organs) + 1), channels)
         self.head = nn.Conv3d(channels, len(config.small_organs), 1)
+        if config.heatmap_bias is not None and self.head.bias is not None:
+            nn.init.constant_(self.head.bias, config.heatmap_bias)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, scores: Tensor) -> Tensor:
+        """Return heat maps (B, small organs, D, H, W), 0 to 1, of features (B, F, D, H, W) and S-Net's scores (B, C + 1, D, H, W)."""
+        if self.takes_scores:
+            features = torch.cat([features, scores.softmax(dim=1).to(features.dtype)], dim=1)  # (B, F + C + 1, D, H, W)
         return torch.sigmoid(self.head(self.block(features)).float())
 
 

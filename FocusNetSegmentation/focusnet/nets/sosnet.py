@@ -31,6 +31,7 @@ class SOSNet(nn.Module):
         self.head = nn.Conv3d(channels, 1, 1)
 
     def forward(self, features: Tensor, ct: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores (B, 1, d, h, w) and the last features (B, 32, d, h, w) in an ROI: features (B, F, d, h, w), CT (B, 1, d, h, w)."""
         joined = {"features+ct": (features, ct), "features": (features,), "ct": (ct,)}[self.inputs]
         x = torch.cat(joined, dim=1)  # (B, F + 1, d, h, w) with both
         x = self.body(x)  # (B, 32, d, h, w)
@@ -56,6 +57,7 @@ class EncoderDecoder(nn.Module):
         self.out = SEResBlock(below, out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return (B, out, d, h, w) of (B, in, d, h, w)."""
         kept = []
         for level, encoder in enumerate(self.encoders):
             if level:

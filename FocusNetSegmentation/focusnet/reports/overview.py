@@ -317,6 +317,8 @@ def _footer(figure: Figure, provenance: dict[str, object], size_in: tuple[float,
     figure.text(EDGE_IN / size_in[0], y, text, color=DIM, fontsize=7.5, va="center")
     model = provenance.get("model")
     notes = [f"Model {model} {provenance.get('model_version') or ''}".strip() if model else "No model named"]
+    if provenance.get("caution"):
+        notes.append(str(provenance["caution"]).rstrip("."))
     if oblique:
         notes.insert(0, "Oblique scan: slices follow the scanner's axes")
     figure.text(1 - EDGE_IN / size_in[0], y, ". ".join(notes), color=DIM, fontsize=7.5, va="center", ha="right")

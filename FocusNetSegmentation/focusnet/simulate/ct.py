@@ -45,26 +45,38 @@ def simulate_ct(
     voxels. Raises InputError where the contours do not say where the head is (``frame.REQUIRED``) or left and right are
     exchanged.
     """
-    rng = np.random.default_rng(seed)
     thin, per_slice = thin_grid(geometry)
-    masks = {name: mask for name, mask in thin_masks.items() if mask.any()}
-    canvas = canvas_over(masks, thin, centres_mm)
+    scene = painted_scene(thin_masks, thin, centres_mm, np.random.default_rng(seed))
+    return Volume(_scan(scene, geometry, per_slice), geometry, f"{source}, simulated", notes=(NOTE,))
+
+
+def painted_scene(
+    masks: dict[str, np.ndarray], thin: Geometry, centres_mm: dict[str, np.ndarray], rng: np.random.Generator
+) -> Scene:
+    """Return the patient before the scan: tissues with their texture and metal, without blur, noise or streaks.
+
+    ``masks``: organ name -> bool (z, y, x) on ``thin``, an upright grid. Raises as ``simulate_ct``.
+    """
+    present = {name: mask for name, mask in masks.items() if mask.any()}
+    canvas = canvas_over(present, thin, centres_mm)
     scene = Scene(
-        canvas, thin, masks, Tissues.draw(rng), rng, smooth_field(thin, 6.0, rng), np.zeros(thin.shape_zyx, bool)
+        canvas, thin, present, Tissues.draw(rng), rng, smooth_field(thin, 6.0, rng), np.zeros(thin.shape_zyx, bool)
     )
     body = paint_head(scene)
     paint_organs(scene)
-    return Volume(_scan(scene, body, geometry, per_slice), geometry, f"{source}, simulated", notes=(NOTE,))
-
-
-def _scan(scene: Scene, body: np.ndarray, geometry: Geometry, per_slice: int) -> np.ndarray:
-    """Apply the scanner to the painted tissues: texture, metal, blur, slice thickness, streaks, noise; return int16 HU."""
-    rng, hu = scene.rng, scene.hu
+    hu = scene.hu
     soft = body & (hu > -250) & (hu < 250)
     hu[soft] += 5.0 * scene.field[soft]
     bone = hu >= 250
     hu[bone] *= 1 + 0.08 * scene.field[bone]
     hu[scene.metal] = METAL_HU
+    scene.body = body
+    return scene
+
+
+def _scan(scene: Scene, geometry: Geometry, per_slice: int) -> np.ndarray:
+    """Blur, slice thickness, streaks, noise; int16."""
+    rng, hu = scene.rng, scene.hu
     out = thick_slices(blur(hu, scene.geometry.spacing_mm_zyx, float(rng.uniform(0.55, 0.85)), 0.6), per_slice)
     spacing_xy = (geometry.spacing_mm_xyz[0], geometry.spacing_mm_xyz[1])
     metal = np.asarray(scene.metal.reshape(-1, per_slice, *scene.metal.shape[1:]).any(axis=1))

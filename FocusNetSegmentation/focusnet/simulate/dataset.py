@@ -22,15 +22,12 @@ from .labels import grid_around, label_values, merged_labels, thin_masks
 
 SPACING_MM_XYZ = (1.0, 1.0, 3.0)  # the paper's grid
 TEST_SHARE = 0.28  # of the patients outside the official validation split, for the split ``test``
-REGIONS = ("head", "small")
+REGIONS = ("head", "base", "small")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a data set is simulated.
-
-    ``region``: "head", or "small" for the small organs and a margin. ``cases``: only these; empty for all.
-    """
+    """How a data set is simulated. ``region``: as in ``grid_around``. ``cases``: only these; empty for all."""
 
     annotator: str = "oncologist"
     seed: int = 0
@@ -49,8 +46,7 @@ def write_dataset(
     for ``out``.
     """
     folder = BitMaskFolder.open(source)
-    if recipe.annotator not in folder.annotators():
-        raise DatasetError(f"{source} has no annotator {recipe.annotator!r}; there are {', '.join(folder.annotators()) or 'none'}.")  # fmt: skip
+    refuse_annotator(folder, recipe.annotator)
     index = out / "dataset.json"
     if index.exists() and not overwrite:
         raise OutputError(f"{index} exists; choose another folder or pass --overwrite.")
@@ -68,6 +64,13 @@ def write_dataset(
     with atomic_path(index) as partial:
         partial.write_text(text, encoding="utf-8")
     return out
+
+
+def refuse_annotator(folder: BitMaskFolder, annotator: str) -> None:
+    """Raise DatasetError where ``annotator`` drew nothing here."""
+    known = folder.annotators()
+    if annotator not in known:
+        raise DatasetError(f"{folder.folder} has no annotator {annotator!r}; there are {', '.join(known) or 'none'}.")
 
 
 def split_cases(folder: BitMaskFolder, recipe: Recipe) -> dict[str, tuple[str, ...]]:

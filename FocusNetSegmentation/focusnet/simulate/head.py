@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ..image.volume import Geometry
 from ..phantom.anatomy import Patient, outline, paint_face, paint_neck, paint_spine
-from ..phantom.shapes import Canvas, column, ellipsoid
+from ..phantom.shapes import Canvas, Point, column, ellipsoid
 from .tissue import Tissues
 
 COARSE_MM = 2.5  # grid of the distance maps: skull and skin are several mm thick
@@ -30,11 +30,9 @@ MARGINS_MM = {  # of tissue around an organ, up to the skin
 
 @dataclass
 class Scene:
-    """The state that all painters share.
-
-    ``masks``: contoured organs, bool (z, y, x) on ``geometry``. ``field``: smooth noise of standard deviation 1. ``metal``:
-    fillings, for the streaks. ``distances``: coarse distance maps that were computed already.
-    """
+    """What all painters share. ``masks``: contoured organs, bool (z, y, x) on ``geometry``. ``field``: smooth noise of standard deviation 1.
+    ``metal``: fillings, for the streaks. ``distances``: coarse distance maps that were made already. ``body``: all that is not outside air, once
+    it is painted."""
 
     canvas: Canvas
     geometry: Geometry
@@ -44,6 +42,7 @@ class Scene:
     field: np.ndarray
     metal: np.ndarray
     distances: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    body: np.ndarray | None = None
 
     @property
     def hu(self) -> np.ndarray:
@@ -57,6 +56,15 @@ class Scene:
             if name in self.masks:
                 out |= self.masks[name]
         return out
+
+    def centre_mm(self, name: str) -> Point | None:
+        """Centre of an organ in the canvas's mm (x, y, z); None where it was not contoured here."""
+        mask = self.masks.get(name)
+        if mask is None or not mask.any():
+            return None
+        canvas = self.canvas
+        x, y, z = (float(np.mean(c[mask])) for c in (canvas.x_mm, canvas.y_mm, canvas.z_mm))
+        return (x, y, z)
 
     def distance_mm(self, *names: str) -> np.ndarray:
         """Return every voxel's distance to the organs in mm (0 inside, large if there are none), from a coarse grid."""

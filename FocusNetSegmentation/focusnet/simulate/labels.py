@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from ..datasets.bit_masks import LabelMap
 from ..errors import InputError
-from ..image.organs import organ_set
+from ..image.organs import organ_set, without_side
 from ..image.volume import Geometry
 from .ct import thin_grid
 
@@ -15,17 +15,20 @@ HEAD_MM = 256.0  # side of the square around the head
 ABOVE_MM, BELOW_MM = 15.0, 45.0  # of the brain's top; below the lowest of jaw and glands
 SMALL_REGION = ("Brain", "Brainstem", "Eye_L", "Eye_R")  # large organs that are labelled around the small ones
 SMALL_MARGIN_MM = (12.0, 16.0, 16.0)  # z, y, x around the small organs
+BASE_MARGIN_MM = 36.0  # above and below the small organs, of region "base"; in plane the whole head and SKIN_MM
+SKIN_MM = 22.0
 
 
 def grid_around(label_map: LabelMap, spacing_mm_xyz: tuple[float, float, float], region: str) -> Geometry:
-    """Return the grid of the simulated scan.
+    """The grid of the simulated scan: ``region`` "head" (vertex to below the jaw's glands), "base" (slices from below the ears to above the
+    orbits) or "small" (the small organs and a margin).
 
     ``region``: "head" (vertex to below the jaw's glands) or "small" (the small organs and a margin). Raises InputError where the
     label map has none of the organs that place it.
     """
     boxes = {name: _box_mm(label_map, name) for name in label_map.organs}
     found = {name: box for name, box in boxes.items() if box is not None}
-    if region == "small":
+    if region in ("small", "base"):
         small = {organ.name for organ in organ_set("tcia-oars") if organ.small}
         chosen = [box for name, box in found.items() if name in small]
         margin = np.array(SMALL_MARGIN_MM[::-1])
@@ -33,6 +36,8 @@ def grid_around(label_map: LabelMap, spacing_mm_xyz: tuple[float, float, float],
             raise InputError(f"{label_map.name} has no contour of a small organ ({', '.join(sorted(small))}).")
         low = np.min([low for low, _ in chosen], axis=0) - margin
         high = np.max([high for _, high in chosen], axis=0) + margin
+        if region == "base":
+            low, high = _slices_of_base(low, high, found)
     else:
         if "Brain" not in found:
             raise InputError(f"{label_map.name} has no contour of the brain; the simulator needs it to know where the head is.")  # fmt: skip
@@ -42,6 +47,20 @@ def grid_around(label_map: LabelMap, spacing_mm_xyz: tuple[float, float, float],
         low, high = middle - HEAD_MM / 2, middle + HEAD_MM / 2
         low[2], high[2] = min([*lower, found["Brain"][0][2]]) - BELOW_MM, found["Brain"][1][2] + ABOVE_MM
     return _within(label_map.geometry, low, high, spacing_mm_xyz)
+
+
+def _slices_of_base(
+    low: np.ndarray, high: np.ndarray, found: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The box around the small organs, widened in plane to all of the head, in z by what a chunk may see beside them."""
+    extra = np.array([0.0, 0.0, BASE_MARGIN_MM - SMALL_MARGIN_MM[0]])
+    head = [
+        box for name, box in found.items() if without_side(name) in ("Brain", "Eye", "Lens", "Cochlea", "Glnd_Lacrimal")
+    ]
+    plane = np.array([SKIN_MM, SKIN_MM, 0.0])
+    lowest, highest = np.min([b[0] for b in head], axis=0) - plane, np.max([b[1] for b in head], axis=0) + plane
+    lowest[2], highest[2] = low[2], high[2]
+    return np.minimum(low, lowest) - extra, np.maximum(high, highest) + extra
 
 
 def _within(scan: Geometry, low: np.ndarray, high: np.ndarray, spacing_mm_xyz: tuple[float, float, float]) -> Geometry:

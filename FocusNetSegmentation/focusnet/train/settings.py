@@ -12,7 +12,7 @@ from ..errors import ConfigError
 STAGE_ORDER = ("snet", "sol", "aae", "sos", "joint")  # as they run; ``stages.table.STAGES`` says what each one is
 
 Schedule = Literal["constant", "cosine"]
-HeatmapLoss = Literal["l2", "cross-entropy"]
+HeatmapLoss = Literal["l2", "cross-entropy", "focal"]
 AaeMode = Literal["adversarial", "frozen", "none"]
 Precision = Literal["fp32", "bf16", "fp16", "auto"]
 
@@ -31,6 +31,7 @@ class Settings:
     dice_weight: float = 1.0  # eq. 3's lambda
     # SOL-Net: "l2" is the paper. "cross-entropy" against the same Gaussian is lowest for the same map, but keeps its slope where the map
     # is empty: there a sigmoid under L2 has next to none
+    # "focal" is CornerNet's penalty-reduced focal loss: one positive voxel a map, its sum instead of a mean
     heatmap_loss: HeatmapLoss = "l2"
     # eq. 4 to 8
     aae_mode: AaeMode = "adversarial"  # "frozen": Table 6 "w/ origin AE"; "none": no shape constraint

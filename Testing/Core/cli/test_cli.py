@@ -229,14 +229,14 @@ def test_a_batch_that_is_stopped_says_what_is_kept_and_goes_on_from_there(
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
         write_image(ct(), tmp_path / "in" / f"{name}.nrrd")
-    from focusnet.cli import batch as commands
+    from focusnet.batch import contour as commands
 
     read = commands.read_scan
 
-    def stopped_at_b(path: Path, options: object) -> Volume:
+    def stopped_at_b(path: Path, *more: object) -> Volume:
         if path.name == "b.nrrd":
             raise KeyboardInterrupt
-        return read(path, options)
+        return read(path, *more)  # type: ignore[arg-type]
 
     command = ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--model", "random", "--device", "cpu"]
     monkeypatch.setattr(commands, "read_scan", stopped_at_b)
@@ -265,6 +265,12 @@ def test_batch_reports_a_bad_scan_goes_on_and_resumes(tmp_path: Path, capsys: py
         "deep__dicom": "done",
     }
     assert "cannot be read as an image" in rows["bad"]["message"]
+    organs = {o["name"]: o["status"] for o in json.loads((out / "good.json").read_text())["organs"]}
+    told = {
+        "found": int(rows["good"]["organs_found"]),
+        **{s: len(rows["good"][s.replace(" ", "_")].split()) for s in ("uncertain", "not found")},
+    }
+    assert told == {s: list(organs.values()).count(s) for s in told}, "the table and the report say the same"
     before = (out / "good.seg.nrrd").stat().st_mtime_ns
     capsys.readouterr()
     assert run("batch", source, "-o", out, "--model", "random") == 1

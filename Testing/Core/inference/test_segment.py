@@ -80,7 +80,7 @@ def test_only_the_organs_that_were_asked_for_come_out(bundle: ModelBundle) -> No
         segment(head(), bundle, organs=["Heart"])
 
 
-def test_an_organ_below_the_threshold_is_reported_as_not_found_and_keeps_s_nets_voxels(tmp_path: Path) -> None:
+def test_an_organ_below_the_threshold_is_uncertain_and_keeps_s_nets_voxels(tmp_path: Path) -> None:
     unsure = random_bundle(tmp_path, small_config(has_sos=True, location_threshold=1.01))
     s_net_alone = random_bundle(tmp_path, small_config(has_sos=True, location_threshold=1.01), name="alone")
     result = segment(head(), unsure, device="cpu", precision="fp32")
@@ -89,7 +89,10 @@ def test_an_organ_below_the_threshold_is_reported_as_not_found_and_keeps_s_nets_
         row = next(r for r in result.results if r.organ.name == organ)
         assert not row.found
         assert row.peak is not None
-        assert "Not localized with confidence" in row.warnings[0]
+        assert row.status == ("uncertain" if row.volume_ml else "not found")
+        assert "ot localized with confidence, heat-map peak" in row.warnings[0]
+        assert row.warnings[0].startswith("Uncertain: ") == bool(row.volume_ml)
+        assert any("Not found" in warning for warning in row.warnings) == (row.status == "not found")
     assert np.array_equal(result.labels, alone.labels)
 
 

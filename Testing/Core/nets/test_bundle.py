@@ -11,12 +11,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+import focusnet
+from focusnet.cli.model_text import description
 from focusnet.errors import ModelError
+from focusnet.io.json_report import report
 from focusnet.nets import bundle as bundle_module
 from focusnet.nets.bundle import MANIFEST, WEIGHTS, ModelBundle, available_bundles, install_bundle, load_bundle, sha256
 from focusnet.train.setup.fine_tune import inherited_network
 
-from ..helpers_engine import random_bundle, random_network, small_config
+from ..helpers_engine import head, random_bundle, random_network, small_config
 
 
 @pytest.fixture
@@ -151,6 +154,17 @@ def test_users_bundles_come_before_those_that_ship(bundle: ModelBundle, monkeypa
 def test_saving_over_a_bundle_needs_to_be_said(bundle: ModelBundle) -> None:
     with pytest.raises(ModelError, match="exists"):
         random_bundle(bundle.folder.parent)
+
+
+def test_a_models_caution_stands_in_the_result_and_its_report(bundle: ModelBundle) -> None:
+    caution = "Trained on simulated CT only, research preview."
+    assert bundle.caution == ""
+    edit(bundle, caution=caution)
+    cautious = load_bundle(bundle.folder)
+    result = focusnet.segment(head(), cautious, device="cpu")
+    assert result.provenance["caution"] == caution
+    assert report(result)["run"]["caution"] == caution
+    assert caution in description(cautious)
 
 
 def test_a_bundle_from_before_the_dilation_was_a_key_is_built_as_it_was_trained(bundle: ModelBundle) -> None:

@@ -147,6 +147,23 @@ def test_a_configuration_survives_json() -> None:
         NetworkConfig.from_json({**config.to_json(), "colour": 1})
 
 
+def test_sol_net_takes_s_nets_scores_only_where_the_configuration_says_so() -> None:
+    for inputs, differs in (("features", False), ("features+scores", True)):
+        network = random_network(small_config(sol_inputs=inputs))
+        assert network.solnet is not None
+        features = torch.randn(1, network.snet.feature_channels, 4, 16, 16)
+        scores = torch.randn(1, len(network.config.organs) + 1, 4, 16, 16)
+        with torch.no_grad():
+            one, other = network.solnet(features, scores), network.solnet(features, -scores)
+        assert bool((one != other).any()) is differs
+
+
+def test_a_heat_map_bias_begins_with_nearly_empty_maps() -> None:
+    network = FocusNet(small_config(heatmap_bias=-4.6))
+    assert network.solnet is not None
+    assert torch.equal(network.solnet.head.bias, torch.full_like(network.solnet.head.bias, -4.6))  # type: ignore[arg-type]
+
+
 def dilations(network: torch.nn.Module) -> set[tuple[int, ...]]:
     """Dilations of the convolutions of S-Net's two deepest blocks that are dilated at all."""
     convolutions = [m for m in network.snet.dilated.modules() if isinstance(m, torch.nn.Conv3d)]  # type: ignore[union-attr, operator]

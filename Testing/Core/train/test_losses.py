@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from focusnet.nets.solnet import gaussian_heatmap
 from focusnet.train.settings import Settings
 from focusnet.train.stages.losses import (
     binary_dice_loss,
@@ -17,6 +18,7 @@ from focusnet.train.stages.losses import (
     focal_loss,
     heatmap_loss,
     marginal_probabilities,
+    penalty_reduced_focal_loss,
     segmentation_loss,
 )
 
@@ -95,3 +97,24 @@ def test_the_heat_map_loss_counts_only_organs_that_were_contoured() -> None:
     assert float(heatmap_loss(predicted, wanted, torch.tensor([[True, False]]))) == pytest.approx(1.0)
     assert float(heatmap_loss(predicted, wanted, torch.tensor([[True, True]]))) == pytest.approx(0.625)
     assert float(heatmap_loss(predicted, wanted, torch.tensor([[False, False]]))) == 0.0
+
+
+def test_the_penalty_reduced_focal_loss_has_the_value_of_its_formula() -> None:
+    predicted = torch.tensor([0.9, 0.2, 0.1]).reshape(1, 1, 1, 1, 3)
+    wanted = torch.tensor([1.0, 0.5, 0.0]).reshape(1, 1, 1, 1, 3)
+    expected = -(0.1**2) * math.log(0.9) - 0.5**4 * 0.2**2 * math.log(0.8) - 0.1**2 * math.log(0.9)
+    assert float(penalty_reduced_focal_loss(predicted, wanted)) == pytest.approx(expected, rel=1e-4)
+    assert float(heatmap_loss(predicted, wanted, torch.tensor([[True]]), "focal")) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_focal_heat_map_loss_rewards_the_centre_and_forgives_its_neighbours() -> None:
+    wanted = gaussian_heatmap((5, 21, 21), (2.2, 10.4, 10.0), 3.0)[None, None]
+    at = {}
+    for place in ((2, 10, 10), (2, 10, 12), (2, 2, 2)):
+        predicted = torch.full_like(wanted, 0.01)
+        predicted[0, 0][place] = 0.9
+        at[place] = float(penalty_reduced_focal_loss(predicted, wanted))
+    assert at[2, 10, 10] < at[2, 10, 12] < at[2, 2, 2]
+    far = gaussian_heatmap((5, 21, 21), (2.0, 60.0, 10.0), 3.0)[None, None]  # centre outside: nothing to find
+    empty, full = torch.full_like(far, 0.01), torch.full_like(far, 0.5)
+    assert float(penalty_reduced_focal_loss(empty, far)) < float(penalty_reduced_focal_loss(full, far))

@@ -64,6 +64,6 @@ def test_a_resumed_autoencoder_is_bit_for_bit_the_one_that_was_never_stopped(tmp
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     wrong = [Shape("pt_1", "Lens_L", np.ones((8, 16, 8), np.uint8))]
-    args = (config(), Settings(steps=1), NO_AUGMENTATION, tmp_path, lambda _: {"score": 0.0})
+    options = StageOptions(config(), Settings(steps=1), NO_AUGMENTATION, tmp_path)
     with pytest.raises(DatasetError, match=r"pt_1: the mask of Lens_L is \(8, 16, 8\)"):
-        train_stage(ShapeModel(config()), AAE_SHAPES, wrong, *args)
+        train_stage(ShapeModel(config()), AAE_SHAPES, wrong, lambda _: {"score": 0.0}, options)

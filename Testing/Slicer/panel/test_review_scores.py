@@ -10,16 +10,17 @@ from ..helpers_panel_review import press, show_planted_errors, table
 def test_three_planted_errors_are_the_top_three_of_the_list_with_their_reasons(panel: Any) -> None:
     """Nothing here is a stand-in but Qt's widgets: the scores are ``focusnet qa``'s, in its own process, started by opening the section."""
     show_planted_errors(panel)
-    assert table(panel)[0][3] == "Not scored yet."
+    assert table(panel)[0][2] == "n/a"
     panel.ui.reviewCollapsibleButton.collapsed = False
     assert panel.text("reviewStatusLabel") == "Scoring the organs..."
     panel.until(lambda: not panel.panel.review.scoring.is_running, 120)
     rows = {row[0]: row for row in table(panel)}
     top = list(rows)[:4]
     assert set(top) == {"Eye_L", "Eye_R", "Brainstem", "Parotid_R"}, "swapped sides are one finding on two organs"
-    assert "3 slices are missing inside it" in rows["Parotid_R"][3]
-    assert rows["Eye_L"][3].startswith("Left and right are swapped")
-    assert "2 separate parts" in rows["Brainstem"][3]
+    reasons = {row.organ: row.reason for row in panel.panel.review.table.rows}
+    assert "3 slices are missing inside it" in reasons["Parotid_R"]
+    assert reasons["Eye_L"].startswith("Left and right are swapped")
+    assert "2 separate parts" in reasons["Brainstem"]
     assert all(rows[name][2].startswith("▲") for name in top)
     assert "A score is a hint, not a verdict." in panel.text("reviewStatusLabel")
     press(panel, "Ctrl+Down")

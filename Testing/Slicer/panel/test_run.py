@@ -34,7 +34,6 @@ def test_a_run_names_its_step_and_can_be_cancelled(panel: Any) -> None:
     assert panel.ui.progressBar.value == 40
     assert panel.ui.cancelButton.enabled
     for name in (
-        "applyButton",
         "inputVolumeSelector",
         "modelComboBox",
         "removeModelButton",
@@ -43,6 +42,7 @@ def test_a_run_names_its_step_and_can_be_cancelled(panel: Any) -> None:
     ):
         assert not getattr(panel.ui, name).enabled, name
     assert panel.ui.applyButton.toolTip == "A segmentation is running."
+    assert panel.ui.applyButton.text == "Running..."
     panel.ui.cancelButton.click()
     assert nothing_runs(run)
     panel.settle()
@@ -104,6 +104,14 @@ def test_a_refusal_of_the_engine_is_shown_as_it_is(panel: Any) -> None:
     assert panel.says == "✗ The slices of this CT are 12 mm apart; 5 mm or less is expected."
 
 
+def test_not_found_is_not_said_of_an_organ_that_is_drawn(panel: Any) -> None:
+    panel.volume()
+    panel.worker("uncertain")
+    panel.apply()
+    assert "6 organs. Uncertain: Bone_Mandible." in panel.says
+    assert "Not found" not in panel.says
+
+
 def test_organs_that_were_not_found_and_retries_stand_beside_the_result(panel: Any) -> None:
     panel.volume()
     panel.worker("missing")
@@ -136,25 +144,26 @@ def test_edited_organs_are_not_overwritten_without_a_question(panel: Any) -> Non
     paint(node, "Parotid_L", erase_a_bit)
     edited = node.GetSegmentation().GetSegment(node.GetSegmentation().GetNthSegmentID(3))
     assert edited.GetName() == "Parotid_L"
-    panel.stand_ins.answers = [False]
+    box = panel.stand_ins.message_box
+    box.answers = [None]
     panel.apply()
-    name, text, _ = panel.stand_ins.dialogs[-1]
-    assert name == "confirmOkCancelDisplay"
+    _, text, answers = box.shown[-1]
     assert "were changed by hand: Parotid_L." in text
+    assert answers == ["Only the 6 organs that nobody touched", "All 7 organs"]
     assert panel.says == "Nothing was changed."
     from FocusNetSegmentationLib.scene.nodes import edited_segments
 
     assert edited_segments(node) == ["Parotid_L"]
-    # the other way that the question names: leave it out
+    panel.apply()
+    assert "6 organs" in panel.says, "by default only the others are drawn"
+    assert edited_segments(node) == ["Parotid_L"], "and it stays as the person left it"
     panel.tick("Parotid_L", False)
     panel.apply()
-    assert len(panel.stand_ins.dialogs) == 1, "no question: it is not drawn anew"
-    assert "6 organs" in panel.says
-    assert edited_segments(node) == ["Parotid_L"], "and stays as the person left it"
+    assert len(box.shown) == 2, "no question: it is not drawn anew"
     panel.tick("Parotid_L", True)
+    box.answers = [1]
     panel.apply()
-    assert len(panel.stand_ins.dialogs) == 2
-    assert edited_segments(node) == [], "after OK it is drawn anew"
+    assert edited_segments(node) == [], "asked for, it is drawn anew"
     assert segment(node, "Parotid_L") is not None
 
 
@@ -244,6 +253,29 @@ def test_every_ct_of_the_scene_gets_its_own_result(panel: Any) -> None:
     assert "MR: skipped. MR has the modality MR" in panel.stand_ins.dialogs[-1][2]["detailedText"]
     assert panel.parameters.resultSegmentation.GetName() == "second organs"
     assert panel.parameters.inputVolume.GetName() == "second"
+
+
+def test_the_batch_asks_before_a_ct_gets_a_second_result(panel: Any) -> None:
+    panel.volume("first")
+    panel.apply()
+    panel.volume("second")
+    box = panel.stand_ins.message_box
+    box.answers = [None]
+    panel.ui.allVolumesButton.click()
+    panel.settle()
+    _, text, answers = box.shown[-1]
+    assert "These CTs have a result already: first." in text
+    assert answers == ["Only the others (1)", "All, with a second result"]
+    assert panel.says == "Nothing was changed."
+    panel.ui.allVolumesButton.click()
+    panel.until(lambda: not panel.panel.runs.is_running)
+    panel.settle()
+    assert panel.says == "✓ 1 of 1 volumes segmented."
+    assert panel.count() == 4, "two results, each with its copy"
+    panel.stand_ins.answers = [False]
+    panel.ui.allVolumesButton.click()
+    assert panel.stand_ins.dialogs[-1][0] == "confirmOkCancelDisplay", "all have one: no default that makes another"
+    assert not panel.panel.runs.is_running
 
 
 def test_cancelling_a_batch_keeps_what_is_done(panel: Any) -> None:

@@ -16,7 +16,7 @@ from FocusNetSegmentationLib.review.states import Review
 
 from ...Core.helpers_outputs import PROVENANCE
 from ..helpers_nodes import erase_a_bit, mask, paint, segment
-from ..helpers_review import SCORED
+from ..helpers_review import SCORED, approve
 
 
 def test_the_list_is_worst_first_with_reasons_volumes_and_what_could_not_be_scored(case: tuple[Any, Review]) -> None:
@@ -44,7 +44,7 @@ def test_an_empty_organ_is_first_to_look_at_and_approved_only_as_empty(case: tup
     first = review.rows()[0]
     assert (first.organ, first.empty, first.volume_ml, first.look_at) == ("Larynx", True, 0.0, True)
     assert first.reason == "Empty: nothing is drawn."
-    review.approve("Larynx")
+    approve(review, "Larynx")
     assert review.states()["Larynx"] == "approved"
     larynx = segment(node, "Larynx").GetLabelValue()
     paint(node, "Larynx", lambda array, _: array.__setitem__((20, 5, 5), larynx))
@@ -62,7 +62,7 @@ def test_a_segment_drawn_by_hand_is_in_the_list_as_such(case: tuple[Any, Review]
     node.GetSegmentation().AddSegment(by_hand, "gtv")
     row = next(r for r in review.rows() if r.organ == "GTV")
     assert (row.state, row.reason) == ("edited", "Drawn by hand.")
-    review.approve("GTV")
+    approve(review, "GTV")
     assert review.states()["GTV"] == "approved"
 
 
@@ -75,11 +75,11 @@ def test_volumes_are_of_the_segments_own_grid(case: tuple[Any, Review]) -> None:
 def test_approving_goes_on_to_the_worst_that_is_left(case: tuple[Any, Review]) -> None:
     _, review = case
     review.set_scores(scores_from(SCORED))
-    assert review.approve("Brainstem") == "Parotid_L"
-    assert review.approve("Parotid_L") == "Larynx"
+    assert approve(review, "Brainstem") == "Parotid_L"
+    assert approve(review, "Parotid_L") == "Larynx"
     for organ in ("Larynx", "SpinalCord"):
-        review.approve(organ)
-    assert review.approve("Parotid_R") is None
+        approve(review, organ)
+    assert approve(review, "Parotid_R") is None
     assert review.rows()[0].organ == "Parotid_L", "rows do not jump when they are approved"
 
 
@@ -112,7 +112,7 @@ def test_scores_of_another_model_and_a_case_of_another_model_version_are_said_an
     case: tuple[Any, Review],
 ) -> None:
     _, review = case
-    review.approve("Parotid_R")
+    approve(review, "Parotid_R")
     same = {"model": "han7-test", "model_version": "1.2", "bundle_sha256": PROVENANCE["bundle_sha256"]}
     review.set_scores(scores_from(SCORED))
     assert review.notes(same) == []

@@ -15,6 +15,7 @@ from FocusNetSegmentationLib.review.states import Review
 
 from ...Core.helpers_outputs import GRIDS
 from ..helpers_nodes import World, erase_a_bit, paint, save_segmentation
+from ..helpers_review import approve
 
 
 @pytest.mark.parametrize("crop", [False, True])
@@ -28,7 +29,7 @@ def test_states_approvals_time_and_model_come_back(world: World, grid: str, crop
     review.record_activity(None)
     paint(node, "Parotid_R", erase_a_bit)
     review.check()
-    review.approve("Brainstem", "Dr. Who")
+    approve(review, "Brainstem", "Dr. Who")
     review.close()
     path = save_segmentation(node, tmp_path / "case.seg.nrrd", crop)
     found = read_seg_nrrd(path)
@@ -46,7 +47,7 @@ def test_voxels_that_another_program_changed_are_not_approved(world: World, tmp_
 
     _, imported, _ = world.result()
     review = Review(imported.node)
-    review.approve("Brainstem")
+    approve(review, "Brainstem")
     review.close()
     path = save_segmentation(imported.node, tmp_path / "case.seg.nrrd")
     content = slicerio.read_segmentation(str(path))

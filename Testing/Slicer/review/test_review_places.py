@@ -1,4 +1,4 @@
-"""Where the review looks, on Slicer's own core: seeds that can be dragged and saved, slice views on one organ, windows given back."""
+"""Seeds on Slicer's own core: where the model looked for an organ, dragged, saved, handed to the worker."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ import pytest
 slicer = pytest.importorskip("slicer", reason="needs slicer-core (Python 3.12: pip install '.[slicer-test]')")
 
 from focusnet.errors import InputError
-from focusnet.image.organs import find_organ
 from FocusNetSegmentationLib.process.inference import RunOptions, SegmentationRun
-from FocusNetSegmentationLib.review import views as review_views
 from FocusNetSegmentationLib.review.seed_points import place_seed, seed_mm_lps, seed_of, show_seed, why_no_seed
-from FocusNetSegmentationLib.review.views import Views, box_ras, window_for
-from FocusNetSegmentationLib.scene.nodes import SEED_ROLE, organ_segments, remove_orphans
+from FocusNetSegmentationLib.scene.nodes import SEED_ROLE, remove_orphans
 
 from ...Core.helpers_outputs import GRIDS
 from ...paths import ROOT
@@ -117,92 +114,3 @@ def test_a_model_that_cannot_look_from_a_seed_says_why() -> None:
         why_no_seed(full, "Brainstem") == "full has no SOS-Net for Brainstem: seeds are for its small organs, Larynx."
     )
     assert "no SOS-Nets" in why_no_seed({}, "Larynx")
-
-
-# --- views
-
-
-def three_views(world: World) -> list[Any]:
-    views = []
-    for name in ("Axial", "Sagittal", "Coronal"):
-        node = world.scene.AddNewNodeByClass("vtkMRMLSliceNode", name)
-        node.SetDimensions(400, 300, 1)
-        getattr(node, f"SetOrientationTo{name}")()
-        node.SetFieldOfView(400.0, 300.0, 1.0)
-        views.append(node)
-    return views
-
-
-@pytest.mark.parametrize("grid", GRIDS)
-def test_every_view_is_centred_on_the_organ_and_shows_it_whole(world: World, grid: str) -> None:
-    ct, imported, _ = world.result(grid)
-    world.transform(TURNED, ct, imported.node, imported.frozen)
-    views = three_views(world)
-    segment_id = organ_segments(imported.node)["Parotid_L"]
-    assert Views(world.scene).focus(imported.node, segment_id, "Parotid_L", ct)
-    points = points_lps(imported.node, "Parotid_L") * (-1, -1, 1)
-    middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    for node in views:
-        matrix = node.GetSliceToRAS()
-        center = np.array([matrix.GetElement(i, 3) for i in range(3)])
-        assert np.abs(center - middle).max() < 4.1, "within a voxel"
-        width, height, _ = node.GetFieldOfView()
-        assert width / height == pytest.approx(400 / 300)
-        assert height < 150, "zoomed"
-        axes = np.array([[matrix.GetElement(r, c) for c in range(2)] for r in range(3)])
-        across = np.abs((points - center) @ axes).max(axis=0)
-        assert (across < np.array([width, height]) / 2 - 10).all(), "with its surroundings"
-
-
-def test_window_and_links_are_given_back_when_the_review_ends(world: World) -> None:
-    ct, imported, _ = world.result()
-    ct.CreateDefaultDisplayNodes()
-    display = ct.GetDisplayNode()
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevel(1234, 321)
-    composite = world.scene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
-    view = world.scene.AddNewNodeByClass("vtkMRMLViewNode")
-    view.SetBackgroundColor(0.1, 0.2, 0.3)
-    views, ids = Views(world.scene), organ_segments(imported.node)
-    views.focus(imported.node, ids["Parotid_L"], "Parotid_L", ct)
-    assert (display.GetWindow(), display.GetLevel()) == review_views.SOFT_TISSUE
-    assert composite.GetLinkedControl()
-    views.focus(imported.node, ids["Brainstem"], "Brainstem", ct)
-    assert (display.GetWindow(), display.GetLevel()) == review_views.BRAIN
-    views.restore()
-    assert (display.GetWindow(), display.GetLevel(), display.GetAutoWindowLevel()) == (1234, 321, 0)
-    assert not composite.GetLinkedControl()
-    assert view.GetBackgroundColor() == (0.1, 0.2, 0.3)
-    assert not views.is_active
-    views.focus(imported.node, ids["Parotid_L"], "Parotid_L", ct)
-    world.scene.RemoveNode(ct)
-    views.restore()
-
-
-def test_an_automatic_window_is_automatic_again(world: World) -> None:
-    ct, imported, _ = world.result()
-    ct.CreateDefaultDisplayNodes()
-    ct.GetDisplayNode().SetAutoWindowLevel(True)
-    views = Views(world.scene)
-    views.focus(imported.node, organ_segments(imported.node)["Parotid_L"], "Parotid_L", ct)
-    views.restore()
-    assert ct.GetDisplayNode().GetAutoWindowLevel()
-
-
-def test_an_empty_organ_is_looked_for_at_its_place_or_not_at_all(world: World) -> None:
-    ct, imported, _ = world.result()
-    (view, *_) = three_views(world)
-    segment_id = organ_segments(imported.node)["Larynx"]
-    assert box_ras(imported.node, segment_id) is None
-    before = view.GetFieldOfView()
-    assert not Views(world.scene).focus(imported.node, segment_id, "Larynx", ct)
-    assert view.GetFieldOfView() == before
-    assert Views(world.scene).focus(imported.node, segment_id, "Larynx", ct, (10.0, 20.0, 30.0))
-    assert [view.GetSliceToRAS().GetElement(i, 3) for i in range(3)] == pytest.approx([10, 20, 30])
-
-
-def test_every_window_is_of_an_organ_that_there_is() -> None:
-    for name in review_views.WINDOWS:
-        assert find_organ(name) or find_organ(f"{name}_L"), name
-    assert window_for("Cochlea_R") == review_views.BONE
-    assert window_for("Parotid_R") == window_for("GTV") == review_views.SOFT_TISSUE

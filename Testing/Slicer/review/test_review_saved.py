@@ -21,7 +21,7 @@ from FocusNetSegmentationLib.scene.nodes import import_result
 from ...Core.helpers_dicom import small_case
 from ...Core.helpers_outputs import GRIDS, NAMES, scan_and_organs
 from ..helpers_nodes import TURNED, World, erase_a_bit, load_mrb, paint, save_segmentation, segment, segmentation_of
-from ..helpers_review import DRAFTS, SCORED, Clock
+from ..helpers_review import DRAFTS, SCORED, Clock, approve
 from ..helpers_slicer import BINARY_LABELMAP, open_segmentation
 
 
@@ -35,8 +35,8 @@ def test_states_scores_and_times_survive_a_seg_nrrd_on_any_grid(
     review = Review(imported.node, clock=clock)
     review.set_scores(scores_from(SCORED))
     paint(imported.node, "Parotid_L", erase_a_bit)
-    review.approve("Parotid_R", "Dr. Ü | Müller")
-    review.approve("Larynx")
+    approve(review, "Parotid_R", "Dr. Ü | Müller")
+    approve(review, "Larynx")
     review.record_activity("Brainstem")
     clock.now += 12
     review.record_activity(None)
@@ -58,7 +58,7 @@ def test_the_panels_own_export_keeps_the_review_too(world: World, tmp_path: Path
     review.set_scores(scores_from(SCORED))
     paint(imported.node, "Parotid_L", erase_a_bit)
     review.check()
-    review.approve("Parotid_R", "Dr. Ü | Müller")
+    approve(review, "Parotid_R", "Dr. Ü | Müller")
     path, _ = export(imported.node, ct, tmp_path / "case.seg.nrrd", "seg.nrrd")
     opened = open_segmentation(path)
     assert Review(opened.node).rows() == review.rows()
@@ -74,7 +74,7 @@ def test_states_survive_an_mrb_under_a_transform(world: World, tmp_path: Path) -
     ct, imported, _ = world.result("oblique")
     review = Review(imported.node)
     paint(imported.node, "Parotid_L", erase_a_bit)
-    review.approve("Parotid_R", "A. Reader")
+    approve(review, "Parotid_R", "A. Reader")
     world.transform(TURNED, ct, imported.node, imported.frozen)
     assert review.states()["Parotid_R"] == "approved", "the patient was moved, not the contour in the patient"
     assert world.scene.WriteToMRB(str(tmp_path / "scene.mrb"))
@@ -87,7 +87,7 @@ def test_a_file_changed_outside_of_the_review_has_lost_its_approval_when_it_is_o
     world: World, tmp_path: Path
 ) -> None:
     _, imported, _ = world.result()
-    Review(imported.node).approve("Parotid_R")
+    approve(Review(imported.node), "Parotid_R")
     opened = open_segmentation(save_segmentation(imported.node, tmp_path / "case.seg.nrrd"))
     paint(opened.node, "Parotid_R", erase_a_bit)
     assert states_of(opened.node)["Parotid_R"] == "edited"
@@ -124,7 +124,7 @@ def test_a_structure_set_is_approved_when_every_drawn_organ_is_and_names_who_app
     review = Review(imported.node)
     written = {}
     for organ in (*NAMES[:3], "Parotid_L"):
-        review.approve(organ, "A. Reader")
+        approve(review, organ, "A. Reader")
         path = tmp_path / f"{organ}.dcm"
         export(imported.node, ct, path, "rtstruct", tmp_path / "ct")
         written[organ] = pydicom.dcmread(path)

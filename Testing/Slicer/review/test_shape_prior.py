@@ -48,9 +48,9 @@ from ..helpers_nodes import (
     paint,
     points_lps,
     save_segmentation,
-    segment,
     segmentation_of,
 )
+from ..helpers_review import approve
 from ..helpers_slicer import open_segmentation
 
 EDGE_MM = 40.0
@@ -329,11 +329,56 @@ def test_neighbours_keep_their_voxels_where_the_shape_reaches_into_them(world: W
     node = import_result(world.scene, segmentation(both, CUBE, ("Brainstem", "Larynx")), None).node
     add_shape_priors(world.scene, node, write_shape_priors(drawn(ball(22)), tmp_path))
     review = Review(node)
-    review.approve("Larynx")
+    approve(review, "Larynx")
     use_shape(node, "Brainstem")
     assert review.states() == {"Brainstem": "edited", "Larynx": "approved"}
-    layers = node.GetSegmentation().GetSegment(organ_segments(node)["Brainstem"]).GetRepresentation(LABELMAP)
-    assert layers is not segment(node, "Larynx").GetRepresentation(LABELMAP)
+    assert np.array_equal(node_mask(node), ball(22) & ~neighbour), "the shape ends where the neighbour begins"
+    assert node.GetSegmentation().GetNumberOfLayers(LABELMAP) == 1, "no voxel belongs to two organs"
+
+
+def test_a_smaller_shape_leaves_no_unassigned_rim_between_organs_that_touched(world: World, tmp_path: Path) -> None:
+    """A lens in its eye: what the lens gives up is eye where the eye is next to it, and background where it was in front of the eye."""
+    eye, lens, small = ball(20, (0, 10, 0)), ball(10, (0, -10, 0)), ball(6, (0, -10, 0))
+    labels = np.where(lens, 2, eye.astype(np.uint8)).astype(np.uint8)
+    node = import_result(world.scene, segmentation(labels, CUBE, ("Eye_L", "Lens_L")), None).node
+    add_shape_priors(world.scene, node, write_shape_priors(drawn(small, name="Lens_L"), tmp_path))
+    history = slicer.vtkSegmentationHistory()
+    history.SetSegmentation(node.GetSegmentation())
+    use_shape(node, "Lens_L", save_state=history.SaveState)
+    now_lens, now_eye = node_mask(node, name="Lens_L"), node_mask(node, name="Eye_L")
+    assert np.array_equal(now_lens, small)
+    given_up = lens & ~small
+    rim = given_up & ball(18, (0, 10, 0))  # well inside of the eye's old outline
+    assert rim.sum() > 50
+    assert now_eye[rim].mean() > 0.9, "no gap between lens and eye"
+    assert not now_eye[given_up & ~ball(24, (0, 10, 0))].any(), "nothing in front of the eye"
+    assert now_eye[eye & ~lens].all()
+    assert history.RestorePreviousState()
+    assert np.array_equal(node_mask(node, name="Lens_L"), lens)
+    assert np.array_equal(node_mask(node, name="Eye_L"), eye & ~lens)
+
+
+def test_a_large_part_that_is_given_up_becomes_background_not_its_neighbours(world: World, tmp_path: Path) -> None:
+    neighbour, organ = np.zeros(CUBE.shape_zyx, bool), np.zeros(CUBE.shape_zyx, bool)
+    neighbour[5:30, 20:40, 5:15], organ[5:30, 20:40, 15:50] = True, True
+    prior = organ.copy()
+    prior[:, :, :45] = False
+    labels = organ.astype(np.uint8) + 2 * neighbour.astype(np.uint8)
+    node = import_result(world.scene, segmentation(labels, CUBE, ("Parotid_L", "Bone_Mandible")), None).node
+    add_shape_priors(world.scene, node, write_shape_priors(drawn(prior, name="Parotid_L"), tmp_path))
+    use_shape(node, "Parotid_L")
+    gained = node_mask(node, name="Bone_Mandible") & ~neighbour
+    assert np.flatnonzero(gained.any(axis=(0, 1))).tolist() == [15, 16], "4 mm, not the whole of it"
+
+
+def test_a_larger_lens_takes_its_voxels_from_the_eye_around_it(world: World, tmp_path: Path) -> None:
+    eye, lens, large = ball(20), ball(6), ball(10)
+    labels = np.where(lens, 2, eye.astype(np.uint8)).astype(np.uint8)
+    node = import_result(world.scene, segmentation(labels, CUBE, ("Eye_L", "Lens_L")), None).node
+    add_shape_priors(world.scene, node, write_shape_priors(drawn(large, name="Lens_L"), tmp_path))
+    use_shape(node, "Lens_L")
+    assert np.array_equal(node_mask(node, name="Lens_L"), large)
+    assert np.array_equal(node_mask(node, name="Eye_L"), eye & ~large)
 
 
 def test_nothing_is_saved_for_undo_where_the_shape_changes_nothing(world: World, tmp_path: Path) -> None:

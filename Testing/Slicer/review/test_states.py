@@ -19,7 +19,7 @@ from FocusNetSegmentationLib.scene.nodes import replace_organs
 
 from ...Core.helpers_outputs import NAMES
 from ..helpers_nodes import World, erase_a_bit, paint, segment
-from ..helpers_review import DRAFTS, SCORED
+from ..helpers_review import DRAFTS, SCORED, approve
 from ..helpers_slicer import BINARY_LABELMAP
 
 
@@ -43,8 +43,8 @@ def test_what_the_model_drew_is_a_draft_until_a_voxel_is_changed_and_again_when_
 @pytest.mark.parametrize("change", [erase_a_bit, add_a_bit])
 def test_a_voxel_changed_after_approval_takes_the_approval_back(case: tuple[Any, Review], change: Any) -> None:
     node, review = case
-    review.approve("Parotid_R", "A. Reader")
-    review.approve("Brainstem")
+    approve(review, "Parotid_R", "A. Reader")
+    approve(review, "Brainstem")
     assert review.states() == {**DRAFTS, "Parotid_R": "approved", "Brainstem": "approved"}
     paint(node, "Parotid_R", change)
     assert review.states() == {**DRAFTS, "Parotid_R": "edited", "Brainstem": "approved"}
@@ -56,7 +56,7 @@ def test_a_voxel_changed_after_approval_takes_the_approval_back(case: tuple[Any,
 
 def test_an_organ_moved_by_one_voxel_is_another_one(case: tuple[Any, Review]) -> None:
     node, review = case
-    review.approve("Parotid_R")
+    approve(review, "Parotid_R")
 
     def move(array: np.ndarray, label: int) -> None:
         there = np.roll(array == label, 1, axis=0)
@@ -70,7 +70,7 @@ def test_an_organ_moved_by_one_voxel_is_another_one(case: tuple[Any, Review]) ->
 def test_once_seen_a_change_has_cost_the_approval_even_if_it_is_undone(case: tuple[Any, Review]) -> None:
     node, review = case
     before = voxels(segment(node, "Parotid_R").GetRepresentation(BINARY_LABELMAP)).copy()
-    review.approve("Parotid_R")
+    approve(review, "Parotid_R")
     paint(node, "Parotid_R", erase_a_bit)
     review.check()
     paint(node, "Parotid_R", lambda array, _: np.copyto(array, before))
@@ -79,7 +79,7 @@ def test_once_seen_a_change_has_cost_the_approval_even_if_it_is_undone(case: tup
 
 def test_painting_one_organ_over_an_approved_one_takes_that_ones_approval_back(case: tuple[Any, Review]) -> None:
     node, review = case
-    review.approve("SpinalCord")
+    approve(review, "SpinalCord")
     cord = segment(node, "SpinalCord").GetLabelValue()
 
     def over_the_cord(array: np.ndarray, label: int) -> None:
@@ -92,7 +92,7 @@ def test_painting_one_organ_over_an_approved_one_takes_that_ones_approval_back(c
 
 def test_a_name_a_colour_or_another_grid_box_does_not_take_an_approval_back(case: tuple[Any, Review]) -> None:
     node, review = case
-    review.approve("Parotid_R")
+    approve(review, "Parotid_R")
     segment(node, "Parotid_R").SetName("Gld. parotis re.")
     segment(node, "Parotid_R").SetColor(1, 0, 0)
     node.GetSegmentation().CollapseBinaryLabelmaps(True)
@@ -108,7 +108,7 @@ def test_undo_of_the_editor_is_followed(case: tuple[Any, Review]) -> None:
     history.SetSegmentation(node.GetSegmentation())
     history.SaveState()
     paint(node, "Parotid_R", erase_a_bit)
-    review.approve("Parotid_R")
+    approve(review, "Parotid_R")
     told: list[int] = []
     review.on_change = lambda: told.append(1)
     assert history.RestorePreviousState()
@@ -120,18 +120,18 @@ def test_undo_of_the_editor_is_followed(case: tuple[Any, Review]) -> None:
 
 def test_an_approval_can_be_taken_back_by_hand(case: tuple[Any, Review]) -> None:
     _, review = case
-    review.approve("Parotid_R")
+    approve(review, "Parotid_R")
     review.withdraw("Parotid_R")
     assert review.states() == DRAFTS
     with pytest.raises(InputError, match="Heart is not in CT 1 organs; it has Brainstem"):
-        review.approve("Heart")
+        approve(review, "Heart")
 
 
 def test_slicers_own_status_shows_the_review(case: tuple[Any, Review]) -> None:
     node, review = case
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     paint(node, "Brainstem", erase_a_bit)
-    review.approve("Parotid_R")
+    approve(review, "Parotid_R")
     review.set_scores(scores_from(SCORED))
     status = {name: logic.GetSegmentStatus(segment(node, name)) for name in NAMES}
     assert status["Parotid_R"] == logic.Completed
@@ -145,7 +145,7 @@ def test_what_the_review_writes_is_not_taken_for_a_change(world: World) -> None:
     told: list[int] = []
     review = Review(imported.node, on_change=lambda: told.append(1))
     review.set_scores(scores_from(SCORED))
-    review.approve("Parotid_R")
+    approve(review, "Parotid_R")
     review.record_activity("Parotid_R")
     assert told == []
     paint(imported.node, "Parotid_R", erase_a_bit)
@@ -163,7 +163,7 @@ def test_doing_one_organ_again_makes_only_that_one_a_draft_again(world: World) -
     review = Review(imported.node)
     review.set_scores(scores_from(SCORED))
     for name in ("Parotid_R", "Brainstem"):
-        review.approve(name)
+        approve(review, name)
     moved = np.roll(result.labels, 1, axis=2)
     replace_organs(world.scene, replace(result, labels=moved), ct, imported.node, ["Brainstem"])
     assert review.states() == {**DRAFTS, "Parotid_R": "approved"}

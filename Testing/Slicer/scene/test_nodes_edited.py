@@ -107,7 +107,7 @@ def test_the_frozen_copy_is_hidden_from_every_list(world: World) -> None:
     _, imported, _ = world.result()
     assert imported.frozen.GetHideFromEditors()
     assert not imported.frozen.GetSelectable()
-    assert imported.frozen.GetDisplayNode() is None
+    assert not imported.frozen.GetDisplayNode().GetVisibility()
     assert frozen_copy(imported.node) is imported.frozen
 
 

@@ -62,6 +62,7 @@ class _UpdateModule(nn.Module):
         self.model, self.update, self.context = model, update, context
 
     def forward(self, sample: Any) -> Tensor:
+        """Return the update's loss, a scalar that depends on every trained parameter."""
         loss = self.update.loss(self.model, sample, self.context)
         if not loss.requires_grad:  # nothing to learn here, but the others' gradients are waited for
             loss = loss + sum(p.sum() * 0.0 for p in self.model.parameters() if p.requires_grad)

@@ -17,7 +17,7 @@ from ..stages.model import AAE_PREFIX, TrainingNet
 
 # what decides the sizes of weights
 SHAPING = (
-    "arch", "width", "stem_kernel_zyx", "down_samplings", "aspp", "aspp_growth", "aspp_rates", "skip_conv", "sol_width", "sos_arch",
+    "arch", "width", "stem_kernel_zyx", "down_samplings", "aspp", "aspp_growth", "aspp_rates", "skip_conv", "sol_inputs", "sol_width", "sos_arch",
     "sos_inputs", "aae_width", "aae_output",
 )  # fmt: skip
 # what a bundle brings along but these; the organs are the data set's

@@ -7,12 +7,14 @@ import json
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...datasets.case import Case
 from ...errors import ConfigError, DatasetError
 from ...files.atomic_write import atomic_path, ensure_folder
 from ...nets.config import DILATION_BEFORE_THE_KEY
+
+if TYPE_CHECKING:
+    from ...datasets.case import Case
 
 MANIFEST = "training.json"
 # may differ in a resumed run: they say how long, how often and how fast, not what a step does

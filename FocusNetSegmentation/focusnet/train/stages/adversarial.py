@@ -84,7 +84,7 @@ def shape_constrained_loss(model: Any, features: Tensor, crops: Crops, context: 
 
 
 def sos_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """Return eq. 7 with S-Net fixed."""
+    """Return eq. 7 with S-Net fixed, a scalar."""
     with torch.no_grad():
         features = model.snet.features(crops.ct)
     return shape_constrained_loss(model, features, crops, context)

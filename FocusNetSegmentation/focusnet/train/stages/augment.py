@@ -53,6 +53,7 @@ class Sample:
     rois: dict[str, Roi] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> Sample:
+        """Return the sample on ``device``."""
         return replace(self, ct=self.ct.to(device), labels=self.labels.to(device), known=self.known.to(device))
 
 
@@ -79,6 +80,7 @@ class Crops:
         return torch.stack([sample.known for sample in self.samples])
 
     def to(self, device: torch.device) -> Crops:
+        """Return the crops on ``device``."""
         return replace(self, samples=tuple(sample.to(device) for sample in self.samples))
 
 

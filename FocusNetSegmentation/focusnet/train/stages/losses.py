@@ -48,7 +48,7 @@ def focal_loss(probabilities: Tensor, target: Tensor, alpha: Tensor, gamma: floa
 
 
 def binary_focal_loss(probability: Tensor, target: Tensor, alpha: float = 0.5, gamma: float = 2.0) -> Tensor:
-    """Return eq. 1 for one organ in its ROI (SOS-Net): ``probability`` after sigmoid and ``target`` 0/1, any equal shape."""
+    """Return eq. 1 for one organ in its ROI (SOS-Net), a scalar: ``probability`` (B, 1, d, h, w) after sigmoid and ``target`` 0/1, any equal shape."""
     p = probability.float().clamp(EPSILON, 1 - EPSILON)
     target = target.to(p.dtype)
     positive = -alpha * (1 - p) ** gamma * p.log() * target
@@ -100,9 +100,26 @@ def heatmap_loss(predicted: Tensor, wanted: Tensor, known: Tensor, kind: Heatmap
     if not bool(known.any()):
         return predicted.sum() * 0.0
     predicted = predicted.float()
+    if kind == "focal":
+        return penalty_reduced_focal_loss(predicted, wanted)[known].mean()
     if kind == "l2":
         error = (predicted - wanted) ** 2
     else:
         p = predicted.clamp(EPSILON, 1 - EPSILON)
         error = -wanted * p.log() - (1 - wanted) * (1 - p).log()
     return error.mean(dim=(2, 3, 4))[known].mean()
+
+
+def penalty_reduced_focal_loss(predicted: Tensor, wanted: Tensor, alpha: float = 2.0, beta: float = 4.0) -> Tensor:
+    """Return CornerNet's loss (Law and Deng 2018, eq. 1; CenterNet, Zhou et al. 2019, eq. 1) of each heat map: (B, S, D, H, W) each -> (B, S).
+
+    The voxel nearest to the centre is the one positive: -(1 - p)^alpha log p. Every other voxel is a negative, the less so the nearer it
+    lies: -(1 - wanted)^beta p^alpha log(1 - p). Summed, not averaged: a map of a million voxels has one positive, and a mean would hide it.
+    A centre outside the crop leaves no positive (``wanted`` below one half everywhere).
+    """
+    p = predicted.float().clamp(EPSILON, 1 - EPSILON)
+    peak = wanted.amax(dim=(2, 3, 4), keepdim=True)
+    positive = (wanted == peak) & (peak > 0.5)
+    near = -((1 - p) ** alpha) * p.log()
+    far = -((1 - wanted) ** beta) * p**alpha * (1 - p).log()
+    return torch.where(positive, near, far).sum(dim=(2, 3, 4))

@@ -42,6 +42,7 @@ class ShapeSample:
     carried: dict[str, Any] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> ShapeSample:
+        """Return the sample on ``device``."""
         return replace(self, masks=self.masks.to(device))
 
 
@@ -70,7 +71,7 @@ def join_shapes(samples: Sequence[ShapeSample]) -> ShapeSample:
 
 
 def reconstruction_error(reconstruction: Tensor, masks: Tensor) -> Tensor:
-    """Return either term of eq. 4, || D(y) - y ||^2, as a mean over voxels: the same scale for every ROI."""
+    """Return either term of eq. 4, || D(y) - y ||^2, as a mean over voxels of (B, 1, d, h, w): the same scale for every ROI."""
     return ((reconstruction.float() - masks) ** 2).mean()
 
 

@@ -17,7 +17,7 @@ from .stage import Stage, StageContext, Update, has_small_organ
 
 
 def snet_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """Return eq. 3 for S-Net."""
+    """Return eq. 3 for S-Net, a scalar."""
     _, scores = model.snet(crops.ct)
     return loss_of_scores(scores, crops, context)
 
@@ -28,10 +28,10 @@ def loss_of_scores(scores: Tensor, crops: Crops, context: StageContext) -> Tenso
 
 
 def sol_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """Return the loss between SOL-Net's heat maps and Gaussians at the organs' centres, S-Net fixed."""
+    """Return the loss, a scalar, between SOL-Net's heat maps and Gaussians at the organs' centres, S-Net fixed."""
     with torch.no_grad():
-        features = model.snet.features(crops.ct)
-    return heatmaps_against(model.solnet(features), crops, context)
+        features, scores = model.snet(crops.ct)
+    return heatmaps_against(model.solnet(features, scores), crops, context)
 
 
 def heatmaps_against(predicted: Tensor, crops: Crops, context: StageContext) -> Tensor:
@@ -50,9 +50,9 @@ def heatmaps_against(predicted: Tensor, crops: Crops, context: StageContext) -> 
 
 
 def joint_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
-    """Return the loss of the whole network: eq. 3 on S-Net, SOL-Net's L2 and eq. 7 on the SOS-Nets, each with weight 1."""
+    """Return the loss of the whole network, a scalar: eq. 3 on S-Net, SOL-Net's L2 and eq. 7 on the SOS-Nets, each with weight 1."""
     features, scores = model.snet(crops.ct)
-    located = heatmaps_against(model.solnet(features), crops, context)
+    located = heatmaps_against(model.solnet(features, scores), crops, context)
     return loss_of_scores(scores, crops, context) + located + shape_constrained_loss(model, features, crops, context)
 
 
