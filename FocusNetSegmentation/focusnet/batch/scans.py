@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..io.suffixes import IMAGES, has_suffix, stem
+from ..io.dicom_zip import unpack_zip
+from ..io.suffixes import IMAGES, ZIP, has_suffix, stem
 
-ZIP = (".zip",)
-ZIP_FILES, ZIP_BYTES = 20_000, 20_000_000_000  # at most in one archive: a small one may unpack to a full disk
 LOOKED_AT = 50  # files of a folder: is it one of DICOM files?
 ALL, LONGEST = "all", "longest"
 
@@ -77,21 +74,7 @@ def opened(path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="focusnet-zip-") as name:
         folder = Path(name)
-        try:
-            with zipfile.ZipFile(path) as archive:
-                entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-                size = sum(entry.file_size for entry in entries)
-                if len(entries) > ZIP_FILES or size > ZIP_BYTES:
-                    raise InputError(
-                        f"{path} holds {len(entries)} files, {size / 1e9:.1f} GB; at most {ZIP_FILES} files and {ZIP_BYTES / 1e9:.0f} GB are unpacked."
-                    )
-                if size > shutil.disk_usage(folder).free:
-                    raise InputError(
-                        f"{path} needs {size / 1e9:.1f} GB in {folder.parent}, which has less; set TMPDIR to a larger disk."
-                    )
-                archive.extractall(folder)  # zipfile keeps names within the folder
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as problem:
-            raise InputError(f"{path} cannot be unpacked ({problem}); make the archive again.") from problem
+        unpack_zip(path, folder)
         files = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
         images = [p for p in files if has_suffix(p, IMAGES) and "__MACOSX" not in p.parts]
         yield images[0] if len(images) == 1 else folder

@@ -31,7 +31,7 @@ def read_dicom_zip(path: Path, series: str | None = None) -> Volume:
     place = tempfile.TemporaryDirectory(prefix="focusnet-zip-", ignore_cleanup_errors=True)
     folder = Path(place.name)
     try:
-        _unpack(path, folder)
+        unpack_zip(path, folder)
         volume = read_dicom_folder(folder, series)
     except InputError as problem:
         place.cleanup()
@@ -44,7 +44,8 @@ def read_dicom_zip(path: Path, series: str | None = None) -> Volume:
     return volume
 
 
-def _unpack(path: Path, folder: Path) -> None:
+def unpack_zip(path: Path, folder: Path) -> None:
+    """Unpack every file of a .zip into ``folder``, within the limits above. Raises InputError as ``read_dicom_zip`` does."""
     try:
         with zipfile.ZipFile(path) as archive:
             files = [entry for entry in archive.infolist() if not entry.is_dir()]
