@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from .paths import DATA, ROOT
+from .skip_summary import not_tested_lines, skipped_lines
 
 # last on the path: an installed focusnet comes first, and FocusNetSegmentationLib, which is never installed by pip, is found
 sys.path.append(str(ROOT / "FocusNetSegmentation"))
@@ -19,3 +20,21 @@ def real_data() -> Path:
     if not DATA.is_dir():
         pytest.skip("needs the real scans in ../shared/data, which do not ship with the project")
     return DATA
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Sum up skips by reason, and say what was not tested here and how to test it: 400 single lines hide the result."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = [str(report.longrepr[2]) for report in reports if isinstance(report.longrepr, tuple)]
+    missing = not_tested_lines(reasons, len(terminalreporter.stats.get("deselected", [])), _has_gpu())
+    for line in skipped_lines(reasons):
+        terminalreporter.write_line(line)
+    if missing and len(reports) + len(terminalreporter.stats.get("passed", [])) > 100:  # not after a single file
+        terminalreporter.section("not tested here")
+        for line in missing:
+            terminalreporter.write_line(line)
+
+
+def _has_gpu() -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and bool(torch.cuda.is_available())

@@ -84,6 +84,7 @@ def network(organs: tuple[str, ...], localizes: bool) -> NetworkConfig:
         organs=organs,
         small_organs=small if localizes else (),
         width=0.5,
+        dilation_zyx=(2, 2, 2),  # as the first run was trained
         sol_width=1.0 if localizes else 0.0,
         crop_size_yx=CROP_ZYX[1:],
         chunk_slices=CROP_ZYX[0],
@@ -150,7 +151,8 @@ def train(args: argparse.Namespace) -> None:
     left_out = [trick for trick in args.without.split(",") if trick]
     if unknown := set(left_out) - known:
         sys.exit(f"--without {', '.join(sorted(unknown))} is unknown; choose among {', '.join(sorted(known))}.")
-    variety = replace(Variety(), **{trick: getattr(none, trick) for trick in left_out})
+    off = {trick: getattr(none, trick) for trick in left_out}
+    wide, mild = replace(Variety(), **off), replace(Variety.mild(), **off)
     torch.manual_seed(args.seed)
     model = TrainingNet(config, False)
     if args.init is not None:
@@ -167,13 +169,13 @@ def train(args: argparse.Namespace) -> None:
     loop.mean_class_voxels = lambda items, config: torch.tensor(voxels)  # type: ignore[attr-defined, assignment]
     stage = replace(
         STAGES[args.stage],
-        draw=lambda item, context, rng: draw(item.pick(rng), config, variety, rng),
+        draw=lambda item, context, rng: draw(item.pick(rng), config, mild if rng.random() < args.mild else wide, rng),
         usable=lambda *_: True,
     )
+    options = loop.StageOptions(config, settings, Augmentation(), args.run, resume=True)
     loop.train_stage(
-        model.to(memory_format=torch.channels_last_3d), stage, [pool] * 4, config, settings, Augmentation(), args.run,
-        lambda _: {"score": 0.0}, resume=True,
-    )  # fmt: skip
+        model.to(memory_format=torch.channels_last_3d), stage, [pool] * 4, lambda _: {"score": 0.0}, options
+    )
 
 
 def start_from(model: TrainingNet, checkpoint: Path) -> list[str]:
@@ -244,6 +246,7 @@ def main() -> None:
     training.add_argument("--rate", type=float, default=1e-3)
     training.add_argument("--init", type=Path)
     training.add_argument("--without", default="")
+    training.add_argument("--mild", type=float, default=0.5, help="share of crops with Variety.mild()")
     training.add_argument("--heatmap-loss", default="cross-entropy")
     training.add_argument("--precision", default="bf16")
     training.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "1")))

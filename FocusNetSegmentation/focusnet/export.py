@@ -8,8 +8,10 @@ from pathlib import Path
 
 from .errors import InputError
 from .files.atomic_write import check_output
+from .image.organs import guess
 from .image.regrid import put_on_grid
 from .image.segmentation import Segmentation
+from .image.skipped_slices import fill_skipped, find_skipped
 from .image.volume import Volume
 from .io.export_details import LEAVE_OUT, ExportDetails
 from .io.read import read_ct, read_segmentation
@@ -30,6 +32,7 @@ class ExportOptions:
     ``model_copy``: the model's own result; organs that differ from it are marked SEMIAUTOMATIC.
     ``reviewer``: who approved; by default as the review noted it. ``organs``: export only these.
     ``not_localized``: "leave-out" or "mark", what becomes in DICOM of drafts that the model drew without being sure where they are.
+    ``fill_slices``: interpolate slices that contours skip.
     """
 
     ct: Path | None = None
@@ -40,6 +43,7 @@ class ExportOptions:
     organs: Sequence[str] | None = None
     overwrite: bool = False
     not_localized: str = LEAVE_OUT
+    fill_slices: bool = False
 
 
 def export_file(source: Path, out: Path, options: ExportOptions) -> list[str]:
@@ -56,9 +60,16 @@ def export_file(source: Path, out: Path, options: ExportOptions) -> list[str]:
 
         check_scan(volume, DICOM_KINDS[options.dicom])
     segmentation = read_segmentation(source, options.organs, volume)
+    told = _told(segmentation)
+    if options.fill_slices:
+        segmentation, filled = fill_skipped(segmentation)
+        told += filled
+    else:
+        told += [f"{organ}: {s} --fill-slices interpolates." for organ, s in find_skipped(segmentation).items()]
     reviews = read_reviews(source, segmentation)
     segmentation = with_run(segmentation, reviews)
     notes = [f"{n} was approved, but changed since; it goes out as edited." for n, r in reviews.items() if r.withdrawn]
+    notes = [*told, *notes]
     if volume is not None:
         segmentation, lost = put_on_grid(segmentation, volume.geometry, volume.source or str(options.ct))
         notes += lost
@@ -66,10 +77,22 @@ def export_file(source: Path, out: Path, options: ExportOptions) -> list[str]:
     details = ExportDetails(states, not_localized=options.not_localized)
     if options.dicom is not None and volume is not None:
         changed = _changed(segmentation, options.model_copy, volume)
-        details, told = _details(segmentation, reviews, changed, options)
-        notes += told
+        details, about = _details(segmentation, reviews, changed, options)
+        notes += about
     left_out = write_segmentation(segmentation, volume, out, options.dicom, options.overwrite, details)
     return [*notes, *details.sentences(segmentation, left_out)]
+
+
+def _told(segmentation: Segmentation) -> list[str]:
+    """Return what reading an RTSTRUCT left out, in sentences."""
+    provenance = segmentation.provenance
+    notes = list(provenance.get("notes", ())) if "unknown_names" in provenance else []
+    if provenance.get("empty_names"):
+        notes.append(f"Named, but empty (no contour), so left out: {', '.join(provenance['empty_names'])}.")
+    if provenance.get("unknown_names"):
+        listed = ", ".join(name + guess(name) for name in provenance["unknown_names"])
+        notes.append(f"Names that were not recognised, so left out: {listed}. --organs NAME exports one as it is.")
+    return notes
 
 
 def _changed(segmentation: Segmentation, model_copy: Path | None, volume: Volume) -> set[str] | None:

@@ -60,7 +60,7 @@ def dicom_errors(path: Path) -> list[str]:
     """What dicom3tools' dciodvfy, which knows the standard's object definitions, calls an error."""
     verifier = program("dciodvfy")
     assert verifier is not None
-    done = subprocess.run([verifier, str(path)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([verifier, str(path)], capture_output=True, text=True, timeout=600, check=False)
     said = (done.stdout + done.stderr).splitlines()
     assert any(line.strip() in ("RTStructureSet", "Segmentation") for line in said), said  # the object was recognised
     return [line for line in said if line.startswith(("Error", "Abort"))]

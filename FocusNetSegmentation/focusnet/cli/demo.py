@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
+import tempfile
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..wording import RESEARCH_ONLY
 from .options import Commands, add_command
 from .scan import add_model_options, check_outputs, organ_table, read_scan, run_model, segment_options
+
+if TYPE_CHECKING:
+    from ..image.segmentation import Segmentation
+
+NAME = "focusnet-demo"
+REFERENCE = "reference.seg.nrrd"
 
 
 def add_arguments(commands: Commands) -> None:
@@ -22,7 +32,10 @@ def add_arguments(commands: Commands) -> None:
     )
     parser.add_argument("input", type=Path, nargs="?", help="a scan of yours; without it a synthetic phantom is made")
     parser.add_argument(
-        "-o", "--output", type=Path, default=Path("focusnet-demo"), help="folder to write (default: %(default)s)"
+        "-o",
+        "--output",
+        type=Path,
+        help=f"folder to write (default: {NAME}, numbered if it exists; inside a git clone it is made in the temporary folder)",
     )
     add_model_options(parser)
 
@@ -35,7 +48,7 @@ def demo(options: argparse.Namespace) -> int:
     from ..phantom.write import write_phantom
     from ..reports.overview import overview
 
-    out: Path = options.output
+    out: Path = options.output if options.output is not None else free_folder(Path.cwd())
     outputs = (out / "organs.seg.nrrd", out / "report.json", out / "overview.png")
     wanted = segment_options(options)
     ensure_folder(out)
@@ -52,14 +65,65 @@ def demo(options: argparse.Namespace) -> int:
     write_report(result, outputs[1], options.overwrite)
     overview(volume, result, outputs[2], options.overwrite)
     print(organ_table(result))
-    print(
-        f"\nScan          {source}\nOrgans        {outputs[0]}\nReport        {outputs[1]}\nPicture       {outputs[2]}"
-    )
-    print(f"\nTo see them in 3D Slicer: drag {source} and {outputs[0]} into its window, then press OK.")
     if options.input is None:
-        print(
-            "The phantom is synthetic: it shows that everything works, not how good the contours are. "
-            "Try a CT of yours: focusnet demo YOUR_SCAN"
-        )
+        print(f"\n{against_reference(result, out / REFERENCE)}")
+    print(f"\nIn {out}:\n{explained(source, out, phantom=options.input is None)}")
+    print(f"\nTo look at the picture: {opener(outputs[2])}")
+    print(f"To see them in 3D Slicer: drag {source} and {outputs[0]} into its window, then press OK.")
+    if options.input is None:
+        print("Try a CT of yours: focusnet demo YOUR_SCAN")
     print(RESEARCH_ONLY)
     return 0
+
+
+def free_folder(here: Path) -> Path:
+    """Return a folder that does not exist yet: ``focusnet-demo``, ``focusnet-demo-2`` ...
+
+    Inside a git clone it lies in the temporary folder: a demo must not leave files that would be committed.
+    """
+    in_clone = any((parent / ".git").exists() for parent in (here, *here.parents))
+    base = Path(tempfile.gettempdir()) if in_clone else Path()
+    numbered = (base / (NAME if number == 1 else f"{NAME}-{number}") for number in count(1))
+    return next(folder for folder in numbered if not folder.exists())
+
+
+def against_reference(result: Segmentation, reference: Path) -> str:
+    """Return the comparison with the phantom's true organs as lines: the DSC of each that both name, and what the model does not know."""
+    from ..evaluation.evaluate import evaluate
+    from ..evaluation.names import match_mandible
+    from ..io.seg_nrrd import read_seg_nrrd
+
+    ours, truth, joined = match_mandible(result, read_seg_nrrd(reference))
+    known = {r.organ.name for r in ours.results}
+    there = [r.organ.name for r in truth.results]
+    scores = evaluate(ours, truth, [name for name in there if name in known])
+    lines = [f"Compared with the phantom's true organs ({reference.name}): DSC, 1 is perfect, 0 no overlap"]
+    lines += [f"  {row.organ:<16} {row.dsc:.2f}" for row in scores]
+    unknown = [name for name in there if name not in known]
+    if joined:
+        lines.append(f"  {joined}")
+    if unknown:
+        lines.append(f"  The model does not know {', '.join(unknown)}.")
+    lines.append(
+        "  The phantom is synthetic: it shows that everything works, not how good the contours are. "
+        "'focusnet models show MODEL' has scores on real scans."
+    )
+    return "\n".join(lines)
+
+
+def explained(source: Path, out: Path, phantom: bool) -> str:
+    """Return what each file of the demo is, one a line."""
+    files = [
+        ("organs.seg.nrrd", "the organs, for 3D Slicer"),
+        ("report.json", "volumes, warnings, versions, for programs"),
+        ("overview.png", "a picture of them"),
+    ]
+    if phantom:
+        files = [(source.name, "the synthetic CT"), (REFERENCE, "its true organs"), *files]
+    return "\n".join(f"  {name:<20} {text}" for name, text in files)
+
+
+def opener(picture: Path) -> str:
+    """Return the command that opens a picture on this system."""
+    command = {"darwin": "open", "win32": "start"}.get(sys.platform, "xdg-open")
+    return f"{command} {shlex.quote(str(picture))}"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from .options import Commands, add_command, add_organs, add_overwrite, add_series
+from .options import Commands, add_command, add_fill_slices, add_organs, add_overwrite, add_series
 from .terminal import tell_notes
 
 
@@ -33,6 +34,15 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--ct", type=Path, help="the CT that an RTSTRUCT belongs to: its DICOM folder")
     add_series(parser)
     parser.add_argument(
+        "--map",
+        dest="names",
+        action="append",
+        default=[],
+        metavar="NAME=ORGAN",
+        help="what a name in a file means, such as 'Parotis re=Parotid_R'; 'NAME=' leaves it out; may be repeated",
+    )
+    add_fill_slices(parser)
+    parser.add_argument(
         "--audit",
         action="store_true",
         help="per organ what was edited: DSC, HD95, surface DSC, added path length, volume, voxels, active seconds",
@@ -49,6 +59,8 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.audit:
         from ..qa.audit_files import AuditOptions, audit_files
 
+        if options.names or options.fill_slices:
+            raise InputError("--map and --fill-slices do not go with --audit, which compares two copies as they are.")
         if options.organs:
             raise InputError("--organs does not go with --audit, which looks at every organ; leave it out.")
         text, notes = audit_files(
@@ -63,14 +75,43 @@ def evaluate(options: argparse.Namespace) -> int:
         return 0
     if options.editor:
         raise InputError("--editor goes with --audit; leave it out.")
-    from ..evaluation.case_pairs import evaluate_files
+    from ..evaluation.case_pairs import compare_files
     from ..evaluation.score_table import text_table, write_csv
     from ..files.atomic_write import check_output
 
     if options.output is not None:
         check_output(options.output, options.overwrite)
-    rows = evaluate_files(options.predicted, options.reference, options.organs, options.tolerance_mm, ct)
+    comparison = compare_files(
+        options.predicted,
+        options.reference,
+        options.organs,
+        options.tolerance_mm,
+        ct,
+        names=name_map(options.names),
+        fill_slices=options.fill_slices,
+    )
+    rows = comparison.rows
     if options.output is not None:
         write_csv(rows, options.output)
-    print(text_table(rows, options.tolerance_mm))
+    if rows:
+        print(text_table(rows, options.tolerance_mm))
+    tell_notes(comparison.notes)
+    if not rows:
+        raise InputError(f"{options.predicted} and {options.reference} have no organ in common; nothing is scored.")
     return 0
+
+
+def name_map(entries: Sequence[str]) -> dict[str, str]:
+    """Return {name in a file: organ, or ""} of ``NAME=ORGAN`` entries. Raises InputError for an organ that is not known."""
+    from ..image.organs import find_organ, guess
+
+    names = {}
+    for entry in entries:
+        name, equals, wanted = entry.rpartition("=")
+        organ = find_organ(wanted)
+        if not equals or not name:
+            raise InputError(f"--map {entry!r}: NAME=ORGAN is expected, such as 'Parotis re=Parotid_R'.")
+        if organ is None and wanted.strip():
+            raise InputError(f"--map {entry!r}: {wanted!r} is no organ that is known here{guess(wanted)}.")
+        names[name] = organ.name if organ is not None else ""
+    return names

@@ -9,6 +9,7 @@ from ..wording import CHECK_CONTOURS
 from .options import (
     Commands,
     add_command,
+    add_fill_slices,
     add_model_copy,
     add_not_localized,
     add_organs,
@@ -39,6 +40,7 @@ def add_arguments(commands: Commands) -> None:
     )
     add_not_localized(parser)
     add_organs(parser)
+    add_fill_slices(parser)
     add_overwrite(parser, "replace a file that exists")
 
 
@@ -49,7 +51,18 @@ def export(options: argparse.Namespace) -> int:
 
     check_format(options.output, options.dicom)
     chosen = ExportOptions(
-        **named(options, "ct", "series", "dicom", "model_copy", "reviewer", "organs", "overwrite", "not_localized")
+        **named(
+            options,
+            "ct",
+            "series",
+            "dicom",
+            "model_copy",
+            "reviewer",
+            "organs",
+            "fill_slices",
+            "overwrite",
+            "not_localized",
+        )
     )
     tell_notes(export_file(options.segmentation, options.output, chosen))
     print(f"Wrote {options.output}. {CHECK_CONTOURS}")

@@ -1,6 +1,6 @@
 """The command ``focusnet``: arguments in, exit status out. Each command has a module here with its options and its run.
 
-Exit status: 0 done, 2 bad input or arguments (one line says what), 1 anything else.
+Exit status: 0 done, 2 bad input or arguments (one line says what), 130 stopped by Ctrl-C, 1 anything else.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from ..errors import Cancelled, FocusNetError
 from ..files.disk import is_full
@@ -35,6 +35,8 @@ from . import (
 )
 from .options import OneLineParser
 
+STOPPED = 130  # what shells give a program that Ctrl-C ended: 128 + SIGINT
+
 # in the order of the help
 COMMANDS = (
     segment, batch, node, demo, train, datasets, atlas, evaluate, export, qa, report, models, phantom, simulate,
@@ -42,8 +44,14 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line (by default the process's own) and return the exit status: 0 done, 2 bad input, 1 anything else."""
-    options = build_parser().parse_args(arguments)
+    """Run a command line (by default the process's own) and return the exit status: 0 done, 2 bad input, 130 stopped by
+    Ctrl-C, 1 anything else. Without arguments the help is printed."""
+    parser = build_parser()
+    _complete(parser)
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help()
+        return 0
+    options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
         if sys.stdout is not None:
@@ -51,13 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FocusNetError as problem:
         return _fail(options, str(problem), 2)
     except (Cancelled, KeyboardInterrupt) as stop:  # a command that keeps its work says so itself
-        return _fail(options, str(stop) or "Cancelled; nothing was written.", 1)
+        return _fail(options, str(stop) or "Cancelled; nothing was written.", STOPPED)
     except BrokenPipeError:
         _let_go(sys.stdout)
         return 1
     except Exception as problem:
         if isinstance(problem, OSError) and is_full(problem):
             return _full_disk(options, problem)
+        if isinstance(problem, PermissionError) and problem.filename and not options.debug:
+            message = (
+                f"{problem.filename} may not be read or written by you ({problem.strerror}); check its permissions."
+            )
+            return _fail(options, message, 2)
         if options.debug:
             raise
         text = " ".join(f"{type(problem).__name__}: {problem}".split())
@@ -65,6 +78,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         _settle(sys.stderr)
     return status
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer the shell that asks how a word goes on, if argcomplete (the extra ``completion``) is installed."""
+    if "_ARGCOMPLETE" in os.environ:
+        with suppress(ImportError):
+            import argcomplete
+
+            argcomplete.autocomplete(parser)
+
+
+class _Version(argparse.Action):
+    """Print the version of what computes as well: it decides how fast and with which numbers."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        python = ".".join(str(part) for part in sys.version_info[:3])
+        print(f"focusnet {__version__}, Python {python}, {_torch_and_device()}")
+        parser.exit()
+
+
+def _torch_and_device() -> str:
+    try:
+        import torch
+    except ImportError:
+        return "torch is not installed"
+    from ..inference.devices import choose_device
+
+    return f"torch {torch.__version__}, device {choose_device()}"
 
 
 def _full_disk(options: argparse.Namespace, problem: OSError) -> int:
@@ -103,7 +144,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="focusnet",
         description=f"Organs at risk in head-and-neck CT, contoured by FocusNetv2. {RESEARCH_ONLY}",
     )
-    parser.add_argument("--version", action="version", version=f"focusnet {__version__}")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="the versions of focusnet, Python and torch, and the device"
+    )
     parser.add_argument("--debug", action="store_true", help="show the full traceback of an internal error")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=OneLineParser)
     for command in COMMANDS:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ModelError
-from ..nets.bundle import KINDS, SHAPE, ModelBundle, load_bundle, user_models_folder
-from ..wording import RESEARCH_ONLY
+from ..nets.bundle import KINDS, MANIFEST, SHAPE, ModelBundle, load_bundle, model_folders, user_models_folder
+from ..wording import RESEARCH_ONLY, counted
 
 
 def listing(folders: Sequence[Path]) -> str:
@@ -20,7 +20,7 @@ def listing(folders: Sequence[Path]) -> str:
             bundle = load_bundle(folder, kind=None)
             score = bundle.manifest.get("held_out", {}).get("mean_dsc")
             what = "shape model for focusnet qa, " if bundle.kind == SHAPE else ""
-            text = f"{what}{len(bundle.organs)} organs, {bundle.manifest.get('data', 'data not stated')}"
+            text = f"{what}{counted(len(bundle.organs), 'organ')}, {bundle.manifest.get('data', 'data not stated')}"
             lines.append(
                 f"{bundle.name:<20} {text}"
                 + (
@@ -28,10 +28,27 @@ def listing(folders: Sequence[Path]) -> str:
                     if score
                     else ""
                 )
+                + (f" (in {folder}; takes the place of the shipped model of this name)" if shadows(folder) else "")
             )
         except ModelError as problem:
             lines.append(f"{folder.name:<20} UNUSABLE: {problem}")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *(f"{parent}: {which}" for parent, which in _places(folders))])
+
+
+def shadows(folder: Path) -> bool:
+    """Return whether a user's bundle has the name of one that ships, which is then not found by name."""
+    user, *shipped = model_folders()
+    return folder.parent == user and any((parent / folder.name / MANIFEST).is_file() for parent in shipped)
+
+
+def _places(folders: Sequence[Path]) -> list[tuple[Path, str]]:
+    """The folders that hold the bundles, the user's first, with the names in each."""
+    parents = dict.fromkeys([user_models_folder(), *(folder.parent for folder in folders)])
+    names = {parent: ", ".join(f.name for f in folders if f.parent == parent) for parent in parents}
+    return [
+        (parent, names[parent] or "none yet; 'focusnet models install FOLDER' copies a bundle here")
+        for parent in parents
+    ]
 
 
 def description(bundle: ModelBundle) -> str:
@@ -47,7 +64,7 @@ def description(bundle: ModelBundle) -> str:
         f"  data      {manifest.get('data', 'not stated')}",
         f"  trained   {manifest.get('training', {}).get('date', 'not stated')}, width {width:g}",
         f"  licence   {manifest.get('licence', 'not stated')}",
-        f"  grid      {' x '.join(f'{s:g}' for s in bundle.config.spacing_mm_zyx)} mm (z, y, x)",
+        f"  grid      {' x '.join(f'{s:g}' for s in bundle.config.spacing_mm_zyx[::-1])} mm (x, y, z)",
         "  organs",
     ]
     for organ in bundle.organs:

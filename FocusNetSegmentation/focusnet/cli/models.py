@@ -11,7 +11,7 @@ def add_arguments(commands: Commands) -> None:
     """Add the command and its options."""
     parser = add_command(commands, "models", "List, show, verify and install model bundles.", models)
     actions = add_actions(parser)
-    actions.add_parser("list", help="every bundle that can be used by name")
+    actions.add_parser("list", help="every bundle that can be used by name, and the folders that hold them")
     for name, text in (("show", "what a bundle knows and how well"), ("verify", "check hashes, format and shapes")):
         actions.add_parser(name, help=text).add_argument("model", help="name or folder")
     install = actions.add_parser("install", help="copy a bundle to your models folder")
@@ -35,4 +35,6 @@ def models(options: argparse.Namespace) -> int:
     else:
         bundle = install_bundle(options.model, options.overwrite)
         print(f"Installed {bundle.name} in {bundle.folder}")
+        if model_text.shadows(bundle.folder):
+            print("It takes the place of the shipped model of this name; rename its folder to use both.")
     return 0

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
@@ -11,10 +14,46 @@ DEFAULT_MODEL = "han7-openkbp"
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An argument parser that says what is wrong in one line."""
+    """An argument parser that says what is wrong in one line: a misspelt word first, with the word that was probably meant."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}. Try '{self.prog} --help'.\n")
+        end = "" if message.endswith("?") else "."
+        self.exit(2, f"{self.prog}: {message}{end} Try '{self.prog} --help'.\n")
+
+    def parse_known_args(
+        self, args: Any = None, namespace: Any = None
+    ) -> Any:  # argparse's own signature, in all versions
+        """Parse; refuse an unknown option before argparse asks for missing ones: the user may have misspelt just these."""
+        given = list(sys.argv[1:] if args is None else args)
+        if self._subparsers is not None:  # what follows the command is the command's own
+            given = list(takewhile(lambda word: word.startswith("-"), given))
+        unknown = [word.partition("=")[0] for word in _options(given) if not self._knows(word.partition("=")[0])]
+        if unknown:
+            known = [option for option in self._option_string_actions if option.startswith("--")]
+            self.error(f"unrecognised option {unknown[0]}{did_you_mean(unknown[0], known)}")
+        return super().parse_known_args(args, namespace)
+
+    def _knows(self, option: str) -> bool:
+        """Whether an option is one of this parser's, perhaps shortened."""
+        return any(known.startswith(option) for known in self._option_string_actions)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            choices = [str(choice) for choice in action.choices]
+            hint = did_you_mean(str(value), choices) or f"; choose from {', '.join(choices)}"
+            raise argparse.ArgumentError(action, f"{str(value)!r} is unknown{hint}")
+
+
+def _options(words: Sequence[str]) -> list[str]:
+    """Return the words that are long options, up to a lone ``--``."""
+    before = words[: words.index("--")] if "--" in words else words
+    return [word for word in before if word.startswith("--")]
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return "; did you mean X?" for the known word that is nearest; "" if none is near."""
+    near = get_close_matches(word.lower(), known, n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[OneLineParser]"
@@ -45,7 +84,9 @@ def names(text: str) -> list[str]:
 
 
 def add_scan(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", type=Path, help="a DICOM folder, .nrrd, .nhdr, .mha or .nii[.gz]")
+    parser.add_argument(
+        "input", type=Path, help="a DICOM folder, a .zip of one or any file of it, .nrrd, .nhdr, .mha or .nii[.gz]"
+    )
 
 
 def add_segmentation_output(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +112,14 @@ def add_organs(parser: argparse.ArgumentParser, text: str = "comma-separated org
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
+
+
+def add_fill_slices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fill-slices",
+        action="store_true",
+        help="interpolate slices that contours skip, up to 15 mm between two drawn ones",
+    )
 
 
 def add_model_copy(parser: argparse.ArgumentParser, use: str) -> None:

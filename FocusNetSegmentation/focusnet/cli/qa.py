@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, ModelError
 from ..progress import Progress, ProgressCallback, json_line
+from ..wording import counted
 from .options import Commands, add_command, add_hu_offset, add_json_progress, add_overwrite, add_series
 from .terminal import progress_to, tell_warning
 
@@ -79,7 +80,7 @@ def qa(options: argparse.Namespace) -> int:
         print(json_line("result", **written), file=sys.stderr, flush=True)
     print(text_table(result))
     count = sum(o.group == LOOK_AT for o in result.organs)
-    print(f"{count} of {len(result.organs)} organs to look at first. {DISCLAIMER}")
+    print(f"{count} of {counted(len(result.organs), 'organ')} to look at first. {DISCLAIMER}")
     return 0
 
 

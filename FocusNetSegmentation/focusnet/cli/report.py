@@ -50,6 +50,8 @@ def add_arguments(commands: Commands) -> None:
 def report(options: argparse.Namespace) -> int:
     """Write the page and print its path."""
     source: Path = options.input
+    if not source.exists():
+        raise InputError(f"{source} does not exist; a segmentation or a folder of reports is expected.")
     if source.is_dir():
         notes = _cohort(options)
     else:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from ..progress import json_line
 from ..wording import CHECK_CONTOURS
 from .options import (
@@ -49,6 +51,7 @@ def segment_options(options: argparse.Namespace) -> SegmentOptions:
     from ..inference.options import SegmentOptions
     from ..inference.seed_points import parse_seeds
 
+    _ask_about_organs(options.organs)
     return SegmentOptions(
         options.model,
         device=options.device,
@@ -59,14 +62,28 @@ def segment_options(options: argparse.Namespace) -> SegmentOptions:
     )
 
 
+def _ask_about_organs(organs: Sequence[str] | None) -> None:
+    """Raise InputError with what was probably meant for a name that is no organ, where there is a guess."""
+    from ..image.organs import find_organ, possible_organs
+
+    for name in organs or ():
+        likely = possible_organs(name) if find_organ(name) is None else ()
+        if likely:
+            raise InputError(
+                f"There is no organ {name!r}; did you mean {' or '.join(organ.name for organ in likely)}? "
+                "A pair's organ needs its side, such as Parotid_L."
+            )
+
+
 def check_outputs(output: Path, report: Path | None, picture: Path | None, overwrite: bool) -> None:
     """Refuse now what would be refused after the run. Raises OutputError."""
     from ..files.atomic_write import check_output
+    from ..io.suffixes import PAGES
     from ..io.write import check_segmentation_output
 
     check_segmentation_output(output, overwrite)
     if report is not None:
-        check_output(report, overwrite)
+        check_output(report, overwrite, (".json", *PAGES))
     if picture is not None:
         check_output(picture, overwrite, (".png",))
 

@@ -47,6 +47,7 @@ def train(options: argparse.Namespace) -> int:
         return 0
     if options.dataset is None or options.out is None:
         raise InputError("focusnet train needs --dataset and --out (or --status DIR alone).")
+    _refuse_inside(options.out, options.dataset, options.resume)
     from ..train.logger import messages_on_stderr
     from ..train.run import train_bundle
     from ..train.setup.request import TrainRequest
@@ -73,6 +74,14 @@ def train(options: argparse.Namespace) -> int:
             f"Wrote the bundle {bundle.folder}. Try it: focusnet segment SCAN -o OUT.seg.nrrd --model {shlex.quote(str(bundle.folder))}"
         )
     return 0
+
+
+def _refuse_inside(out: Path, dataset: Path, resume: bool) -> None:
+    """Refuse a run inside the data set: its label maps and pictures would be taken for cases next time. A run of before may go on."""
+    if not resume and out.expanduser().resolve().is_relative_to(Path(dataset).expanduser().resolve()):
+        raise InputError(
+            f"--out {out} lies inside the data set {dataset}, where its files would be taken for cases; choose a folder beside it."
+        )
 
 
 def _stopped(out: Path) -> str:

@@ -139,7 +139,10 @@ def _problems_of_case(contours: Contours, facts: CaseFacts) -> list[Problem]:
     if facts.gap_slices:
         listed = ", ".join(f"{organ} ({count} of {span})" for organ, (count, span) in sorted(facts.gap_slices.items()))
         text = f"slices without a voxel between the first and the last of an organ: {listed}."
-        remedy = "Look at it; slices that were skipped in drawing teach that nothing is there: fill them in."
+        remedy = (
+            "Look at it; slices that were skipped in drawing teach that nothing is there: fill them in, or write "
+            "fill_slices = true at the top of dataset.toml."
+        )
         problems.append(Problem("warning", facts.name, text, remedy))
     return [*problems, *_sides(facts)]
 

@@ -10,14 +10,15 @@ from typing import Any
 
 from ..errors import DatasetError
 from ..files.toml_file import read_toml
-from ..image.organs import find_organ, nearest_organ
+from ..image.organs import find_organ, possible_organs
 
 FILE_NAME = "dataset.toml"
 VAL_PART = 0.2
 EVERYWHERE = "everywhere"
 SPLIT_REMEDY = "Add cases, or write [splits] in dataset.toml (in the OpenKBP layout: under contoured in dataset.json)."
 LISTS = {"use", "exclude", "ignore"}
-KNOWN = LISTS | {"organs", "splits", "patients", "contoured", "hu_offset"}
+SWITCHES = {"fill_slices"}
+KNOWN = LISTS | SWITCHES | {"organs", "splits", "patients", "contoured", "hu_offset"}
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "testing": "test"}  # fmt: skip
 
 
@@ -28,7 +29,7 @@ class DatasetToml:
     ``organs``: local name or label value -> organ, "" for one that is left out on purpose. ``use``: the organs to train on, in
     this order; empty for all. ``splits``: split -> patients. ``patients``: case -> patient, where a patient has several cases.
     ``contoured``: case, or "everywhere", -> organs. ``exclude``: cases. ``ignore``: glob patterns of files. ``hu_offset``: case,
-    or "everywhere", -> HU to add.
+    or "everywhere", -> HU to add. ``fill_slices``: interpolate slices that contours skip.
     """
 
     path: Path | None = None
@@ -40,6 +41,7 @@ class DatasetToml:
     exclude: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     hu_offset: dict[str, float] = field(default_factory=dict)
+    fill_slices: bool = False
 
     def organ(self, local: str) -> str | None:
         """Return the organ of a local name: from ``organs``, else by its synonyms; "" if it is left out, None if unknown."""
@@ -63,7 +65,7 @@ def read_dataset_toml(folder: Path) -> DatasetToml:
             f"{path} has {', '.join(sorted(set(read) - KNOWN))}; known are {', '.join(sorted(KNOWN))} (docs/datasets.md)."
         )
     for name, table in read.items():
-        astray = sorted(LISTS & set(table)) if isinstance(table, dict) else []
+        astray = sorted((LISTS | SWITCHES) & set(table)) if isinstance(table, dict) else []
         if astray:
             raise DatasetError(
                 f"{path}: {astray[0]} stands below [{name}] and is taken for one of its entries; move it to the top of the file, above every [table]."
@@ -79,6 +81,7 @@ def read_dataset_toml(folder: Path) -> DatasetToml:
         exclude=_names(path, "exclude", read.get("exclude", [])),
         ignore=_names(path, "ignore", read.get("ignore", [])),
         hu_offset={str(k): _number(path, k, v) for k, v in _dict(path, read, "hu_offset").items()},
+        fill_slices=_switch(path, "fill_slices", read.get("fill_slices", False)),
     )
 
 
@@ -104,13 +107,19 @@ def _organ(path: Path, name: Any, where: str) -> str:
         return ""
     known = find_organ(str(name))
     if known is None:
-        near = nearest_organ(str(name))
-        hint = f" Is {near.name} meant?" if near is not None else ""
+        near = possible_organs(str(name))
+        hint = f" Is {' or '.join(organ.name for organ in near)} meant?" if near else ""
         raise DatasetError(
             f"{path}: {where}{name!r}, which is no organ that is known here.{hint} Use its TG-263 name with its side, such as Parotid_L "
             '(docs/datasets.md lists them), or "" to leave a structure out.'
         )
     return known.name
+
+
+def _switch(path: Path, key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise DatasetError(f"{path}: {key} is {value!r}; true or false is expected.")
+    return value
 
 
 def _number(path: Path, key: str, value: Any) -> float:

@@ -12,8 +12,9 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from ..errors import DatasetError
-from ..io.dicom_series import files_below, read_dicom_folder
-from ..io.rtstruct_read import check_frame_of_reference, read_structures, structure_names
+from ..image.organs import find_organ
+from ..io.dicom_series import CT_IMAGE_STORAGE, files_below, read_dicom_folder
+from ..io.rtstruct_read import check_frame_of_reference, empty_structures, read_structures, structure_names
 from ..io.suffixes import TRAINING_FILES, has_suffix
 from ..wording import counted
 from .case_files import CaseFiles
@@ -21,7 +22,7 @@ from .dataset_toml import SPLIT_NAMES, DatasetToml
 from .layouts import FoundCases, dead_links
 from .raw_contours import RawCase
 
-TAGS = ["Modality", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "ReferencedFrameOfReferenceSequence"]  # fmt: skip
+TAGS = ["Modality", "SOPClassUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID", "PatientID", "ReferencedFrameOfReferenceSequence"]  # fmt: skip
 TITLE = "DICOM: CT series and the RTSTRUCT that names them"
 
 
@@ -52,7 +53,10 @@ class DicomCase:
                 "or exclude the case in dataset.toml."
             )
         volume = read_dicom_folder(_common(self.slices), self.series)
-        check_frame_of_reference(self.structure_set, volume)
+        notes = check_frame_of_reference(self.structure_set, volume)
+        empty = [name for name in empty_structures(self.structure_set) if find_organ(name) is not None]
+        if empty:
+            notes.append(f"Named, but empty (no contour): {', '.join(empty)}; taken for not contoured.")
         structures = read_structures(self.structure_set, volume)
         names = [s.name for s in structures]
         twice = sorted({n for n in names if names.count(n) > 1})
@@ -61,7 +65,7 @@ class DicomCase:
                 f"{self.structure_set}: {names.count(twice[0])} structures share the name {twice[0]!r}; rename one."
             )
         odd = {s.name: s.warnings for s in structures if s.warnings}
-        return RawCase(volume, volume.geometry, {s.name: s.voxels for s in structures}, odd)
+        return RawCase(volume, volume.geometry, {s.name: s.voxels for s in structures}, odd, tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ def find_dicom_cases(folder: Path, toml: DatasetToml) -> FoundCases:
     sets: list[_StructureSet] = []
     for path, header in _read_headers(folder, toml):
         uid = str(header.get("SeriesInstanceUID", ""))
-        if header.get("Modality") == "CT":
+        if header.get("Modality") == "CT" or (
+            not header.get("Modality") and header.get("SOPClassUID") == CT_IMAGE_STORAGE
+        ):
             series.setdefault(uid, []).append(path)
             series_of[str(header.get("SOPInstanceUID", ""))] = uid
             frames.setdefault(str(header.get("FrameOfReferenceUID", "")), set()).add(uid)

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import DatasetError, FocusNetError, OutputError
-from ..image.organs import ORGANS
+from ..image.organs import ORGANS, guess, has_vendor_word
 from ..io.ct_checks import refuse_impossible
 from ..io.read import shifted
 from ..io.rtstruct_read import NOTHING_INSIDE
@@ -20,6 +20,7 @@ from .cache import Cache
 from .case import Case, refuse_without_contour
 from .case_files import CaseFiles
 from .dataset_toml import EVERYWHERE, FILE_NAME, DatasetToml, default_splits, for_datasets, refuse_shared
+from .gap_slices import fill_gap_slices
 from .layouts import FoundCases
 from .raw_contours import Contours, RawCase, upright_contours
 from .snapshot import Snapshot
@@ -125,6 +126,7 @@ class FolderDataset:
             "table": sorted(self.toml.organs.items()),
             "contoured": sorted((k, sorted(v)) for k, v in self.toml.contoured.items()),
             "hu_offset": offset,
+            **({"fill_slices": True} if self.toml.fill_slices else {}),  # cases read before this switch stay cached
         }
 
     def _read(self, files: CaseFiles) -> Contours:
@@ -139,13 +141,15 @@ class FolderDataset:
             except FocusNetError as problem:
                 raise DatasetError(for_datasets(str(problem), files.name)) from problem
             raw = replace(raw, image=image)
-        voxels, warnings = self._organs_of(raw)
+        voxels, odd = self._organs_of(raw)
+        warnings = [*raw.notes, *odd]
         present = {organ for organ, flat in voxels.items() if len(flat)}
         listed = self.toml.contoured.get(files.name)
         contoured = set(listed) if listed is not None else present | set(self.toml.contoured.get(EVERYWHERE, ()))
         contoured &= set(self.organs)
         kept = {o: voxels.get(o, np.zeros(0, np.int64)) for o in self.organs if o in contoured}
-        return upright_contours(files.name, self._patient(files), raw, kept, frozenset(contoured), tuple(warnings))
+        contours = upright_contours(files.name, self._patient(files), raw, kept, frozenset(contoured), tuple(warnings))
+        return fill_gap_slices(contours) if self.toml.fill_slices else contours
 
     def _organs_of(self, raw: RawCase) -> tuple[dict[str, np.ndarray], list[str]]:
         """Return the voxels of the recognised organs, and one line about each organ whose contours were odd."""
@@ -157,9 +161,13 @@ class FolderDataset:
         voxels: dict[str, np.ndarray] = {}
         names: dict[str, str] = {}
         warnings = []
-        for local, flat in raw.voxels.items():
+        plain_first = sorted(raw.voxels.items(), key=lambda entry: self._added_by_a_program(entry[0]))
+        for local, flat in plain_first:
             organ = self.toml.organ(local)
             if not organ:
+                continue
+            if organ in voxels and self._added_by_a_program(local) and not self._added_by_a_program(names[organ]):
+                warnings.append(f"{local!r} and {names[organ]!r} are both {organ}; {names[organ]!r} was read.")
                 continue
             if organ in voxels:
                 raise DatasetError(
@@ -170,6 +178,10 @@ class FolderDataset:
             if reported or not len(flat):
                 warnings.append(_contour_warning(organ, local, reported, empty=not len(flat)))
         return voxels, warnings
+
+    def _added_by_a_program(self, local: str) -> bool:
+        """Return whether a name is known only without what a contouring program adds ("Parotid_L_MBS"): the plain name goes first."""
+        return local not in self.toml.organs and has_vendor_word(local)
 
     def _find_organs(self, notes: list[str]) -> tuple[str, ...]:
         local: dict[str, int] = {}
@@ -184,7 +196,7 @@ class FolderDataset:
         unknown = sorted(s for s in local if self.toml.organ(s) is None)
         found = {o for o in (*known, *self.toml.organs.values()) if o}
         if unknown:
-            listed = ", ".join(f"{s} ({local[s]})" for s in unknown[:40])
+            listed = ", ".join(f"{s} ({local[s]}){guess(s)}" for s in unknown[:40])
             names = counted(
                 len(unknown),
                 "structure name is no organ that is known here and is",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import DatasetError, FocusNetError
 from ..files.atomic_write import json_text
-from ..image.organs import find_organ
+from ..image.organs import find_organ, possible_organs
 from ..wording import counted
 from .dataset_toml import DatasetToml, default_splits
 from .dicom_pairs import find_dicom_cases
@@ -35,8 +36,10 @@ def first_toml(folder: Path) -> str:
         if known is not None:
             lines.append(f'{shown} = "{known.name}"  # in {counted(names[name], "case")}')
         else:
+            likely = possible_organs(name)
+            meant = f" (is it {' or '.join(organ.name for organ in likely)}?)" if likely else ""
             lines.append(
-                f'# {shown} = "?"  # in {counted(names[name], "case")}: an organ\'s TG-263 name, or "" to leave it out'
+                f'# {shown} = "?"  # in {counted(names[name], "case")}: an organ\'s TG-263 name, or "" to leave it out{meant}'
             )
     lines += [
         "",
@@ -47,9 +50,20 @@ def first_toml(folder: Path) -> str:
     for case in cases:
         by_split.setdefault(case.split, set()).add(case.patient)
     splits = default_splits(case.patient for case in cases) if "" in by_split else by_split
-    lines += ["", "[splits]"]
-    lines += [f"{split} = {json_text(sorted(patients))}" for split, patients in splits.items()]
+    lines += _split_lines(splits)
     return "\n".join(lines) + "\n"
+
+
+def _split_lines(splits: Mapping[str, Iterable[str]]) -> list[str]:
+    """Return the table of splits; as a comment where one would be empty, because nothing can be trained on or selected by it."""
+    entries = [f"{split} = {json_text(sorted(patients))}" for split, patients in splits.items()]
+    if all(splits.values()):
+        return ["", "[splits]", *entries]
+    return [
+        "",
+        "# [splits]  # one patient: add at least one more, so that train and val both have one",
+        *[f"# {e}" for e in entries if not e.endswith("[]")],
+    ]
 
 
 def _values(case: object) -> list[str]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from ..image.skipped_slices import filled_voxels
+from ..wording import counted
 from .raw_contours import Contours
 
 
@@ -18,3 +22,14 @@ def find_gap_slices(contours: Contours) -> dict[str, tuple[int, int]]:
             if len(drawn) < span:
                 found[organ] = (span - len(drawn), span)
     return found
+
+
+def fill_gap_slices(contours: Contours) -> Contours:
+    """Return the contours with skipped slices interpolated (``fill_slices`` in dataset.toml), and a sentence about each organ."""
+    voxels, sentences = {}, []
+    for organ, flat in contours.voxels.items():
+        geometry = contours.geometry
+        voxels[organ], count = filled_voxels(flat, geometry.shape_zyx, geometry.spacing_mm_zyx)
+        if count:
+            sentences.append(f"{organ}: {counted(count, 'skipped slice was', 'skipped slices were')} interpolated.")
+    return replace(contours, voxels=voxels, warnings=(*contours.warnings, *sentences))

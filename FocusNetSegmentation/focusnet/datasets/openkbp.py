@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from ..errors import DatasetError, FocusNetError
 from ..image.body import body_center_mm
 from ..image.orientation import to_upright
+from ..image.skipped_slices import fill_label_map
 from ..image.volume import Geometry, Volume
 from ..io.ct_checks import refuse_values
 from ..io.image_read import as_hu
@@ -49,11 +50,14 @@ class OpenKBPDataset:
         )
 
     def _apply_toml(self) -> None:
-        """Apply what ``dataset.toml`` may set here: cases to exclude, organs to use, HU offsets. The rest is in dataset.json."""
+        """Apply what ``dataset.toml`` may set here: cases to exclude, organs to use, skipped slices, HU offsets. The rest is in dataset.json."""
         toml = self._toml
-        if toml.path is not None and replace(toml, path=None, exclude=(), use=(), hu_offset={}) != DatasetToml():
+        if (
+            toml.path is not None
+            and replace(toml, path=None, exclude=(), use=(), hu_offset={}, fill_slices=False) != DatasetToml()
+        ):
             raise DatasetError(
-                f"{toml.path}: beside a dataset.json only exclude, use and hu_offset are read; splits, organs and contours stand in dataset.json."
+                f"{toml.path}: beside a dataset.json only exclude, use, fill_slices and hu_offset are read; splits, organs and contours stand in dataset.json."
             )
         names = {name for patients in self.contoured.values() for name in patients}
         for key, listed in (("exclude", toml.exclude), ("hu_offset", toml.hu_offset)):
@@ -144,6 +148,9 @@ class OpenKBPDataset:
         contoured &= set(self.organs)
         unlisted = self._unlisted(labels, contoured)
         labels[np.isin(labels, unlisted)] = 0
+        filled: list[str] = []
+        if self._toml.fill_slices:
+            labels, filled = fill_label_map(labels, dict(enumerate(self.organs, start=1)), upright.spacing_mm_zyx)
         return Case(
             name=folder.name,
             hu=np.ascontiguousarray(np.rint(hu) if hu.dtype.kind == "f" else hu, dtype=np.int16),
@@ -152,7 +159,7 @@ class OpenKBPDataset:
             contoured=contoured,
             center_mm_xyz=tuple(body_center_mm(hu, upright)),
             centroids_mm_xyz=organ_centroids_mm(labels, upright, self.organs, contoured),
-            warnings=self._left_out(unlisted),
+            warnings=(*self._left_out(unlisted), *filled),
         )
 
     def _unlisted(self, labels: np.ndarray, contoured: frozenset[str]) -> list[int]:

@@ -19,13 +19,14 @@ class RawCase:
     """Contours as stored: local names, stored axes.
 
     ``image``: None where a data set holds contours without their CT. ``voxels``: local name -> sorted flat indices into the (z,
-    y, x) array of ``geometry``. ``warnings``: local name -> the reader's sentences about it.
+    y, x) array of ``geometry``. ``warnings``: local name -> the reader's sentences about it. ``notes``: its sentences about the files.
     """
 
     image: Volume | None
     geometry: Geometry
     voxels: dict[str, np.ndarray]
     warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
-from ..image.organs import find_organ
+from ..image.organs import find_organ, guess
+from ..image.regrid import describe_grid
 from ..image.segmentation import Segmentation
 from ..metrics import dice, surface_distances, volume_ml
 
@@ -41,10 +42,9 @@ def evaluate(
     as not found. Raises InputError if the grids differ or an organ is not in the reference.
     """
     if not predicted.geometry.same_grid_as(reference.geometry):
-        a, b = predicted.geometry, reference.geometry
         raise InputError(
-            f"{case or 'The segmentations'}: the grids differ: {a.shape_zyx} voxels at {_rounded(a.spacing_mm_zyx)} mm from {_rounded(a.origin_mm_xyz)}, "
-            f"reference {b.shape_zyx} at {_rounded(b.spacing_mm_zyx)} mm from {_rounded(b.origin_mm_xyz)}. Resample one to the other's grid first."
+            f"{case or 'The segmentations'}: the grids differ: {describe_grid(predicted.geometry)}; the reference has "
+            f"{describe_grid(reference.geometry)} (x, y, z). Resample one to the other's grid first."
         )
     in_reference = {r.organ.name: r.label for r in reference.results}
     in_prediction = {r.organ.name: r.label for r in predicted.results}
@@ -89,10 +89,8 @@ def _wanted(organs: Sequence[str] | None, known: list[str]) -> list[str]:
         organ = find_organ(name)
         key = organ.name if organ is not None else name
         if key not in known:
-            raise InputError(f"The reference has no organ {name!r}; it has {', '.join(known)}.")
+            raise InputError(
+                f"The reference has no organ {name!r}{guess(name) if organ is None else ''}; it has {', '.join(known)}."
+            )
         wanted.append(key)
     return wanted
-
-
-def _rounded(values: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(round(v, 3) for v in values)

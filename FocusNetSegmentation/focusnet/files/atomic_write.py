@@ -6,7 +6,6 @@ import json
 import math
 import os
 import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from ..errors import FocusNetError, OutputError
 from .disk import reason, sync
+from .leftovers import clean, temporary_name
 
 LONGEST_PREFIX = 40  # characters of the name that a temporary file repeats: file systems allow 255 bytes in all
 
@@ -80,14 +80,16 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` with the same ending, renamed to ``path`` at the end and removed if anything
     goes wrong.
 
-    A killed run leaves at most a hidden temporary file, never half a file under the final name. What a library says
+    A killed run leaves at most a hidden temporary file, which the next run in that folder removes, never half a file under the final
+    name. What a library says
     of a full disk (OSError, or ITK's RuntimeError) becomes one OutputError. A symbolic link is written through, not
     replaced.
     """
     final = Path(os.path.realpath(path))
     suffix = "".join(final.suffixes[-2:])
     stem = final.name.removesuffix(suffix)[:LONGEST_PREFIX]
-    partial = final.with_name(f".{stem}-{uuid.uuid4().hex[:12]}{suffix}")
+    clean(final.parent)
+    partial = final.with_name(temporary_name(stem, suffix))
     try:
         partial.open("xb").close()  # open() gives the permissions that the user's umask asks for; mkstemp would not
         yield partial

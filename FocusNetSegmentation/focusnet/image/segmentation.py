@@ -50,7 +50,7 @@ def status_of(found: bool, volume: float) -> str:
     return FOUND if found else UNCERTAIN
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Segmentation:
     """Organ labels on a scan's own grid.
 
@@ -78,3 +78,10 @@ class Segmentation:
             if result.organ.name == organ_name:
                 return self.labels == result.label
         raise InputError(f"No organ {organ_name!r} here; there are {', '.join(r.organ.name for r in self.results)}.")
+
+    def __repr__(self) -> str:  # a dataclass would print the voxels and all of the provenance
+        organs = ", ".join(
+            f"{r.organ.name} {r.volume_ml:.1f} ml" if r.found else f"{r.organ.name} not found" for r in self.results
+        )
+        model = self.provenance.get("model")
+        return f"Segmentation({self.geometry.short()}{f', model {model}' if model else ''}: {organs or 'no organ'})"

@@ -94,6 +94,11 @@ class Geometry:
         """Return the centres of the eight corner voxels, (8, 3) LPS millimetres in x, y, z order; voxel (0, 0, 0) comes first."""
         return self.index_to_mm(box_corners((0, 0, 0), [n - 1 for n in self.shape_zyx]))
 
+    def short(self) -> str:
+        """Return the grid's size as text: voxels and spacing in x, y, z."""
+        spacing = " x ".join(f"{s:.3g}" for s in self.spacing_mm_xyz)
+        return f"{' x '.join(map(str, self.shape_zyx[::-1]))} voxels of {spacing} mm"
+
     def same_grid_as(self, other: Geometry, tolerance_mm: float = 0.01) -> bool:
         """Return whether both grids have the same shape and every voxel lies within ``tolerance_mm`` of its twin."""
         if self.shape_zyx != other.shape_zyx:
@@ -101,7 +106,7 @@ class Geometry:
         return bool(np.abs(self.corners_mm() - other.corners_mm()).max() <= tolerance_mm)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Volume:
     """A CT in HU: ``array`` (z, y, x) on ``geometry``. ``source`` names where it came from, for messages and provenance.
 
@@ -120,3 +125,6 @@ class Volume:
             raise InputError(f"{self.source or 'The image'} has {self.array.ndim} dimensions; a 3D scan is expected.")
         if tuple(self.array.shape) != self.geometry.shape_zyx:
             raise InputError(f"Array shape {self.array.shape} does not fit the geometry's {self.geometry.shape_zyx}.")
+
+    def __repr__(self) -> str:  # a dataclass would print the voxels and every slice's UID
+        return f"Volume({self.geometry.short()}, {self.array.dtype}{f', {self.source}' if self.source else ''})"

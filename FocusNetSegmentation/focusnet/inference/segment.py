@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..errors import FocusNetError
+from ..image.as_volume import as_volume
 from ..image.segmentation import Segmentation
 from ..image.volume import Volume
 from ..nets.bundle import ModelBundle
@@ -31,6 +32,7 @@ from .two_stage import Grids, TwoStage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from SimpleITK import Image as SitkImage
     from typing_extensions import TypedDict, Unpack
 
     from .seed_points import Seeds
@@ -48,20 +50,20 @@ SMALLEST_CHUNK = 8  # slices: below this an out-of-memory retry is pointless
 
 
 def segment(
-    volume: Volume,
+    volume: Volume | SitkImage,
     bundle: ModelBundle | str | Path,
     device: str = "auto",
     *,
     progress: ProgressCallback | None = None,
     **choices: Unpack[Choices],
 ) -> Segmentation:
-    """Contour a CT. ``bundle``: a model bundle, or its name or folder; keywords ``precision``, ``organs``, ``backend`` and ``seeds``: see
-    SegmentOptions.
+    """Contour a CT. ``volume``: a Volume or a SimpleITK image; ``bundle``: a model bundle, or its name or folder; keywords ``precision``,
+    ``organs``, ``backend`` and ``seeds``: see SegmentOptions.
 
     ``progress`` is called with ``Progress`` and may raise ``Cancelled``. Raises InputError for what cannot be segmented, ModelError for a
-    bundle that cannot be used.
+    bundle that cannot be used, TypeError with the remedy for a ``volume`` of another kind.
     """
-    return segment_scan(volume, SegmentOptions(bundle, device=device, **choices), progress)
+    return segment_scan(as_volume(volume), SegmentOptions(bundle, device=device, **choices), progress)
 
 
 def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCallback | None = None) -> Segmentation:

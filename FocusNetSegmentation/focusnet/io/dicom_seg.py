@@ -121,13 +121,12 @@ def _source_images(volume: Volume) -> list[pydicom.Dataset]:
 
 def _algorithm(hd: Any, segmentation: Segmentation) -> Any:
     model = segmentation.provenance.get("model", "unknown model")
+    caution = segmentation.provenance.get("caution")
     return hd.AlgorithmIdentificationSequence(
         name=text(f"FocusNetv2 {model}", 64),
         family=hd.sr.CodedConcept("123110", "DCM", "Artificial Intelligence"),
         version=text(segmentation.provenance.get("model_version") or __version__, 64),
-        source=text(
-            f"FocusNet Segmentation, research software. {segmentation.provenance.get('caution') or ''}".strip(" ."), 64
-        ),
+        source=text(f"{caution} FocusNet" if caution else "FocusNet Segmentation, research software", 64),
     )
 
 

@@ -16,9 +16,11 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from ..errors import InputError
-from ..image.resample import AIR_HU
 from ..image.volume import Volume
+from ..wording import counted
 from .ct_checks import refuse_grid
+from .dicom_copies import without_copies
+from .dicom_pixels import dcmread, read_pixels
 from .slice_geometry import series_geometry
 from .suffixes import DICOM, has_suffix
 
@@ -29,7 +31,6 @@ MULTI_FRAME = (
 )  # enhanced CT, legacy converted enhanced CT
 DICOMDIR = "1.2.840.10008.1.3.10"
 MAXIMUM_FILES = 20_000  # looked at: a home folder given by mistake is not searched for hours
-HIGHEST_HU = 3071  # of a 12-bit CT: padding above it would be taken for bone
 HEADER_TAGS = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality", "SeriesDescription",
     "SeriesNumber", "ImageType", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
@@ -79,24 +80,37 @@ def read_dicom_folder(folder: Path, series: str | None = None) -> Volume:
     """Read one CT series as a Volume. Raises InputError with the reason if it cannot be read as evenly spaced HU."""
     groups = _headers_by_series(folder)
     uid = _choose(folder, {uid: _info(uid, headers) for uid, headers in groups.items()}, series)
-    slices = [(path, header) for path, header in groups[uid] if _is_slice(header)]
+    group, copies = without_copies(folder, groups[uid])
+    slices = [(path, header) for path, header in group if _is_slice(header)]
     headers = [header for _, header in slices]
     _check_headers(folder, slices)
     geometry, order, notes = series_geometry(folder, headers)
     files = [slices[i][0] for i in order]
     ordered = [headers[i] for i in order]
-    description = str(ordered[0].get("SeriesDescription") or ordered[0].get("SeriesInstanceUID") or f"in {folder.name}")
+    description = _description(ordered[0]) or str(ordered[0].get("SeriesInstanceUID") or f"in {folder.name}")
     refuse_grid(geometry, f"DICOM series {description}")
-    array, padded = _read_pixels(files, ordered)
+    array, padded = read_pixels(files, ordered)
     if padded:
         notes.append(f"{padded} voxels of padding that were stored as very high values were set to air.")
-    if len(slices) < len(groups[uid]):
+    notes += _copies_note(copies)
+    if not ordered[0].get("Modality"):
+        notes.append("The series does not name its modality; its SOP class says that it is a CT.")
+    if len(slices) < len(group):
         notes.append(
-            f"Left out of the series: {len(groups[uid]) - len(slices)} of its files, which are localizers or no CT slices."
+            f"Left out of the series: {len(group) - len(slices)} of its files, which are localizers or no CT slices."
         )
     if ordered[0].get("RescaleIntercept") is None:
         notes.append("The series has no rescale intercept: stored values were taken as they are.")
     return Volume(array, geometry, f"DICOM series {description}", _uids(ordered, files), tuple(notes))
+
+
+def _copies_note(copies: Sequence[Path]) -> list[str]:
+    """Return a sentence about files that are there twice."""
+    if not copies:
+        return []
+    names = ", ".join(path.name for path in copies[:5]) + (" ..." if len(copies) > 5 else "")
+    are = counted(len(copies), "file is a copy of another one", "files are copies of others")
+    return [f"{are} with the same UID, byte by byte, and counted once: {names}."]
 
 
 def _headers_by_series(folder: Path) -> dict[str, list[tuple[Path, pydicom.Dataset]]]:
@@ -174,7 +188,7 @@ def _header(path: Path) -> pydicom.Dataset | None:
     try:
         with warnings.catch_warnings():  # pydicom's, about small faults of the header: a user sees our one line
             warnings.simplefilter("ignore")
-            header = _dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS)
+            header = dcmread(path, stop_before_pixels=True, specific_tags=HEADER_TAGS)
             for element in header:
                 _ = element.value
     except InvalidDicomError:
@@ -186,13 +200,6 @@ def _header(path: Path) -> pydicom.Dataset | None:
     except Exception as problem:  # pydicom raises many kinds for a damaged header
         raise InputError(_damaged(path, str(problem))) from problem
     return header
-
-
-def _dcmread(path: Path, **options: Any) -> pydicom.Dataset:
-    """Old archives lack the 128-byte preamble: such a file starts with its first group, 0002 or 0008, little-endian."""
-    with open(path, "rb") as handle:
-        without_preamble = handle.read(4)[:2] in (b"\x02\x00", b"\x08\x00")
-    return pydicom.dcmread(path, force=without_preamble, **options)
 
 
 def _damaged(path: Path, what: str) -> str:
@@ -209,7 +216,7 @@ def _is_slice(header: pydicom.Dataset) -> bool:
 def _info(uid: str, headers: list[tuple[Path, pydicom.Dataset]]) -> SeriesInfo:
     slices = [header for _, header in headers if _is_slice(header)]
     first = slices[0] if slices else headers[0][1]
-    modality = str(first.get("Modality") or "unknown")
+    modality = str(first.get("Modality") or ("CT" if slices else "unknown"))  # its SOP class says it as well
     reason = ""
     if modality != "CT":
         reason = "not a CT"
@@ -218,8 +225,15 @@ def _info(uid: str, headers: list[tuple[Path, pydicom.Dataset]]) -> SeriesInfo:
         reason = "a localizer" if is_ct else f"not CT images but {first.SOPClassUID.name}"
     elif len(slices) == 1 and str(first.SOPClassUID) not in MULTI_FRAME:
         reason = "one slice"
-    description = str(first.get("SeriesDescription") or "")
-    return SeriesInfo(uid, description, modality, len(slices), not reason, tuple(path for path, _ in headers), reason)
+    return SeriesInfo(
+        uid, _description(first), modality, len(slices), not reason, tuple(path for path, _ in headers), reason
+    )
+
+
+def _description(header: pydicom.Dataset) -> str:
+    """The series' description; "" where there is none, or where a program wrote that it had none ("None")."""
+    text = str(header.get("SeriesDescription") or "").strip()
+    return "" if text.lower() in ("none", "null") else text
 
 
 def _choose(folder: Path, series: dict[str, SeriesInfo], wanted: str | None) -> str:
@@ -303,63 +317,6 @@ def _check_rescale(folder: Path, headers: Sequence[pydicom.Dataset]) -> None:
         )
     if any(h.get("RescaleSlope") == 0 for h in headers):
         raise InputError(f"{folder}: RescaleSlope is 0, which gives every voxel one value; export the series again.")
-
-
-def _read_pixels(files: Sequence[Path], headers: Sequence[pydicom.Dataset]) -> tuple[np.ndarray, int]:
-    """HU (z, y, x): int16 where slope and intercept are whole numbers, float32 otherwise; how much padding was set to air."""
-    slopes = [float(1 if h.get("RescaleSlope") is None else h.RescaleSlope) for h in headers]
-    intercepts = [float(h.get("RescaleIntercept") or 0) for h in headers]
-    whole = all(value.is_integer() for value in (*slopes, *intercepts))
-    shape = (len(files), int(headers[0].Rows), int(headers[0].Columns))
-    array = np.empty(shape, np.int16 if whole else np.float32)
-    padded = 0
-    for k, path in enumerate(files):
-        stored, padding = _pixels(path)
-        if stored.shape != shape[1:]:
-            raise InputError(
-                f"{path}: the slice has {stored.shape} pixels, {shape[1:]} were announced; the file is damaged, copy it again."
-            )
-        hu: np.ndarray = stored.astype(np.int32 if whole else np.float32) * (int(slopes[k]) if whole else slopes[k])
-        hu += int(intercepts[k]) if whole else np.float32(intercepts[k])
-        if padding is not None and padding * slopes[k] + intercepts[k] > HIGHEST_HU:
-            padded += int((stored == padding).sum())
-            hu[stored == padding] = AIR_HU
-        array[k] = np.clip(hu, -32768, 32767)
-    return array, padded
-
-
-def _pixels(path: Path) -> tuple[np.ndarray, int | None]:
-    """Stored values (y, x) of one file, and the value that marks padding, if any."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            dataset = _dcmread(path)
-        except Exception as problem:
-            raise InputError(f"{path} cannot be read ({problem}); it may be cut short, copy it again.") from problem
-        if "PixelData" not in dataset:
-            raise InputError(f"{path} has no pixels; it may be cut short, copy it again.")
-        syntax = _transfer_syntax(dataset)
-        try:
-            padding = dataset.get("PixelPaddingValue")
-            return np.asarray(dataset.pixel_array), padding if isinstance(padding, int) else None
-        except Exception as problem:  # decoders raise many kinds
-            if syntax.is_compressed:
-                raise InputError(
-                    f"{path}: its compression ({syntax.name}) cannot be decoded here; convert the series to an uncompressed one first."
-                ) from problem
-            raise InputError(
-                f"{path}: its pixels cannot be read ({problem}); the file may be cut short, copy it again."
-            ) from problem
-
-
-def _transfer_syntax(dataset: pydicom.Dataset) -> pydicom.uid.UID:
-    """How the pixels are stored; a file without file meta information is uncompressed, as the rest of it was read."""
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
-    if not syntax:
-        explicit, implicit = pydicom.uid.ExplicitVRLittleEndian, pydicom.uid.ImplicitVRLittleEndian
-        syntax = implicit if dataset.is_implicit_VR else explicit
-        dataset.file_meta.TransferSyntaxUID = syntax
-    return pydicom.uid.UID(syntax)
 
 
 def _uids(headers: Sequence[pydicom.Dataset], files: Sequence[Path]) -> dict[str, Any]:

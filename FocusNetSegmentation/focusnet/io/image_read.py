@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import os
 import re
@@ -19,7 +20,7 @@ from scipy.spatial.transform import Rotation
 from ..errors import InputError
 from ..image.volume import Geometry, Volume
 from .ct_checks import refuse_grid
-from .suffixes import IMAGES, NIFTI, has_suffix, stem
+from .suffixes import HEADER_PAIRS, IMAGES, NIFTI, has_suffix, stem
 
 PATIENT_SPACES = ("left-posterior-superior", "right-anterior-superior", "left-anterior-superior", "lps", "ras", "las")
 
@@ -35,13 +36,13 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)  # a user sees one line of our
 
 def read_image(path: Path) -> Volume:
     """Read one image file as stored (any axis order and direction). Raises InputError."""
-    name = path.name.lower()
-    if not name.endswith(IMAGES):
+    if not has_suffix(path, (*IMAGES, *HEADER_PAIRS)):
         raise InputError(
-            f"{path} is not a known kind of image: {', '.join(IMAGES)} or a folder of DICOM files is expected."
-            + (" Give the folder that holds the DICOM files." if name.endswith((".dcm", ".ima")) else "")
+            f"{path} is not a known kind of image: {', '.join(IMAGES)}, a folder of DICOM files or a .zip of one is expected."
         )
     _check_twin(path)
+    if has_suffix(path, HEADER_PAIRS):
+        path = _header_of_pair(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -60,20 +61,33 @@ def read_image(path: Path) -> Volume:
         )
     except InputError as problem:
         raise InputError(f"{path}: {problem}") from problem
-    notes = _check_nifti(path, reader, geometry) if has_suffix(path, NIFTI) else []
+    notes = _check_nifti(path, reader, geometry) if has_suffix(path, (*NIFTI, *HEADER_PAIRS)) else []
     if SIMULATED_KEY in reader.GetMetaDataKeys():
         notes.append(" ".join(reader.GetMetaData(SIMULATED_KEY).split()))
     refuse_grid(geometry, path.name)  # before voxels are read: a damaged header may promise any number of them
-    try:
-        with _quiet():
-            image = reader.Execute()
-    except RuntimeError as problem:
-        raise InputError(
-            f"{path}: the voxels cannot be read ({_reason(problem)}). The file, or the data file beside it, may be missing, damaged or cut short."
-        ) from problem
-    view = sitk.GetArrayViewFromImage(image)  # lives only as long as the image
+    image = _voxels(path, reader)
+    view = (
+        sitk.GetArrayViewFromImage(image) if isinstance(image, sitk.Image) else image
+    )  # lives only as long as the image
     array = as_hu(view, path)
     return Volume(array.copy() if array is view else array, geometry, path.name, notes=tuple(notes))
+
+
+def _voxels(path: Path, reader: sitk.ImageFileReader) -> sitk.Image | np.ndarray:
+    """The voxels: an image, or an array (z, y, x) where pynrrd reads what ITK was built without."""
+    try:
+        with _quiet():
+            return reader.Execute()
+    except RuntimeError as problem:
+        reason = _reason(problem)
+        if "bzip2" in reason:
+            try:
+                return np.asarray(nrrd.read(str(path), index_order="C")[0])
+            except Exception as damage:  # pynrrd raises many kinds
+                reason = str(damage)
+        raise InputError(
+            f"{path}: the voxels cannot be read ({reason}). The file, or the data file beside it, may be missing, damaged or cut short."
+        ) from problem
 
 
 def as_hu(array: np.ndarray, path: Path) -> np.ndarray:
@@ -101,6 +115,30 @@ def _check_twin(path: Path) -> None:
         )
 
 
+def _header_of_pair(path: Path) -> Path:
+    """The .hdr of a NIfTI that is stored as .hdr and .img, whichever was given."""
+    header, voxels = (
+        next(iter(sorted(path.parent.glob(f"{glob.escape(path.stem)}.{end}"))), None)
+        for end in ("[hH][dD][rR]", "[iI][mM][gG]")
+    )
+    if header is None or voxels is None:
+        raise InputError(f"{path}: the .hdr and the .img belong together and one is missing; put both in one folder.")
+    with header.open("rb") as handle:
+        start = handle.read(348)
+    if start[344:348] not in (b"ni1\0", b"n+1\0"):
+        raise InputError(
+            f"{path} is an Analyze 7.5 image, which does not say where the patient's left is (NIfTI-1 is expected). Convert the scan from DICOM again."
+        )
+    return header
+
+
+def _voxels_of(path: Path) -> Path:
+    """The file that holds the voxels of a NIfTI: the .img of a pair."""
+    if not has_suffix(path, HEADER_PAIRS):
+        return path
+    return next(iter(sorted(path.parent.glob(f"{glob.escape(path.stem)}.[iI][mM][gG]"))))
+
+
 def _check_shape(path: Path, reader: sitk.ImageFileReader) -> None:
     dimension, components = reader.GetDimension(), reader.GetNumberOfComponents()
     if dimension != 3:
@@ -124,7 +162,7 @@ def _check_space(path: Path, reader: sitk.ImageFileReader) -> None:
         _check_nrrd_directions(path)
     elif name.endswith((".mha", ".mhd")):
         _check_meta_header(path)
-    elif has_suffix(path, NIFTI) and not _nifti_codes(reader):
+    elif has_suffix(path, (*NIFTI, *HEADER_PAIRS)) and not _nifti_codes(reader):
         raise InputError(_no_left(path, "NIfTI sform and qform codes are both 0"))
 
 
@@ -168,7 +206,8 @@ def _check_nifti(path: Path, reader: sitk.ImageFileReader, geometry: Geometry) -
     _check_stored_voxels(path, reader)
     read = geometry.affine_xyz[:3, :3]
     notes = []
-    for form in _nifti_codes(reader):
+    forms = _nifti_codes(reader)
+    for form in forms:
         columns = _nifti_columns(path, reader, form)
         lengths = np.linalg.norm(columns, axis=0)
         cosine = float(((columns * read).sum(axis=0) / np.maximum(lengths * geometry.spacing_mm_xyz, 1e-9)).min())
@@ -186,7 +225,32 @@ def _check_nifti(path: Path, reader: sitk.ImageFileReader, geometry: Geometry) -
         apart = float(np.abs((columns - read) * (np.array(geometry.shape_zyx[::-1]) - 1)).sum(axis=1).max())
         if apart > AGREEING_MM:
             notes.append(f"The header's {form} differs from the orientation that was used by up to {apart:.1f} mm.")
-    return notes
+    return [*notes, *_two_places(reader, geometry, forms)]
+
+
+def _two_places(reader: sitk.ImageFileReader, geometry: Geometry, forms: list[str]) -> list[str]:
+    """A sentence where sform and qform put the first voxel in two places: which one was used, and where both lie."""
+    if len(forms) < 2:
+        return []
+    places = {form: _nifti_origin(reader, form) for form in forms}
+    apart = float(np.linalg.norm(places["sform"] - places["qform"]))
+    if not apart > AGREEING_MM:
+        return []
+    used = min(places, key=lambda form: float(np.linalg.norm(places[form] - geometry.origin_mm_xyz)))
+    listed = ", ".join(f"{form} ({', '.join(f'{v:.1f}' for v in places[form])})" for form in ("sform", "qform"))
+    return [
+        f"The NIfTI header's sform and qform put the scan in two places, {apart:.1f} mm apart (first voxel in LPS mm: {listed}); the {used} was "
+        "used. Contours may lie elsewhere in a program that takes the other one."
+    ]
+
+
+def _nifti_origin(reader: sitk.ImageFileReader, form: str) -> np.ndarray:
+    """The first voxel's place (x, y, z in LPS mm) by ``form``."""
+    if form == "sform":
+        place = [float(reader.GetMetaData(f"srow_{axis}").split()[3]) for axis in "xyz"]
+    else:
+        place = [float(reader.GetMetaData(f"qoffset_{axis}")) for axis in "xyz"]
+    return np.asarray(RAS_TO_LPS @ np.array(place))
 
 
 def _nifti_columns(path: Path, reader: sitk.ImageFileReader, form: str) -> np.ndarray:
@@ -219,12 +283,12 @@ def _check_stored_voxels(path: Path, reader: sitk.ImageFileReader) -> None:
     needed = offset + int(np.prod(reader.GetSize(), dtype=np.int64) * bytes_per_voxel)
     kind = FLOAT_TYPES.get(reader.GetMetaData("datatype"))
     if kind is None and not path.name.lower().endswith(".gz"):
-        found = path.stat().st_size
+        found = _voxels_of(path).stat().st_size
     else:
         found = 0
         order = ">" if _nifti_pixdim(path)[1] else "<"
         rest = b""
-        for block in _unpacked(path):
+        for block in _unpacked(_voxels_of(path)):
             if kind is not None:
                 data = rest + block[max(0, offset - found) : max(0, needed - found)]
                 values = np.frombuffer(data, order + kind, len(data) // int(kind[1:]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ import numpy as np
 import pydicom
 
 from ..errors import InputError
-from ..image.organs import find_organ
+from ..image.organs import find_organ, guess, has_vendor_word
 from ..image.segmentation import OrganResult, Segmentation
+from ..image.skipped_slices import skipped_sentence
 from ..image.volume import Volume
 from ..wording import counted
 from .contour_lines import centres_on, crosses_itself, fill_contours
@@ -37,29 +38,40 @@ class Structure:
     voxels: np.ndarray
     slice_uids: dict[int, set[str]]
     warnings: tuple[str, ...] = ()
+    skipped: str = ""  # a sentence about slices without a contour between the first and the last
 
 
-def read_rtstruct(path: Path | str, volume: Volume, organs: Sequence[str] | None = None) -> Segmentation:
+def read_rtstruct(
+    path: Path | str, volume: Volume, organs: Sequence[str] | None = None, names: Mapping[str, str] | None = None
+) -> Segmentation:
     """Read contours as labels on ``volume``'s grid: a voxel belongs to a structure if its centre lies inside.
 
-    Names are looked up by ``find_organ``. Structures that it does not know (BODY, PTV ...) are left out and listed in
-    ``provenance["unknown_names"]``; ``organs`` asks for names instead, known or not. Where structures share voxels the smaller one keeps
-    them and the other gets a warning. Raises InputError for a file that is no RTSTRUCT, belongs to another frame of reference, has
-    contours that lie on no slice, names an organ twice, or holds nothing that was asked for.
+    Names are looked up in ``names`` ({name in the file: organ, or "" to leave it out}), then by ``find_organ``. Structures that neither
+    knows (BODY, PTV ...) are left out and listed in ``provenance["unknown_names"]``; those without contours in ``["empty_names"]``, sentences
+    about the file in ``["notes"]``. ``organs`` asks for names instead, known or not. Where structures share voxels the smaller one keeps
+    them and the other gets a warning. Raises InputError for a file that is no RTSTRUCT, belongs to another frame of reference (unless it names
+    slices of this CT and lies on them), has contours that lie on no slice, names an organ twice, or holds nothing that was asked for.
     """
     path = Path(path)
     data = _open(path)
-    _check_frame_of_reference(path, data, volume)
-    chosen, unknown = _choose(path, list(_names(path, data).values()), organs)
+    notes = check_frame_of_reference(path, volume, data)
+    chosen, unknown, twice = _choose(path, list(_names(path, data).values()), organs, names or {})
     structures = [s for s in _structures(path, data, volume, set(chosen)) if s.name in chosen]
     if not structures:
         raise InputError(
-            f"{path} holds no contours of an organ that is known here; it has {', '.join(unknown) or 'no structure'}."
+            f"{path} holds no contours of an organ that is known here; it has {', '.join(n + guess(n) for n in unknown) or 'no structure'}."
         )
     if not any(len(structure.voxels) for structure in structures):
         raise InputError(f"{path}: no contour encloses a voxel of {volume.source}; load the CT that it was drawn on.")
     labels, results = _painted(structures, chosen, volume)
-    provenance = {"source": path.name, "unknown_names": unknown, "approval": str(data.get("ApprovalStatus", ""))}
+    provenance = {
+        "source": path.name,
+        "all_names": list(_names(path, data).values()),
+        "unknown_names": unknown,
+        "empty_names": _empty_names(data),
+        "notes": [*notes, *twice],
+        "approval": str(data.get("ApprovalStatus", "")),
+    }
     return Segmentation(labels, volume.geometry, results, provenance)
 
 
@@ -76,9 +88,49 @@ def structure_names(path: Path | str) -> list[str]:
     return list(_names(path, _open(path)).values())
 
 
-def check_frame_of_reference(path: Path | str, volume: Volume) -> None:
-    """Raise InputError if the structure set was drawn in another frame of reference than ``volume``."""
-    _check_frame_of_reference(Path(path), _open(Path(path)), volume)
+def empty_structures(path: Path | str) -> list[str]:
+    """Return the names of the structures that have no contour, as written. Raises InputError."""
+    return _empty_names(_open(Path(path)))
+
+
+def check_frame_of_reference(path: Path | str, volume: Volume, data: pydicom.Dataset | None = None) -> list[str]:
+    """Return sentences about the structure set's frame of reference: none where it is that of ``volume``.
+
+    Another frame of reference whose contours name slices of this very series, each contour on the slice that it names, is a copy that was
+    anonymised or moved in part: it is read, with a sentence. Raises InputError for any other. ``data``: the file, if it is open.
+    """
+    path = Path(path)
+    data = data if data is not None else _open(path)
+    frames = {str(roi.get("ReferencedFrameOfReferenceUID", "")) for roi in data.get("StructureSetROISequence", [])}
+    expected = str(volume.dicom_uids.get("frame_of_reference", ""))
+    if not expected or not frames - {expected, ""}:
+        return []
+    if not _lies_on_its_slices(path, data, volume):
+        raise InputError(
+            f"{path} was drawn in another frame of reference than {volume.source}; load the CT that it belongs to."
+        )
+    return [
+        f"{path.name} names another frame of reference than {volume.source}, but its contours name slices of this series and lie on them; "
+        "it was read. Look whether the contours are where they belong."
+    ]
+
+
+def _lies_on_its_slices(path: Path, data: pydicom.Dataset, volume: Volume) -> bool:
+    """Whether every contour names slices, all of this series, and lies on one that it names."""
+    uids: dict[str, Any] = dict(volume.dicom_uids)
+    instances = {str(uid): z for z, uid in enumerate(uids.get("instances", ()))}
+    any_contour = False
+    for item in data.get("ROIContourSequence", []):
+        for contour in item.get("ContourSequence") or []:
+            named = [str(i.get("ReferencedSOPInstanceUID", "")) for i in contour.get("ContourImageSequence", [])]
+            points_mm = _points(path, "a structure", contour)
+            if not named or not set(named) <= set(instances) or not len(points_mm):
+                return False
+            at = float(volume.geometry.mm_to_index(points_mm)[:, 0].mean())
+            if min(abs(at - instances[uid]) for uid in named) > OFF_PLANE_VOXELS:
+                return False
+            any_contour = True
+    return any_contour
 
 
 def _open(path: Path) -> pydicom.Dataset:
@@ -117,31 +169,39 @@ def _names(path: Path, data: pydicom.Dataset) -> dict[int, str]:
     return {number: named.get(number) or f"ROI {number}" for number in sorted(drawn)}
 
 
-def _check_frame_of_reference(path: Path, data: pydicom.Dataset, volume: Volume) -> None:
-    frames = {str(roi.get("ReferencedFrameOfReferenceUID", "")) for roi in data.get("StructureSetROISequence", [])}
-    expected = str(volume.dicom_uids.get("frame_of_reference", ""))
-    if expected and frames - {expected, ""}:
-        raise InputError(
-            f"{path} was drawn in another frame of reference than {volume.source}; load the CT that it belongs to."
-        )
+def _empty_names(data: pydicom.Dataset) -> list[str]:
+    """Names of the structures that are listed but have no contour."""
+    drawn = {
+        int(i.get("ReferencedROINumber", -1)) for i in data.get("ROIContourSequence", []) if i.get("ContourSequence")
+    }
+    rois = data.get("StructureSetROISequence", [])
+    return [str(r.get("ROIName", "") or "?") for r in rois if int(r.get("ROINumber", -1)) not in drawn]
 
 
-def _choose(path: Path, names: list[str], organs: Sequence[str] | None) -> tuple[dict[str, str], list[str]]:
-    """({name in the file: organ name}, names that are left out)."""
+def _choose(
+    path: Path, structures: list[str], organs: Sequence[str] | None, names: Mapping[str, str]
+) -> tuple[dict[str, str], list[str], list[str]]:
+    """({name in the file: organ name}, names that are not known, sentences about contours that were left out)."""
     wanted = None if organs is None else {_organ_name(organ) or organ for organ in organs}
     chosen: dict[str, str] = {}
-    for name in names:
-        organ = _organ_name(name) or (name if wanted is not None else None)
-        if organ is None or (wanted is not None and organ not in wanted):
+    notes = []
+    for name in sorted(structures, key=lambda n: n not in names and has_vendor_word(n)):  # plain names first
+        organ = names[name] if name in names else _organ_name(name) or (name if wanted is not None else None)
+        if not organ or (wanted is not None and organ not in wanted):
             continue
         if organ in chosen.values():
             other = next(known for known, taken in chosen.items() if taken == organ)
-            raise InputError(f"{path}: {other!r} and {name!r} are both {organ}; rename or remove one of them.")
+            if name in names or not has_vendor_word(name) or has_vendor_word(other):
+                raise InputError(f"{path}: {other!r} and {name!r} are both {organ}; rename or remove one of them.")
+            notes.append(f"{path.name}: {name!r} and {other!r} are both {organ}; {other!r} was read.")
+            continue
         chosen[name] = organ
     missing = sorted((wanted or set()) - set(chosen.values()))
     if missing:
-        raise InputError(f"{path} has no {', '.join(missing)}; it has {', '.join(names) or 'no structure'}.")
-    return chosen, [name for name in names if _organ_name(name) is None and name not in chosen]
+        raise InputError(f"{path} has no {', '.join(missing)}; it has {', '.join(structures) or 'no structure'}.")
+    chosen = {name: chosen[name] for name in structures if name in chosen}  # in the file's order
+    unknown = [n for n in structures if n not in names and n not in chosen and _organ_name(n) is None]
+    return chosen, unknown, notes
 
 
 def _organ_name(name: str) -> str | None:
@@ -196,7 +256,9 @@ def _structure(path: Path, name: str, item: Any, volume: Volume) -> Structure:
     color = [int(c) for c in item.get("ROIDisplayColor") or ()]
     color = color if len(color) == 3 else [128, 128, 128]
     flat = np.concatenate(voxels) if voxels else np.zeros(0, np.int64)
-    return Structure(name, (color[0], color[1], color[2]), flat, slice_uids, _contour_warnings(counts, len(flat)))
+    skipped = skipped_sentence(np.array(sorted(mask)), volume.geometry.spacing_mm_zyx[0])
+    warnings = _contour_warnings(counts, len(flat))
+    return Structure(name, (color[0], color[1], color[2]), flat, slice_uids, warnings, skipped)
 
 
 def _points(path: Path, name: str, contour: Any) -> np.ndarray:
@@ -252,7 +314,7 @@ def _painted(
     for label, structure in numbered:
         name = chosen[structure.name]
         kept = int(np.count_nonzero(flat[structure.voxels] == label))
-        warnings = structure.warnings
+        warnings = structure.warnings + ((structure.skipped,) if structure.skipped else ())
         if kept < len(structure.voxels):
             warnings += (
                 f"{len(structure.voxels) - kept} of its {len(structure.voxels)} voxels went to smaller structures.",

@@ -10,13 +10,15 @@ IMAGES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".nii.gz")
 LABEL_MAPS = (*NIFTI, ".nrrd", ".nhdr", ".mha", ".mhd")
 SEGMENTATIONS = (*SEG_NRRD, *NIFTI, ".nrrd", ".mha")
 DICOM = (".dcm", ".dicom", ".ima")
+ZIP = (".zip",)
+HEADER_PAIRS = (".hdr", ".img")  # NIfTI as two files; read when named, not looked for in folders
 SEGMENTATION_OUTPUTS = (*SEG_NRRD, *NIFTI, ".dcm")
 TRAINING_FILES = (*SEG_NRRD, ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".nii")
 PAGES = (".html", ".htm")
 AUDITS = (".json", ".csv")
 
 # longest first, so that "a.seg.nrrd" loses all of its ending
-_ALL = sorted({*TRAINING_FILES, *IMAGES, *DICOM, *PAGES, *AUDITS}, key=len, reverse=True)
+_ALL = sorted({*TRAINING_FILES, *IMAGES, *DICOM, *ZIP, *HEADER_PAIRS, *PAGES, *AUDITS}, key=len, reverse=True)
 
 
 def has_suffix(path: Path | str, suffixes: tuple[str, ...]) -> bool:

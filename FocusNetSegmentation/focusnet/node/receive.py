@@ -52,6 +52,7 @@ class Receiver:
         entity = application(self.settings, RECEIVE_TIMEOUT_S)
         entity.require_called_aet = True
         entity.maximum_associations = 32
+        entity.maximum_pdu_size = 131_072  # bytes; the default of 16 kB makes a slice thirty messages
         entity.add_supported_context("1.2.840.10008.1.1")  # verification
         for sop_class in IMAGES:
             entity.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))

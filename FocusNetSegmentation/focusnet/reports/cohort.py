@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,10 +17,11 @@ from ..image.segmentation import FOUND, NOT_FOUND, status_of
 
 KINDS = ("report", "qa", "audit")
 KIND_ENDING = re.compile(r"[._-]?(report|qa|audit|review|scores)$", re.IGNORECASE)
+EDIT_KEYS = ("changed", "added_path_mm", "dsc", "active_s")  # of an audit's entry: what the page shows
 MODEL_KEYS = {"model": "name", "model_version": "version", "bundle_sha256": "sha256"}
 
 
-@dataclass
+@dataclass(slots=True)
 class CohortCase:
     """One case. ``volumes_ml``, ``scores`` (1 is the limit), ``look_at`` and ``edits`` (an audit's entry) are by organ."""
 
@@ -167,7 +169,8 @@ def _add_report(case: CohortCase, content: Mapping[str, Any]) -> None:
     case.created = str(content.get("created") or "")
     case.model = _model(content.get("model"))
     for organ in content["organs"]:
-        name, volume = str(organ["name"]), _number(organ.get("volume_ml")) or 0.0
+        name = sys.intern(str(organ["name"]))  # ten thousand cases name the same few organs
+        volume = _number(organ.get("volume_ml")) or 0.0
         status = status_of(bool(organ.get("found", True)), volume)
         if volume:
             case.volumes_ml[name] = volume
@@ -180,14 +183,17 @@ def _add_qa(case: CohortCase, content: Mapping[str, Any]) -> None:
     for organ in content["organs"]:
         score = _number(organ.get("score"))
         if score is not None:
-            case.scores[str(organ["organ"])] = score
+            case.scores[sys.intern(str(organ["organ"]))] = score
         if organ["state_hint"] == "look at":
-            case.look_at.append(str(organ["organ"]))
+            case.look_at.append(sys.intern(str(organ["organ"])))
 
 
 def _add_audit(case: CohortCase, content: Mapping[str, Any]) -> None:
     case.editor = str(content.get("editor") or "")
-    case.edits = {str(organ["organ"]): organ for organ in content["organs"]}
+    case.edits = {
+        sys.intern(str(organ["organ"])): {key: organ[key] for key in EDIT_KEYS if key in organ}
+        for organ in content["organs"]
+    }
 
 
 def _model(value: Any) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +13,73 @@ from ..io.json_report import DISCLAIMER
 from ..io.suffixes import PAGES
 from ..version import __version__
 from .cohort import Cohort, CohortCase, model_name, read_cohort
-from .plots import by_table_order, color_of, drift_plot, rows_plot
+from .plots import MOST_DOTS, by_table_order, color_of, drift_plot, rows_plot
 from .render import write_page
+
+CASES_PER_PAGE = 500
+MOST_NOTES = 20
 
 
 def report_folder(folder: Path, out: Path, title: str = "", overwrite: bool = False) -> list[str]:
-    """Write the page of every report below ``folder``; return sentences for the user. Raises InputError, OutputError."""
+    """Write the page of every report below ``folder``; return sentences for the user. Raises InputError, OutputError.
+
+    Beyond CASES_PER_PAGE cases, the table goes on in OUT-2.html and so on; the first page sums up all of them. Files are read one by
+    one, and of each only the numbers that the page shows are kept.
+    """
     check_output(out, overwrite, PAGES)
     cohort = read_cohort(folder)
-    write_page("cohort.html.j2", cohort_content(cohort, title), out, overwrite)
-    return list(cohort.notes)
+    pages = page_paths(out, len(cohort.cases))
+    for path in pages[1:]:
+        check_output(path, overwrite, PAGES)
+    for number, path in reversed(
+        list(enumerate(pages))
+    ):  # the first page last: its links lead somewhere when it is there
+        write_page("cohort.html.j2", cohort_content(cohort, title, number, pages), path, overwrite)
+    more = [f"The table of cases goes on in {pages[1].name} to {pages[-1].name}."] if len(pages) > 1 else []
+    return [*more, *cohort.notes]
 
 
-def cohort_content(cohort: Cohort, title: str = "") -> dict[str, Any]:
-    """Return what the template shows, as plain values."""
+def page_paths(out: Path, cases: int) -> list[Path]:
+    """Return the names of all pages, ``out`` first."""
+    count = max(1, -(-cases // CASES_PER_PAGE))
+    return [out, *(out.with_name(f"{out.stem}-{n}{out.suffix}") for n in range(2, count + 1))]
+
+
+def cohort_content(cohort: Cohort, title: str = "", page: int = 0, pages: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return what the template shows, as plain values. ``page``: which of ``pages`` it is; only the first one has the plots."""
     cases = cohort.cases
+    first = page * CASES_PER_PAGE
     dates = sorted(case.created[:10] for case in cases if case.created)
     return {
         "title": title or f"{len(cases)} cases",
         "disclaimer": DISCLAIMER,
         "version": __version__,
-        "notes": cohort.notes,
+        "notes": shortened(cohort.notes),
         "model": model_name(cohort.usual_model) if cohort.usual_model else "none named",
         "dates": f"{dates[0]} to {dates[-1]}" if dates else "unknown",
         "counts": {kind: sum(kind in case.kinds for case in cases) for kind in ("report", "qa", "audit")},
-        "plots": _plots(cohort),
-        "organs": [_organ(name, cohort) for name in _organ_names(cohort)],
-        "cases": [_case(number, case, cohort) for number, case in enumerate(cases, start=1)],
+        "page": page,
+        "pages": [path.name for path in pages],
+        "any_odd": any(cohort.odd_model(case) for case in cases),
+        "plots": [] if page else _plots(cohort),
+        "organs": [] if page else [_organ(name, cohort) for name in _organ_names(cohort)],
+        "cases": [
+            _case(number, case, cohort)
+            for number, case in enumerate(cases[first : first + CASES_PER_PAGE], start=first + 1)
+        ],
     }
+
+
+def shortened(notes: Sequence[str]) -> list[str]:
+    """Return the first notes, and how many there are besides: a thousand cases of another model are one thing to know."""
+    more = len(notes) - MOST_NOTES
+    return [*notes[:MOST_NOTES], *([f"{more} more notes of this kind."] if more > 0 else [])]
 
 
 def _plots(cohort: Cohort) -> list[dict[str, str]]:
     drawn = [
         ("Volumes", rows_plot(cohort, lambda c: c.volumes_ml, "volume, ml (logarithmic)", log=True),
-         "One dot a case, the bar at the median. An organ that was not found has no dot."),
+         f"One dot a case{_of_many(cohort)}, the bar at the median. An organ that was not found has no dot."),
         ("Scores", rows_plot(cohort, lambda c: c.scores, "score", limit=1.0),
          "Beyond the dashed line an organ is worth a look. A score is no verdict."),
         ("Edits", rows_plot(cohort, _paths, "added path, mm"), "Length of contour that a person drew anew, of organs that were edited."),
@@ -53,6 +87,10 @@ def _plots(cohort: Cohort) -> list[dict[str, str]]:
          "A vertical line: another model from here on."),
     ]  # fmt: skip
     return [{"title": name, "svg": svg, "note": note} for name, svg, note in drawn if svg]
+
+
+def _of_many(cohort: Cohort) -> str:
+    return f" ({MOST_DOTS} of each organ's, from the lowest to the highest)" if len(cohort.cases) > MOST_DOTS else ""
 
 
 def _paths(case: CohortCase) -> dict[str, float]:

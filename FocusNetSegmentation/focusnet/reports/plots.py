@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +18,9 @@ INK, RULE, WARN, ACCENT = "#010203", "#010204", "#010205", "#010206"  # stand-in
 COLORS = {INK: "var(--ink)", RULE: "var(--rule)", WARN: "var(--warn-rule)", ACCENT: "var(--accent)"}
 ROW_IN, WIDTH_IN = 0.27, 9.2
 UNKNOWN = "#808080"
+MOST_DOTS = (
+    400  # of an organ: more cannot be told apart, and ten thousand cases would make a page of a hundred megabytes
+)
 ORDER = {organ.name: n for n, organ in enumerate(ORGANS)}
 
 
@@ -50,7 +53,7 @@ def rows_plot(
     ax = axes[0]
     for row, organ in enumerate(organs):
         found = [(case, values(case)[organ]) for case in cohort.cases if organ in values(case)]
-        for n, (case, value) in enumerate(found):
+        for n, (case, value) in enumerate(spread_out(found)):
             odd = cohort.odd_model(case)
             offset = 0.22 * ((n * 0.618) % 1 - 0.5)  # so that equal values stay apart, the same way each time
             ax.plot(value, row + offset, "D" if odd else "o", ms=5.5, mew=1.2, mfc="none" if odd else color_of(organ),
@@ -72,6 +75,14 @@ def rows_plot(
     return _svg(figure, label)
 
 
+def spread_out(found: list[tuple[CohortCase, float]]) -> list[tuple[CohortCase, float]]:
+    """Return all dots, or MOST_DOTS of them at equal steps from the lowest value to the highest, so that both ends are shown."""
+    if len(found) <= MOST_DOTS:
+        return found
+    by_value = sorted(found, key=lambda entry: entry[1])
+    return [by_value[round(n)] for n in np.linspace(0, len(by_value) - 1, MOST_DOTS)]
+
+
 def drift_plot(cohort: Cohort) -> str:
     """Return a plot over the cases in the order in which they were made; "" if there are fewer than three.
 
@@ -80,16 +91,18 @@ def drift_plot(cohort: Cohort) -> str:
     cases = cohort.cases
     if len(cases) < 3:
         return ""
-    x = np.arange(1, len(cases) + 1)
+    size = -(-len(cases) // MOST_DOTS)  # cases that share a dot: one until there are more than fit
+    groups = [cases[start : start + size] for start in range(0, len(cases), size)]
+    x = np.array([1 + size * n + (len(group) - 1) / 2 for n, group in enumerate(groups)])
     panels: list[tuple[str, Callable[[Any], None]]] = []
     if any(case.volumes_ml for case in cases):
-        panels.append(("volume / organ's median", lambda ax: _relative_volumes(ax, cohort, x)))
+        panels.append(("volume / organ's median", lambda ax: _relative_volumes(ax, groups, x)))
     if any("qa" in case.kinds for case in cases):
-        flagged = [len(case.look_at) if "qa" in case.kinds else np.nan for case in cases]
-        panels.append(("organs to look at", lambda ax: _bars(ax, x, flagged, WARN)))
+        flagged = [_mean(len(case.look_at) for case in group if "qa" in case.kinds) for group in groups]
+        panels.append(("organs to look at", lambda ax: _bars(ax, x, flagged, WARN, size)))
     if any(case.edits for case in cases):
-        path = [np.nan if case.added_path_mm is None else case.added_path_mm for case in cases]
-        panels.append(("added path, mm", lambda ax: _bars(ax, x, path, ACCENT)))
+        path = [_mean(c.added_path_mm for c in group if c.added_path_mm is not None) for group in groups]
+        panels.append(("added path, mm", lambda ax: _bars(ax, x, path, ACCENT, size)))
     if not panels:
         return ""
     figure, axes = _figure((WIDTH_IN, 0.6 + 1.75 * len(panels)), len(panels))
@@ -101,20 +114,27 @@ def drift_plot(cohort: Cohort) -> str:
             if before.model and after.model and before.model != after.model:
                 ax.axvline(n + 0.5, color=WARN, lw=1.5)
         ax.set_xlim(0.4, len(cases) + 0.6)
-    step = max(1, len(cases) // 20)
-    axes[-1].set_xticks(x[::step], [str(n) for n in x[::step]])
-    axes[-1].set_xlabel("case, by the number in the table, in the order in which they were made")
+    numbers = range(1, len(cases) + 1, max(1, len(cases) // 20))
+    axes[-1].set_xticks(list(numbers), [str(n) for n in numbers])
+    means = f"; means of {size} cases each" if size > 1 else ""
+    axes[-1].set_xlabel(f"case, by the number in the table, in the order in which they were made{means}")
     return _svg(figure, "drift")
 
 
-def _relative_volumes(ax: Any, cohort: Cohort, x: np.ndarray) -> None:
-    medians = {
-        name: float(np.median([c.volumes_ml[name] for c in cohort.cases if name in c.volumes_ml]))
-        for name in {n for c in cohort.cases for n in c.volumes_ml}
-    }
+def _relative_volumes(ax: Any, groups: Sequence[Sequence[CohortCase]], x: np.ndarray) -> None:
+    """Draw each organ's volume over its median in all cases, as the mean of each group, and the median of a group's organs."""
+    volumes: dict[str, list[float]] = {}
+    for group in groups:
+        for case in group:
+            for name, volume in case.volumes_ml.items():
+                volumes.setdefault(name, []).append(volume)
+    medians = {name: float(np.median(values)) for name, values in volumes.items()}
     middle = []
-    for number, case in zip(x, cohort.cases, strict=True):
-        ratios = {name: volume / medians[name] for name, volume in case.volumes_ml.items()}
+    for number, group in zip(x, groups, strict=True):
+        ratios = {
+            name: _mean(c.volumes_ml[name] / medians[name] for c in group if name in c.volumes_ml)
+            for name in by_table_order([name for case in group for name in case.volumes_ml])
+        }
         for name, ratio in ratios.items():
             ax.plot(number, ratio, "o", ms=4.5, mfc=color_of(name), mec="none", alpha=0.8)
         middle.append(float(np.median(list(ratios.values()))) if ratios else np.nan)
@@ -122,8 +142,13 @@ def _relative_volumes(ax: Any, cohort: Cohort, x: np.ndarray) -> None:
     ax.axhline(1.0, color=RULE, lw=1.2)
 
 
-def _bars(ax: Any, x: np.ndarray, values: Sequence[float], color: str) -> None:
-    ax.bar(x, values, width=0.6, color=color)
+def _mean(values: Iterable[float]) -> float:
+    given = list(values)
+    return sum(given) / len(given) if given else float("nan")
+
+
+def _bars(ax: Any, x: np.ndarray, values: Sequence[float], color: str, size: int) -> None:
+    ax.bar(x, values, width=0.6 * size, color=color)
     ax.set_ylim(bottom=0)
 
 

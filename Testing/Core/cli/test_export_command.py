@@ -16,6 +16,7 @@ import slicerio
 from focusnet.cli.main import main
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Volume
+from focusnet.io.label_map import read_label_map
 from focusnet.io.review_tags import fingerprint, read_reviews
 from focusnet.io.rtstruct_read import read_rtstruct
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
@@ -186,3 +187,39 @@ def test_damaged_tags_do_not_stop_an_export(case: tuple[Volume, Segmentation], t
     source = reviewed(organs, tmp_path / "o.seg.nrrd", tags)
     assert read_reviews(source, read_seg_nrrd(source))["Brainstem"].state == "draft"
     assert run("export", source, "--ct", tmp_path / "ct", "-o", tmp_path / "rs.dcm", "--dicom", "rtstruct") == 0
+
+
+def test_skipped_slices_are_said_and_filled_when_asked(
+    case: tuple[Volume, Segmentation], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, organs = case
+    labels = organs.labels.copy()
+    drawn = np.flatnonzero((labels == 1).any(axis=(1, 2)))
+    for z in drawn[1:-1:2]:
+        labels[z][labels[z] == 1] = 0
+    write_seg_nrrd(replace(organs, labels=labels), tmp_path / "holed.seg.nrrd")
+    assert run("export", tmp_path / "holed.seg.nrrd", "-o", tmp_path / "plain.nii.gz") == 0
+    assert "Brainstem: The contours skip slices" in capsys.readouterr().err
+    assert run("export", tmp_path / "holed.seg.nrrd", "-o", tmp_path / "filled.nii.gz", "--fill-slices") == 0
+    assert "Brainstem: " in capsys.readouterr().err
+    plain, filled = (read_label_map(tmp_path / f"{name}.nii.gz") for name in ("plain", "filled"))
+    assert np.array_equal(plain.mask("Brainstem"), labels == 1)
+    assert filled.mask("Brainstem")[drawn[1]].any()
+
+
+def test_what_an_rtstruct_names_and_the_export_leaves_out_is_said(
+    case: tuple[Volume, Segmentation], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, organs = case
+    write_seg_nrrd(organs, tmp_path / "organs.seg.nrrd")
+    ct = ["--ct", tmp_path / "ct"]
+    assert run("export", tmp_path / "organs.seg.nrrd", *ct, "-o", tmp_path / "rs.dcm", "--dicom", "rtstruct") == 0
+    data = pydicom.dcmread(tmp_path / "rs.dcm")
+    data.StructureSetROISequence[0].ROIName = "zz_stem brainstem"
+    del data.ROIContourSequence[1].ContourSequence
+    data.save_as(tmp_path / "rs.dcm")
+    capsys.readouterr()
+    assert run("export", tmp_path / "rs.dcm", *ct, "-o", tmp_path / "back.seg.nrrd") == 0
+    said = capsys.readouterr().err
+    assert "Names that were not recognised, so left out: zz_stem brainstem (Brainstem?)." in said
+    assert "Named, but empty (no contour), so left out: SpinalCord." in said

@@ -220,7 +220,7 @@ def test_two_processes_that_fill_one_cache_at_once_read_the_same(tmp_path: Path)
     folder, kept = write_structseg(tmp_path / "data", 4), tmp_path / "cache"
     command = [sys.executable, "-c", READ_ALL, str(folder), str(kept)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=280)[0].split() for process in running]
+    said = [process.communicate(timeout=600)[0].split() for process in running]
     assert [process.returncode for process in running] == [0, 0]
     dataset = open_dataset(folder)
     truth = sum(int(c.labels.sum()) + int(c.hu.astype(int).sum()) for s in dataset.splits() for c in dataset.cases(s))

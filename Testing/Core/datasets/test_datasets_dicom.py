@@ -117,6 +117,11 @@ def _other_frame(data: pydicom.Dataset) -> None:
         roi.ReferencedFrameOfReferenceUID = "1.2.3"
 
 
+def _other_frame_and_no_slices(data: pydicom.Dataset) -> None:
+    _other_frame(data)
+    del data.ROIContourSequence[0].ContourSequence[0].ContourImageSequence
+
+
 def _referenced(data: pydicom.Dataset) -> pydicom.Dataset:
     return data.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
 
@@ -159,7 +164,7 @@ def _move(data: pydicom.Dataset, by_mm: tuple[float, float, float]) -> None:
     [
         (lambda d: shutil.rmtree(d / "A" / "CT"), "is not in the folder"),
         (lambda d: _edit(d, _other_slices), "(series 1.2.3) is not in the folder"),
-        (lambda d: _edit(d, _other_frame), "was drawn in another frame of reference"),
+        (lambda d: _edit(d, _other_frame_and_no_slices), "was drawn in another frame of reference"),
         (lambda d: _edit(d, lambda data: _move(data, (0, 0, 1.5))), "does not lie on a slice"),
         (lambda d: (d / "A" / "CT" / sorted((d / "A" / "CT").iterdir())[4].name).unlink(), "1 slice is missing"),
     ],
@@ -282,3 +287,84 @@ def test_only_edges_that_truly_cross_are_crossing() -> None:
     assert not crosses_itself(square)
     assert not crosses_itself(keyhole)
     assert crosses_itself(square[[0, 2, 1, 3]])
+
+
+def _check(folder: Path) -> str:
+    from focusnet.datasets.check import as_text
+
+    return as_text(check_dataset(open_dataset(folder)))
+
+
+def test_another_frame_of_reference_on_the_same_slices_is_read_and_warned_of(
+    pairs: tuple[Path, Segmentation], tmp_path: Path
+) -> None:
+    folder = copy(pairs, tmp_path)
+    _edit(folder, _other_frame)
+    assert "warning: A: RS.dcm names another frame of reference" in _check(folder)
+
+
+def test_names_that_are_not_recognised_are_listed_with_a_guess(
+    pairs: tuple[Path, Segmentation], tmp_path: Path
+) -> None:
+    folder = copy(pairs, tmp_path)
+
+    def rename(data: pydicom.Dataset) -> None:
+        data.StructureSetROISequence[0].ROIName = "zz_brainstem"
+        data.StructureSetROISequence[1].ROIName = "Rueckenmark"
+        data.StructureSetROISequence[2].ROIName = "Parotide D"
+
+    _edit(folder, rename)
+    said = _check(folder)
+    assert "left out: zz_brainstem (1) (Brainstem?). To use one, map it under [organs] in dataset.toml." in said
+    dataset = open_dataset(folder)
+    assert dataset.case(split_of(dataset, "A"), "A").contoured == set(NAMES) - {"Brainstem"}
+
+
+def test_a_named_organ_without_contours_is_said(pairs: tuple[Path, Segmentation], tmp_path: Path) -> None:
+    folder = copy(pairs, tmp_path)
+
+    def empty(data: pydicom.Dataset) -> None:
+        del data.ROIContourSequence[0].ContourSequence
+
+    _edit(folder, empty)
+    assert "warning: A: Named, but empty (no contour): Brainstem; taken for not contoured." in _check(folder)
+
+
+def test_skipped_slices_are_said_once_and_filled_when_dataset_toml_says_so(
+    pairs: tuple[Path, Segmentation], tmp_path: Path
+) -> None:
+    folder = copy(pairs, tmp_path)
+
+    def thin(data: pydicom.Dataset) -> None:
+        item = data.ROIContourSequence[0]
+        heights = sorted({float(c.ContourData[2]) for c in item.ContourSequence})[::2]
+        item.ContourSequence = [c for c in item.ContourSequence if float(c.ContourData[2]) in heights]
+
+    _edit(folder, thin)
+    said = _check(folder)
+    assert said.count("slices without a voxel between the first and the last of an organ: Brainstem") == 1
+    assert "or write fill_slices = true at the top of dataset.toml" in said
+    dataset = open_dataset(folder)
+    holed = dataset.read(split_of(dataset, "A"), "A").volume_ml("Brainstem")
+    (folder / "dataset.toml").write_text("fill_slices = true\n")
+    filled = open_dataset(folder)
+    case = filled.read(split_of(filled, "A"), "A")
+    assert case.volume_ml("Brainstem") > 1.4 * holed
+    assert any(sentence.startswith("Brainstem: ") and "interpolated" in sentence for sentence in case.warnings)
+    (folder / "dataset.toml").write_text("fill_slices = 3\n")
+    with pytest.raises(DatasetError, match="fill_slices is 3; true or false is expected"):
+        open_dataset(folder)
+
+
+def test_a_series_without_modality_and_with_a_file_twice_is_a_case(
+    pairs: tuple[Path, Segmentation], tmp_path: Path
+) -> None:
+    folder = copy(pairs, tmp_path)
+    files = sorted((folder / "A" / "CT").glob("*.dcm"))
+    for path in files:
+        data = pydicom.dcmread(path)
+        data.Modality = ""
+        data.save_as(path)
+    shutil.copy(files[3], folder / "A" / "CT" / "again.dcm")
+    dataset = open_dataset(folder)
+    assert dataset.case(split_of(dataset, "A"), "A").contoured == set(NAMES)

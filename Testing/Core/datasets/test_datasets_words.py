@@ -224,3 +224,14 @@ def test_a_command_to_copy_works_for_a_folder_with_spaces(tmp_path: Path, capsys
     folder = write_pairs(tmp_path / "my cases", 2)
     assert main(["datasets", "init", str(folder)]) == 0
     assert capsys.readouterr().out.endswith(f"focusnet datasets check '{folder}'\n")
+
+
+def test_init_on_one_case_writes_no_split_without_a_patient(tmp_path: Path) -> None:
+    folder = write_pairs(tmp_path, 1)
+    assert main(["datasets", "init", str(folder)]) == 0
+    text = (folder / "dataset.toml").read_text()
+    assert "= []" not in text
+    assert "# [splits]  # one patient: add at least one more" in text
+    write_pairs(tmp_path / "two", 2)
+    assert main(["datasets", "init", str(tmp_path / "two")]) == 0
+    assert "\n[splits]\ntrain = [" in (tmp_path / "two" / "dataset.toml").read_text()

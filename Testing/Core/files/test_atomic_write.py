@@ -143,7 +143,7 @@ def test_a_killed_run_leaves_nothing_under_the_final_name(tmp_path: Path) -> Non
     assert process.stdout is not None
     assert process.stdout.readline() == "writing\n"
     process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=600)
     assert not path.exists()
     check_output(path)  # the next run is not in the way of the killed one's remains
 
@@ -163,7 +163,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(name: str, tmp_path: Path) -
         "except OutputError as problem:\n    print(problem)\n"
     )
     process = run_python(code, name, tmp_path)
-    told, complaints = process.communicate(timeout=60)
+    told, complaints = process.communicate(timeout=600)
     assert process.returncode == 0, complaints
     assert told.count("\n") == 1, complaints
     assert f"{name} cannot be written (" in told

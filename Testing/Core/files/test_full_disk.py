@@ -190,7 +190,7 @@ def test_a_first_checkpoint_on_a_real_full_disk(options: str, tmp_path: Path) ->
 def run_focusnet(*arguments: str, **streams: object) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "PYTHONUNBUFFERED": ""}
     command = [sys.executable, "-m", "focusnet", *arguments]
-    return subprocess.run(command, env=environment, text=True, check=False, timeout=120, **streams)  # type: ignore[call-overload]
+    return subprocess.run(command, env=environment, text=True, check=False, timeout=600, **streams)  # type: ignore[call-overload]
 
 
 @on_linux

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydicom.sr.codedict import codes
 
-from focusnet.image.organs import ORGAN_SETS, ORGANS, Organ, _key, find_organ, organ_set
+from focusnet.image.organs import ORGAN_SETS, ORGANS, Organ, _key, find_organ, guess, has_vendor_word, organ_set
 from focusnet.io.terminology import terminology_entry
 
 STRUCTSEG = [  # StructSeg 2019, task 1: the paper's 22 organs by their public names
@@ -159,3 +159,72 @@ def test_the_names_of_the_real_data_sets_are_all_known(real_data: Path) -> None:
     structures = {p.stem for p in (real_data / "pddca-labels").glob("*/structures/*.nrrd")}
     assert structures
     assert {find_organ(n) for n in structures} <= set(organ_set("pddca"))
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("Parotid Rt", "Parotid_R"), ("lt_parotid", "Parotid_L"), ("LPAROTID", "Parotid_L"), ("RT EYE", "Eye_R"),
+        ("Parotid_L_MBS", "Parotid_L"), ("CHIASMA_AI", "OpticChiasm"), ("Auto Brainstem", "Brainstem"),  # English habits and vendors
+        ("L_Submand_Glnd", "Glnd_Submand_L"), ("Mandible_Bone", "Bone_Mandible"), ("L_Optic_Nrv", "OpticNrv_L"),  # TG-263, reverse
+        ("R_Temporal_Lobe", "Lobe_Temporal_R"), ("L_TM_Joint", "Joint_TM_L"), ("R_Internal_Ear", "Ear_Internal_R"),
+        ("Truncus encephali", "Brainstem"), ("Nervus opticus dexter", "OpticNrv_R"), ("Bulbus oculi sin.", "Eye_L"),  # Latin
+        ("OHRSPEICHELDRUESE LI", "Parotid_L"), ("Rueckenmark", "SpinalCord"), ("Sehnerv rechts", "OpticNrv_R"), ("Innenohr re", "Ear_Internal_R"),
+        ("Gl. submandibularis re", "Glnd_Submand_R"), ("Tränendrüse links", "Glnd_Lacrimal_L"),  # German
+        ("OEIL G", "Eye_L"), ("Crist D", "Lens_R"), ("Moelle épinière", "SpinalCord"), ("Œsophage", "Esophagus"),
+        ("Glande sous-maxillaire gauche", "Glnd_Submand_L"), ("ATM D", "Joint_TM_R"),  # French
+        ("Tronco encefalico", "Brainstem"), ("Parótida izq.", "Parotid_L"), ("Parotida D", "Parotid_R"), ("Médula espinal", "SpinalCord"),
+        ("Quiasma óptico", "OpticChiasm"), ("Cristalino I", "Lens_L"),  # Spanish
+        ("Midollo spinale", "SpinalCord"), ("Parotide dx", "Parotid_R"), ("Nervo ottico sx", "OpticNrv_L"), ("Mandibola", "Bone_Mandible"),
+        ("Ruggenmerg", "SpinalCord"), ("Hersenstam", "Brainstem"), ("Slokdarm", "Esophagus"), ("Oog links", "Eye_L"),  # Dutch
+        ("Medula espinhal", "SpinalCord"), ("Olho E", "Eye_L"), ("Parótida dir", "Parotid_R"), ("Esôfago", "Esophagus"),  # Portuguese
+    ],
+)  # fmt: skip
+def test_names_in_other_languages_and_from_contouring_programs_are_known(written: str, name: str) -> None:
+    organ = find_organ(written)
+    assert organ is not None
+    assert organ.name == name
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("Parotids", "Parotid_L+R", "Parotid_G", "Parotid_D", "Parotid_DIR", "Parotid_re", "Parotid sin PTV", "Parotis", "Oeil", "Linse"),
+        *("Cord+", "Cord+5mm", "Parotid_L-PTV", "Brainstem PRV", "Parotid_DL_L", "Parotid_Sup_L", "zz_mandible_l_test", "Medulla"),
+        *("Tronco", "Bulbo", "Parotida", "Coclea", "Parotide", "Cristalino", "AI", "MBS", "Auto", "L_AI", "Submandibular", "Mandible_L_R", "Optic tract L"),
+    ],
+)  # fmt: skip
+def test_what_could_mean_something_else_stays_unknown(written: str) -> None:
+    assert find_organ(written) is None
+
+
+def test_no_two_organs_share_a_key_with_the_short_sides_of_every_language() -> None:
+    from focusnet.image.organ_table import PAIRS
+    from focusnet.image.organs import _LONG_KEYS, _short_sided
+
+    meanings: dict[str, set[str]] = {}
+    for row in PAIRS:
+        for key, name in _short_sided(row).items():
+            meanings.setdefault(key, set()).add(name)
+    for key, organ in _LONG_KEYS.items():
+        meanings.setdefault(key, set()).add(organ.name)
+    assert len(meanings) > 2000
+    assert {key: names for key, names in meanings.items() if len(names) > 1} == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "guessed"),
+    [
+        ("zz_mandible_l_test", " (Bone_Mandible_L?)"), ("Parotid", " (Parotid_L or Parotid_R?)"), ("Parotd_L", " (Parotid_L?)"),
+        ("Parotid_G", " (Parotid_L or Parotid_R?)"), ("Brainstm", " (Brainstem?)"), ("Larynx_SG", " (Larynx?)"),
+        ("PTV_6000", ""), ("BODY", ""), ("Parotid_L-PTV", ""), ("Cord+", ""), ("", ""), ("Mandible", ""), ("Heart", ""),
+    ],
+)  # fmt: skip
+def test_an_unknown_name_is_guessed_at_but_no_margin_is(written: str, guessed: str) -> None:
+    assert (guess(written) if find_organ(written) is None else "") == guessed
+
+
+def test_a_vendors_word_is_noticed() -> None:
+    assert has_vendor_word("Parotid_L_MBS")
+    assert not has_vendor_word("Parotid_L")
+    assert not has_vendor_word("Heart_MBS")

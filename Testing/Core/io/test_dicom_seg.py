@@ -177,7 +177,7 @@ def test_dcmqi_finds_the_same_organs(case: tuple[Volume, Segmentation], tmp_path
     volume, organs = case
     write_dicom_seg(organs, volume, tmp_path / "seg.dcm")
     command = [program("segimage2itkimage"), "--inputDICOM", tmp_path / "seg.dcm", "--outputDirectory", tmp_path]
-    subprocess.run([str(w) for w in [*command, "--outputType", "nrrd"]], check=True, capture_output=True, timeout=120)
+    subprocess.run([str(w) for w in [*command, "--outputType", "nrrd"]], check=True, capture_output=True, timeout=600)
     whole = sitk.GetImageFromArray(organs.labels)
     whole.SetSpacing(organs.geometry.spacing_mm_xyz)
     whole.SetOrigin(organs.geometry.origin_mm_xyz)

@@ -387,8 +387,59 @@ def test_the_real_head_without_intercept_and_the_real_tilted_head(real_data: Pat
     assert "gantry was tilted by about 19 degrees" in refusal(real_data / "tilted-dicom")
 
 
-def test_another_copy_of_a_slice_under_another_name_is_a_duplicate(tmp_path: Path) -> None:
+def test_a_file_that_is_there_twice_counts_once_and_it_is_said(tmp_path: Path) -> None:
     folder = write_dicom(tmp_path / "ct")
     first = sorted(folder.glob("*.dcm"))[0]
     shutil.copy(first, folder / "copy.dcm")
-    assert "duplicates" in refusal(folder)
+    volume = read_volume(folder)
+    assert np.array_equal(volume.array, small_scan().array)
+    assert "1 file is a copy of another one with the same UID, byte by byte, and counted once" in " ".join(volume.notes)
+
+
+def test_two_files_of_one_uid_with_different_bytes_are_refused(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "ct")
+    first = sorted(folder.glob("*.dcm"))[0]
+    data = pydicom.dcmread(first)
+    data.StudyDescription = "changed"
+    data.save_as(folder / "copy.dcm")
+    assert "have the same SOP Instance UID and different contents" in refusal(folder)
+
+
+def test_a_series_without_modality_is_ct_by_its_sop_class_with_a_note(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "ct", change("Modality", ""))
+    assert any("does not name its modality" in note for note in read_volume(folder).notes)
+    assert list_series(folder)[0].usable
+
+
+def test_an_unknown_transfer_syntax_is_refused_in_one_line(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "ct")
+    path = sorted(folder.glob("*.dcm"))[3]
+    known = b"1.2.840.10008.1.2"
+    raw = path.read_bytes()
+    at = raw.index(known, raw.index(b"\x02\x00\x10\x00"))
+    path.write_bytes(raw[:at] + b"9.9.840.10008.1.2" + raw[at + len(known) :])
+    assert "its transfer syntax 9.9.840.10008.1.2" in refusal(folder)
+
+
+def test_one_file_stands_for_its_series_and_it_is_said(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "ct")
+    other = add_series(folder, "contrast")
+    path = sorted(folder.glob("slice_*.dcm"))[3]
+    volume = read_volume(path)
+    assert np.array_equal(volume.array, small_scan().array)
+    assert volume.notes[0].startswith(f"{path.name} is one file of a series: all {len(volume.array)} slices")
+    assert "belongs to the series" in refusal(path, series=other)
+    bare = path.rename(folder / "IM0003")  # recognised by its contents
+    assert np.array_equal(read_volume(bare).array, small_scan().array)
+
+
+def test_one_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "ct", change("Modality", "MR"))
+    assert "is MR, not a slice of a CT" in refusal(sorted(folder.glob("*.dcm"))[0])
+    (tmp_path / "text.dcm").write_text("hello")
+    assert "cannot be read as DICOM" in refusal(tmp_path / "text.dcm")
+
+
+def test_what_a_file_that_cannot_be_opened_leaves_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "empty.dcm").touch()
+    assert "empty.dcm" in refusal(tmp_path / "empty.dcm")

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 import nibabel
+import nrrd
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -241,9 +242,9 @@ def test_a_header_that_promises_more_than_any_machine_holds_is_refused_before_re
     assert "at most 2000 along an axis" in refusal(path)
 
 
-def test_a_dicom_file_given_by_itself_is_told_about_its_folder(tmp_path: Path) -> None:
+def test_a_file_that_is_dicom_by_its_name_only_is_told_about_the_folder(tmp_path: Path) -> None:
     (tmp_path / "slice.dcm").write_bytes(b"x")
-    assert "Give the folder" in refusal(tmp_path / "slice.dcm")
+    assert "begins as no DICOM file does; give the folder" in refusal(tmp_path / "slice.dcm")
 
 
 @pytest.mark.parametrize("offset", [1e10, -1e6, float("nan"), float("inf")])
@@ -362,3 +363,64 @@ def test_voxels_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
     array = small_scan().array.astype(np.float32)
     array[5, 5, 5] = np.nan
     assert "not numbers" in refusal(write_image(small_scan(), tmp_path / "ct.nrrd", array))
+
+
+def nifti_pair(tmp_path: Path) -> Path:
+    scan = small_scan()
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ scan.geometry.affine_xyz
+    image = nibabel.Nifti1Pair(np.transpose(scan.array, (2, 1, 0)), affine)
+    image.set_qform(affine, 1)
+    nibabel.save(image, tmp_path / "ct.hdr")
+    return tmp_path / "ct.hdr"
+
+
+@pytest.mark.parametrize("name", ["ct.hdr", "ct.img"])
+def test_a_nifti_of_two_files_is_read_by_either_name(tmp_path: Path, name: str) -> None:
+    volume = read_volume(nifti_pair(tmp_path).with_name(name))
+    assert volume.geometry.same_grid_as(small_scan().geometry)
+    assert np.array_equal(volume.array, small_scan().array)
+
+
+def test_a_nifti_of_two_files_that_is_not_whole_is_refused(tmp_path: Path) -> None:
+    header = nifti_pair(tmp_path)
+    voxels = header.with_suffix(".img")
+    voxels.write_bytes(voxels.read_bytes()[:-100])
+    assert "cut short" in refusal(header)
+    voxels.unlink()
+    assert "the .hdr and the .img belong together" in refusal(header)
+
+
+def test_an_analyze_image_is_refused_because_it_has_no_left(tmp_path: Path) -> None:
+    array = np.transpose(small_scan().array, (2, 1, 0)).astype(np.int16)
+    nibabel.save(nibabel.AnalyzeImage(array, np.diag([-5.0, 5.0, 6.0, 1.0])), tmp_path / "ct.img")
+    assert "Analyze 7.5 image, which does not say where the patient's left is" in refusal(tmp_path / "ct.img")
+
+
+def test_a_nrrd_packed_with_bzip2_is_read(tmp_path: Path) -> None:
+    plain = write_image(small_scan(), tmp_path / "plain.nrrd")
+    array, header = nrrd.read(str(plain))
+    header["encoding"] = "bzip2"
+    nrrd.write(str(tmp_path / "ct.nrrd"), array, header)
+    volume = read_volume(tmp_path / "ct.nrrd")
+    assert volume.geometry.same_grid_as(small_scan().geometry)
+    assert np.array_equal(volume.array, small_scan().array)
+    whole = (tmp_path / "ct.nrrd").read_bytes()
+    (tmp_path / "short.nrrd").write_bytes(whole[: len(whole) // 2])
+    assert "the voxels cannot be read" in refusal(tmp_path / "short.nrrd")
+
+
+def test_a_nifti_that_lies_in_two_places_is_read_with_a_note_that_names_both(tmp_path: Path) -> None:
+    scan = small_scan()
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ scan.geometry.affine_xyz
+    moved = affine.copy()
+    moved[0, 3] += 50.0
+    image = nibabel.Nifti1Image(np.transpose(scan.array, (2, 1, 0)), affine)
+    image.set_sform(affine, 1)
+    image.set_qform(moved, 1)
+    nibabel.save(image, tmp_path / "ct.nii.gz")
+    volume = read_volume(tmp_path / "ct.nii.gz")
+    assert volume.geometry.same_grid_as(scan.geometry)
+    note = next(note for note in check_ct(volume) if "two places" in note)
+    x, y, z = scan.geometry.origin_mm_xyz
+    assert f"50.0 mm apart (first voxel in LPS mm: sform ({x:.1f}, {y:.1f}, {z:.1f}), qform ({x - 50:.1f}, " in note
+    assert "the sform was used" in note

@@ -316,3 +316,12 @@ def test_plastimatch_finds_the_same_organs_on_1x1x3_mm(tmp_path: Path) -> None:
         wanted = reference.labels == result.label
         assert dice(wanted, found) >= 0.99, result.organ.name
         assert np.array_equal(wanted.any(axis=(1, 2)), found.any(axis=(1, 2))), result.organ.name
+
+
+def test_what_a_model_must_say_of_itself_reaches_the_structure_set(tmp_path: Path) -> None:
+    volume, organs = small_case(tmp_path, lambda data: None)
+    cautious = replace(
+        organs, provenance={**organs.provenance, "caution": "Trained on simulated CT only, research preview."}
+    )
+    write_rtstruct(cautious, volume, tmp_path / "rs.dcm")
+    assert "Trained on simulated CT only" in pydicom.dcmread(tmp_path / "rs.dcm").StructureSetDescription

@@ -227,8 +227,9 @@ def test_what_cannot_be_a_reference_is_refused_in_one_line(case: tuple[Volume, S
 def test_a_structure_set_of_another_scan_is_refused(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
     volume, _ = case
     path = changed(case, tmp_path, lambda data: None)
+    uids = {**volume.dicom_uids, "frame_of_reference": "1.2.3", "instances": ["1.2"] * len(volume.array)}
     with pytest.raises(InputError, match="another frame of reference"):
-        read_rtstruct(path, replace(volume, dicom_uids={**volume.dicom_uids, "frame_of_reference": "1.2.3"}))
+        read_rtstruct(path, replace(volume, dicom_uids=uids))
     x, y, z = volume.geometry.origin_mm_xyz
     for origin, words in (
         ((x, y, z + 1.5), "does not lie on a slice"),
@@ -236,3 +237,94 @@ def test_a_structure_set_of_another_scan_is_refused(case: tuple[Volume, Segmenta
     ):
         with pytest.raises(InputError, match=words):
             read_rtstruct(path, replace(volume, geometry=replace(volume.geometry, origin_mm_xyz=origin)))
+
+
+def in_another_frame(data: pydicom.Dataset) -> None:
+    for roi in data.StructureSetROISequence:
+        roi.ReferencedFrameOfReferenceUID = "1.2.3"
+
+
+def test_another_frame_of_reference_is_read_with_a_warning_if_the_contours_lie_on_the_slices_that_they_name(
+    case: tuple[Volume, Segmentation], tmp_path: Path
+) -> None:
+    volume, _ = case
+    found = read_rtstruct(changed(case, tmp_path, in_another_frame), volume)
+    plain = read_rtstruct(changed(case, tmp_path, lambda data: None), volume)
+    assert np.array_equal(found.labels, plain.labels)
+    assert not plain.provenance["notes"]
+    assert "names another frame of reference" in found.provenance["notes"][0]
+
+
+def test_another_frame_of_reference_is_refused_if_one_contour_lies_elsewhere_than_it_says(
+    case: tuple[Volume, Segmentation], tmp_path: Path
+) -> None:
+    volume, _ = case
+
+    def moved(data: pydicom.Dataset) -> None:
+        in_another_frame(data)
+        contours = data.ROIContourSequence[0].ContourSequence
+        contours[0].ContourImageSequence, contours[-1].ContourImageSequence = (
+            contours[-1].ContourImageSequence,
+            contours[0].ContourImageSequence,
+        )
+
+    def unnamed(data: pydicom.Dataset) -> None:
+        in_another_frame(data)
+        del data.ROIContourSequence[0].ContourSequence[0].ContourImageSequence
+
+    for change in (moved, unnamed):
+        with pytest.raises(InputError, match="another frame of reference"):
+            read_rtstruct(changed(case, tmp_path, change), volume)
+
+
+def test_an_organ_without_contours_is_listed_and_not_found(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
+    volume, _ = case
+
+    def emptied(data: pydicom.Dataset) -> None:
+        del data.ROIContourSequence[0].ContourSequence
+
+    found = read_rtstruct(changed(case, tmp_path, emptied), volume)
+    assert found.provenance["empty_names"] == ["Brainstem"]
+    assert "Brainstem" not in {r.organ.name for r in found.results}
+
+
+def test_contours_that_skip_slices_are_said_to(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
+    volume, _ = case
+
+    def thinned(data: pydicom.Dataset) -> None:
+        item = data.ROIContourSequence[0]
+        heights = sorted({float(c.ContourData[2]) for c in item.ContourSequence})[::2]
+        item.ContourSequence = [c for c in item.ContourSequence if float(c.ContourData[2]) in heights]
+
+    first = read_rtstruct(changed(case, tmp_path, thinned), volume).results[0]
+    assert "The contours skip slices: only every second of 4 mm is drawn." in first.warnings
+    assert not read_rtstruct(changed(case, tmp_path, lambda data: None), volume).results[0].warnings
+
+
+def test_names_are_what_the_user_says_they_are(case: tuple[Volume, Segmentation], tmp_path: Path) -> None:
+    volume, _ = case
+
+    def renamed(data: pydicom.Dataset) -> None:
+        data.StructureSetROISequence[0].ROIName = "zz stem"
+        data.StructureSetROISequence[1].ROIName = "Larynx"
+
+    path = changed(case, tmp_path, renamed)
+    assert read_rtstruct(path, volume).provenance["unknown_names"] == ["zz stem"]
+    found = read_rtstruct(path, volume, names={"zz stem": "Brainstem", "Larynx": ""})
+    assert found.provenance["unknown_names"] == []
+    assert "Brainstem" in {r.organ.name for r in found.results}
+    assert "Larynx" not in {r.organ.name for r in found.results}
+
+
+def test_a_contouring_programs_copy_gives_way_to_the_plain_name(
+    case: tuple[Volume, Segmentation], tmp_path: Path
+) -> None:
+    volume, _ = case
+
+    def copied(data: pydicom.Dataset) -> None:
+        data.StructureSetROISequence[1].ROIName = "Brainstem_MBS"
+
+    found = read_rtstruct(changed(case, tmp_path, copied), volume)
+    plain = read_rtstruct(changed(case, tmp_path, lambda data: None), volume)
+    assert np.array_equal(found.mask("Brainstem"), plain.mask("Brainstem"))
+    assert "'Brainstem_MBS' and 'Brainstem' are both Brainstem; 'Brainstem' was read." in found.provenance["notes"][0]

@@ -12,8 +12,9 @@ import pytest
 from focusnet.cli.main import main
 from focusnet.io.json_report import report
 from focusnet.qa.audit import as_dict, audit
-from focusnet.reports.cohort import read_cohort
+from focusnet.reports.cohort import CohortCase, read_cohort
 from focusnet.reports.cohort_page import cohort_content
+from focusnet.reports.plots import MOST_DOTS, spread_out
 
 from ..helpers_outputs import scan_and_organs
 from ..helpers_pages import ATTACK, Page, edited, scores
@@ -127,3 +128,30 @@ def test_the_command_writes_a_page_with_plots_and_nothing_from_outside(
 def test_one_case_alone_makes_a_page(tmp_path: Path) -> None:
     write(tmp_path / "in" / "x.json", run_report())
     assert main(["report", str(tmp_path / "in"), "-o", str(tmp_path / "x.html")]) == 0
+
+
+def test_more_cases_than_fit_go_on_in_further_pages_that_lead_to_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = run_report()
+    for n in range(1001):
+        content["organs"][0]["volume_ml"] = 10.0 + n
+        write(tmp_path / "in" / f"{n:04d}.json", content)
+    assert main(["report", str(tmp_path / "in"), "-o", str(tmp_path / "all.html")]) == 0
+    assert "goes on in all-2.html to all-3.html" in capsys.readouterr().err
+    pages = [Page((tmp_path / name).read_text(encoding="utf-8")) for name in ("all.html", "all-2.html", "all-3.html")]
+    assert [len(page.all("svg")) for page in pages] == [2, 0, 0]
+    assert "1001 cases" in pages[0].text
+    assert "Cases 501 to 1000" in pages[1].text
+    links = [{a["href"] for a in page.all("a") if a["href"].endswith("html")} for page in pages]
+    assert links == [{"all-2.html", "all-3.html"}, {"all.html", "all-3.html"}, {"all.html", "all-2.html"}]
+    assert (tmp_path / "all.html").stat().st_size < 3_000_000
+    assert main(["report", str(tmp_path / "in"), "-o", str(tmp_path / "all.html")]) == 2
+
+
+def test_the_dots_of_many_cases_reach_from_the_lowest_to_the_highest() -> None:
+    cases = [(CohortCase(str(n)), float(n * 7919 % 5000)) for n in range(5000)]
+    shown = [value for _, value in spread_out(cases)]
+    assert len(shown) == MOST_DOTS
+    assert (shown[0], shown[-1]) == (0.0, 4999.0)
+    assert spread_out(cases[:10]) == cases[:10]

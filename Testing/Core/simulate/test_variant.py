@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from focusnet.cli.main import main
 from focusnet.datasets.bit_masks import BitMaskFolder
 from focusnet.datasets.open_dataset import open_dataset
 from focusnet.errors import DatasetError
+from focusnet.simulate.dataset import Recipe, split_cases
 from focusnet.simulate.deform import smooth_noise
 from focusnet.simulate.scan_variety import CURVE_HU, coloured_noise, scan, stray_hu
 from focusnet.simulate.specimen import METAL, OUTSIDE, Specimen, load_specimen, make_specimen, save_specimen
@@ -178,27 +180,29 @@ def test_air_metal_and_outside_are_told_apart(specimen: Specimen) -> None:
 
 def test_the_command_writes_variants_that_training_reads(tmp_path: Path) -> None:
     labels = write_bit_masks(tmp_path / "oars")
+    case = split_cases(BitMaskFolder.open(labels), Recipe())["train"][0]
     command = [
         "simulate",
         str(labels),
         "-o",
         str(tmp_path / "data"),
+        "--cases",
+        case,
         "--variants",
         "2",
         "--region",
         "base",
-        "--spacing-mm",
-        "4",
-        "4",
-        "6",
     ]
-    assert main(command) == 0
+    assert main([*command, "--spacing-mm", "4", "4", "6"]) == 0
     source = open_dataset(tmp_path / "data")
     assert {"OpticChiasm", "Pituitary", "Lens_L"} <= set(source.organs)
-    cases = list(source.cases("train"))
-    assert len(cases) == 2 * len({case.name.rsplit("-v", 1)[0] for case in cases})
-    assert not np.array_equal(cases[0].hu, cases[1].hu)
-    assert "Eye_L" in cases[0].centroids_mm_xyz
+    first, second = source.cases("train")
+    assert (first.name, second.name) == (f"{case}-v000", f"{case}-v001")
+    assert not np.array_equal(first.hu, second.hu)
+    assert "Eye_L" in first.centroids_mm_xyz
+    index = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    assert index["modelled"] == ["OpticChiasm", "Pituitary"]
+    assert main(command) == 2  # it is there already
 
 
 def test_variants_of_the_small_region_are_refused_in_one_line(

@@ -161,14 +161,14 @@ def test_an_interrupted_training_says_what_it_keeps(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("focusnet.train.run.train_bundle", interrupt)
-    command = ["train", "--dataset", str(tmp_path), "--out", str(tmp_path)]
-    assert main(command) == 1
+    command = ["train", "--dataset", str(tmp_path / "data"), "--out", str(tmp_path)]
+    assert main(command) == 130
     assert (
         capsys.readouterr().err
         == f"focusnet: Stopped before the first checkpoint; there is nothing in {tmp_path} to go on from.\n"
     )
     (tmp_path / "snet.last.safetensors").write_bytes(b"")
-    assert main(command) == 1
+    assert main(command) == 130
     said = capsys.readouterr().err
     assert (
         said
@@ -220,3 +220,13 @@ def test_a_bundle_of_another_width_is_named_with_both_widths(dataset: Path, tmp_
         train_bundle(TrainRequest(dataset, tmp_path / "out", config_file=config, init="han7-openkbp", device="cpu"))
     assert not (tmp_path / "out" / "snet.last.safetensors").exists()
     assert "Leave --width and these settings" in str(caught.value)
+
+
+@pytest.mark.parametrize("inside", [".", "run", "train/../run"])
+def test_a_run_inside_the_data_set_is_refused(tmp_path: Path, inside: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data").mkdir()
+    assert main(["train", "--dataset", str(tmp_path / "data"), "--out", str(tmp_path / "data" / inside)]) == 2
+    said = capsys.readouterr().err
+    assert "lies inside the data set" in said
+    assert said.count("\n") == 1
+    assert not list((tmp_path / "data").iterdir())

@@ -173,6 +173,27 @@ def test_the_sol_stage_leaves_s_net_as_it_is(dataset: Path, tmp_path: Path, conf
     assert all(key.startswith("model.solnet.") for key in changed)
 
 
+def test_a_sol_net_that_sees_the_scores_trains_on_the_focal_loss_and_says_a_models_caution(
+    dataset: Path, tmp_path: Path, config_file: Path
+) -> None:
+    caution = "Trained on simulated CT only, research preview."
+    text = config_file.read_text().replace("[model]", f'[model]\ncaution = "{caution}"')
+    (tmp_path / "focal.toml").write_text(text)
+    bundle = train_bundle(
+        TrainRequest(
+            dataset,
+            tmp_path / "run",
+            config_file=tmp_path / "focal.toml",
+            stages=("snet", "sol"),
+            network={"sol_inputs": "features+scores", "heatmap_bias": -4.6},
+            settings={"heatmap_loss": "focal"},
+        )
+    )
+    assert bundle.config.sol_inputs == "features+scores"
+    assert bundle.caution == caution
+    assert bundle.build().solnet.head.bias.mean() < -4.0  # type: ignore[union-attr, operator]
+
+
 def test_a_loss_that_is_not_a_number_stops_and_names_the_case(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
