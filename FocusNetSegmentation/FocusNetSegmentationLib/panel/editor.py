@@ -208,6 +208,7 @@ class Editor:
 
     def close(self) -> None:
         self._fitting.stop()
+        self._fitting.deleteLater()
         if self.widget is not None:
             self.exit()
             self.widget.setSegmentationNode(None)

@@ -127,6 +127,7 @@ class Panel:
         self.installation.close()
         self.review.close()
         self.result.close()
+        self._timer.deleteLater()  # as all timers: they hold on to what they call, and so to the whole panel
         self.parameters = None
 
     # The chosen CT ---------------------------------------------------------------------------------------------------------------

@@ -365,6 +365,8 @@ class ReviewSection:
         """Leave nothing behind: no process, no timer, no shortcut, no observer."""
         self.exit()
         self._close_review()
+        self._timer.deleteLater()
+        self.display.close()
 
     def _close_review(self) -> None:
         self.scoring.stop()

@@ -121,6 +121,12 @@ class ReviewDisplay:
         self.look.forget()
         self.surfaces.forget()
 
+    def close(self) -> None:
+        """Let go of the timers."""
+        self._stop()
+        self._seen_timer.deleteLater()
+        self._surface_timer.deleteLater()
+
     def _stop(self) -> None:
         self._seen_timer.stop()
         self._surface_timer.stop()
