@@ -85,8 +85,8 @@ def test_a_damaged_or_a_huge_archive_is_a_row_with_the_reason(tmp_path: Path, mo
     (tmp_path / "bad.zip").write_bytes(b"PK no zip")
     (row,) = contour_scan(Scan("bad", tmp_path / "bad.zip"), options_for(tmp_path))
     assert row["status"] == "failed"
-    assert "cannot be unpacked" in row["message"]
-    monkeypatch.setattr("focusnet.batch.scans.ZIP_BYTES", 10)
+    assert "cannot be read as a .zip" in row["message"]
+    monkeypatch.setattr("focusnet.io.dicom_zip.MAXIMUM_UNPACKED_BYTES", 10)
     (tmp_path / "x").mkdir()
     write_image(head(), tmp_path / "x" / "ct.nrrd")
     (row,) = contour_scan(Scan("x", zipped(tmp_path / "x", tmp_path / "x.zip")), options_for(tmp_path))
