@@ -53,6 +53,7 @@ class BackgroundCommand:
         if self.is_running:
             self.is_running = False
             self.process.terminate_tree()
+            self._release()
 
     def wait(self, timeout_s: float) -> None:
         """Wait for something to happen; for scripts and tests, where no event loop runs."""
@@ -73,4 +74,10 @@ class BackgroundCommand:
         del crashed  # the exit status says it: minus the signal's number
         if self.is_running:
             self.is_running = False
-            self.on_end(exit_status, self._out.decode("utf-8", "replace"), self._err.decode("utf-8", "replace"))
+            on_end = self.on_end
+            self._release()
+            on_end(exit_status, self._out.decode("utf-8", "replace"), self._err.decode("utf-8", "replace"))
+
+    def _release(self) -> None:
+        """Hold nobody who asked: Slicer keeps a QProcess and its connections for longer than a panel lives."""
+        self.on_end = self.on_line = lambda *_: None
