@@ -194,11 +194,12 @@ class ModelSection:
                     self.add(path, overwrite=True)
                 return
             if status == 0:
-                name = sentence.partition("Installed ")[2].partition(" in ")[0]
+                installed, *notes = [line for line in out.splitlines() if line.strip()] or [""]
+                name = installed.partition("Installed ")[2].partition(" in ")[0]
                 self.entries = list_models()
                 if self.panel.parameters is not None and any(e.name == name for e in self.entries):
                     self.panel.parameters.model = name
-                sentence = _("The model {name} was added.").format(name=name)
+                sentence = " ".join([_("The model {name} was added.").format(name=name), *notes])
             self.message = ("ok" if status == 0 else "refused", sentence)
             self.panel.refresh()
 

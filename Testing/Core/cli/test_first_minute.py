@@ -49,7 +49,7 @@ def test_without_arguments_the_help_is_printed(capsys: pytest.CaptureFixture[str
         (["segmnt", "a"], "'segmnt' is unknown; did you mean segment?"),
         (["evalute"], "'evalute' is unknown; did you mean evaluate?"),
         (["models", "lst"], "'lst' is unknown; did you mean list?"),
-        (["xyzzy"], "'xyzzy' is unknown; choose from segment, batch, demo"),
+        (["xyzzy"], "'xyzzy' is unknown; choose from segment, batch, node, demo"),
         (["segment", "--reprot", "r.json"], "unrecognised option --reprot; did you mean --report?"),
         (["segment", "a", "-o", "b.seg.nrrd", "--oraans=Parotid_L"], "unrecognised option --oraans; did you mean --organs?"),
         (["--versoin"], "unrecognised option --versoin; did you mean --version?"),
@@ -203,8 +203,9 @@ def test_what_may_not_be_read_is_one_line_and_no_internal_error(words: tuple[str
     (tmp_path / "out").chmod(0o777)
     given = [word.replace("PRIVATE", str(private)) for word in words]
     script = (
-        "import os, sys; from focusnet.cli.main import main; from pathlib import Path\n"
-        "import focusnet.inference.options, focusnet.io.read, focusnet.datasets.open_dataset, focusnet.export\n"
+        "import filecmp, importlib, os, pkgutil, sys, focusnet; from focusnet.cli.main import main\n"
+        "for module in pkgutil.walk_packages(focusnet.__path__, 'focusnet.'):\n"  # the other user may not read this Python
+        "    module.name.endswith('__main__') or importlib.import_module(module.name)\n"
         "os.setuid(65534); sys.exit(main(sys.argv[1:]))"
     )
     environment = {**os.environ, "PYTHONPATH": ":".join(p for p in sys.path if p), "FOCUSNET_MODELS": "/nonexistent"}

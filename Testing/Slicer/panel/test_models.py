@@ -111,7 +111,8 @@ def test_a_model_is_added_and_verified_by_the_real_command(open_panel: Callable[
     panel.stand_ins.file_dialog.answers = [archive]
     panel.ui.addModelButton.click()
     panel.until(lambda: panel.panel.models.command is None, 60)
-    assert panel.text("modelInfoLabel") == "✓ The model han7-openkbp was added."
+    assert panel.text("modelInfoLabel").startswith("✓ The model han7-openkbp was added. ")
+    assert "shipped" in panel.text("modelInfoLabel"), "it is used in place of the one that ships"
     own = tmp_path / "models" / "han7-openkbp"
     weights = bytearray((own / "weights.safetensors").read_bytes())
     weights[-1] ^= 1
