@@ -44,7 +44,7 @@ def __getattr__(name: str) -> Any:
 
 
 class FocusNetSegmentation(ScriptedLoadableModule):
-    """What Slicer shows in its module list and help."""
+    """Tell Slicer what to show in its module list and help."""
 
     def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)

@@ -1,4 +1,4 @@
-"""What Tables 6, 7 and 8 share: the rows as run folders with the same budget each, their scores, mean and spread over seeds.
+"""Parts that Tables 6, 7 and 8 share: the rows as run folders with the same budget each, their scores, mean and spread over seeds.
 
 A row trains only what is its own: rows that differ in SOS-Net or autoencoder start from the same S-Net, SOL-Net and pre-trained
 autoencoder of their seed, so a difference between them is not a difference of S-Nets. Finished rows are skipped, stopped ones go on.

@@ -111,7 +111,7 @@ def print_table(rows: list[OrganScores], peaks: dict[str, list[tuple[float, floa
 
 
 def held_out(rows: list[OrganScores], split: str) -> dict[str, object]:
-    """What bundle.json says of held-out scores."""
+    """Return what bundle.json says of held-out scores."""
     summaries = summarise(rows)
     return {
         "split": f"OpenKBP {split}",

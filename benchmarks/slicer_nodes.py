@@ -1,4 +1,4 @@
-"""What a result of 22 organs costs on Slicer's side: seconds and memory from the worker's file to nodes, and what a person does next.
+"""Cost of a result of 22 organs on Slicer's side: seconds and memory from the worker's file to nodes, and what a person does next.
 
     python benchmarks/slicer_nodes.py [--shape 150,512,512] [--json]
 
@@ -132,7 +132,7 @@ def measure(path: Path, shape: tuple[int, ...], import_only: bool) -> dict[str, 
 
 
 def review_steps(scene: Any, node: Any, ct: Any, seconds: dict[str, tuple[float, float]]) -> None:
-    """What a person waits for in a review: the slowest of all organs for each step, in ``seconds``. Three slice views, one camera; nothing is drawn."""
+    """Measure what a person waits for in a review: the slowest of all organs for each step, in ``seconds``. Three slice views, one camera; nothing is drawn."""
     import slicer
 
     from FocusNetSegmentationLib.review.correction import KeptNeighbours, set_keep_neighbours, smooth

@@ -1,1 +1,1 @@
-"""What leaves the scene or is compared with it."""
+"""Export of segmentations, and comparison with a reference."""

@@ -142,7 +142,7 @@ def _review(segmentation: Segmentation, segmentation_node: SegmentationNode) -> 
 
 
 def _tags(segmentation: Segmentation, segmentation_node: SegmentationNode) -> dict[str, dict[str, str]]:
-    """What the segments' tags say of runs and review, so that a file that is opened again is where it was left."""
+    """Return what the segments' tags say of runs and review, so that a file that is opened again is where it was left."""
     source, found = segmentation_node.GetSegmentation(), {}
     for result in segmentation.results:
         segment = source.GetNthSegment(result.label - 1)

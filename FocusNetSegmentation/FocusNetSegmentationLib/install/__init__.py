@@ -1,1 +1,1 @@
-"""What a computer lacks, and how it is installed."""
+"""Find out which packages are missing, and install them."""

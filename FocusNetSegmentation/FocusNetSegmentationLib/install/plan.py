@@ -1,4 +1,4 @@
-"""What an installation will do: its steps, what each costs, and the arguments of Slicer's Python that do it.
+"""The plan of an installation: its steps, what each costs, and the arguments of Slicer's Python that do it.
 
 PyTorch comes the way the PyTorch extension takes it (light-the-torch, which picks the build that fits the GPU's driver), or from the
 package index; the rest through Slicer's own ``pip_ensure`` where it exists, else pip; everything from a folder of wheels without a network.
@@ -31,7 +31,7 @@ class TorchSource(Enum):
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step takes, roughly: megabytes to download and on the disk, minutes (at least, at most)."""
+    """The rough cost of a step: megabytes to download and on the disk, minutes (at least, at most)."""
 
     download_mb: int
     disk_mb: int

@@ -1,4 +1,4 @@
-"""What is there and what is missing, in sentences for a person. Nothing is imported, downloaded or changed."""
+"""Say in sentences for a person what is installed and what is missing. Nothing is imported, downloaded or changed."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Item:
 
 @dataclass(frozen=True)
 class TorchStatus:
-    """What the probe found. ``version`` is None where torch cannot be imported; ``installed`` where pip thinks that it is there. ``cards``: NVIDIA
+    """Result of the probe. ``version`` is None where torch cannot be imported; ``installed`` where pip thinks that it is there. ``cards``: NVIDIA
     GPUs, None where that was not asked. ``looked``: False where the probe itself failed, so that nothing is known; ``error`` says why."""
 
     version: str | None = None

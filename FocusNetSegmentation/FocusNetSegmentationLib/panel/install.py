@@ -256,7 +256,7 @@ class InstallSection:
 
 
 def _lines(items: Sequence[Item]) -> list[str]:
-    """What is missing first; the packages that are there share one line."""
+    """Return the lines of the list, what is missing first; the packages that are there share one line."""
     from ..install.preflight import PACKAGES, SHIPPED
 
     order = {"missing": 0, "warning": 1, "ok": 2}

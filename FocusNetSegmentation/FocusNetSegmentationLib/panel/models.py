@@ -255,7 +255,7 @@ class ModelSection:
 
 
 def _sentence(status: int, out: str, err: str) -> str:
-    """What the command said in its last line, or why it could not."""
+    """Return what the command said in its last line, or why it could not."""
     lines = [line.strip() for line in (out if status == 0 else err).splitlines() if line.strip()]
     if lines and status in (0, 2):
         return lines[-1].removeprefix("focusnet: ").removeprefix("error: ")

@@ -1,4 +1,4 @@
-"""What the module's panel does: it holds the sections together, knows the chosen CT, and says what can be pressed and why not.
+"""The module's panel: it holds the sections together, knows the chosen CT, and says what can be pressed and why not.
 
 The form is Resources/UI/FocusNetSegmentation.ui; each section has a class of its own, in a file of its own beside this one.
 """

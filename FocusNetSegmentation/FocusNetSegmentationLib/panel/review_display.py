@@ -1,4 +1,4 @@
-"""What a person sees of the current organ: the views on it, over its own CT; and whether it was looked at."""
+"""Show the current organ: the views on it, over its own CT; and whether it was looked at."""
 
 from __future__ import annotations
 

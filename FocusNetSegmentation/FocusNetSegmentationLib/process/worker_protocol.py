@@ -1,4 +1,4 @@
-"""What Slicer and the worker process say to each other, and what a person is told when it goes wrong. No Slicer, no Qt.
+"""The messages between Slicer and the worker process, and what a person is told when it goes wrong. No Slicer, no Qt.
 
 The worker is ``focusnet segment --json-progress`` in a Python of its own: one JSON object a line on stderr, anything else there
 is kept as details.

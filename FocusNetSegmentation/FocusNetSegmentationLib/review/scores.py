@@ -1,4 +1,4 @@
-"""What ``focusnet qa`` wrote: scores and reasons per organ, as JSON. Nothing is computed here."""
+"""Scores as ``focusnet qa`` wrote them: scores and reasons per organ, as JSON. Nothing is computed here."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def has_small_organs(segmentation: Segmentation) -> bool:
 
 @dataclass(frozen=True)
 class ScoringResult:
-    """What came of a scoring.
+    """Result of a scoring.
 
     ``scores``: None where it failed; then ``message`` says why in one line, else it has the warnings. ``fingerprints``: what the organs looked like
     when it was started. ``shape_priors``: a .seg.nrrd of shape priors, None where there are none; it is gone after the callback.

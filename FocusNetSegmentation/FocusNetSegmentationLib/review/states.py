@@ -260,7 +260,7 @@ class Review:
 
     @contextlib.contextmanager
     def _ignoring_own_changes(self) -> Iterator[None]:
-        """What is written here is no change of a person's."""
+        """Mark what is written here as no change of a person's."""
         before, self._is_own_change = self._is_own_change, True
         try:
             yield

@@ -1,4 +1,4 @@
-"""What the review knows of each segment, kept where undo does not reach.
+"""The review records of each segment, kept where undo does not reach.
 
 Slicer's undo of the Segment Editor restores whole segments, their tags included: what stood in tags alone would change with it, for organs
 too that the undone step did not touch. So the truth of a session is one attribute of the node, JSON by segment ID. Tags have a copy,

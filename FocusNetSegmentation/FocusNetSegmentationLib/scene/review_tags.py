@@ -1,4 +1,4 @@
-"""What the review keeps in a segment's tags, which go with it into every .seg.nrrd and .mrb (see ``review_records``)."""
+"""The review's part of a segment's tags, which go with it into every .seg.nrrd and .mrb (see ``review_records``)."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class BatchOptions:
-    """What is asked of every scan; plain values, because they travel to other processes and computers."""
+    """Options for every scan of a batch; plain values, because they travel to other processes and computers."""
 
     output: str
     model: str

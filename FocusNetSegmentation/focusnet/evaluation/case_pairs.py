@@ -30,7 +30,7 @@ class Comparison:
 
 @dataclass
 class _Said:
-    """What was noticed while files were read: each sentence once, with the files or organs that it is about."""
+    """Notes on files that were read: each sentence once, with the files or organs that it is about."""
 
     sentences: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # (file's role, sentence) -> organs
     prefix: str = ""  # the case, where there are several

@@ -1,4 +1,4 @@
-"""What callers from Python hand over as a scan: a Volume, a SimpleITK image, or something that needs another step first."""
+"""Turn what callers from Python hand over as a scan into a Volume: a Volume, a SimpleITK image, or something that needs another step first."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from .seed_points import Seeds, check_seeds
 
 @dataclass(frozen=True)
 class SegmentOptions:
-    """What to segment and how; whatever could be refused without a scan has been refused once this is constructed.
+    """Model and choices of a run; whatever could be refused without a scan has been refused once this is constructed.
 
     ``model``: a bundle, or its name or folder. ``device``: auto, cpu, cuda, cuda:N or mps. ``precision``: auto, fp32, bf16 or fp16.
     ``organs``: TG-263 names or synonyms to keep, None for all that the bundle knows. ``backend``: auto, torch or openvino.

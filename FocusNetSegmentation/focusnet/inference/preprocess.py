@@ -19,7 +19,7 @@ from ..nets.config import NetworkConfig
 
 @dataclass(frozen=True)
 class PreprocessRecord:
-    """What preprocessing did: the scan's own grid, its upright twin, and the network's grid.
+    """Record of the preprocessing: the scan's own grid, its upright twin, and the network's grid.
 
     ``axes_zyx[i]`` is the scan's array axis that became the upright axis i (z, y, x); ``flips_zyx[i]`` is True where it was
     reversed. ``oblique`` is True where the upright twin still is not parallel to the patient's axes.

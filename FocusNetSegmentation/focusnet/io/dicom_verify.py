@@ -223,7 +223,7 @@ def read_dicom_seg(path: Path | str, volume: Volume) -> dict[str, np.ndarray]:
 
 
 def _group(data: pydicom.Dataset, frame: pydicom.Dataset, name: str) -> Any:
-    """What a frame says of itself, or what all frames share: one segment alone is named once for all of them."""
+    """Return what a frame says of itself, or what all frames share: one segment alone is named once for all of them."""
     shared = data.SharedFunctionalGroupsSequence[0]
     return (frame.get(f"{name}Sequence") or shared[f"{name}Sequence"].value)[0]
 

@@ -1,4 +1,4 @@
-"""What a DICOM object tells about the making and the review of each contour."""
+"""Details that a DICOM object tells about the making and the review of each contour."""
 
 from __future__ import annotations
 

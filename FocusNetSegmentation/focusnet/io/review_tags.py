@@ -36,7 +36,7 @@ PLACE_MM = 0.01  # a file keeps a grid's place to a few digits
 
 @dataclass(frozen=True)
 class OrganReview:
-    """What a person did with one organ.
+    """Review of one organ by a person.
 
     ``state``: draft, edited or approved, for the voxels of now. ``approved_by``: who approved, if it is approved.
     ``by_hand``: no model drew it. ``withdrawn``: it was approved, but its voxels have changed since.

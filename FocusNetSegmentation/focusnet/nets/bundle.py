@@ -72,7 +72,7 @@ class ModelBundle:
 
     @property
     def caution(self) -> str:
-        """What must stand wherever a result of this model is shown; "" where the usual disclaimer is all."""
+        """The sentence that must stand wherever a result of this model is shown; "" where the usual disclaimer is all."""
         return str(self.manifest.get("caution", ""))
 
     @property

@@ -18,7 +18,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Arrival:
-    """What is known of a series that is coming in. ``silent_s``: since its last instance or the end of its association;
+    """State of a series that is coming in. ``silent_s``: since its last instance or the end of its association;
     ``asked_s``: since its sender was asked, None if it was not. ``ended``: the last association was released, not cut."""
 
     instances: int

@@ -1,4 +1,4 @@
-"""What receiving, asking and sending share: the application entity's settings, TLS, and silence of pynetdicom's own logger."""
+"""Settings that receiving, asking and sending share: the application entity's settings, TLS, and silence of pynetdicom's own logger."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ DEFAULT_MODEL = "han7-openkbp"
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesFacts:
-    """What rules look at, from the header of a series' first slice. ``slice_thickness_mm``: None where the header does not say."""
+    """The attributes that rules look at, from the header of a series' first slice. ``slice_thickness_mm``: None where the header does not say."""
 
     sender: str
     modality: str

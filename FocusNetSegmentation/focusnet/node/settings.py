@@ -210,7 +210,7 @@ class _Reader:
         return Tls(**values)
 
     def _together(self, settings: Settings) -> None:
-        """What no table can know alone."""
+        """Check what no single table can know."""
         self._ae_title(settings.ae_title, "[node]")
         for name, lowest in (("port", 1), ("status_port", 0)):
             if not lowest <= getattr(settings, name) <= 65535:

@@ -290,7 +290,7 @@ class Spool:
     # -- start
 
     def _load(self, place: Path) -> Series:
-        """What the disk says after a stop of any kind."""
+        """Read the state from the disk after a stop of any kind."""
         saved = read_json(place / "state.json")
         names = set(Series.__dataclass_fields__) & set(saved)
         series = Series(**{**{name: saved[name] for name in names}, "uid": place.name})

@@ -1,4 +1,4 @@
-"""What the node is doing, for people (a page) and programs (JSON), on this computer only. Read only; no patient's name in it."""
+"""Status of the node, for people (a page) and programs (JSON), on this computer only. Read only; no patient's name in it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ MARGINS_MM = {  # of tissue around an organ, up to the skin
 
 @dataclass
 class Scene:
-    """What all painters share. ``masks``: contoured organs, bool (z, y, x) on ``geometry``. ``field``: smooth noise of standard deviation 1.
+    """The scene that all painters share. ``masks``: contoured organs, bool (z, y, x) on ``geometry``. ``field``: smooth noise of standard deviation 1.
     ``metal``: fillings, for the streaks. ``distances``: coarse distance maps that were made already. ``body``: all that is not outside air, once
     it is painted."""
 

@@ -1,4 +1,4 @@
-"""What lies around a head on the couch: a thermoplastic mask on the skin, a headrest behind, the couch's top."""
+"""Surroundings of a head on the couch: a thermoplastic mask on the skin, a headrest behind, the couch's top."""
 
 from __future__ import annotations
 
