@@ -80,4 +80,5 @@ class BackgroundCommand:
 
     def _release(self) -> None:
         """Hold nobody who asked: Slicer keeps a QProcess and its connections for longer than a panel lives."""
-        self.on_end = self.on_line = lambda *_: None
+        self.on_end = lambda _status, _out, _err: None
+        self.on_line = lambda _line: None
