@@ -53,7 +53,6 @@ class BackgroundCommand:
         if self.is_running:
             self.is_running = False
             self.process.terminate_tree()
-            self._release()
 
     def wait(self, timeout_s: float) -> None:
         """Wait for something to happen; for scripts and tests, where no event loop runs."""
@@ -74,11 +73,4 @@ class BackgroundCommand:
         del crashed  # the exit status says it: minus the signal's number
         if self.is_running:
             self.is_running = False
-            on_end = self.on_end
-            self._release()
-            on_end(exit_status, self._out.decode("utf-8", "replace"), self._err.decode("utf-8", "replace"))
-
-    def _release(self) -> None:
-        """Hold nobody who asked: Slicer keeps a QProcess and its connections for longer than a panel lives."""
-        self.on_end = lambda _status, _out, _err: None
-        self.on_line = lambda _line: None
+            self.on_end(exit_status, self._out.decode("utf-8", "replace"), self._err.decode("utf-8", "replace"))

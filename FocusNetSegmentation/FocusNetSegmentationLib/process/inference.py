@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tempfile
 import traceback
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -96,8 +95,7 @@ class RunOptions:
 class SegmentationRun:
     """One run over one CT. ``start`` returns at once; a callback on the same thread tells of the end."""
 
-    # one at a time: two would fight for the same memory. A run that has ended must not keep its panel alive
-    _active: weakref.ReferenceType[SegmentationRun] | None = None
+    _active: SegmentationRun | None = None  # one at a time: two would fight for the same memory
 
     def __init__(
         self,
@@ -131,7 +129,7 @@ class SegmentationRun:
     def start(self) -> None:
         """Write the CT and start the worker. Raises InputError or OutputError for a CT that cannot be used, WorkerBusyError during
         another run."""
-        active = SegmentationRun._active() if SegmentationRun._active is not None else None
+        active = SegmentationRun._active
         if active is not None and active.is_running:
             raise WorkerBusyError("A segmentation is running already. Wait for it or cancel it first.")
         check_node(self.volume_node)
@@ -144,7 +142,7 @@ class SegmentationRun:
             raise
         self.imported, self.failure = None, None
         self.before = organ_fingerprints(self.segmentation_node)
-        SegmentationRun._active = weakref.ref(self)
+        SegmentationRun._active = self
         self.worker.start(
             WorkerRequest(
                 input_path=folder / "ct.nrrd",
@@ -225,7 +223,7 @@ class SegmentationRun:
         retries = ((result.report or {}).get("run") or {}).get("retries") or []
         self.imported = replace(imported, warnings=(*imported.warnings, *result.warnings, *map(str, retries)))
         self.segmentation_node = imported.node
-        self._ended().on_done(self.imported)
+        self.callbacks.on_done(self.imported)
 
     def _not_imported(self, problem: Exception) -> None:
         if isinstance(problem, FocusNetError):
@@ -236,16 +234,11 @@ class SegmentationRun:
 
     def _fail(self, message: str, details: str) -> None:
         self.failure = SegmentationError(message, details)
-        self._ended().on_failed(message, details)
+        self.callbacks.on_failed(message, details)
 
     def _cancelled(self) -> None:
         self.failure = SegmentationCancelledError("The segmentation was cancelled.")
-        self._ended().on_cancelled()
-
-    def _ended(self) -> Callbacks:
-        """Return the callbacks for the last time: Slicer keeps a process and its connections for longer than a panel lives."""
-        callbacks, self.callbacks = self.callbacks, Callbacks()
-        return callbacks
+        self.callbacks.on_cancelled()
 
 
 def process(

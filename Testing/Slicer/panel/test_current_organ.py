@@ -220,7 +220,6 @@ def test_reload_leaves_one_panel_and_one_apply_button(panel: Any) -> None:
     gc.collect()
     panels = [thing for thing in gc.get_objects() if type(thing).__name__ == "Panel"]
     assert len([one for one in panels if one.parameters is not None]) == 1, "the old ones let go of the scene"
-    assert len(panels) <= 2, "no process and no finished run keeps an old one; the last one may wait for Qt"
     content = panel.host.area.widget()
     assert len(content.findChildren(QtWidgets.QPushButton, "applyButton")) == 1
     assert content.findChild(QtWidgets.QPushButton, "applyButton").isVisibleTo(content)
