@@ -36,6 +36,6 @@ class TrainRequest:
         if self.stages is not None:
             object.__setattr__(self, "stages", tuple(self.stages))
         refuse_unknown_stages(self.stages)
-        check_values("The network's override", self.network, NetworkConfig)
-        check_values("The settings' override", self.settings, Settings)
+        check_values("The training option", self.network, NetworkConfig)
+        check_values("The training option", self.settings, Settings)
         Settings(**self.settings)
