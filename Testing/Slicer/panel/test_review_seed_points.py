@@ -71,8 +71,9 @@ def test_the_whole_way_of_a_seed_with_the_real_worker(open_panel: Any, tmp_path:
     before = review.current_fingerprints()
     choose(panel, "Larynx")
     panel.ui.seedButton.click()
+    from focusnet.image.volume import box_corners
     from FocusNetSegmentationLib.review.seed_points import seed_of
-    from FocusNetSegmentationLib.review.views import box_ras
+    from FocusNetSegmentationLib.review.segment_voxels import own_grid, segment_box
 
     seed = seed_of(panel.parameters.resultSegmentation, "Larynx")
     place = np.array([0.0, -20.0, -30.0])
@@ -80,7 +81,11 @@ def test_the_whole_way_of_a_seed_with_the_real_worker(open_panel: Any, tmp_path:
     panel.ui.runSeedButton.click()
     panel.until(lambda: not panel.panel.runs.is_running, 240)
     panel.settle()
-    low, high = box_ras(panel.parameters.resultSegmentation, review.segments()["Larynx"])
+    drawn = (panel.parameters.resultSegmentation, review.segments()["Larynx"])
+    box = segment_box(*drawn)
+    assert box is not None
+    corners = np.c_[box_corners(box[0] - 0.5, box[1] + 0.5), np.ones(8)] @ own_grid(*drawn).T
+    low, high = corners[:, :3].min(axis=0), corners[:, :3].max(axis=0)
     half_roi_mm = np.array([48.0, 48.0, 24.0]) + 12.0
     assert ((low > place - half_roi_mm) & (high < place + half_roi_mm)).all()
     after = review.current_fingerprints()
