@@ -3,7 +3,7 @@
 ::
 
     SPOOL/lock                                   held by the running node
-    SPOOL/incoming/*.part, SPOOL/work/*          unfinished; removed at start
+    SPOOL/incoming/*.part; "work" beside it        unfinished; removed at start
     SPOOL/series/UID/instances/SOPUID_DIGEST.dcm
     SPOOL/series/UID/state.json                  what happens next; replaced whole
     SPOOL/series/UID/out_CONTENT/                structure sets and result.json; appears whole, by one rename
