@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..process.worker_protocol import HANDSHAKE
+from ..process.worker_protocol import parent_has_ended
 
 REQUESTER = "FocusNet Segmentation"
 LIGHT_THE_TORCH = "--light-the-torch"
@@ -85,12 +85,7 @@ def run_module(name: str, arguments: Sequence[str]) -> int:
 
 def end_with_parent(stdin: int = 0) -> None:
     """Wait for stdin to end, then end this process and its children. A stdin without the parent's line means nothing."""
-    try:
-        if not os.read(stdin, len(HANDSHAKE)).startswith(HANDSHAKE[:6]):
-            return
-        while os.read(stdin, 1024):
-            pass
-    except OSError:
+    if not parent_has_ended(stdin):
         return
     if os.name == "posix":
         os.killpg(os.getpid(), signal.SIGKILL)

@@ -11,20 +11,14 @@ import shutil
 import sys
 import threading
 
-from .worker_protocol import HANDSHAKE, WORK_FOLDER_VARIABLE
+from .worker_protocol import WORK_FOLDER_VARIABLE, parent_has_ended
 
 PARENT_GONE = 3  # exit status, which nobody is left to read
 
 
 def watch_parent(stdin: int = 0) -> None:
-    """Wait for stdin to end, then remove this run's temporary files and end. os.read, because a thread that waits inside
-    ``sys.stdin`` would disturb Python's shutdown."""
-    try:
-        if not os.read(stdin, len(HANDSHAKE)).startswith(HANDSHAKE[:6]):
-            return
-        while os.read(stdin, 1024):
-            pass
-    except OSError:
+    """Wait for stdin to end, then remove this run's temporary files and end."""
+    if not parent_has_ended(stdin):
         return
     folder = os.environ.get(WORK_FOLDER_VARIABLE)
     if folder:

@@ -253,3 +253,18 @@ def explain_end(exit_status: int, crashed: bool, details: str) -> str:
     if exit_status == 0:
         return "The segmentation ended without a result. Report it with the details."
     return f"The segmentation ended unexpectedly (exit status {exit_status}). See the details."
+
+
+def parent_has_ended(stdin: int) -> bool:
+    """Wait until the pipe ``stdin`` (a file descriptor) ends and return True; False at once if the parent's line does not come first.
+
+    os.read, because a thread that waits inside ``sys.stdin`` would disturb Python's shutdown.
+    """
+    try:
+        if not os.read(stdin, len(HANDSHAKE)).startswith(HANDSHAKE[:6]):
+            return False
+        while os.read(stdin, 1024):
+            pass
+    except OSError:
+        return False
+    return True
