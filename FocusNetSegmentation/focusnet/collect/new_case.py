@@ -15,6 +15,7 @@ from ..image.organs import ORGANS, find_organ
 from ..image.orientation import to_upright
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
+from ..io.ct_checks import SMALL_FIELD_MM
 from ..io.review_tags import OrganReview
 from ..qa.audit import Audit, as_dict, audit
 
@@ -52,7 +53,7 @@ def new_case(
     """
     hu, upright, _, _ = to_upright(volume.array, volume.geometry)
     labels = [_upright_labels(s, [r for r in s.results if find_organ(r.organ.name)]) for s in (approved, drawn) if s]
-    box = _around(body_box(hu, upright), [labelled_box(part) for part, _ in labels])
+    box = _around(body_box(hu, upright), [labelled_box(part) for part, _ in labels], upright)
     geometry = replace(
         upright,
         shape_zyx=tuple(s.stop - s.start for s in box),
@@ -123,21 +124,19 @@ def _upright_labels(
     return table[labels], tuple(replace(r, label=value) for value, r in enumerate(ordered, start=1))
 
 
-def _around(body: Box, organs: Sequence[Box | None]) -> Box:
+def _around(body: Box, organs: Sequence[Box | None], upright: Geometry) -> Box:
     """Return the box around the body, and around organs that reach out of it.
 
-    Such an axis is kept from its first voxel, so that the coarse grid that the body is found on keeps its voxels (see ``image.body``).
+    An axis with such an organ is kept from its first voxel, so that the coarse grid that the body is found on keeps its voxels (see
+    ``image.body``). An axis that would become shorter than a usual field of view is kept whole: readers ask whether it can be a head at all.
     """
     boxes = [box for box in organs if box is not None]
     parts = []
-    for axis in range(3):
-        low, high = body[axis].start, body[axis].stop
-        parts.append(
-            slice(
-                low if all(box[axis].start >= low for box in boxes) else 0,
-                max([high, *(box[axis].stop for box in boxes)]),
-            )
-        )
+    for axis, spacing_mm in enumerate(upright.spacing_mm_zyx):
+        low, high = body[axis].start, max([body[axis].stop, *(box[axis].stop for box in boxes)])
+        if (high - low) * spacing_mm < SMALL_FIELD_MM:
+            low, high = 0, upright.shape_zyx[axis]
+        parts.append(slice(low if all(box[axis].start >= low for box in boxes) else 0, high))
     return parts[0], parts[1], parts[2]
 
 
