@@ -242,12 +242,22 @@ def _end(status: int, err: str, notes: tuple[str, ...]) -> CollectEnd:
     if status == 0 and "result" in told:
         case = {key: told["result"].get(key) for key in ("case", "patient", "split", "organs")}
         warnings = [event.message for event in events if isinstance(event, WarningEvent)]
-        return CollectEnd(case, " ".join([*notes, *warnings]))
+        return CollectEnd(case, _without_options(" ".join([*notes, *warnings])))
     if "same_patient" in told:
         return CollectEnd(None, said[-1] if said else "", tuple(told["same_patient"].get("cases") or ()))
     if status == 2 and (said or parser.details):
         return CollectEnd(None, said[-1] if said else parser.details[-1])
     return CollectEnd(None, explain_end(status, False, err).replace("The segmentation ", "Collecting "))
+
+
+def _without_options(text: str) -> str:
+    """Return sentences of the command line without its options, which a person at the panel has not."""
+    for said, here in (
+        ("; --patient tells which it is", ""),
+        ("Without --model-copy", "Without the model's own copy"),
+    ):
+        text = text.replace(said, here)
+    return text
 
 
 def _message(line: str) -> dict[str, Any]:

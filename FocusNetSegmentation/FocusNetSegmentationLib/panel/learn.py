@@ -92,9 +92,7 @@ class LearnTools:
 
             consent = self._consent(folder)
             if consent is None:
-                self.section.say(
-                    "warning", _("Nothing was added: copies of scans are kept only where that is allowed.")
-                )
+                self._tell("warning", _("Nothing was added: copies of scans are kept only where that is allowed."))
                 return
             offset = float(panel.parameters.huOffset) if panel.parameters is not None else 0.0
             self.collecting = Collecting(self._collected, timer=make_timer())
@@ -107,9 +105,9 @@ class LearnTools:
                 hu_offset=offset or None,
             )
         except (FocusNetError, ImportError, OSError) as problem:
-            self.section.say("error", str(problem))
+            self._tell("error", str(problem))
             return
-        self.section.say("", _("Adding the approved organs to {folder}...").format(folder=folder))
+        self._tell("", _("Adding the approved organs to {folder}...").format(folder=folder))
 
     def _consent(self, folder: str) -> str | None:
         """Return "" where consent was given before, "panel" where it is given now, None where it is not. Raises DatasetError."""
@@ -130,17 +128,17 @@ class LearnTools:
             )
             answer = choose(_("The same patient"), question, [_("Replace the case"), _("Keep both")])
             if answer is None:
-                self.section.say("warning", _("Nothing was added: the patient is there already."))
+                self._tell("warning", _("Nothing was added: the patient is there already."))
             else:
                 self.collect("replace" if answer == 0 else "keep-both")
             return
         if ended.case is None:
-            self.section.say("error", ended.text)
+            self._tell("error", ended.text)
             return
         text = _("Added {organs} as case {case} to your training set.").format(
             organs=", ".join(ended.case["organs"]), case=ended.case["case"]
         )
-        self.section.say("ok", " ".join([text, ended.text]))
+        self._tell("ok", " ".join([text, ended.text]))
 
     # Fine-tune ---------------------------------------------------------------------------------------------------------------------
 
@@ -159,7 +157,7 @@ class LearnTools:
                 return
             entry = self.section.panel.models.entry
             if entry is None:
-                self.section.say("warning", _("Choose the model to fine-tune under Inputs."))
+                self._tell("warning", _("Choose the model to fine-tune under Inputs."))
                 return
             count = len(read_collection(self.folder).cases)
             question = _(
@@ -170,10 +168,10 @@ class LearnTools:
                 return
             run = logic.fine_tune(self.folder, str(entry.folder) if not entry.is_shipped else entry.name)
         except (FocusNetError, ImportError, OSError) as problem:
-            self.section.say("error", str(problem))
+            self._tell("error", str(problem))
             return
         remember(FINE_TUNING, str(run.out))
-        self.section.say(
+        self._tell(
             "ok",
             _("Fine-tuning has started; Fine-tune... says how it stands. Its folder: {folder}").format(folder=run.out),
         )
@@ -202,9 +200,14 @@ class LearnTools:
         """Tell a person how a fine-tuning ended."""
         if progress.state == "finished":
             text = _("Fine-tuning has ended. Compare before you adopt it: docs/learning.md. The new version: {folder}")
-            self.section.say("ok", text.format(folder=progress.out))
+            self._tell("ok", text.format(folder=progress.out))
         else:
-            self.section.say("error" if progress.state == "failed" else "warning", str(progress))
+            self._tell("error" if progress.state == "failed" else "warning", str(progress))
+
+    def _tell(self, level: str, text: str) -> None:
+        """Show one line at the bottom of the panel, which is always in sight."""
+        self.section.panel.say(level, text)
+        self.section.fill()
 
     def close(self) -> None:
         """Leave no process of ours behind but a fine-tuning, which goes on without Slicer."""

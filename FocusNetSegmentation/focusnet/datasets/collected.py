@@ -182,7 +182,7 @@ def _case(folder: Path) -> CollectedCase | None:
             scan=str(content["scan"]),
             split=str(content["split"]),
             collected=str(content["collected"]),
-            order=int(content["order"]),
+            order=int(content.get("order", 0)),
             contoured=tuple(content["contoured"]),
             absent=tuple(content.get("absent") or ()),
             model=content.get("model"),

@@ -51,8 +51,9 @@ def test_from_apply_to_the_training_set_and_to_a_fine_tuned_model(
     assert "Parotid_L" in reviewed.ui.collectButton.toolTip
     reviewed.stand_ins.file_dialog.answers = [str(training_set)]
     add(reviewed)
-    assert "Added" in reviewed.text("reviewStatusLabel")
-    assert "Consent to keep copies of patients' scans" in reviewed.text("reviewStatusLabel")
+    assert "Added" in reviewed.says
+    assert "Consent to keep copies of patients' scans" in reviewed.says
+    assert "--" not in reviewed.says, "nothing of the command line"
     ((kind, asked, _),) = (d for d in reviewed.stand_ins.dialogs if "new training set" in d[1])
     assert kind == "confirmYesNoDisplay"
     assert "A face can still be made out" in asked
@@ -70,11 +71,11 @@ def test_from_apply_to_the_training_set_and_to_a_fine_tuned_model(
     monkeypatch.setattr("FocusNetSegmentationLib.process.training.find_python", lambda: str(stand_in))
     reviewed.ui.finetuneButton.click()
     learn = reviewed.panel.review.finish.learn
-    assert "Fine-tuning has started" in reviewed.text("reviewStatusLabel")
+    assert "Fine-tuning has started" in reviewed.says
     reviewed.until(lambda: learn._progress().state != "running", 60)
     learn._fine_tuning_goes_on()
     reviewed.settle()
-    assert "Fine-tuning has ended. Compare before you adopt it" in reviewed.text("reviewStatusLabel")
+    assert "Fine-tuning has ended. Compare before you adopt it" in reviewed.says
     given = (tmp_path / "python.given").read_text().splitlines()
     run = given[given.index("--out") + 1]
     assert given[:6] == ["-m", "focusnet", "finetune", str(training_set), "--from", "han7-openkbp"]
@@ -106,9 +107,7 @@ def test_without_consent_nothing_is_written(reviewed: Any, training_set: Path) -
     reviewed.stand_ins.file_dialog.answers = [str(training_set)]
     reviewed.stand_ins.answers = [False]
     add(reviewed)
-    assert "Nothing was added: copies of scans are kept only where that is allowed." in reviewed.text(
-        "reviewStatusLabel"
-    )
+    assert "Nothing was added: copies of scans are kept only where that is allowed." in reviewed.says
     assert list(training_set.iterdir()) == []
 
 
@@ -122,7 +121,7 @@ def test_the_same_patient_is_replaced_kept_twice_or_left(reviewed: Any, training
     assert len(cases(training_set)) == 2
     reviewed.stand_ins.message_box.answers = [None]
     add(reviewed)
-    assert "Nothing was added: the patient is there already." in reviewed.text("reviewStatusLabel")
+    assert "Nothing was added: the patient is there already." in reviewed.says
     assert len(cases(training_set)) == 2
 
 
@@ -131,7 +130,7 @@ def test_a_folder_of_something_else_is_refused_in_one_line(reviewed: Any, traini
     approve(reviewed, "Brainstem")
     reviewed.stand_ins.file_dialog.answers = [str(training_set)]
     add(reviewed)
-    assert "holds beach.jpg and is no training set" in reviewed.text("reviewStatusLabel")
+    assert "holds beach.jpg and is no training set" in reviewed.says
 
 
 def test_the_process_that_fails_says_why_and_leaves_no_file(reviewed: Any, training_set: Path) -> None:
@@ -141,10 +140,10 @@ def test_the_process_that_fails_says_why_and_leaves_no_file(reviewed: Any, train
     head = json.loads((training_set / "collection.json").read_text())
     (training_set / "pseudonym.key").unlink()
     add(reviewed)
-    assert "pseudonym.key is missing" in reviewed.text("reviewStatusLabel")
+    assert "pseudonym.key is missing" in reviewed.says
     (training_set / "collection.json").write_text(json.dumps({**head, "format": 9}))
     add(reviewed)
-    assert "training set of format 9" in reviewed.text("reviewStatusLabel")
+    assert "training set of format 9" in reviewed.says
 
 
 def test_closing_the_panel_ends_a_collecting_and_nothing_half_is_left(
