@@ -29,7 +29,7 @@ from focusnet.io.review_tags import OrganReview
 from focusnet.reports.corrections_page import report_corrections
 
 NAMED = {"model": "han7-stand-in", "bundle_sha256": "0" * 64}
-WIDTH, HEIGHT = 1000, 1900  # of the picture, pixels
+WIDTH, HEIGHT = 1000, 2140  # of the picture, pixels
 
 
 def drawn_by_a_model(labels: np.ndarray, organs: tuple[str, ...], version: int, rng: np.random.Generator) -> np.ndarray:
