@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pydicom
 
 from ..errors import InputError
 from ..image.resample import AIR_HU
+from .decoder_messages import held_back
 
 HIGHEST_HU = 3071  # of a 12-bit CT: padding above it would be taken for bone
 
@@ -65,7 +67,13 @@ def _pixels(path: Path) -> tuple[np.ndarray, int | None]:
             )
         try:
             padding = dataset.get("PixelPaddingValue")
-            return np.asarray(dataset.pixel_array), padding if isinstance(padding, int) else None
+            with held_back() if syntax.is_compressed else nullcontext([]) as said:
+                stored = np.asarray(dataset.pixel_array)
+            if damage := next((line for line in said if "Corrupt JPEG data" in line), ""):
+                raise InputError(f"{path}: its pixels are damaged ({damage.strip()}); copy the file again.")
+            return stored, padding if isinstance(padding, int) else None
+        except InputError:
+            raise
         except Exception as problem:  # decoders raise many kinds
             if syntax.is_compressed:
                 raise InputError(

@@ -367,6 +367,22 @@ def test_pixels_that_no_decoder_takes_are_refused_in_one_line(
     assert capfd.readouterr().err == ""
 
 
+def test_damaged_jpeg_data_are_refused_although_the_decoder_goes_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def damage(data: pydicom.Dataset, number: int) -> None:
+        compress_jpeg_lossless(data, number)
+        frame = bytearray(next(pydicom.encaps.generate_frames(data.PixelData, number_of_frames=1)))
+        middle = len(frame) // 2
+        frame[middle : middle + 40] = bytes(40)
+        data.PixelData = pydicom.encaps.encapsulate([bytes(frame)])
+
+    message = refusal(write_dicom(tmp_path / "ct", damage))
+    assert "its pixels are damaged" in message
+    assert "copy the file again" in message
+    assert capfd.readouterr().err == ""
+
+
 def test_a_missing_intercept_is_read_when_the_user_says_so_and_noted(tmp_path: Path) -> None:
     folder = write_dicom(tmp_path / "ct", remove("RescaleIntercept"))
     assert "--hu-offset -1024" in refusal(folder)
