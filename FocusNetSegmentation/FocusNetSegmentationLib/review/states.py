@@ -54,7 +54,7 @@ class Review:
     # The list ----------------------------------------------------------------------------------------------------------------------
 
     def rows(self) -> list[Row]:
-        """Return every segment, worst first: to look at, then what could not be scored, then what is probably fine."""
+        """Return every segment, worst first: to look at, then what could not be scored, then where there is no sign of a mistake."""
         rows = [self._row(name, segment_id) for name, segment_id in self.segments().items()]
         return sorted(rows, key=lambda row: (group(row), self._rank(row), row.organ))
 
