@@ -20,6 +20,7 @@ from ..wording import RESEARCH_ONLY
 from . import (
     atlas,
     batch,
+    collect,
     datasets,
     demo,
     evaluate,
@@ -39,7 +40,7 @@ STOPPED = 130  # what shells give a program that Ctrl-C ended: 128 + SIGINT
 
 # in the order of the help
 COMMANDS = (
-    segment, batch, node, demo, train, datasets, atlas, evaluate, export, qa, report, models, phantom, simulate,
+    segment, batch, node, demo, train, collect, datasets, atlas, evaluate, export, qa, report, models, phantom, simulate,
 )  # fmt: skip
 
 
