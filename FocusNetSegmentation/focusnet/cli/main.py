@@ -24,6 +24,7 @@ from . import (
     demo,
     evaluate,
     export,
+    finetune,
     models,
     node,
     phantom,
@@ -39,7 +40,7 @@ STOPPED = 130  # what shells give a program that Ctrl-C ended: 128 + SIGINT
 
 # in the order of the help
 COMMANDS = (
-    segment, batch, node, demo, train, datasets, atlas, evaluate, export, qa, report, models, phantom, simulate,
+    segment, batch, node, demo, train, finetune, datasets, atlas, evaluate, export, qa, report, models, phantom, simulate,
 )  # fmt: skip
 
 
