@@ -20,6 +20,8 @@ from ..wording import RESEARCH_ONLY
 from . import (
     atlas,
     batch,
+    collect,
+    compare,
     datasets,
     demo,
     evaluate,
@@ -40,7 +42,8 @@ STOPPED = 130  # what shells give a program that Ctrl-C ended: 128 + SIGINT
 
 # in the order of the help
 COMMANDS = (
-    segment, batch, node, demo, train, finetune, datasets, atlas, evaluate, export, qa, report, models, phantom, simulate,
+    segment, batch, node, demo, train, collect, finetune, compare, datasets, atlas, evaluate, export, qa, report, models,
+    phantom, simulate,
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,15 @@ def clean(folder: Path) -> None:
             if found and found["host"] == _host() and not _alive(int(found["pid"], 16)):
                 with suppress(OSError):
                     path.unlink()
+
+
+def clean_folders(folder: Path) -> None:
+    """Remove temporary folders in ``folder`` whose process on this machine is gone."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            found = _OURS.fullmatch(path.name)
+            if found and path.is_dir() and found["host"] == _host() and not _alive(int(found["pid"], 16)):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _host() -> str:
