@@ -37,6 +37,7 @@ ENGINE_ROOMS: dict[str, set[str]] = {
     "baselines": {"datasets", "files", "image", "io"},
     "qa": {"evaluation", "files", "image", "inference", "io", "metrics", "nets"},
     "reports": {"files", "image", "io", "nets", "qa"},
+    "compare": {"datasets", "files", "image", "inference", "io", "metrics", "nets", "qa", "reports"},
     "collect": {"datasets", "evaluation", "files", "image", "io", "qa"},
     "jobs": set(),
     "batch": {"files", "image", "inference", "io", "jobs", "qa", "reports"},

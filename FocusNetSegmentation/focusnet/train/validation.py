@@ -3,7 +3,7 @@ scans' own grids."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,13 @@ class Validator:
     def _dice(self, model: FocusNet, organs: Sequence[str]) -> dict[str, float]:
         """Return the mean Dice of ``organs`` over the cases where each was contoured; the score is the mean over organs."""
         scores: dict[str, list[float]] = {organ: [] for organ in organs}
+        for _, organ, value in self._dice_by_case(model, organs):
+            scores[organ].append(value)
+        means = {organ: float(np.mean(values)) for organ, values in scores.items() if values}
+        return {"score": float(np.mean(list(means.values()))) if means else 0.0, **means}
+
+    def _dice_by_case(self, model: FocusNet, organs: Sequence[str]) -> Iterator[tuple[Case, str, float]]:
+        """Yield the Dice of each organ that was contoured in a case and has voxels there."""
         two_stage = self._two_stage(model)
         for number, (case, ct, labels, grid) in enumerate(self.items):
             predicted, _ = two_stage.segment(ct, Grids(grid, grid))
@@ -64,9 +71,7 @@ class Validator:
                 value = self.config.organs.index(organ) + 1
                 truth = labels == value
                 if organ in case.contoured and truth.any():
-                    scores[organ].append(dice(predicted == value, truth))
-        means = {organ: float(np.mean(values)) for organ, values in scores.items() if values}
-        return {"score": float(np.mean(list(means.values()))) if means else 0.0, **means}
+                    yield case, organ, dice(predicted == value, truth)
 
     def picture(self, path: Path, step: int) -> None:
         """Draw the first case as the last validation contoured it. Nothing where there were no contours (SOL-Net)."""
@@ -93,12 +98,12 @@ class Validator:
 
         Every small organ is drawn however low the maximum of its heat map: early in training all of them are low.
         """
-        small = self.of in ("small", "all")
+        small = self.config.has_sos and self.of in ("small", "all", "tune")
         device = next(model.parameters()).device
         backend = TorchBackend(
             model,
             autocast=autocast(device, self.precision),
-            localizes=self.of != "dice",
+            localizes=small or self.of == "localization",
             segments_small=small,
         )
         config = self.config if small else with_changes(self.config, has_sos=False)
@@ -118,9 +123,43 @@ class Validator:
         return {"score": -float(np.mean(list(means.values()))) if means else 0.0, **means}
 
 
-def make_validator(kind: str, cases: Sequence[Case], config: NetworkConfig, settings: Settings) -> Any:
-    """Return what scores a stage; ``kind`` is the stage's ``validates``."""
+class TuneValidator(Validator):
+    """Scores a fine-tuning: the mean Dice of the organs that people contoured is the score; "kept" is how far the model still agrees with the
+    old one on the others. ``approved``: name of a case -> the organs that people contoured in it."""
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        config: NetworkConfig,
+        precision: str,
+        approved: Mapping[str, frozenset[str]],
+    ) -> None:
+        super().__init__(cases, config, precision, "tune")
+        self.approved = approved
+
+    @torch.no_grad()
+    def __call__(self, model: FocusNet) -> dict[str, float]:
+        corrected: dict[str, list[float]] = {organ: [] for organ in self.config.organs}
+        kept: dict[str, list[float]] = {organ: [] for organ in self.config.organs}
+        for case, organ, value in self._dice_by_case(model, self.config.organs):
+            (corrected if organ in self.approved[case.name] else kept)[organ].append(value)
+        means = {organ: float(np.mean(values)) for organ, values in corrected.items() if values}
+        agreement = [float(np.mean(values)) for values in kept.values() if values]
+        score = float(np.mean(list(means.values()))) if means else 0.0
+        return {"score": score, "kept": float(np.mean(agreement)) if agreement else 1.0, **means}
+
+
+def make_validator(
+    kind: str,
+    cases: Sequence[Case],
+    config: NetworkConfig,
+    settings: Settings,
+    approved: Mapping[str, frozenset[str]] | None = None,
+) -> Any:
+    """Return what scores a stage; ``kind`` is the stage's ``validates``. ``approved``: for fine-tuning, see ``TuneValidator``."""
     cases = cases[: settings.validate_cases] if settings.validate_cases else cases
+    if kind == "tune":
+        return TuneValidator(cases, config, settings.precision, approved or {})
     if kind != "reconstruction":
         return Validator(cases, config, settings.precision, kind)
     still = StageContext(config, Settings(roi_jitter_zyx=(0.0, 0.0, 0.0)), NO_AUGMENTATION, torch.ones(1))

@@ -4,9 +4,10 @@ same steps as one that was never stopped."""
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from ..settings import Settings
 from ..stages.augment import Augmentation
 from ..stages.losses import class_weights
 from ..stages.organ_volumes import mean_class_voxels
-from ..stages.stage import Stage, StageContext, Update, set_trained
+from ..stages.stage import Stage, StageContext, Update, parameter_groups, set_trained
 from .checkpoint import load_checkpoint, optimizer_tensors, restore_optimizer, save_checkpoint
 from .ema import WeightAverage
 from .precision import ScaledOptimizer, autocast
@@ -50,10 +51,14 @@ class StageOptions:
 
 @dataclass
 class TrainingState:
-    """How far a stage is. ``best`` is the best validation score so far."""
+    """How far a stage is. ``best`` is the best validation score so far, ``since_best`` the number of validations after it, ``spent_s`` the
+    time of the starts before this one. ``ended``: before its last step, by ``Settings.patience`` or ``minutes``."""
 
     step: int = 0
     best: float = -math.inf
+    since_best: int = 0
+    spent_s: float = 0.0
+    ended: bool = False
 
 
 def train_stage(
@@ -106,11 +111,13 @@ class Trainer:
         self.updates = []
         for update in stage.updates:
             if update.active(self.settings):
-                adam = torch.optim.Adam(set_trained(model, update.trained), lr=self.settings.learning_rate)
+                parameters = set_trained(model, update.trained, self.settings)
+                groups = parameter_groups(model, parameters, self.settings)
+                adam = torch.optim.Adam(groups, lr=self.settings.learning_rate)
                 optimizer = ScaledOptimizer(adam, self.device, self.settings.precision)
                 self.updates.append((update, optimizer, UpdateRunner(model, update, context, self.group)))
         self.average = WeightAverage(model, stage.trained, self.settings.ema_decay)
-        self.state = TrainingState()
+        self.state, self.started = TrainingState(), time.monotonic()
 
     def run(self, training_log: TrainingLog | None) -> Path:
         """Take the steps that are left and return the best checkpoint. ``training_log``: of a group's first process, which also
@@ -120,16 +127,20 @@ class Trainer:
 
     def _run(self, training_log: TrainingLog | None, samples: Prefetcher[tuple[str, Any]]) -> Path:
         self.training_log, state, settings = training_log, self.state, self.settings
-        while state.step < settings.steps:
+        if training_log is not None and self.stage.scores_start and state.step == 0:
+            self._validate(training_log)
+        while state.step < settings.steps and not state.ended:
             self._step(samples)
             state.step += 1
             self.average.update()
             if training_log is None:
                 continue
             training_log.tick()
-            if state.step % settings.validate_every == 0 or state.step == settings.steps:
+            late = bool(settings.minutes) and self._seconds() > 60 * settings.minutes
+            if state.step % settings.validate_every == 0 or state.step == settings.steps or late:
                 self._validate(training_log)
-            due = state.step % settings.checkpoint_every == 0 or state.step == settings.steps
+                self._end_early(late)
+            due = state.step % settings.checkpoint_every == 0 or state.step == settings.steps or state.ended
             if due or training_log.trouble is not None:
                 self._save()
             if due:
@@ -143,6 +154,25 @@ class Trainer:
         self.group.wait()
         return self.best
 
+    def _seconds(self) -> float:
+        """Return the time that the stage has taken, all its starts together."""
+        return self.state.spent_s + time.monotonic() - self.started
+
+    def _end_early(self, late: bool) -> None:
+        """Decide after a validation whether this was the last step. Of a group's processes each would have to know: there it never is."""
+        state, patience = self.state, self.settings.patience
+        if self.group.size > 1 or state.step == self.settings.steps:
+            return
+        if late:
+            LOGGER.info(f"{self.stage.name}: the time is up after step {state.step} of {self.settings.steps}.")
+        elif patience and state.since_best >= patience:
+            LOGGER.info(
+                f"{self.stage.name}: {patience} validations without a better score; step {state.step} is the last."
+            )
+        else:
+            return
+        state.ended = True
+
     def _samples(self) -> Prefetcher[tuple[str, Any]]:
         """Return the batches that are left. In a group each process takes every ``group.size``-th."""
         a_step = self.settings.accumulate * self.group.size
@@ -154,7 +184,7 @@ class Trainer:
         count = self.settings.accumulate
         samples = [(names, sample.to(self.device)) for names, sample in islice(batches, count)]
         for update, optimizer, runner in self.updates:
-            parameters = set_trained(self.model, update.trained)
+            parameters = set_trained(self.model, update.trained, self.settings)
             optimizer.begin(self.settings.learning_rate * rate_factor(self.state.step, self.settings))
             for i, (name, sample) in enumerate(samples):
                 with runner.without_sync() if i + 1 < count else nullcontext():
@@ -202,10 +232,11 @@ class Trainer:
             self.model.eval()
             scores = self.validate(self.model)
             tensors = {f"model.{k}": v.clone() for k, v in self.model.state_dict().items()}
-        set_trained(self.model, self.updates[0][0].trained)
+        set_trained(self.model, self.updates[0][0].trained, self.settings)
+        state.since_best += 1
         if scores["score"] > state.best:
             save_checkpoint(self.best, tensors, {"step": step, "scores": scores, "config": self.config.to_json()})
-            state.best = scores["score"]
+            state.best, state.since_best = scores["score"], 0
         training_log.validated(step, scores)
         draw = getattr(self.validate, "picture", None)
         if draw is not None and self.settings.pictures:
@@ -219,7 +250,8 @@ class Trainer:
             tensors |= optimizer_tensors(optimizer.optimizer, names)
         tensors |= {f"average.{k}": v for k, v in self.average.tensors().items()}
         scaling = {update.name: optimizer.scaling() for update, optimizer, _ in self.updates}
-        state = {"step": self.state.step, "best": self.state.best, "config": self.config.to_json(), "scaling": scaling}
+        so_far = {**asdict(self.state), "spent_s": round(self._seconds(), 1)}
+        state = {**so_far, "config": self.config.to_json(), "scaling": scaling}
         save_checkpoint(self.last, tensors, state)
 
     def restore(self) -> None:
@@ -232,7 +264,8 @@ class Trainer:
             restore_optimizer(optimizer.optimizer, self.model, tensors)
             optimizer.restore_scaling(state.get("scaling", {}).get(update.name))
         self.average.load(_only(tensors, "average."), state["step"])
-        self.state = TrainingState(state["step"], state["best"])
+        known = {f.name: state[f.name] for f in fields(TrainingState) if f.name in state}  # older ones have less
+        self.state = TrainingState(**known)
 
 
 def usable_items(stage: Stage, items: Sequence[Any], config: NetworkConfig) -> list[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...nets.config import NetworkConfig
 from ..settings import Settings, refuse_unknown_stages
+from .tune_options import TuneOptions
 from .type_check import check_values
 
 
@@ -18,7 +19,8 @@ class TrainRequest:
 
     ``stages``: None for all that the configuration has a use for. ``network`` and ``settings`` override the preset and the
     configuration file, for every stage. ``init``: a bundle (name or folder) to start from. ``resume``: go on with the run in
-    ``out``. Raises ConfigError for unknown stages and keys and for values that do not fit.
+    ``out``. ``tune``: the settings of ``focusnet finetune``, with ``init`` as the old model; ``preset``, ``config_file``, ``stages`` and
+    ``network`` have no use then. Raises ConfigError for unknown stages and keys and for values that do not fit.
     """
 
     dataset: Path
@@ -31,6 +33,7 @@ class TrainRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     init: str | Path | None = None
+    tune: TuneOptions | None = None
 
     def __post_init__(self) -> None:
         if self.stages is not None:
