@@ -57,7 +57,7 @@ class Validator:
         scores: dict[str, list[float]] = {organ: [] for organ in organs}
         two_stage = self._two_stage(model)
         for number, (case, ct, labels, grid) in enumerate(self.items):
-            predicted, _ = two_stage.segment(ct, Grids(grid, grid))
+            predicted = two_stage.segment(torch.from_numpy(ct), Grids(grid, grid))[0].cpu().numpy()
             if number == 0:
                 self._shown = predicted
             for organ in organs:
@@ -109,7 +109,7 @@ class Validator:
         errors: dict[str, list[float]] = {organ: [] for organ in self.config.small_organs}
         two_stage = self._two_stage(model)
         for case, ct, _, grid in self.items:
-            locations = two_stage.locate(ct)
+            locations = two_stage.locate(torch.from_numpy(ct))
             for organ, point in case.centroids_mm_xyz.items():
                 if organ in locations:
                     found = grid.index_to_mm(np.array(locations[organ].peak_zyx))
