@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..nets.bundle import ModelBundle
 from ..nets.focusnet import FocusNet
+from ..nets.folding import fold_batch_norms
+from .arrays import probabilities_of
 from .devices import Device
 
 BackendName = Literal["auto", "torch", "openvino"]
@@ -80,6 +82,7 @@ class TorchBackend:
         Raises ModelError for weights that do not fit.
         """
         network: FocusNet = bundle.build()
+        fold_batch_norms(network)
         network = network.to(device=device.torch_device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         for module in network.modules():
             # batch norm keeps its statistics in fp32 and takes half-precision input as it is
@@ -95,7 +98,7 @@ class TorchBackend:
         with self.context:
             features, scores = self.network.snet(ct[None, None].to(self.dtype))  # (1, F, d, H, W), (1, C + 1, d, H, W)
             heatmaps = self.solnet(features, scores)[0].float() if self.solnet is not None else None
-        probabilities = scores[0].softmax(dim=0, dtype=torch.float32)  # (C + 1, d, H, W)
+        probabilities = probabilities_of(scores[0])  # (C + 1, d, H, W)
         return ChunkOutput(probabilities, heatmaps, features if self.keeps_features else None)
 
     @torch.inference_mode()

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..image.orientation import from_upright, is_oblique
 from ..image.resample import resample_labels
 from ..image.volume import Geometry
-from .arrays import Box, box_of, boxes_at_least, take
+from .arrays import Box, box_of, boxes_at_least, take, uses_numpy
 from .preprocess import PreprocessRecord
 
 EDGE_VOXELS = 0.5  # a voxel reaches half its size beyond its centre: scan voxels up to there are inside the crop
@@ -216,7 +216,7 @@ def working_grid(record: PreprocessRecord) -> Geometry:
 def download(labels: Tensor, record: PreprocessRecord) -> np.ndarray:
     """Return labels (uint8, z, y, x) on ``working_grid(record)`` as an array. Of another device's, only what lies under the network's grid
     is fetched: all else is 0."""
-    if labels.device.type == "cpu":
+    if uses_numpy(labels):
         return labels.numpy()
     window = tuple(slice(m.first, m.first + len(m)) for m in axis_maps(working_grid(record), record.network))
     out = np.zeros(tuple(labels.shape), np.uint8)

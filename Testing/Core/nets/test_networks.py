@@ -11,6 +11,7 @@ from focusnet.inference.overlay import SmallOrgan, overlay
 from focusnet.nets.backbones import BACKBONES, make_backbone
 from focusnet.nets.config import ARCHS, NetworkConfig, choices_of, preset
 from focusnet.nets.focusnet import FocusNet
+from focusnet.nets.folding import fold_batch_norms
 from focusnet.nets.roi import roi_around
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
 from focusnet.nets.snet import SNet
@@ -212,3 +213,24 @@ def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(key: str, wr
 
 def test_every_arch_has_its_entry() -> None:
     assert set(choices_of(NetworkConfig)["arch"]) == set(ARCHS) == set(BACKBONES)
+
+
+@pytest.mark.parametrize("arch", ["focusnetv2", "deeplabv3plus", "anatomynet"])
+def test_folded_batch_norms_change_no_result(arch: str) -> None:
+    two_stage = {"has_sos": True} if arch == "focusnetv2" else {"small_organs": (), "has_sos": False}
+    network = random_network(small_config(arch=arch, **two_stage))
+    ct = torch.randn(1, 1, 16, 32, 32)
+    with torch.no_grad():
+        before = network(ct)
+        count = fold_batch_norms(network)
+        after = network(ct)
+    torch.testing.assert_close(after.scores, before.scores, atol=1e-4, rtol=1e-4)
+    assert fold_batch_norms(network) == 0
+    if arch == "focusnetv2":
+        norms = sum(isinstance(m, torch.nn.BatchNorm3d) for m in network.modules())
+        assert count == norms, "one of each block's two norms is left"
+
+
+def test_a_network_in_training_is_not_folded() -> None:
+    with pytest.raises(ValueError, match="eval"):
+        fold_batch_norms(random_network(small_config()).train())
