@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..image.label_boxes import label_counts
 from ..image.organs import Organ
 from ..image.segmentation import OrganResult
 from ..image.volume import Geometry, Volume
@@ -36,7 +37,7 @@ def describe(
     ``labels``: uint8 (z, y, x) on ``geometry``, the scan's own grid. ``locations``: small organ -> where it was found, in voxels of the
     network's grid. ``islands``: label value -> (parts, voxels) that were removed as specks.
     """
-    counts = np.bincount(labels.ravel(), minlength=len(bundle.organs) + 1)
+    counts = label_counts(labels)
     voxel_ml = geometry.voxel_ml
     cut = organs_at_ends(labels, record)
     results = []

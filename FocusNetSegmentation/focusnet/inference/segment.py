@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import FocusNetError
 from ..image.as_volume import as_volume
@@ -24,7 +25,7 @@ from .devices import Device, choose_device
 from .islands import remove_islands
 from .options import SegmentOptions
 from .preprocess import PreprocessRecord, preprocess
-from .restore import restore, working_grid
+from .restore import download, restore, working_grid
 from .results import describe, provenance
 from .seed_points import seed_voxels
 from .two_stage import Grids, TwoStage
@@ -77,10 +78,10 @@ def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCall
     bundle = options.bundle
     started = time.monotonic()
     report(Progress("Preparing the scan", 0.0))
-    ct, record = preprocess(volume, bundle.config)
+    ct, record = preprocess(volume, bundle.config, options.chosen_device.torch_device)
     done = _run_networks(ct, record, options, report)
     report(Progress("Restoring the scan's own grid", 0.95))
-    labels = restore(done.labels, working_grid(record), record)
+    labels = restore(download(done.labels, record), working_grid(record), record)
     islands = remove_islands(labels, bundle.config.island_fraction)
     results = describe(labels, volume.geometry, bundle, record, done.locations, islands)
     dropped = [r.label for r in results if r.organ.name not in options.wanted]
@@ -97,9 +98,9 @@ def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCall
 
 @dataclass(frozen=True)
 class _NetworkRun:
-    """``labels``: uint8 on ``working_grid`` of the record; what they were made with; ``retries``: what ran out of memory before."""
+    """``labels``: uint8 on ``working_grid`` of the record, on the device; what they were made with; ``retries``: what ran out of memory before."""
 
-    labels: np.ndarray
+    labels: Tensor
     locations: Mapping[str, OrganLocation]
     device: Device
     backend: str
@@ -108,7 +109,7 @@ class _NetworkRun:
 
 
 def _run_networks(
-    ct: np.ndarray, record: PreprocessRecord, options: SegmentOptions, report: ProgressCallback
+    ct: Tensor, record: PreprocessRecord, options: SegmentOptions, report: ProgressCallback
 ) -> _NetworkRun:
     """Run both stages on ``ct`` (D, H, W); with less memory at a time where it runs out."""
     config = options.bundle.config

@@ -64,7 +64,7 @@ class Validator:
         """Yield the Dice of each organ that was contoured in a case and has voxels there."""
         two_stage = self._two_stage(model)
         for number, (case, ct, labels, grid) in enumerate(self.items):
-            predicted, _ = two_stage.segment(ct, Grids(grid, grid))
+            predicted = two_stage.segment(torch.from_numpy(ct), Grids(grid, grid))[0].cpu().numpy()
             if number == 0:
                 self._shown = predicted
             for organ in organs:
@@ -114,7 +114,7 @@ class Validator:
         errors: dict[str, list[float]] = {organ: [] for organ in self.config.small_organs}
         two_stage = self._two_stage(model)
         for case, ct, _, grid in self.items:
-            locations = two_stage.locate(ct)
+            locations = two_stage.locate(torch.from_numpy(ct))
             for organ, point in case.centroids_mm_xyz.items():
                 if organ in locations:
                     found = grid.index_to_mm(np.array(locations[organ].peak_zyx))
