@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import FocusNetError
 from ..image.as_volume import as_volume
-from ..image.segmentation import Segmentation
+from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Volume
 from ..nets.bundle import ModelBundle
 from ..nets.config import NetworkConfig
@@ -24,6 +24,7 @@ from .chunks import OrganLocation
 from .devices import Device, choose_device
 from .islands import remove_islands
 from .options import SegmentOptions
+from .orientation_check import Doubted, Fits, check_orientation
 from .preprocess import PreprocessRecord, preprocess
 from .restore import download, restore, working_grid
 from .results import describe, provenance
@@ -84,12 +85,13 @@ def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCall
     labels = restore(download(done.labels, record), working_grid(record), record)
     islands = remove_islands(labels, bundle.config.island_fraction)
     results = describe(labels, volume.geometry, bundle, record, done.locations, islands)
+    checked = _check_orientation(volume, labels, results, options, done, report)
     dropped = [r.label for r in results if r.organ.name not in options.wanted]
     if dropped:
         labels[np.isin(labels, dropped)] = 0
     report(Progress("Done", 1.0))
     made = provenance(volume, bundle, done.device, done.backend, started)
-    made |= {"chunk_slices": done.chunk_slices, "retries": done.retries}
+    made |= {"chunk_slices": done.chunk_slices, "retries": done.retries, **checked}
     if options.seeds_mm:
         made["seeds_mm_lps"] = {organ: list(point) for organ, point in options.seeds_mm.items()}
     kept = tuple(r for r in results if r.organ.name in options.wanted)
@@ -134,6 +136,28 @@ def _run_networks(
     raise FocusNetError(
         f"Out of memory even with chunks of {SMALLEST_CHUNK} slices on the CPU; close other programs or use a smaller model."
     )
+
+
+def _check_orientation(
+    volume: Volume,
+    labels: np.ndarray,
+    results: Sequence[OrganResult],
+    options: SegmentOptions,
+    done: _NetworkRun,
+    report: ProgressCallback,
+) -> dict[str, Any]:
+    """Return what ``check_orientation`` says of the result; {} where only the surroundings of seeds were run."""
+    bundle = options.bundle
+    if options.wanted <= set(options.seeds_mm):
+        return {}
+
+    def coarse_run(turned: Volume) -> Fits:
+        ct, record = preprocess(turned, bundle.config)
+        backend = make_backend(bundle, done.device, options.backend, done.chunk_slices)
+        return TwoStage(bundle.config, backend, done.chunk_slices).coarse_fits(ct, record.network.voxel_ml)
+
+    usual = bundle.manifest.get("volume_statistics", {})
+    return check_orientation(volume, Doubted(results, labels, volume.geometry, usual), coarse_run, report)
 
 
 def is_out_of_memory(problem: BaseException) -> bool:

@@ -16,6 +16,7 @@ from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
 from .backends import Backend
 from .chunks import Localizer, OrganLocation, run_chunks
+from .orientation_check import OrganFit
 from .overlay import SmallOrgan, erase_organ, overlay
 from .restore import StreamingArgmax, roi_on_target
 
@@ -95,6 +96,21 @@ class TwoStage:
         for finished in run_chunks(ct, self.backend, self.config, self.chunk_slices):
             localizer.add(finished)
         return localizer.locations
+
+    def coarse_fits(self, ct: np.ndarray, voxel_ml: float) -> dict[str, OrganFit]:
+        """Return how much of each organ S-Net finds in ``ct`` (D, H, W), and how sure it is. ``voxel_ml``: of the network's grid."""
+        classes = len(self.config.organs) + 1
+        voxels, certainty = np.zeros(classes), np.zeros(classes)
+        for finished in run_chunks(ct, self.backend, self.config, self.chunk_slices):
+            probabilities = finished.output.probabilities  # (C + 1, d, H, W)
+            winners = probabilities.argmax(axis=0).ravel()
+            voxels += np.bincount(winners, minlength=classes)
+            certainty += np.bincount(winners, probabilities.max(axis=0).ravel(), minlength=classes)
+        mean = certainty / np.maximum(voxels, 1)
+        return {
+            organ: OrganFit(float(voxels[value] * voxel_ml), float(mean[value]))
+            for value, organ in enumerate(self.config.organs, start=1)
+        }
 
     def _add_small_organs(
         self,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..image.orientation_doubt import doubt_text
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
 from ..io.json_report import DISCLAIMER
@@ -78,6 +79,7 @@ def case_content(report: CaseReport) -> dict[str, Any]:
         "disclaimer": DISCLAIMER,
         "version": __version__,
         "warnings": [
+            *filter(None, [doubt_text(known)]),
             *(["Synthetic phantom, not a patient."] if synthetic else []),
             *([f"Model {known.get('model')}: {known['caution']}"] if known.get("caution") else []),
             *model_notes(report),
