@@ -14,7 +14,9 @@ from focusnet.io.json_report import report
 from focusnet.qa.audit import as_dict
 from focusnet.reports.case_page import write_case_page
 from focusnet.reports.cohort_page import report_folder
+from focusnet.reports.corrections_page import report_corrections
 
+from ..Core.helpers_collect import two_versions
 from ..Core.helpers_pages import ATTACK, case, scores
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 )
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
-PAGES = ("case", "cohort")
+PAGES = ("case", "cohort", "corrections")
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         edits = json.dumps(as_dict(full.audit)).replace("Infinity", "null").replace("NaN", "null")
         (folder / f"a-long-name-of-a-scan-that-came-from-somewhere-{n}.audit.json").write_text(edits)
     report_folder(folder, folder / "cohort.html", ATTACK)
+    report_corrections(two_versions(folder / "set"), folder / "corrections.html", ATTACK)
     return {name: folder / f"{name}.html" for name in PAGES}
 
 

@@ -36,7 +36,7 @@ ENGINE_ROOMS: dict[str, set[str]] = {
     "simulate": {"datasets", "files", "image", "io", "phantom"},
     "baselines": {"datasets", "files", "image", "io"},
     "qa": {"evaluation", "files", "image", "inference", "io", "metrics", "nets"},
-    "reports": {"files", "image", "io", "nets", "qa"},
+    "reports": {"datasets", "files", "image", "io", "nets", "qa"},
     "compare": {"datasets", "files", "image", "inference", "io", "metrics", "nets", "qa", "reports"},
     "collect": {"datasets", "evaluation", "files", "image", "io", "qa"},
     "jobs": set(),
@@ -68,7 +68,7 @@ LIB_ROOMS: dict[str, set[str]] = {
     "process": {"scene"},
     "install": {"process"},
     "review": {"process", "scene"},
-    "exchange": {"review", "sample_data", "scene"},
+    "exchange": {"process", "review", "sample_data", "scene"},
     "panel": {"exchange", "install", "messages", "parameters", "process", "review", "sample_data", "scene"},
 }
 SIDES: dict[str, set[str]] = {ENGINE: set(), LIB: {ENGINE}, "FocusNetSegmentation": {LIB, ENGINE}}
