@@ -55,7 +55,7 @@ class Settings:
     # keeping
     checkpoint_every: int = 200
     validate_every: int = 1000
-    validate_cases: int = 0  # 0: all
+    validate_cases: int = 0  # 0: all, or as many as take a tenth of a short stage's work
     pictures: bool = True  # one of the first validation case at every validation
     seed: int = 0
 
