@@ -52,13 +52,15 @@ ENGINE_ROOMS["__init__"] = {"image", "io", "inference", "nets"}  # the public na
 TRAIN_ROOMS: dict[str, set[str]] = {
     "settings": set(),
     "logger": set(),
+    "clock": set(),
+    "heartbeat": {"logger"},
     "stages": {"settings"},
-    "loop": {"logger", "settings", "stages"},
-    "setup": {"logger", "loop", "settings", "stages"},
-    "validation": {"loop", "settings", "stages"},
+    "loop": {"clock", "heartbeat", "logger", "settings", "stages"},
+    "setup": {"heartbeat", "logger", "loop", "settings", "stages"},
+    "validation": {"heartbeat", "logger", "loop", "settings", "stages"},
     "stage_progress": {"setup"},
-    "status": {"setup", "stage_progress"},
-    "run": {"logger", "loop", "settings", "setup", "stages", "validation"},
+    "status": {"heartbeat", "setup", "stage_progress"},
+    "run": {"clock", "heartbeat", "logger", "loop", "settings", "setup", "stages", "validation"},
 }
 LIB_ROOMS: dict[str, set[str]] = {
     "messages": set(),

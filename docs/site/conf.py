@@ -7,7 +7,7 @@ REPOSITORY = "https://github.com/focusnet-segmentation/FocusNetSegmentation"
 
 project = "FocusNet Segmentation"
 author = "FocusNet Segmentation contributors"
-copyright = "FocusNet Segmentation contributors, Apache-2.0" # noqa: A001  Sphinx reads this name
+copyright = "FocusNet Segmentation contributors, Apache-2.0"  # noqa: A001  Sphinx reads this name
 extensions = ["myst_parser", "sphinx_copybutton"]
 exclude_patterns = ["site", "node", "configs"]
 source_suffix = {".md": "markdown"}

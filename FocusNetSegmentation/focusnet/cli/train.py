@@ -30,6 +30,12 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--width", type=float, help="factor on every channel count; 1 is the paper")
     parser.add_argument("--steps", type=int, help="steps of every stage")
     parser.add_argument(
+        "--time-budget",
+        type=_duration,
+        metavar="10m",
+        help="end after 90s, 10m or 2h, whatever the number of steps; the schedule follows the clock",
+    )
+    parser.add_argument(
         "--precision", help="fp32, bf16, fp16 or auto, which is bf16 where the device has it (default: fp32)"
     )
     add_device(parser)
@@ -63,6 +69,7 @@ def train(options: argparse.Namespace) -> int:
         settings=_given(options, "steps", "precision"),
         device=options.device,
         init=options.init,
+        time_budget_s=options.time_budget,
     )
     try:
         with messages_on_stderr():
@@ -74,6 +81,16 @@ def train(options: argparse.Namespace) -> int:
             f"Wrote the bundle {bundle.folder}. Try it: focusnet segment SCAN -o OUT.seg.nrrd --model {shlex.quote(str(bundle.folder))}"
         )
     return 0
+
+
+def _duration(text: str) -> float:
+    """Return the seconds of a time such as 90s, 10m or 2h."""
+    from ..train.clock import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; 90s, 10m or 2h is expected") from None
 
 
 def refuse_inside(out: Path, dataset: Path, resume: bool) -> None:

@@ -152,7 +152,7 @@ def _check_orientation(
         return {}
 
     def coarse_run(turned: Volume) -> Fits:
-        ct, record = preprocess(turned, bundle.config)
+        ct, record = preprocess(turned, bundle.config, done.device.torch_device)
         backend = make_backend(bundle, done.device, options.backend, done.chunk_slices)
         return TwoStage(bundle.config, backend, done.chunk_slices).coarse_fits(ct, record.network.voxel_ml)
 

@@ -97,19 +97,21 @@ class TwoStage:
             localizer.add(finished)
         return localizer.locations
 
-    def coarse_fits(self, ct: np.ndarray, voxel_ml: float) -> dict[str, OrganFit]:
+    @torch.inference_mode()
+    def coarse_fits(self, ct: Tensor, voxel_ml: float) -> dict[str, OrganFit]:
         """Return how much of each organ S-Net finds in ``ct`` (D, H, W), and how sure it is. ``voxel_ml``: of the network's grid."""
+        ct = ct.to(self.backend.torch_device)
         classes = len(self.config.organs) + 1
-        voxels, certainty = np.zeros(classes), np.zeros(classes)
+        voxels = torch.zeros(classes, dtype=torch.float64, device=ct.device)
+        certainty = torch.zeros_like(voxels)
         for finished in run_chunks(ct, self.backend, self.config, self.chunk_slices):
-            probabilities = finished.output.probabilities  # (C + 1, d, H, W)
-            winners = probabilities.argmax(axis=0).ravel()
-            voxels += np.bincount(winners, minlength=classes)
-            certainty += np.bincount(winners, probabilities.max(axis=0).ravel(), minlength=classes)
-        mean = certainty / np.maximum(voxels, 1)
+            best, winners = finished.output.probabilities.max(dim=0)  # of (C + 1, d, H, W)
+            voxels += torch.bincount(winners.flatten(), minlength=classes)
+            certainty += torch.bincount(winners.flatten(), best.flatten().double(), minlength=classes)
+        mean = (certainty / voxels.clamp(min=1)).tolist()
         return {
-            organ: OrganFit(float(voxels[value] * voxel_ml), float(mean[value]))
-            for value, organ in enumerate(self.config.organs, start=1)
+            organ: OrganFit(count * voxel_ml, mean[value])
+            for value, (organ, count) in enumerate(zip(self.config.organs, voxels.tolist()[1:], strict=True), start=1)
         }
 
     def _add_small_organs(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,7 @@ def _pixels(path: Path) -> tuple[np.ndarray, int | None]:
             )
         try:
             padding = dataset.get("PixelPaddingValue")
-            with held_back() if syntax.is_compressed else nullcontext([]) as said:
+            with held_back() as said:
                 stored = np.asarray(dataset.pixel_array)
             if damage := next((line for line in said if "Corrupt JPEG data" in line), ""):
                 raise InputError(f"{path}: its pixels are damaged ({damage.strip()}); copy the file again.")

@@ -61,7 +61,7 @@ class Settings:
     # keeping
     checkpoint_every: int = 200
     validate_every: int = 1000
-    validate_cases: int = 0  # 0: all
+    validate_cases: int = 0  # 0: all, or as many as take a tenth of a short stage's work
     pictures: bool = True  # one of the first validation case at every validation
     patience: int = 0  # a stage ends after this many validations without a better score; 0: never before its last step
     minutes: float = 0.0  # a stage ends after this time, all its starts together; 0: never before its last step

@@ -77,7 +77,6 @@ class Stage:
     join: Join = join_crops
     validates: str = "dice"  # what model selection looks at: a key of ``validation``
     needs: tuple[str, ...] = field(default=())  # stages that must have run before
-    scores_start: bool = False  # the weights that it starts from are validated too: they may be the best
 
     @property
     def trained(self) -> tuple[str, ...]:
