@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from ..wording import counted
-from .setup.run_manifest import read_manifest
+from .setup.run_manifest import MANIFEST, read_manifest
+from .setup.tune_options import OLD_ANSWERS
 from .stage_progress import StageProgress, read_progress
 
 
@@ -15,6 +16,9 @@ def status_text(out: Path, now: float | None = None) -> str:
 
     ``now``: seconds since 1970 (default: the clock's). Raises ConfigError for a folder that is no run.
     """
+    if not (out / MANIFEST).is_file() and (out / OLD_ANSWERS).is_dir():
+        done = len(list((out / OLD_ANSWERS).glob("[!.]*.nrrd")))
+        return f"{out}: fine-tuning, the old model's answers are being computed: {counted(done, 'case')} so far"
     manifest, stages = read_manifest(out), read_progress(out)
     cases = int(manifest["data"].split()[0])
     lines = [f"{out}: preset {manifest['preset']}, {counted(cases, 'training case')}, started {manifest['started']}"]
