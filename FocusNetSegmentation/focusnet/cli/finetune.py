@@ -24,7 +24,7 @@ def add_arguments(commands: Commands) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for checkpoints, logs and the bundle")
     parser.add_argument("--name", default="", help="of the new model (default: the old one's, as a new version of it)")
-    parser.add_argument("--steps", type=int, help="at most (default: 240)")
+    parser.add_argument("--steps", type=int, help="at most (default: 160)")
     parser.add_argument("--minutes", type=float, help="of training at most (default: 15)")
     add_device(parser)
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")

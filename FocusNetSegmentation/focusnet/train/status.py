@@ -8,6 +8,7 @@ from pathlib import Path
 from ..wording import counted
 from .heartbeat import RunState, read_state
 from .setup.run_manifest import MANIFEST, read_manifest
+from .setup.tune_options import OLD_ANSWERS
 from .stage_progress import StageProgress, read_progress
 
 
@@ -17,8 +18,8 @@ def status_text(out: Path, now: float | None = None) -> str:
     ``now``: seconds since 1970 (default: the clock's). Raises ConfigError for a folder that is no run.
     """
     state = read_state(out)
-    if state is not None and not (out / MANIFEST).is_file():
-        return "\n".join([f"{out}: {state.doing}", *_heard(state, now)])
+    if not (out / MANIFEST).is_file() and (begun := _before_the_steps(out, state)):
+        return "\n".join([f"{out}: {begun}", *(_heard(state, now) if state is not None else ())])
     manifest, stages = read_manifest(out), read_progress(out)
     cases = int(manifest["data"].split()[0])
     lines = [f"{out}: preset {manifest['preset']}, {counted(cases, 'training case')}, started {manifest['started']}"]
@@ -33,6 +34,14 @@ def status_text(out: Path, now: float | None = None) -> str:
         ago = (time.time() if now is None else now) - newest
         lines.append(f"  last written {ago / 60:.0f} min ago" if ago >= 120 else f"  last written {ago:.0f} s ago")
     return "\n".join(lines)
+
+
+def _before_the_steps(out: Path, state: RunState | None) -> str:
+    """What a run does that has not begun with its first stage; "" where nothing tells."""
+    if (out / OLD_ANSWERS).is_dir():
+        done = len(list((out / OLD_ANSWERS).glob("[!.]*.nrrd")))
+        return f"fine-tuning, the old model's answers are being computed: {counted(done, 'case')} so far"
+    return state.doing if state is not None else ""
 
 
 def _heard(state: RunState, now: float | None) -> list[str]:

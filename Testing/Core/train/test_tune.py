@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,15 @@ from focusnet.cli.main import main
 from focusnet.datasets.case import Case
 from focusnet.datasets.open_dataset import open_dataset
 from focusnet.errors import ConfigError, DatasetError
+from focusnet.image.organs import find_organ
+from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry
+from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.nets.bundle import ModelBundle, load_bundle
 from focusnet.train.run import train_bundle
 from focusnet.train.settings import TUNE, Settings
-from focusnet.train.setup.old_answers import filled_case
+from focusnet.train.setup import old_answers
+from focusnet.train.setup.old_answers import filled_case, with_old_answers
 from focusnet.train.setup.request import TrainRequest
 from focusnet.train.setup.run_manifest import check_same_run, write_manifest
 from focusnet.train.setup.tune import FEWEST_CASES, FROZEN_BELOW, next_version, tune_settings
@@ -57,6 +62,8 @@ def test_the_new_version_knows_the_old_organs_and_the_new_one_and_where_it_comes
 ) -> None:
     caplog.set_level(logging.INFO, "focusnet.train")
     old = old_bundle(tmp_path)
+    (tmp_path / "run" / OLD_ANSWERS).mkdir(parents=True)
+    assert status_text(tmp_path / "run").endswith("the old model's answers are being computed: 0 cases so far")
     new = train_bundle(request(tmp_path, old))
     assert new.config.organs == (*old.config.organs, "Parotid_R")  # the data set has them in another order
     assert (new.name, new.version) == ("old", "1.1")
@@ -119,6 +126,39 @@ def test_the_old_models_answer_stands_only_where_nothing_was_drawn() -> None:
     assert filled.labels.tolist() == [[[3, 3, 0, 2, 1]]]
     assert filled.contoured == set(organs)
     assert filled.centroids_mm_xyz["Brainstem"] == (4.0, 0.0, 0.0)
+
+
+def test_a_collected_case_brings_the_answer_of_the_model_that_drew_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = old_bundle(tmp_path)
+    geometry = Geometry((2, 1, 3), (1.0, 1.0, 1.0))
+    case = Case("pt-1", np.zeros((2, 1, 3), np.int16), np.zeros((2, 1, 3), np.uint8), geometry, frozenset(), (0, 0, 0))
+    drawn = np.array([[[2, 2, 0]], [[0, 0, 3]]], np.uint8)
+    results = tuple(
+        OrganResult(organ=organ, label=value, found=True, volume_ml=1.0)
+        for value, name in ((2, "Larynx"), (3, "Brainstem"))
+        if (organ := find_organ(name)) is not None
+    )
+    write_seg_nrrd(Segmentation(drawn, geometry, results, {}), tmp_path / "model.seg.nrrd")
+
+    def collected(digest: str) -> None:
+        made_by = {"name": "old", "version": "", "bundle_sha256": digest}
+        known = SimpleNamespace(name="pt-1", model=made_by, model_labels=tmp_path / "model.seg.nrrd")
+        monkeypatch.setattr(old_answers, "is_collected", lambda _: True)
+        monkeypatch.setattr(old_answers, "read_collection", lambda _: SimpleNamespace(cases=(known,)))
+
+    def computed(*_: object) -> np.ndarray:
+        raise RuntimeError("computed anew")
+
+    monkeypatch.setattr(old_answers, "_answer", computed)
+    organs = ("Larynx", "Parotid_L", "Brainstem")
+    collected(old.digest)
+    (filled,) = with_old_answers([case], old, organs, request(tmp_path, old))
+    assert filled.labels.tolist() == [[[1, 1, 0]], [[0, 0, 3]]]
+    collected("of another version")
+    with pytest.raises(RuntimeError, match="computed anew"):
+        with_old_answers([case], old, organs, request(tmp_path, old))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The old model's answers as labels where a case was not corrected, so that organs that nobody touched do not decay.
 
-Each answer is computed once and kept in the run's folder: a resumed run reads it.
+A collected case brings the answer of the model that drew it. Each other answer is computed once and kept in the run's folder: a resumed
+run reads it.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from ...datasets.case import Case, organ_centroids_mm
+from ...datasets.collected import is_collected, read_collection
 from ...errors import DatasetError
 from ...files.atomic_write import atomic_path, ensure_folder
 from ...files.disk import plain_errors
 from ...image.volume import Volume
 from ...inference.options import SegmentOptions
 from ...inference.segment import segment_scan
+from ...io.seg_nrrd import read_segments
 from ...nets.bundle import ModelBundle
 from ..logger import LOGGER
 from .request import TrainRequest
@@ -54,11 +57,14 @@ def with_old_answers(
     if request.tune is None or not request.tune.mix_old_answers:
         return list(cases)
     options = SegmentOptions(bundle, device=request.device)
+    collected = _collected(request.dataset, bundle)
     filled = []
     for number, case in enumerate(cases, start=1):
         wanted = [organ for organ in bundle.config.organs if organ not in case.contoured]
         if wanted:
-            answer = _answer(case, options, request.out)
+            answer = _kept_in_case(case, collected.get(case.name), organs)
+            if answer is None:
+                answer = _answer(case, options, request.out)
             LOGGER.info(f"The old model's answers: case {number} of {len(cases)}, for {', '.join(wanted)}.")
             case = filled_case(case, answer, wanted, organs)
         filled.append(case)
@@ -72,6 +78,28 @@ def filled_case(case: Case, answer: np.ndarray, wanted: Sequence[str], organs: t
     contoured = case.contoured | set(wanted)
     centers = organ_centroids_mm(labels, case.geometry, organs, frozenset(contoured))
     return replace(case, labels=labels, contoured=frozenset(contoured), centroids_mm_xyz=centers)
+
+
+def _collected(folder: Path, bundle: ModelBundle) -> dict[str, Path]:
+    """Return case -> file of the model's own result, of those cases of a collected folder that this very model drew."""
+    if not is_collected(folder):
+        return {}
+    cases = read_collection(folder).cases
+    mine = [case for case in cases if case.model and case.model.get("bundle_sha256") == bundle.digest]
+    return {case.name: case.model_labels for case in mine if case.model_labels is not None}
+
+
+def _kept_in_case(case: Case, path: Path | None, organs: tuple[str, ...]) -> np.ndarray | None:
+    """Return the labels (uint8, z, y, x) that the model drew before the case was corrected; None where they are not there."""
+    if path is None:
+        return None
+    geometry, voxels = read_segments(path)
+    if not geometry.same_grid_as(case.geometry):
+        return None
+    labels = np.zeros(case.labels.shape, np.uint8)
+    for organ in sorted(set(voxels) & set(organs), key=lambda organ: -len(voxels[organ])):
+        labels.reshape(-1)[voxels[organ]] = organs.index(organ) + 1
+    return labels
 
 
 def _answer(case: Case, options: SegmentOptions, out: Path) -> np.ndarray:

@@ -19,8 +19,10 @@ from .plan import Plan
 from .tune_options import TuneOptions
 
 FEWEST_CASES = 4  # to learn from: with less, one odd contour decides
-FROZEN_BELOW = 20  # training cases: with less the encoder keeps its weights (docs/learning.md, "Fine-tune")
-ENCODER_RATE = 0.1  # of the learning rate, with more cases
+FROZEN_BELOW = (
+    100  # training cases: with less the encoder keeps its weights (docs/learning.md, "Fine-tune"; measured up to 32)
+)
+ENCODER_RATE = 0.1  # of the learning rate, with more cases; not measured
 MEASURED_VOLUMES = 20  # cases of an organ from which its own volumes replace those of the old model
 # of the old model's bundle.json: what would no longer be true of the new one
 NOT_INHERITED = {"format_version", "name", "organs", "network", "sha256", "training", "held_out", "volume_statistics"}
@@ -32,7 +34,7 @@ def tune_settings(cases: int, changes: Mapping[str, Any]) -> Settings:
     The values were measured: docs/learning.md, "Fine-tune".
     """
     values: dict[str, Any] = {
-        "steps": 240,
+        "steps": 160,
         "learning_rate": 5e-4,
         "schedule": "cosine",
         "warm_up_steps": 20,
@@ -45,7 +47,7 @@ def tune_settings(cases: int, changes: Mapping[str, Any]) -> Settings:
         "grad_clip": 5.0,
         "ema_decay": 0.98,
         "checkpoint_every": 20,
-        "validate_every": 60,
+        "validate_every": 40,
         "validate_cases": 8,
         "patience": 2,
         "minutes": 15.0,
