@@ -16,6 +16,7 @@ import pytest
 from focusnet.cli.main import main
 from focusnet.collect.splits import SHARES, choose_split
 from focusnet.datasets.collected import read_collection
+from focusnet.files.lock import lock_file
 from focusnet.io.seg_nrrd import write_seg_nrrd
 
 from ...paths import MODULE
@@ -196,6 +197,18 @@ def test_a_lost_key_is_not_replaced_silently(
     (tmp_path / "set" / "pseudonym.key").unlink()
     capsys.readouterr()
     assert "pseudonym.key is missing" in refused(case, tmp_path / "set", capsys, "--keep-both")
+
+
+def test_a_folder_that_another_station_does_not_let_go_of(
+    case: Reviewed, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert collect(case, tmp_path / "set") == 0
+    capsys.readouterr()
+    monkeypatch.setattr("focusnet.collect.folder.WAIT_S", 0.3)
+    with lock_file(tmp_path / "set" / ".lock"):
+        line = refused(case, tmp_path / "set", capsys, "--keep-both")
+    assert line.endswith("has been in use by another program for 0.3 s; nothing was added. Try again.")
+    assert collect(case, tmp_path / "set", "--keep-both") == 0
 
 
 @on_linux

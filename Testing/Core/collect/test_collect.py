@@ -113,6 +113,7 @@ def test_the_check_of_data_sets_reads_ten_patients_and_finds_nothing_wrong(tmp_p
         assert collect(reviewed_case(tmp_path / str(patient), patient), tmp_path / "set") == 0
     dataset = open_dataset(tmp_path / "set")
     assert {split: len(dataset.patients(split)) for split in dataset.splits()} == {"train": 6, "val": 2, "test": 2}
+    assert dataset.notes[0].startswith("Consent to keep copies of patients' scans in")
     report = check_dataset(dataset)
     assert report.usable, report
 
