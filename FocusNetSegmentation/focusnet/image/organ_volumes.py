@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from .organs import without_side
 
-# Millilitres. One and a half (brain) to nine times the 99th percentile of the real contours in qa/statistics.json (OpenKBP, tcia-oars) for the organs that they have;
-# two to three times the size that anatomy books give for the others.
+# Millilitres. One and a half (brain) to nine times the 99th percentile of the real contours in qa/statistics.json (OpenKBP, tcia-oars) for the
+# organs that they have; two to three times the size that anatomy books give for the others.
 MOST_ML: dict[str, float] = {
     "Brainstem": 90, "SpinalCord": 120, "OpticChiasm": 3, "Pituitary": 4, "Bone_Mandible": 200, "Esophagus": 100, "Larynx": 150,
     "Brain": 2600, "SpinalCanal": 250, "Eye": 25, "Lens": 1.5, "OpticNrv": 4, "Lobe_Temporal": 250, "Parotid": 130, "Ear_Internal": 6,
