@@ -150,8 +150,8 @@ def train(
     configs = {kind: config_of(spacing) for kind, spacing in spacings.items()}
     jitters = {kind: jitter_of(spacing) for kind, spacing in spacings.items()}
     settings = Settings(
-        steps=steps, batch=8, learning_rate=2e-3, schedule="cosine", precision="fp32", reconstruction_dice=1.0, ema_decay=0.98,
-        checkpoint_every=50, validate_every=250, grad_clip=1.0,
+        steps=steps, batch=8, learning_rate=3e-3, schedule="cosine", precision="fp32", reconstruction_dice=1.0, ema_decay=0.98,
+        checkpoint_every=50, validate_every=100, grad_clip=1.0,
     )  # fmt: skip
     torch.manual_seed(settings.seed)
     model = ShapeModel(config_of()).to(memory_format=torch.channels_last_3d)

@@ -163,7 +163,8 @@ def _write(name: str, result: Segmentation, volume: Volume, options: BatchOption
     if options.picture:
         from ..reports.overview import overview
 
-        overview(volume, result, folder / f"{name}.png", overwrite=True)
+        report = f"{name}.{'html' if options.report else 'json'}"
+        overview(volume, result, folder / f"{name}.png", overwrite=True, report=report)
     if options.dicom is not None:
         write(result, volume, folder / f"{name}.{options.dicom}.dcm", options.dicom)
     write(result, volume, folder / f"{name}.seg.nrrd")

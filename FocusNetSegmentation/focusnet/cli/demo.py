@@ -74,7 +74,7 @@ def demo(options: argparse.Namespace) -> int:
         result, volume, outputs[0], overwrite=options.overwrite, orientation_override=options.orientation_override
     )
     write_report(result, outputs[1], options.overwrite)
-    overview(volume, result, outputs[2], options.overwrite)
+    overview(volume, result, outputs[2], options.overwrite, outputs[1].name)
     print(organ_table(result))
     if options.input is None:
         print(f"\n{against_reference(result, out / REFERENCE)}")

@@ -129,9 +129,10 @@ def tell_result(result: Segmentation, options: argparse.Namespace) -> None:
 
 
 def organ_table(result: Segmentation) -> str:
-    """Return the result as lines for a terminal: organ, found or not (``OrganResult.status``), volume, peak, warnings."""
+    """Return the result as lines for a terminal: organ, found or not (``OrganResult.status``), volume, how sure the model is where it is (the
+    heat map's peak, 0 to 1), warnings. Notes are left to the report."""
     width = max(len(r.organ.name) for r in result.results)
-    lines = [f"{'organ':<{width}}  {'':<{STATUS_WIDTH}}  {'volume ml':>9}  {'peak':>5}"]
+    lines = [f"{'organ':<{width}}  {'':<{STATUS_WIDTH}}  {'volume ml':>9}  {'sure':>5}"]
     for r in result.results:
         peak = "" if r.peak is None else f"{r.peak:.2f}"
         lines.append(

@@ -85,7 +85,8 @@ def _write_beside(result: Segmentation, volume: Volume, bundle: ModelBundle, opt
     if options.picture is not None:
         from ..reports.overview import overview
 
-        overview(volume, result, options.picture, options.overwrite)
+        report = options.report.name if options.report is not None else ""
+        overview(volume, result, options.picture, options.overwrite, report)
 
 
 def _write_report(result: Segmentation, volume: Volume, bundle: ModelBundle, path: Path, overwrite: bool) -> None:

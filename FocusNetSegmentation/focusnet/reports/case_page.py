@@ -169,6 +169,8 @@ def _organ(result: OrganResult, report: CaseReport) -> dict[str, Any]:
         "state": _state(review, edit),
         "state_text": review.state_text if review is not None and review.absent else _state(review, edit),
         "remarks": list(result.warnings),
+        "small_remarks": list(result.notes),
+        "alarm": bool(result.alarms),
         "score": _finite(scored.get("score")),
         "group": str(scored.get("state_hint") or ("see remarks" if result.warnings else "no remark")),
         "reasons": [str(r) for r in scored.get("reasons") or ()] or list(result.warnings) or ["Nothing was remarked."],
@@ -203,7 +205,7 @@ def _ranked(organs: list[dict[str, Any]], report: CaseReport) -> list[dict[str, 
     else:
         listed = sorted(organs, key=lambda o: order.get(o["name"], len(order)))
     for rank, organ in enumerate(listed, start=1):
-        organ["look"] = organ["group"] == LOOK_AT or (report.qa is None and bool(organ["remarks"]))
+        organ["look"] = organ["group"] == LOOK_AT or organ["alarm"] or (report.qa is None and bool(organ["remarks"]))
         organ["shown"] = organ["look"] or organ["changed"]
         organ["rank"] = _scored(report.qa).get(organ["name"], {}).get("rank", rank)
         if organ["changed"]:

@@ -71,19 +71,22 @@ class ShownScan:
     results: tuple[OrganResult, ...]
 
 
-def overview(volume: Volume, segmentation: Segmentation, path: Path | str, overwrite: bool = False) -> None:
+def overview(
+    volume: Volume, segmentation: Segmentation, path: Path | str, overwrite: bool = False, report: str = ""
+) -> None:
     """Write a PNG of the slices that show most organs, with contours in the organs' colours.
 
-    The legend gives every organ that was asked for, its volume in ml, and which were not found or carry a warning.
+    The legend gives every organ that was asked for, its volume in ml, and which were not found or carry a warning; ``report``: the name of the
+    file in which these can be read, "" if there is none.
     ``volume`` and ``segmentation`` must share their grid (InputError). Raises OutputError.
     """
     check_output(path, overwrite, (".png",))
-    figure = draw(volume, segmentation)
+    figure = draw(volume, segmentation, report)
     with atomic_path(path) as partial:
         figure.savefig(partial, format="png", metadata={"Title": "FocusNet overview", "Description": FOOTER})
 
 
-def draw(volume: Volume, segmentation: Segmentation) -> Figure:
+def draw(volume: Volume, segmentation: Segmentation, report: str = "") -> Figure:
     """Return the picture of ``overview`` as a matplotlib Figure, to show in a notebook or to save in another format.
 
     Raises InputError if the two lie on different grids.
@@ -92,7 +95,7 @@ def draw(volume: Volume, segmentation: Segmentation) -> Figure:
         raise InputError(
             "The scan and the segmentation lie on different grids; the segmentation of this very scan is expected."
         )
-    return _figure(_shown_scan(volume, segmentation), segmentation.provenance)
+    return _figure(_shown_scan(volume, segmentation), segmentation.provenance, report)
 
 
 def choose_slices(labels: np.ndarray, values: Sequence[int]) -> tuple[int, int, int]:
@@ -165,7 +168,7 @@ def _widen(part: slice, margin_mm: float, size: int, spacing_mm: float) -> slice
     return slice(max(0, part.start - margin), min(size, part.stop + margin))
 
 
-def _figure(scene: ShownScan, provenance: dict[str, object]) -> Figure:
+def _figure(scene: ShownScan, provenance: dict[str, object], report: str) -> Figure:
     """Lay out the slices at one scale: axial top left, coronal below it, sagittal beside that; the legend in the free corner."""
     present = [r for r in scene.results if r.label in np.unique(scene.labels)]
     at = choose_slices(scene.labels, [r.label for r in present])
@@ -193,7 +196,11 @@ def _figure(scene: ShownScan, provenance: dict[str, object]) -> Figure:
     _draw(axes(EDGE_IN, below, width, height), scene, Panel("Coronal", 1, at[1], ("R", "L", "S", "I")), at)
     _draw(axes(across, below, depth, height), scene, Panel("Sagittal", 2, at[2], ("A", "P", "S", "I")), at)
     drawn = {int(v) for axis in range(3) for v in np.unique(np.take(scene.labels, at[axis], axis=axis))}
-    _legend(axes(across, upper, right, top), scene.results, drawn, columns, (right, top))
+    legend = axes(across, upper, right, top)
+    _legend(legend, scene.results, drawn, columns, (right, top))
+    note = _legend_note(scene.results, drawn, report)
+    rows = -(-len(scene.results) // columns)
+    legend.text(0.1, (rows + 0.9) * ROW_IN, note, color=DIM, fontsize=7, va="center")
     _footer(figure, provenance, size, is_oblique(scene.geometry))
     if warning:
         place = (EDGE_IN / size[0], (FOOTER_IN + 0.45 * WARNING_IN) / size[1])
@@ -303,18 +310,20 @@ def _legend(
         size = "not found" if empty else f"{result.volume_ml:.{1 if result.volume_ml >= 1 else 2}f} ml"
         axes.text(edge, y, size, color=color, fontsize=8.5, va="center", ha="right")
         if result.warnings and not empty:
-            axes.text(edge + 0.06, y, "!", color=ACCENT, fontsize=9, fontweight="bold", va="center")
-    axes.text(0.1, (rows + 0.9) * ROW_IN, _legend_note(results, drawn), color=DIM, fontsize=7, va="center")
+            grave = ALARM if result.alarms else ACCENT
+            axes.text(edge + 0.06, y, "!", color=grave, fontsize=9, fontweight="bold", va="center")
 
 
-def _legend_note(results: Sequence[OrganResult], drawn: set[int]) -> str:
+def _legend_note(results: Sequence[OrganResult], drawn: set[int], report: str) -> str:
     if not any(r.volume_ml > 0 for r in results):
         return "No organ was found in this scan."
     notes = []
     if any(r.volume_ml > 0 and r.label not in drawn for r in results):
         notes.append("open box: not in these slices")
-    if any(r.volume_ml > 0 and r.warnings for r in results):
-        notes.append("!: has a warning, see the report")
+    there = [r for r in results if r.volume_ml > 0]
+    if any(r.warnings for r in there):
+        grave = " (red: look at it first)" if any(r.alarms for r in there) else ""
+        notes.append(f"!: has a warning{grave}" + (f", see {report}" if report else ""))
     return "; ".join(notes)
 
 

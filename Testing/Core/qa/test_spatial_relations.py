@@ -74,7 +74,7 @@ def test_a_localization_without_confidence_or_far_from_the_organ_is_told() -> No
     brainstem = next(r for r in reference.results if r.organ.name == "Brainstem")
     others = tuple(r for r in reference.results if r is not brainstem)
     x, y, z = rank_organs(reference).organ("Brainstem").center_mm_xyz
-    for peak, place, words in ((0.9, (x, y, z), "Localized with a heat-map peak of 0.90"), (0.3, (x, y, z), "without confidence"),
+    for peak, place, words in ((0.9, (x, y, z), "sure of its place: 0.90"), (0.3, (x, y, z), "not sure where it is"),
                                (0.9, (x, y, z + 30), "30 mm from where it was localized")):  # fmt: skip
         case = replace(reference, results=(replace(brainstem, peak=peak, peak_mm_xyz=place), *others))
         found = score(case, "Brainstem", "localization")
