@@ -186,6 +186,23 @@ def check_backend(backend: str, device: Device) -> None:
         )
 
 
+_kept: dict[tuple[str, ...], Backend] = {}
+
+
+def kept_backend(bundle: ModelBundle, device: Device, backend: str, chunk_slices: int) -> Backend:
+    """Return what ``make_backend`` makes, and keep the last one: the next scan need not build or compile the network again."""
+    key = (str(bundle.folder), bundle.digest, str(device), device.precision, backend, str(chunk_slices))
+    if key not in _kept:
+        _kept.clear()
+        _kept[key] = make_backend(bundle, device, backend, chunk_slices)
+    return _kept[key]
+
+
+def forget_backend() -> None:
+    """Give the kept network's memory back."""
+    _kept.clear()
+
+
 def make_backend(bundle: ModelBundle, device: Device, backend: str, chunk_slices: int) -> Backend:
     """Build the bundle's networks for ``backend``: "torch", "openvino" or "auto" (torch). Raises InputError as ``check_backend``."""
     check_backend(backend, device)

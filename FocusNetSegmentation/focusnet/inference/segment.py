@@ -19,7 +19,7 @@ from ..image.volume import Volume
 from ..nets.bundle import ModelBundle
 from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
-from .backends import make_backend
+from .backends import forget_backend, kept_backend
 from .chunks import OrganLocation
 from .devices import Device, choose_device
 from .islands import remove_islands
@@ -122,7 +122,7 @@ def _run_networks(
     chunk = config.chunk_when_segmenting
     while device is not None:
         try:
-            backend = make_backend(options.bundle, device, options.backend, chunk)
+            backend = kept_backend(options.bundle, device, options.backend, chunk)
             stages = TwoStage(config, backend, chunk, report=report)
             run = stages.segment_at_seeds if options.wanted <= set(seeds) else stages.segment
             labels, locations = run(ct, grids, seeds)
@@ -130,6 +130,7 @@ def _run_networks(
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
             if not is_out_of_memory(problem):
                 raise
+            forget_backend()
             device, chunk, note = next_attempt(device, chunk, config)
             retries.append(note)
             report(Progress("Out of memory", 0.05, note))
@@ -153,7 +154,7 @@ def _check_orientation(
 
     def coarse_run(turned: Volume) -> Fits:
         ct, record = preprocess(turned, bundle.config, done.device.torch_device)
-        backend = make_backend(bundle, done.device, options.backend, done.chunk_slices)
+        backend = kept_backend(bundle, done.device, options.backend, done.chunk_slices)
         return TwoStage(bundle.config, backend, done.chunk_slices).coarse_fits(ct, record.network.voxel_ml)
 
     usual = bundle.manifest.get("volume_statistics", {})
