@@ -7,7 +7,7 @@ the split ``train``, from which the corrected cases come; it has never seen thei
   python benchmarks/learning_curve.py make DATA/openkbp WORK --cases 40
   python benchmarks/learning_curve.py tune WORK 10|20|40 [--no-old-answers] [--encoder-rate 0.1] [--learning-rate 5e-4] [--steps 240] [--tag NAME]
   python benchmarks/learning_curve.py score WORK MODEL [--scans 33]      # MODEL: old, or a tag
-  python benchmarks/learning_curve.py plot WORK docs/images/learning-curve.png
+  python benchmarks/learning_curve.py plot WORK docs/images/learning-curve.png 10 20 40
 """
 
 from __future__ import annotations
@@ -177,6 +177,37 @@ def score(options: argparse.Namespace) -> None:
     print(f"{options.model}: {time.process_time() - start:.0f} CPU s")
 
 
+def plot(options: argparse.Namespace) -> None:
+    """Draw the DSC against the number of corrected cases: the organs with the habit, and the others. Tags are numbers of cases; ``old`` is 0."""
+    import matplotlib.pyplot as plt
+
+    from focusnet.image.organs import find_organ
+
+    rows = {0: "old", **{int(tag): tag for tag in options.tags}}
+    scores = {count: json.loads((options.work / f"scores-{tag}.json").read_text()) for count, tag in rows.items()}
+    scans = set.intersection(*({r["case"] for r in s} for s in scores.values()))
+    figure, axes = plt.subplots(1, 2, figsize=(10.5, 3.4), sharex=True)
+    for organ in dict.fromkeys(r["organ"] for r in scores[0]):
+        means = {
+            n: np.mean([r["dsc"] for r in s if r["organ"] == organ and r["case"] in scans]) for n, s in scores.items()
+        }
+        found = find_organ(organ)
+        color = np.array(found.color_rgb) / 255 if found is not None else "grey"
+        axes[0 if organ in CHANGED else 1].plot(
+            list(means), list(means.values()), "o-", color=color, label=organ, mec="0.3"
+        )
+    titles = ("Corrected organs, against contours with the habit", "Organs that nobody corrected")
+    for ax, title in zip(axes, titles, strict=True):
+        ax.set_title(title, fontsize=10)
+        ax.set_xlabel("corrected cases (0: the model before)")
+        ax.set_xticks(list(scores))
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    axes[0].set_ylabel(f"mean DSC, {len(scans)} held-out scans")
+    figure.tight_layout()
+    figure.savefig(options.out, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     actions = parser.add_subparsers(dest="action", required=True)
@@ -197,11 +228,15 @@ def main() -> None:
     one.add_argument("work", type=Path)
     one.add_argument("model")
     one.add_argument("--scans", type=int, default=33)
+    one = actions.add_parser("plot")
+    one.add_argument("work", type=Path)
+    one.add_argument("out", type=Path)
+    one.add_argument("tags", nargs="+", help="numbers of cases")
     options = parser.parse_args()
     if options.action == "make":
         make(options.data, options.work, options.cases)
     else:
-        {"tune": tune, "score": score}[options.action](options)
+        {"tune": tune, "score": score, "plot": plot}[options.action](options)
 
 
 if __name__ == "__main__":
