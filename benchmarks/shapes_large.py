@@ -240,6 +240,7 @@ def bundle(
             "mean_dsc": round(float(np.mean([1 - r["loss"] for rows in scores.values() for r in rows])), 4),
             "organs": by_name,
         },
+        "scores": False,  # shown as shape priors; docs/qa.md
         "box_spacing_mm_zyx": spacings,
         "shape_statistics": statistics,
     }
