@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,8 @@ class OrganResult:
     ``peak`` is the maximum of the organ's localization heat map (0 to 1) and ``peak_mm_xyz`` its place in LPS millimetres,
     both None for an organ that SOL-Net does not look for. ``second_peak`` and ``second_mm_xyz``: the likeliest place away from it;
     ``spread_mm``: radius of a ball as large as the part of the heat map above half its maximum; None where not known.
-    ``warnings`` are sentences for the reader.
+    ``warnings`` are sentences for the reader. ``doubt``: how sure the network was of the voxels that it drew (``inference.doubt``), None
+    where that is not known.
     """
 
     organ: Organ
@@ -36,6 +38,7 @@ class OrganResult:
     second_mm_xyz: tuple[float, float, float] | None = None
     spread_mm: float | None = None
     warnings: tuple[str, ...] = ()
+    doubt: Mapping[str, float] | None = field(default=None, hash=False)
 
     @property
     def status(self) -> str:

@@ -30,11 +30,12 @@ def describe(
     record: PreprocessRecord,
     locations: Mapping[str, OrganLocation],
     islands: Mapping[int, tuple[int, int]],
+    doubts: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[OrganResult]:
     """Return one OrganResult per organ of the bundle, with what its reader should be warned of.
 
     ``labels``: uint8 (z, y, x) on ``geometry``, the scan's own grid. ``locations``: small organ -> where it was found, in voxels of the
-    network's grid. ``islands``: label value -> (parts, voxels) that were removed as specks.
+    network's grid. ``islands``: label value -> (parts, voxels) that were removed as specks. ``doubts``: organ -> how sure the network was.
     """
     counts = np.bincount(labels.ravel(), minlength=len(bundle.organs) + 1)
     voxel_ml = geometry.voxel_ml
@@ -58,6 +59,7 @@ def describe(
                 else _tuple3(record.network.index_to_mm(np.array(location.peak_zyx))),
                 **_heatmap_clarity(location, record.network),
                 warnings=tuple(warnings),
+                doubt=(doubts or {}).get(organ.name) if counts[value] else None,
             )
         )
     return results

@@ -21,6 +21,7 @@ from ..progress import Progress, ProgressCallback, silent
 from .backends import make_backend
 from .chunks import OrganLocation
 from .devices import Device, choose_device
+from .doubt import SlicewiseSums, doubts_of, mirrored_winners
 from .islands import remove_islands
 from .options import SegmentOptions
 from .preprocess import PreprocessRecord, preprocess
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         organs: Sequence[str] | None
         backend: str
         seeds: Seeds | None
+        qa_passes: int
 
 
 SMALLEST_CHUNK = 8  # slices: below this an out-of-memory retry is pointless
@@ -58,7 +60,7 @@ def segment(
     **choices: Unpack[Choices],
 ) -> Segmentation:
     """Contour a CT. ``volume``: a Volume or a SimpleITK image; ``bundle``: a model bundle, or its name or folder; keywords ``precision``,
-    ``organs``, ``backend`` and ``seeds``: see SegmentOptions.
+    ``organs``, ``backend``, ``seeds`` and ``qa_passes``: see SegmentOptions.
 
     ``progress`` is called with ``Progress`` and may raise ``Cancelled``. Raises InputError for what cannot be segmented, ModelError for a
     bundle that cannot be used, TypeError with the remedy for a ``volume`` of another kind.
@@ -82,7 +84,7 @@ def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCall
     report(Progress("Restoring the scan's own grid", 0.95))
     labels = restore(done.labels, working_grid(record), record)
     islands = remove_islands(labels, bundle.config.island_fraction)
-    results = describe(labels, volume.geometry, bundle, record, done.locations, islands)
+    results = describe(labels, volume.geometry, bundle, record, done.locations, islands, done.doubts)
     dropped = [r.label for r in results if r.organ.name not in options.wanted]
     if dropped:
         labels[np.isin(labels, dropped)] = 0
@@ -105,6 +107,7 @@ class _NetworkRun:
     backend: str
     chunk_slices: int
     retries: list[str]
+    doubts: Mapping[str, Mapping[str, float]]
 
 
 def _run_networks(
@@ -120,10 +123,16 @@ def _run_networks(
     while device is not None:
         try:
             backend = make_backend(options.bundle, device, options.backend, chunk)
-            stages = TwoStage(config, backend, chunk, report=report)
+            sums = SlicewiseSums()
+            stages = TwoStage(config, backend, chunk, report=report, sums=sums)
             run = stages.segment_at_seeds if options.wanted <= set(seeds) else stages.segment
             labels, locations = run(ct, grids, seeds)
-            return _NetworkRun(labels, locations, device, backend.name, chunk, retries)
+            mirrored = None
+            if options.qa_passes and sums.parts:
+                report(Progress("Segmenting the mirrored scan", 0.88))
+                mirrored = mirrored_winners(ct, backend, config, chunk)
+            doubts = doubts_of(sums, config, mirrored)
+            return _NetworkRun(labels, locations, device, backend.name, chunk, retries, doubts)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
             if not is_out_of_memory(problem):
                 raise

@@ -16,6 +16,7 @@ from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
 from .backends import Backend
 from .chunks import Localizer, OrganLocation, run_chunks
+from .doubt import SlicewiseSums
 from .overlay import SmallOrgan, erase_organ, overlay
 from .restore import StreamingArgmax, roi_on_target
 
@@ -37,7 +38,8 @@ class TwoStage:
     """Runs the networks of ``config`` on scans.
 
     ``chunk_slices``: slices that go through the network at once. ``smallest_peak``: small organs whose heat-map maximum is lower keep
-    S-Net's voxels; None for ``config.location_threshold``. ``report`` is told of progress between 0.05 and 0.87.
+    S-Net's voxels; None for ``config.location_threshold``. ``report`` is told of progress between 0.05 and 0.87. ``sums`` collects what
+    ``doubt_of`` needs, where it is wanted.
     """
 
     config: NetworkConfig
@@ -45,6 +47,7 @@ class TwoStage:
     chunk_slices: int
     smallest_peak: float | None = None
     report: ProgressCallback = silent
+    sums: SlicewiseSums | None = None
 
     def segment(
         self, ct: np.ndarray, grids: Grids, seeds: SeedVoxels | None = None
@@ -69,6 +72,8 @@ class TwoStage:
                 background = probabilities[0] + probabilities[small].sum(axis=0)  # (d, H, W)
                 large_only.add([background, *(channels[v] for v in large[1:])], large)
             localizer.add(finished)
+            if self.sums is not None:
+                self.sums.add(probabilities)
             stop = finished.start + probabilities.shape[1]
             del finished, probabilities, channels  # the next chunk needs the room
             self._tell("Segmenting all organs", stop / len(ct), f"slice {stop} of {len(ct)}")

@@ -42,6 +42,7 @@ def to_tag(result: OrganResult, voxels: int) -> str:
             "second_mm_lps": result.second_mm_xyz,
             "spread_mm": result.spread_mm,
             "warnings": result.warnings,
+            "doubt": result.doubt and {key: round(value, 4) for key, value in result.doubt.items()},
         }
     )
 
@@ -67,6 +68,7 @@ def from_tag(text: str, organ: Organ, label: int, voxels: int, voxel_ml: float) 
         second_mm_xyz=_point_mm(kept.get("second_mm_lps")),
         spread_mm=kept.get("spread_mm"),
         warnings=tuple(str(warning) for warning in kept.get("warnings") or ()),
+        doubt=_numbers(kept.get("doubt")),
     )
 
 
@@ -114,6 +116,12 @@ def escape_for_nrrd(text: str) -> str:
 def unescape_from_nrrd(text: str | None) -> str:
     """Return a NRRD key's value as it was before ``escape_for_nrrd``."""
     return (text or "").replace("\\\\", "\\")
+
+
+def _numbers(value: Any) -> dict[str, float] | None:
+    if not isinstance(value, dict):
+        return None
+    return {str(key): float(v) for key, v in value.items() if isinstance(v, (int, float))}
 
 
 def _point_mm(value: Any) -> tuple[float, float, float] | None:
