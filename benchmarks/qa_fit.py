@@ -7,19 +7,16 @@ ROWS: folders of ``qa_rows.py``. Needs scikit-learn, which what ships does not.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
 
 from focusnet.qa.quality.features import organ_features
-from focusnet.qa.quality.usual import Usual, fit_usual
+from focusnet.qa.quality.usual import Usual
 
 BAD_DSC = 0.6
 

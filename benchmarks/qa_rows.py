@@ -31,7 +31,7 @@ from focusnet.image.segmentation import Segmentation
 from focusnet.io.seg_nrrd import read_seg_nrrd
 from focusnet.metrics import dice
 from focusnet.qa.quality.coarse_scan import CoarseScan, coarse_scan
-from focusnet.qa.quality.features import doubt_measures
+from focusnet.qa.quality.features import certainty_measures
 from focusnet.qa.quality.measures import measure_organ, measure_organs, surface_mm
 
 
@@ -85,7 +85,7 @@ def scan_rows(case: Case, given_hu: np.ndarray, organs: tuple[str, ...], predict
     for r in predicted.results:
         name = r.organ.name
         dsc = dice(labels == r.label, truth == r.label) if name in case.contoured else None
-        result[name] = {"dsc": dsc, "measures": measured.get(name), "doubt": doubt_measures(r)}
+        result[name] = {"dsc": dsc, "measures": measured.get(name), "doubt": certainty_measures(r)}
     return {
         "scan": case.name,
         "seconds": seconds,

@@ -103,6 +103,7 @@ def batch_options(options: argparse.Namespace) -> BatchOptions:
         "dicom",
         "picture",
         "report",
+        "orientation_override",
     )
     model = str(Path(options.model).absolute()) if Path(options.model).is_dir() else options.model
     organs = None if options.organs is None else tuple(options.organs)

@@ -6,24 +6,25 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from ..errors import FocusNetError
 from ..image.as_volume import as_volume
-from ..image.segmentation import Segmentation
+from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Volume
 from ..nets.bundle import ModelBundle
 from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
 from .backends import make_backend
+from .certainty import SlicewiseSums, certainties_of, mirrored_winners
 from .chunks import OrganLocation
 from .devices import Device, choose_device
-from .doubt import SlicewiseSums, doubts_of, mirrored_winners
 from .islands import remove_islands
 from .options import SegmentOptions
+from .orientation_check import Doubted, Fits, check_orientation
 from .preprocess import PreprocessRecord, preprocess
 from .restore import restore, working_grid
 from .results import describe, provenance
@@ -84,13 +85,14 @@ def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCall
     report(Progress("Restoring the scan's own grid", 0.95))
     labels = restore(done.labels, working_grid(record), record)
     islands = remove_islands(labels, bundle.config.island_fraction)
-    results = describe(labels, volume.geometry, bundle, record, done.locations, islands, done.doubts)
+    results = describe(labels, volume.geometry, bundle, record, done.locations, islands, done.certainties)
+    checked = _check_orientation(volume, labels, results, options, done, report)
     dropped = [r.label for r in results if r.organ.name not in options.wanted]
     if dropped:
         labels[np.isin(labels, dropped)] = 0
     report(Progress("Done", 1.0))
     made = provenance(volume, bundle, done.device, done.backend, started)
-    made |= {"chunk_slices": done.chunk_slices, "retries": done.retries}
+    made |= {"chunk_slices": done.chunk_slices, "retries": done.retries, **checked}
     if options.seeds_mm:
         made["seeds_mm_lps"] = {organ: list(point) for organ, point in options.seeds_mm.items()}
     kept = tuple(r for r in results if r.organ.name in options.wanted)
@@ -107,7 +109,7 @@ class _NetworkRun:
     backend: str
     chunk_slices: int
     retries: list[str]
-    doubts: Mapping[str, Mapping[str, float]]
+    certainties: Mapping[str, Mapping[str, float]]
 
 
 def _run_networks(
@@ -131,8 +133,8 @@ def _run_networks(
             if options.qa_passes and sums.parts:
                 report(Progress("Segmenting the mirrored scan", 0.88))
                 mirrored = mirrored_winners(ct, backend, config, chunk)
-            doubts = doubts_of(sums, config, mirrored)
-            return _NetworkRun(labels, locations, device, backend.name, chunk, retries, doubts)
+            certainties = certainties_of(sums, config, mirrored)
+            return _NetworkRun(labels, locations, device, backend.name, chunk, retries, certainties)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
             if not is_out_of_memory(problem):
                 raise
@@ -142,6 +144,28 @@ def _run_networks(
     raise FocusNetError(
         f"Out of memory even with chunks of {SMALLEST_CHUNK} slices on the CPU; close other programs or use a smaller model."
     )
+
+
+def _check_orientation(
+    volume: Volume,
+    labels: np.ndarray,
+    results: Sequence[OrganResult],
+    options: SegmentOptions,
+    done: _NetworkRun,
+    report: ProgressCallback,
+) -> dict[str, Any]:
+    """Return what ``check_orientation`` says of the result; {} where only the surroundings of seeds were run."""
+    bundle = options.bundle
+    if options.wanted <= set(options.seeds_mm):
+        return {}
+
+    def coarse_run(turned: Volume) -> Fits:
+        ct, record = preprocess(turned, bundle.config)
+        backend = make_backend(bundle, done.device, options.backend, done.chunk_slices)
+        return TwoStage(bundle.config, backend, done.chunk_slices).coarse_fits(ct, record.network.voxel_ml)
+
+    usual = bundle.manifest.get("volume_statistics", {})
+    return check_orientation(volume, Doubted(results, labels, volume.geometry, usual), coarse_run, report)
 
 
 def is_out_of_memory(problem: BaseException) -> bool:

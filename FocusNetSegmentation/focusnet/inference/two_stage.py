@@ -15,8 +15,9 @@ from ..image.volume import Geometry
 from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
 from .backends import Backend
+from .certainty import SlicewiseSums
 from .chunks import Localizer, OrganLocation, run_chunks
-from .doubt import SlicewiseSums
+from .orientation_check import OrganFit
 from .overlay import SmallOrgan, erase_organ, overlay
 from .restore import StreamingArgmax, roi_on_target
 
@@ -39,7 +40,7 @@ class TwoStage:
 
     ``chunk_slices``: slices that go through the network at once. ``smallest_peak``: small organs whose heat-map maximum is lower keep
     S-Net's voxels; None for ``config.location_threshold``. ``report`` is told of progress between 0.05 and 0.87. ``sums`` collects what
-    ``doubt_of`` needs, where it is wanted.
+    ``certainty_of`` needs, where it is wanted.
     """
 
     config: NetworkConfig
@@ -103,6 +104,21 @@ class TwoStage:
         for finished in run_chunks(ct, self.backend, self.config, self.chunk_slices):
             localizer.add(finished)
         return localizer.locations
+
+    def coarse_fits(self, ct: np.ndarray, voxel_ml: float) -> dict[str, OrganFit]:
+        """Return how much of each organ S-Net finds in ``ct`` (D, H, W), and how sure it is. ``voxel_ml``: of the network's grid."""
+        classes = len(self.config.organs) + 1
+        voxels, certainty = np.zeros(classes), np.zeros(classes)
+        for finished in run_chunks(ct, self.backend, self.config, self.chunk_slices):
+            probabilities = finished.output.probabilities  # (C + 1, d, H, W)
+            winners = probabilities.argmax(axis=0).ravel()
+            voxels += np.bincount(winners, minlength=classes)
+            certainty += np.bincount(winners, probabilities.max(axis=0).ravel(), minlength=classes)
+        mean = certainty / np.maximum(voxels, 1)
+        return {
+            organ: OrganFit(float(voxels[value] * voxel_ml), float(mean[value]))
+            for value, organ in enumerate(self.config.organs, start=1)
+        }
 
     def _add_small_organs(
         self,

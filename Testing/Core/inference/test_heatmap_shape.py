@@ -77,7 +77,7 @@ def test_what_is_known_reaches_the_file_the_report_and_the_review(tmp_path: Path
         second_mm_xyz=(30.0, 40.0, 0.0),
         spread_mm=200.0,
     )
-    assert "50 mm away, has a heat-map value of 0.81" in second_peak_score(sharp).reason
+    assert "50 mm away, has a certainty of 0.81" in second_peak_score(sharp).reason
     assert (second_peak_score(sharp).severity or 0) > 1
     assert (spread_score(sharp, bundle).severity or 0) > 1
     assert not second_peak_score(sharp).flagged  # shown, but the rank is not theirs: not proven to find errors

@@ -60,7 +60,7 @@ def test_a_seed_moves_the_organ_to_where_the_person_said(scan: Volume, bundle: M
         voxels = scan.geometry.index_to_mm(np.argwhere(result.mask("Larynx")))
         roi_mm = np.array([16, 16, 8]) * 6.0
         assert (np.abs(voxels - np.array(place)) <= roi_mm / 2 + 6.0).all()
-        assert "at the place given by the user" in larynx.warnings[0]
+        assert "at the place given by the user" in larynx.notes[0]
         assert result.provenance["seeds_mm_lps"] == {"Larynx": list(place)}
 
 

@@ -90,8 +90,9 @@ def test_an_organ_below_the_threshold_is_uncertain_and_keeps_s_nets_voxels(tmp_p
         assert not row.found
         assert row.peak is not None
         assert row.status == ("uncertain" if row.volume_ml else "not found")
-        assert "ot localized with confidence, heat-map peak" in row.warnings[0]
-        assert row.warnings[0].startswith("Uncertain: ") == bool(row.volume_ml)
+        assert "1.01 is needed" in row.warnings[0]
+        assert row.warnings[0].startswith("Uncertain: the model is not sure where") == bool(row.volume_ml)
+        assert row.grade == ("alarm" if row.volume_ml else "warning")
         assert any("Not found" in warning for warning in row.warnings) == (row.status == "not found")
     assert np.array_equal(result.labels, alone.labels)
 

@@ -11,7 +11,7 @@ from ...image.segmentation import OrganResult
 from .measures import Measures
 from .usual import CAP, TOUCHES_MM, Usual
 
-DOUBT = (
+CERTAINTY = (
     "expected_dsc", "sure", "unsure_rim", "more", "below_mm", "above_mm", "bottom_dsc", "top_dsc", "mirrored", "peak",
     "spread_mm", "second",
 )  # fmt: skip
@@ -20,11 +20,11 @@ WORST_OF_GAPS = 3
 
 
 def organ_features(
-    name: str, organs: Mapping[str, Measures], usual: Usual, doubts: Mapping[str, Mapping[str, float]]
+    name: str, organs: Mapping[str, Measures], usual: Usual, certainties: Mapping[str, Mapping[str, float]]
 ) -> dict[str, float]:
     """Return the features of one organ by name; what does not apply is missing.
 
-    ``organs``: the measures of all organs. ``doubts``: the network's doubt of the organs that it drew, by organ.
+    ``organs``: the measures of all organs. ``certainties``: the certainty of the network about the organs that it drew, by organ.
     """
     own = organs[name]
     known = usual.alone[name]
@@ -41,7 +41,7 @@ def organ_features(
     out["cut_below"] = float(own["above_scan_bottom_mm"] < TOUCHES_MM)
     out["cut_above"] = float(own["below_scan_top_mm"] < TOUCHES_MM)
     out |= _against_other_side(name, organs, usual)
-    out |= _doubt(name, own, doubts)
+    out |= _certainty(name, own, certainties)
     odd = [v for v in out.values() if np.isfinite(v)]
     out["oddness"] = float(np.mean(np.clip(np.abs(odd), 0, CAP)))
     return {key: float(value) for key, value in out.items() if np.isfinite(value)}
@@ -64,11 +64,11 @@ def _against_other_side(name: str, organs: Mapping[str, Measures], usual: Usual)
     }
 
 
-def doubt_measures(result: OrganResult) -> dict[str, float]:
-    """Return what the network said of its own result: ``OrganResult.doubt`` and how clear the localization was; empty where it is not known."""
-    if not result.doubt:
+def certainty_measures(result: OrganResult) -> dict[str, float]:
+    """Return what the network said of its own result: ``OrganResult.certainty`` and how clear the localization was; empty where it is not known."""
+    if not result.certainty:
         return {}
-    out = {key: float(value) for key, value in result.doubt.items() if key in DOUBT}
+    out = {key: float(value) for key, value in result.certainty.items() if key in CERTAINTY}
     if result.peak is not None:
         out["peak"] = result.peak
     if result.spread_mm is not None:
@@ -80,16 +80,16 @@ def doubt_measures(result: OrganResult) -> dict[str, float]:
     return out
 
 
-def _doubt(name: str, own: Measures, doubts: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    mine = doubts.get(name)
+def _certainty(name: str, own: Measures, certainties: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    mine = certainties.get(name)
     if not mine:
         return {}
-    out = {key: float(value) for key, value in mine.items() if key in DOUBT}
+    out = {key: float(value) for key, value in mine.items() if key in CERTAINTY}
     if all(key in mine for key in PEAK):
         apart = np.subtract([mine[key] for key in PEAK], [own["x_mm"], own["y_mm"], own["z_mm"]])
         out["peak_apart_mm"] = float(np.linalg.norm(apart))
     for key in ("sure", "mirrored"):
-        others = [d[key] for other, d in doubts.items() if other != name and np.isfinite(d.get(key, np.nan))]
+        others = [d[key] for other, d in certainties.items() if other != name and np.isfinite(d.get(key, np.nan))]
         if others:
             out[f"others_{key}"] = float(np.mean(others))
     return out

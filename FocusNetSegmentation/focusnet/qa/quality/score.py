@@ -10,7 +10,7 @@ from ...image.segmentation import Segmentation
 from ...image.volume import Geometry
 from ..organ_scores import HIGHEST, Score
 from .coarse_scan import coarse_scan
-from .features import doubt_measures, organ_features
+from .features import certainty_measures, organ_features
 from .measures import measure_organs
 from .model import Prediction, QualityModel
 from .words import reasons
@@ -26,11 +26,11 @@ def quality_scores(
     """Return the score of each organ that has voxels and that ``model`` knows. ``labels``, ``hu`` (z, y, x): upright, on one grid."""
     names = {r.label: r.organ.name for r in segmentation.results}
     organs = measure_organs(coarse_scan(labels, hu, upright), names)
-    doubts = {r.organ.name: doubt for r in segmentation.results if (doubt := doubt_measures(r))}
+    certainties = {r.organ.name: sure for r in segmentation.results if (sure := certainty_measures(r))}
     out = {}
     for name in organs:
         if model.knows(name):
-            features = organ_features(name, organs, model.usual, doubts)
+            features = organ_features(name, organs, model.usual, certainties)
             prediction = model.predict(name, features)
             why = reasons(name, organs, model.usual, features, prediction.moved)
             out[name] = _score(prediction, why, model)

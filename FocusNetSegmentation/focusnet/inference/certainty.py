@@ -6,7 +6,6 @@ shifts with class-specific confidence scores", MICCAI 2022.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +22,7 @@ END_MM = 12.0  # how much of each end of an organ is looked at on its own
 
 @dataclass
 class SlicewiseSums:
-    """Sums over each slice of a scan, per organ, as its probabilities stream by: all that ``doubt_of`` needs.
+    """Sums over each slice of a scan, per organ, as its probabilities stream by: all that ``certainty_of`` needs.
 
     Arrays of the C organs and the slices so far (C, z): probability, voxels that the organ wins, probability in those, voxels
     with more than SURE in those, unsure voxels. ``winners``: which of background (0) and organs wins each voxel, uint8 (z, y, x).
@@ -53,8 +52,8 @@ class SlicewiseSums:
         return np.concatenate([part[:, number] for part in self.parts], axis=1)
 
 
-def doubt_of(sums: np.ndarray, slice_mm: float) -> dict[str, float]:
-    """Return the measures of doubt of one organ from its sums (5, z); nothing for an organ without a voxel.
+def certainty_of(sums: np.ndarray, slice_mm: float) -> dict[str, float]:
+    """Return the measures of certainty of one organ from its sums (5, z); nothing for an organ without a voxel.
 
     ``expected_dsc``: overlap to be expected if the probabilities were right. ``sure``: part of its voxels with more than 0.9.
     ``unsure_rim``: unsure voxels, as a multiple of volume^(2/3). ``more``: probability outside it, as a part of its volume.
@@ -103,19 +102,19 @@ def mirrored_winners(ct: np.ndarray, backend: Backend, config: NetworkConfig, ch
     return np.array(back, np.uint8)[np.concatenate(parts)[:, :, ::-1]]
 
 
-def doubts_of(
+def certainties_of(
     sums: SlicewiseSums, config: NetworkConfig, mirrored_labels: np.ndarray | None
 ) -> dict[str, dict[str, float]]:
-    """Return the doubt of each organ by name; nothing where ``sums`` is empty. ``mirrored_labels``: of ``mirrored_winners``, adds ``mirrored``."""
+    """Return the certainty of each organ by name; nothing where ``sums`` is empty. ``mirrored_labels``: of ``mirrored_winners``, adds ``mirrored``."""
     if not sums.parts:
         return {}
-    out = {name: doubt_of(sums.organ(n), config.spacing_mm_zyx[0]) for n, name in enumerate(config.organs)}
+    out = {name: certainty_of(sums.organ(n), config.spacing_mm_zyx[0]) for n, name in enumerate(config.organs)}
     if mirrored_labels is not None:
         found = agreement(np.concatenate(sums.winners), mirrored_labels, len(config.organs))
         for name, dsc in zip(config.organs, found, strict=True):
             if out[name]:
                 out[name]["mirrored"] = dsc
-    return {name: doubt for name, doubt in out.items() if doubt}
+    return {name: sure for name, sure in out.items() if sure}
 
 
 def agreement(labels: np.ndarray, others: np.ndarray, organs: int) -> list[float]:
