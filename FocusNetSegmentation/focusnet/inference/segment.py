@@ -20,6 +20,7 @@ from ..nets.bundle import ModelBundle
 from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
 from .backends import forget_backend, kept_backend
+from .certainty import SlicewiseSums, certainties_of, mirrored_winners
 from .chunks import OrganLocation
 from .devices import Device, choose_device
 from .islands import remove_islands
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         organs: Sequence[str] | None
         backend: str
         seeds: Seeds | None
+        qa_passes: int
 
 
 SMALLEST_CHUNK = 8  # slices: below this an out-of-memory retry is pointless
@@ -60,7 +62,7 @@ def segment(
     **choices: Unpack[Choices],
 ) -> Segmentation:
     """Contour a CT. ``volume``: a Volume or a SimpleITK image; ``bundle``: a model bundle, or its name or folder; keywords ``precision``,
-    ``organs``, ``backend`` and ``seeds``: see SegmentOptions.
+    ``organs``, ``backend``, ``seeds`` and ``qa_passes``: see SegmentOptions.
 
     ``progress`` is called with ``Progress`` and may raise ``Cancelled``. Raises InputError for what cannot be segmented, ModelError for a
     bundle that cannot be used, TypeError with the remedy for a ``volume`` of another kind.
@@ -84,7 +86,7 @@ def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCall
     report(Progress("Restoring the scan's own grid", 0.95))
     labels = restore(download(done.labels, record), working_grid(record), record)
     islands = remove_islands(labels, bundle.config.island_fraction)
-    results = describe(labels, volume.geometry, bundle, record, done.locations, islands)
+    results = describe(labels, volume.geometry, bundle, record, done.locations, islands, done.certainties)
     checked = _check_orientation(volume, labels, results, options, done, report)
     dropped = [r.label for r in results if r.organ.name not in options.wanted]
     if dropped:
@@ -108,6 +110,7 @@ class _NetworkRun:
     backend: str
     chunk_slices: int
     retries: list[str]
+    certainties: Mapping[str, Mapping[str, float]]
 
 
 def _run_networks(
@@ -123,10 +126,16 @@ def _run_networks(
     while device is not None:
         try:
             backend = kept_backend(options.bundle, device, options.backend, chunk)
-            stages = TwoStage(config, backend, chunk, report=report)
+            sums = SlicewiseSums()
+            stages = TwoStage(config, backend, chunk, report=report, sums=sums)
             run = stages.segment_at_seeds if options.wanted <= set(seeds) else stages.segment
             labels, locations = run(ct, grids, seeds)
-            return _NetworkRun(labels, locations, device, backend.name, chunk, retries)
+            mirrored = None
+            if options.qa_passes and sums.parts:
+                report(Progress("Segmenting the mirrored scan", 0.88))
+                mirrored = mirrored_winners(ct, backend, config, chunk)
+            certainties = certainties_of(sums, config, mirrored)
+            return _NetworkRun(labels, locations, device, backend.name, chunk, retries, certainties)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
             if not is_out_of_memory(problem):
                 raise

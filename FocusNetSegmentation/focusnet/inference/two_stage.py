@@ -15,6 +15,7 @@ from ..image.volume import Geometry
 from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
 from .backends import Backend
+from .certainty import SlicewiseSums
 from .chunks import Localizer, OrganLocation, run_chunks
 from .orientation_check import OrganFit
 from .overlay import SmallOrgan, erase_organ, overlay
@@ -38,7 +39,8 @@ class TwoStage:
     """Runs the networks of ``config`` on scans.
 
     ``chunk_slices``: slices that go through the network at once. ``smallest_peak``: small organs whose heat-map maximum is lower keep
-    S-Net's voxels; None for ``config.location_threshold``. ``report`` is told of progress between 0.05 and 0.87.
+    S-Net's voxels; None for ``config.location_threshold``. ``report`` is told of progress between 0.05 and 0.87. ``sums`` collects what
+    ``certainty_of`` needs, where it is wanted.
     """
 
     config: NetworkConfig
@@ -46,6 +48,7 @@ class TwoStage:
     chunk_slices: int
     smallest_peak: float | None = None
     report: ProgressCallback = silent
+    sums: SlicewiseSums | None = None
 
     @torch.inference_mode()
     def segment(
@@ -65,6 +68,8 @@ class TwoStage:
         for finished in run_chunks(ct, self.backend, config, self.chunk_slices):
             labels.add(finished.output.probabilities)
             localizer.add(finished)
+            if self.sums is not None:
+                self.sums.add(finished.output.probabilities)
             stop = finished.start + finished.output.probabilities.shape[1]
             del finished  # the next chunk needs the room
             self._tell("Segmenting all organs", stop / len(ct), f"slice {stop} of {len(ct)}")
