@@ -225,14 +225,16 @@ class FocusNetSegmentationLogic(ScriptedLoadableModuleLogic):
         kind: str = "seg.nrrd",
         dicomFolder: Path | str | None = None,
         notLocalized: str = "leave-out",
+        orientationOverride: bool = False,
     ) -> tuple[Path | VolumeNode, list[str]]:
         """Write a segmentation: kind "seg.nrrd", "nifti", "labelmap", "rtstruct" or "dicom-seg". Returns (path or node, sentences).
 
-        ``notLocalized``: "leave-out" or "mark", what DICOM gets of organs that were drawn without being localized.
+        ``notLocalized``: "leave-out" or "mark", what DICOM gets of organs that were drawn without being localized. ``orientationOverride``:
+        write contours even where the CT's header seems to have directions wrong, such as front and back reversed.
         """
         from FocusNetSegmentationLib.exchange.export import export
 
-        return export(segmentationNode, volumeNode, path, kind, dicomFolder, notLocalized)
+        return export(segmentationNode, volumeNode, path, kind, dicomFolder, notLocalized, orientationOverride)
 
     def collect(
         self, segmentationNode: SegmentationNode, volumeNode: VolumeNode, into: Path | str, **options: Any

@@ -37,6 +37,7 @@ ENGINE_ROOMS: dict[str, set[str]] = {
     "baselines": {"datasets", "files", "image", "io"},
     "qa": {"evaluation", "files", "image", "inference", "io", "metrics", "nets"},
     "reports": {"datasets", "files", "image", "io", "nets", "qa"},
+    "compare": {"datasets", "files", "image", "inference", "io", "metrics", "nets", "qa", "reports"},
     "collect": {"datasets", "evaluation", "files", "image", "io", "qa"},
     "jobs": set(),
     "batch": {"files", "image", "inference", "io", "jobs", "qa", "reports"},
@@ -51,13 +52,15 @@ ENGINE_ROOMS["__init__"] = {"image", "io", "inference", "nets"}  # the public na
 TRAIN_ROOMS: dict[str, set[str]] = {
     "settings": set(),
     "logger": set(),
+    "clock": set(),
+    "heartbeat": {"logger"},
     "stages": {"settings"},
-    "loop": {"logger", "settings", "stages"},
-    "setup": {"logger", "loop", "settings", "stages"},
-    "validation": {"loop", "settings", "stages"},
+    "loop": {"clock", "heartbeat", "logger", "settings", "stages"},
+    "setup": {"heartbeat", "logger", "loop", "settings", "stages"},
+    "validation": {"heartbeat", "logger", "loop", "settings", "stages"},
     "stage_progress": {"setup"},
-    "status": {"setup", "stage_progress"},
-    "run": {"logger", "loop", "settings", "setup", "stages", "validation"},
+    "status": {"heartbeat", "setup", "stage_progress"},
+    "run": {"clock", "heartbeat", "logger", "loop", "settings", "setup", "stages", "validation"},
 }
 LIB_ROOMS: dict[str, set[str]] = {
     "messages": set(),

@@ -11,6 +11,7 @@ import vtk
 
 from focusnet.errors import InputError
 from focusnet.image.organs import find_organ
+from focusnet.image.orientation_doubt import refuse_doubtful
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry, Volume
 from focusnet.io.export_details import LEAVE_OUT, ExportDetails
@@ -21,6 +22,7 @@ from ..review.states import Review
 from ..scene.as_segmentation import segmentation_on
 from ..scene.labelmaps import get_tag
 from ..scene.nodes import mark_edited
+from ..scene.orientation_doubt import doubt_of
 from ..scene.types import SegmentationNode, VolumeNode
 from ..scene.volumes import world_geometry
 
@@ -51,13 +53,15 @@ def export(
     kind: str,
     dicom_folder: Path | str | None = None,
     not_localized: str = LEAVE_OUT,
+    orientation_override: bool = False,
 ) -> tuple[Path | VolumeNode, list[str]]:
     """Write every segment to ``path`` (replaced if it exists) and return it with sentences for the user; for ``labelmap`` a new
     node of the scene.
 
     ``kind``: a key of FORMATS. The grid is the CT's, for DICOM that of its files. ``dicom_folder`` holds the CT's files where Slicer's
     DICOM database does not know them. ``not_localized``: "leave-out" or "mark", what becomes in DICOM of organs that the model drew without
-    being sure where they are and that nobody has edited or approved. Raises InputError, OutputError.
+    being sure where they are and that nobody has edited or approved. ``orientation_override``: write contours even where the CT's header
+    seems to have directions wrong. Raises InputError, OutputError.
     """
     if kind not in FORMATS:
         raise InputError(f"The format {kind!r} is unknown; {', '.join(FORMATS)} are expected.")
@@ -65,6 +69,8 @@ def export(
         raise InputError("There is no segmentation to export. Apply first, or choose one.")
     if volume_node is None:
         raise InputError("The CT of this segmentation is not in the scene. Choose it under Inputs.")
+    if not orientation_override:
+        refuse_doubtful(doubt_of(segmentation_node), "orientationOverride=True")
     edited = mark_edited(segmentation_node)
     if kind in DICOM_KINDS:
         return Path(str(path)), _export_dicom(
@@ -126,7 +132,9 @@ def _export_dicom(
     changed = {r.organ.name for r in segmentation.results} & set(edited) | _drawn_by_hand(segmentation_node)
     states, reviewers = review_states(segmentation, segmentation_node)
     details = ExportDetails(states=states, edited=changed, reviewer=", ".join(reviewers), not_localized=not_localized)
-    left_out = write_segmentation(segmentation, volume, path, DICOM_KINDS[kind], overwrite=True, details=details)
+    left_out = write_segmentation(  # the orientation was settled before
+        segmentation, volume, path, DICOM_KINDS[kind], overwrite=True, details=details, orientation_override=True
+    )
     return [*notes, *details.sentences(segmentation, left_out)]
 
 

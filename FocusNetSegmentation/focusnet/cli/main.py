@@ -21,10 +21,12 @@ from . import (
     atlas,
     batch,
     collect,
+    compare,
     datasets,
     demo,
     evaluate,
     export,
+    finetune,
     models,
     node,
     phantom,
@@ -40,7 +42,8 @@ STOPPED = 130  # what shells give a program that Ctrl-C ended: 128 + SIGINT
 
 # in the order of the help
 COMMANDS = (
-    segment, batch, node, demo, train, collect, datasets, atlas, evaluate, export, qa, report, models, phantom, simulate,
+    segment, batch, node, demo, train, collect, finetune, compare, datasets, atlas, evaluate, export, qa, report, models,
+    phantom, simulate,
 )  # fmt: skip
 
 

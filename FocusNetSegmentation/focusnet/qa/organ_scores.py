@@ -16,11 +16,9 @@ from ..wording import RESEARCH_ONLY
 
 SCHEMA_VERSION = 1
 LOOK_AT = "look at"
-PROBABLY_FINE = "probably fine"
+NO_SIGN = "no sign of a mistake"
 NOT_JUDGED = "not judged"  # no score is high, but none of those with statistics applies
-DISCLAIMER = (
-    f"Scores are hints where to look, not verdicts: what is 'probably fine' must be checked as well. {RESEARCH_ONLY}"
-)
+DISCLAIMER = f"Scores are hints where to look, not verdicts: an organ with 'no sign of a mistake' must be checked as well. {RESEARCH_ONLY}"
 HIGHEST = 10.0  # severities are capped at ten times the limit
 Point = tuple[float, float, float]
 
@@ -99,13 +97,13 @@ class Ranking:
 
 
 def ranked(organs: Sequence[OrganRanking]) -> tuple[OrganRanking, ...]:
-    """Return the organs in order: look at, not judged, probably fine; within a group the highest score first.
+    """Return the organs in order: look at, not judged, no sign of a mistake; within a group the highest score first.
 
     Organs with the same finding (swapped sides) share a rank.
     """
     from dataclasses import replace
 
-    order = {LOOK_AT: 0, NOT_JUDGED: 1, PROBABLY_FINE: 2}
+    order = {LOOK_AT: 0, NOT_JUDGED: 1, NO_SIGN: 2}
     listed = sorted(organs, key=lambda o: (order[o.group], -(o.severity or 0.0), -_sum(o), o.label))
     out: list[OrganRanking] = []
     for number, organ in enumerate(listed, start=1):

@@ -16,7 +16,7 @@ from ..nets.bundle import ModelBundle
 from ..progress import Progress, ProgressCallback, silent
 from .localization_scores import second_peak_score, spread_score
 from .measure import Measured, measure_all
-from .organ_scores import LOOK_AT, NOT_JUDGED, PROBABLY_FINE, OrganRanking, Ranking, Score, ranked
+from .organ_scores import LOOK_AT, NO_SIGN, NOT_JUDGED, OrganRanking, Ranking, Score, ranked
 from .reference_statistics import ReferenceStatistics, load_reference_statistics
 from .shape_model import ShapeModel
 from .size_scores import edges_score, extent_score, gaps_score, holes_score, hu_score, parts_score, volume_score
@@ -108,7 +108,7 @@ def organ_ranking(result: OrganResult, found: Measured | None, scores: Sequence[
     if severity is not None and severity >= 1.0:
         group = LOOK_AT
     else:
-        group = PROBABLY_FINE if known else NOT_JUDGED
+        group = NO_SIGN if known else NOT_JUDGED
         severity = severity if known else None
     return OrganRanking(
         organ=result.organ,
