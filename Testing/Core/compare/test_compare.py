@@ -125,6 +125,8 @@ def test_the_command_compares_writes_page_and_record_and_says_what_it_rests_on(
     assert main(arguments) == 2
     assert "has learned from pt_3, which would be compared on: name another --split" in capsys.readouterr().err
     assert main([*arguments, "--split", "train"]) == 0  # which this run has not seen
+    assert main(["compare", str(run), str(run), "--dataset", str(data)]) == 2
+    assert "are the same model" in capsys.readouterr().err
 
 
 def test_a_data_set_that_holds_nothing_back_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
