@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..errors import InputError
 from .options import Commands, add_command, add_device, add_json_progress, add_overwrite, names
 from .terminal import progress_to
 
@@ -48,6 +49,8 @@ def compare(options: argparse.Namespace) -> int:
     run = Path(options.new).expanduser()
     is_run = bundle_of_run(run) != run
     comparison = Comparison(load_bundle(bundle_of_run(options.old)), load_bundle(bundle_of_run(options.new)))
+    if comparison.old.digest == comparison.new.digest:
+        raise InputError(f"{options.old} and {options.new} are the same model ({comparison.old.digest[:8]}); name two.")
     page = options.output or (run / "comparison.html" if is_run else None)
     if options.output is not None:
         check_output(options.output, options.overwrite, PAGES)

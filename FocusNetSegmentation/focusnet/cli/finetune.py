@@ -20,7 +20,11 @@ def add_arguments(commands: Commands) -> None:
         "dataset", type=Path, nargs="?", metavar="FOLDER", help="corrected cases: of focusnet collect, or any data set"
     )
     parser.add_argument(
-        "--from", dest="old", default=DEFAULT_MODEL, metavar="MODEL", help="name or folder (default: %(default)s)"
+        "--from",
+        dest="old",
+        default=DEFAULT_MODEL,
+        metavar="MODEL",
+        help="name or folder of a model, or a run (default: %(default)s)",
     )
     parser.add_argument("--out", type=Path, metavar="RUN", help="folder for checkpoints, logs and the bundle")
     parser.add_argument("--name", default="", help="of the new model (default: the old one's, as a new version of it)")
@@ -41,6 +45,7 @@ def finetune(options: argparse.Namespace) -> int:
     if options.dataset is None or options.out is None:
         raise InputError("focusnet finetune needs FOLDER and --out (or --status RUN alone).")
     refuse_inside(options.out, options.dataset, options.resume)
+    from ..nets.versions import bundle_of_run
     from ..train.logger import messages_on_stderr
     from ..train.run import train_bundle
     from ..train.setup.request import TrainRequest
@@ -52,7 +57,7 @@ def finetune(options: argparse.Namespace) -> int:
         resume=options.resume,
         settings={k: v for k in ("steps", "minutes") if (v := getattr(options, k)) is not None},
         device=options.device,
-        init=options.old,
+        init=bundle_of_run(options.old),
         tune=TuneOptions(options.name),
     )
     try:

@@ -16,7 +16,7 @@ from ..reports.slice_pictures import PlanePicture, css_color, organ_pictures, up
 from ..version import __version__
 from ..wording import DISCLAIMER
 from .models import CaseContours, Comparison, Row
-from .paired import FEWEST_PATIENTS, Difference
+from .paired import FEWEST_PATIENTS, Difference, signed
 from .summary import Summary, label, sentence
 
 MOST_PICTURES = 6
@@ -129,10 +129,10 @@ def _color(name: str) -> str:
 
 
 def _measure(value: Difference, digits: int) -> dict[str, str]:
-    interval = "" if value.p != value.p else f"{value.low:+.{digits}f} to {value.high:+.{digits}f}"
+    interval = "" if value.p != value.p else f"{signed(value.low, digits)} to {signed(value.high, digits)}"
     return {
         "old": f"{value.old:.{digits}f}",
         "new": f"{value.new:.{digits}f}",
-        "change": f"{value.mean:+.{digits}f}",
+        "change": signed(value.mean, digits),
         "interval": interval,
     }

@@ -43,7 +43,12 @@ class Difference:
         """Return what the verdict rests on, in words."""
         if self.patients < FEWEST_PATIENTS:
             return f"{counted(self.patients, 'patient')}; fewer than {FEWEST_PATIENTS} can prove nothing"
-        return f"between {self.low:+.{digits}f} and {self.high:+.{digits}f}, {self.patients} patients"
+        return f"between {signed(self.low, digits)} and {signed(self.high, digits)}, {self.patients} patients"
+
+
+def signed(value: float, digits: int) -> str:
+    """Return a change with its sign; what rounds to nothing is +0."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def difference(old: Sequence[float], new: Sequence[float], patients: Sequence[str]) -> Difference:

@@ -118,13 +118,15 @@ def text_table(comparison: Comparison, summary: Summary) -> str:
 
 def sentence(summary: Summary) -> str:
     """Return the result of a comparison in words."""
-    word = {"better": "better", "worse": "worse", "not to tell": "neither better nor worse as far as these cases tell"}
+    word = {"better": "better", "worse": "worse", "not to tell": "neither better nor worse as far as these cases tell"}[
+        summary.verdict
+    ]
+    if summary.worse:
+        word = f"worse in {', '.join(summary.worse)}"
     all_organs = summary.everything
-    text = f"The new model is {word[summary.verdict]}: mean DSC of all organs {all_organs.old:.3f} -> {all_organs.new:.3f} ({all_organs.why()})."
+    text = f"The new model is {word}: mean DSC of all organs {all_organs.old:.3f} -> {all_organs.new:.3f} ({all_organs.why()})."
     if all_organs.patients < FEWEST_PATIENTS:
         text = f"Not to tell: {counted(all_organs.patients, 'held-out patient')}; fewer than {FEWEST_PATIENTS} can prove nothing. Collect more cases."
-    if summary.worse:
-        text += f" Worse: {', '.join(summary.worse)}."
     path = summary.path_mm
     text += f" Left to draw in a case: {path.old:.0f} -> {path.new:.0f} mm"
     if summary.minutes is not None:

@@ -35,6 +35,7 @@ LOCK = ".versions.lock"
 WORK = ".adopt-"
 LOCK_S = 30.0
 CARD = "model-card.md"
+TRACES_OF_A_RUN = ("training.json", "old-answers")  # what a run has before its bundle
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,18 @@ class Change:
 
 
 def bundle_of_run(name_or_path: str | Path) -> str | Path:
-    """Return the bundle's folder where a run of ``train`` or ``finetune`` is named, anything else as it is."""
-    inside = Path(name_or_path).expanduser() / "bundle"
-    return inside if (inside / MANIFEST).is_file() else name_or_path
+    """Return the bundle's folder where a run of ``train`` or ``finetune`` is named, anything else as it is.
+
+    Raises ModelError for a run that has none yet.
+    """
+    run = Path(name_or_path).expanduser()
+    if (run / "bundle" / MANIFEST).is_file():
+        return run / "bundle"
+    if any((run / trace).exists() for trace in TRACES_OF_A_RUN) and not (run / MANIFEST).is_file():
+        raise ModelError(
+            f"{run} holds no model yet: its training has not ended. Go on with the same command and --resume."
+        )
+    return name_or_path
 
 
 def adopt_bundle(source: str | Path) -> Change:

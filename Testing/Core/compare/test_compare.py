@@ -32,8 +32,9 @@ def test_each_organ_is_told_apart_and_one_that_is_worse_decides() -> None:
     assert (summary.verdict, summary.worse) == ("worse", ["Parotid_L"])
     text = text_table(made, summary)
     assert "Parotid_R        better       DSC 0.800 -> 0.854 (between +0.052 and +0.055, 8 patients)" in text
-    assert "The new model is worse: mean DSC of all organs 0.800 -> 0.800" in text
-    assert "Worse: Parotid_L." in text
+    assert (
+        "The new model is worse in Parotid_L: mean DSC of all organs 0.800 -> 0.800 (between +0.000 and +0.000" in text
+    )
 
 
 def test_three_cases_are_no_proof() -> None:
@@ -124,6 +125,8 @@ def test_the_command_compares_writes_page_and_record_and_says_what_it_rests_on(
     assert main(arguments) == 2
     assert "has learned from pt_3, which would be compared on: name another --split" in capsys.readouterr().err
     assert main([*arguments, "--split", "train"]) == 0  # which this run has not seen
+    assert main(["compare", str(run), str(run), "--dataset", str(data)]) == 2
+    assert "are the same model" in capsys.readouterr().err
 
 
 def test_a_data_set_that_holds_nothing_back_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,6 +80,16 @@ def test_there_is_no_way_back_from_the_only_version(models: Path, tmp_path: Path
     assert load_bundle(NAME).digest == own.digest
 
 
+def test_a_run_that_was_killed_before_its_bundle_is_not_adopted(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "training.json").write_text("{}")
+    with pytest.raises(
+        ModelError, match=r"run holds no model yet: its training has not ended\. Go on with .* --resume"
+    ):
+        adopt_bundle(tmp_path / "run")
+    assert not models.exists()
+
+
 def test_a_full_disk_leaves_the_old_version_in_force(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

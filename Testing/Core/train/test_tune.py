@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ import torch
 from focusnet.cli.main import main
 from focusnet.datasets.case import Case
 from focusnet.datasets.open_dataset import open_dataset
-from focusnet.errors import ConfigError, DatasetError
+from focusnet.errors import ConfigError, DatasetError, OutputError
 from focusnet.image.organs import find_organ
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry
@@ -241,6 +242,26 @@ def test_a_killed_fine_tuning_goes_on_to_the_bundle(tmp_path: Path, capsys: pyte
     assert "Next: focusnet compare" in capsys.readouterr().out
     assert load_bundle(out / "bundle").version == "1.1"
     assert {path: path.stat().st_mtime_ns for path in (out / OLD_ANSWERS).iterdir()} == answers
+
+
+def test_an_answer_that_does_not_fit_on_the_disk_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = old_bundle(tmp_path)
+    geometry = Geometry((1, 1, 2), (1.0, 1.0, 1.0))
+    case = Case("pt-1", np.zeros((1, 1, 2), np.int16), np.zeros((1, 1, 2), np.uint8), geometry, frozenset(), (0, 0, 0))
+    drawn = SimpleNamespace(labels=np.ones((1, 1, 2), np.uint8))
+    monkeypatch.setattr(old_answers, "segment_scan", lambda *_: drawn)
+
+    asked = request(tmp_path, old)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("SimpleITK.WriteImage", full)
+    with pytest.raises(OutputError, match=r"pt-1-.*nrrd cannot be written \(No space left on device.*\)\. Free some"):
+        with_old_answers([case], old, old.config.organs, asked)
+    assert list((tmp_path / "run" / OLD_ANSWERS).iterdir()) == []
 
 
 def test_versions_count_on() -> None:

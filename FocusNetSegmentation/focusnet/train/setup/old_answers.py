@@ -106,7 +106,7 @@ def _answer(case: Case, options: SegmentOptions, out: Path) -> np.ndarray:
     """Return the old model's labels (uint8, z, y, x) of a case, kept in ``out``."""
     import SimpleITK as sitk
 
-    path = out / OLD_ANSWERS / f"{case.name}-{options.bundle.digest[:12]}.nrrd"
+    path = out / OLD_ANSWERS / f"{case.name.replace('/', '_')}-{options.bundle.digest[:12]}.nrrd"
     if path.is_file():
         try:
             kept = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
