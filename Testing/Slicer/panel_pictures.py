@@ -78,6 +78,23 @@ def review(panel: PanelOnStandIns) -> None:
     panel.ui.editCollapsibleButton.collapsed = True
 
 
+def learn(panel: PanelOnStandIns) -> None:
+    """Two organs approved and put into a training set."""
+    review(panel)
+    panel.panel.review.approve()
+    panel.settle()
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / "corrected"
+        folder.mkdir()
+        panel.stand_ins.file_dialog.answers = [str(folder)]
+        panel.ui.collectButton.click()
+        panel.until(lambda: not panel.panel.review.finish.learn.is_collecting, 240)
+        panel.settle()
+    text = panel.panel.review._last_message[1].replace(work, "/data")
+    panel.panel.review.say("ok", text)
+    panel.settle()
+
+
 def correct(panel: PanelOnStandIns) -> None:
     """The Segment Editor below the list, with options as wide as Paint's are in Slicer 5.8."""
     panel.volume(NAME)
@@ -147,6 +164,7 @@ STATES: dict[str, tuple[Callable[[PanelOnStandIns], None], dict[str, Any]]] = {
     "running": (running, {}),
     "done": (done, {"python": os.environ.get("FOCUSNET_WORKER_PYTHON")}),
     "review": (review, {}),
+    "learn": (learn, {}),
     "correct": (correct, {}),
     "absent": (absent, {}),
     "large": (large, {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +26,8 @@ class OrganResult:
     both None for an organ that SOL-Net does not look for. ``second_peak`` and ``second_mm_xyz``: the likeliest place away from it;
     ``spread_mm``: radius of a ball as large as the part of the heat map above half its maximum; None where not known.
     ``warnings``: sentences that a reader must know; ``alarms``: those of them for which the organ must be looked at first. ``notes``:
-    sentences that ask for nothing, such as specks that were removed; they raise no flag.
+    sentences that ask for nothing, such as specks that were removed; they raise no flag. ``certainty``: how sure the network was of the
+    voxels that it drew (``inference.certainty``), None where that is not known.
     """
 
     organ: Organ
@@ -40,6 +42,7 @@ class OrganResult:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
+    certainty: Mapping[str, float] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         missing = tuple(text for text in self.alarms if text not in self.warnings)

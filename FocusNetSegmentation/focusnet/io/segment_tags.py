@@ -43,6 +43,7 @@ def to_tag(result: OrganResult, voxels: int) -> str:
             "second_mm_lps": result.second_mm_xyz,
             "spread_mm": result.spread_mm,
             "warnings": result.warnings,
+            "certainty": result.certainty and {key: round(value, 4) for key, value in result.certainty.items()},
             "notes": result.notes,
             "alarms": result.alarms,
         }
@@ -69,6 +70,7 @@ def from_tag(text: str, organ: Organ, label: int, voxels: int, voxel_ml: float) 
         second_peak=kept.get("second_peak"),
         second_mm_xyz=_point_mm(kept.get("second_mm_lps")),
         spread_mm=kept.get("spread_mm"),
+        certainty=_numbers(kept.get("certainty") or kept.get("doubt")),
         **_sentences(kept),
     )
 
@@ -132,6 +134,12 @@ def escape_for_nrrd(text: str) -> str:
 def unescape_from_nrrd(text: str | None) -> str:
     """Return a NRRD key's value as it was before ``escape_for_nrrd``."""
     return (text or "").replace("\\\\", "\\")
+
+
+def _numbers(value: Any) -> dict[str, float] | None:
+    if not isinstance(value, dict):
+        return None
+    return {str(key): float(v) for key, v in value.items() if isinstance(v, (int, float))}
 
 
 def _point_mm(value: Any) -> tuple[float, float, float] | None:

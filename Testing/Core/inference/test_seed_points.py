@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 from focusnet.cli.main import main
 from focusnet.errors import InputError
@@ -82,7 +83,7 @@ def test_the_organ_alone_is_what_the_whole_run_gives_for_it_from_fewer_slices(
     chunks: list[int] = []
     original = TorchBackend.run
 
-    def counted(self: TorchBackend, ct: np.ndarray) -> object:
+    def counted(self: TorchBackend, ct: torch.Tensor) -> object:
         chunks.append(ct.shape[0])
         return original(self, ct)
 
@@ -108,7 +109,7 @@ def test_other_organs_are_as_without_the_seed(scan: Volume, bundle: ModelBundle)
 def test_what_cannot_be_seeded_is_refused_with_the_reason(
     scan: Volume, bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(self: TorchBackend, ct: np.ndarray) -> object:
+    def never(self: TorchBackend, ct: torch.Tensor) -> object:
         raise AssertionError("a refusal comes before the networks run")
 
     monkeypatch.setattr(TorchBackend, "run", never)
