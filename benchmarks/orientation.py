@@ -52,6 +52,9 @@ def main() -> None:
         said = sum(bool(r["seems"]) for r in results)
         right = sum(r["seems"] == name for r in results)
         print(f"| {name} | {len(results)} | {odd} | {said} | {right if name != 'as it is' else '-'} |")
+    for grade, worse in (("warning", {"alarm", "warning"}), ("alarm", {"alarm"})):
+        count = sum(bool(worse & set(r["grades"])) for r in found["as it is"])  # type: ignore[call-overload]
+        print(f"as they are, scans with {grade} or worse: {count} of {len(found['as it is'])}")
 
 
 def checked(scan: Volume, bundle: ModelBundle, turn: bool) -> dict[str, dict[str, object]]:
@@ -59,8 +62,10 @@ def checked(scan: Volume, bundle: ModelBundle, turn: bool) -> dict[str, dict[str
     results = {}
     for name, way in TURNS.items() if turn else [("as it is", AS_IT_IS)]:
         copy = turned(scan, way)
-        known = segment(Volume(np.ascontiguousarray(copy.array), copy.geometry, scan.source), bundle).provenance
-        results[name] = {"check": known[CHECK], "seems": known.get(DOUBT, {}).get("seems", "")}
+        result = segment(Volume(np.ascontiguousarray(copy.array), copy.geometry, scan.source), bundle)
+        known = result.provenance
+        grades = sorted({organ.grade for organ in result.results})
+        results[name] = {"check": known[CHECK], "seems": known.get(DOUBT, {}).get("seems", ""), "grades": grades}
     return results
 
 
