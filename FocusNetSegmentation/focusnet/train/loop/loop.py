@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -278,12 +278,9 @@ class Trainer:
             tensors |= optimizer_tensors(optimizer.optimizer, names)
         tensors |= {f"average.{k}": v for k, v in self.average.tensors().items()}
         scaling = {update.name: optimizer.scaling() for update, optimizer, _ in self.updates}
-        state = {
-            **asdict(self.state),
-            "spent_s": self.clock.spent_s,
-            "config": self.config.to_json(),
-            "scaling": scaling,
-        }
+        state = {"step": self.state.step, "best": self.state.best, "config": self.config.to_json(), "scaling": scaling}
+        if self.clock.seconds is not None:
+            state |= {"spent_s": self.clock.spent_s, "finished": self.state.finished}
         save_checkpoint(self.last, tensors, state)
 
     def restore(self) -> None:
@@ -296,11 +293,12 @@ class Trainer:
             restore_optimizer(optimizer.optimizer, self.model, tensors)
             optimizer.restore_scaling(state.get("scaling", {}).get(update.name))
         self.average.load(_only(tensors, "average."), state["step"])
-        known = {item.name for item in fields(TrainingState)}
-        self.state = TrainingState(**{key: value for key, value in state.items() if key in known})
-        self.clock.before_s = float(state.get("spent_s", 0.0))
-        if self.clock.seconds is None:
-            self.state.finished = False  # more steps may have been asked for
+        self.state = TrainingState(state["step"], state["best"])
+        if self.best.is_file():
+            self.state.best_step = int(load_checkpoint(self.best)[1]["step"])
+        if self.clock.seconds is not None:
+            self.clock.before_s = float(state.get("spent_s", 0.0))
+            self.state.finished = bool(state.get("finished", False))
 
 
 def usable_items(stage: Stage, items: Sequence[Any], config: NetworkConfig) -> list[Any]:
