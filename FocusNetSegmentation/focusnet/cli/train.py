@@ -54,10 +54,11 @@ def train(options: argparse.Namespace) -> int:
     if options.dataset is None or options.out is None:
         raise InputError("focusnet train needs --dataset and --out (or --status DIR alone).")
     refuse_inside(options.out, options.dataset, options.resume)
+    from ..train.heartbeat import heartbeat, tell
     from ..train.logger import messages_on_stderr
-    from ..train.run import train_bundle
     from ..train.setup.request import TrainRequest
 
+    first = os.environ.get("RANK", "0") == "0"  # one of several processes under torchrun speaks
     request = TrainRequest(
         options.dataset,
         options.out,
@@ -72,11 +73,14 @@ def train(options: argparse.Namespace) -> int:
         time_budget_s=options.time_budget,
     )
     try:
-        with messages_on_stderr():
+        with messages_on_stderr(), heartbeat(options.out, active=first):
+            tell("loading PyTorch")
+            from ..train.run import train_bundle
+
             bundle = train_bundle(request)
     except KeyboardInterrupt as stop:
         raise Cancelled(what_is_left(options.out)) from stop
-    if os.environ.get("RANK", "0") == "0":  # one of several processes under torchrun speaks
+    if first:
         print(
             f"Wrote the bundle {bundle.folder}. Try it: focusnet segment SCAN -o OUT.seg.nrrd --model {shlex.quote(str(bundle.folder))}"
         )

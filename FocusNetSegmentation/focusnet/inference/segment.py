@@ -19,6 +19,7 @@ from ..image.volume import Volume
 from ..nets.bundle import ModelBundle
 from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
+from .backend_choice import choose_backend, note_run
 from .backends import forget_backend, kept_backend
 from .certainty import SlicewiseSums, certainties_of, mirrored_winners
 from .chunks import OrganLocation
@@ -125,11 +126,16 @@ def _run_networks(
     chunk = config.chunk_when_segmenting
     while device is not None:
         try:
-            backend = kept_backend(options.bundle, device, options.backend, chunk)
+            auto = options.backend == "auto"
+            chosen = choose_backend(options.bundle, device) if auto else options.backend
+            backend = kept_backend(options.bundle, device, chosen, chunk)
+            began = time.monotonic()
             sums = SlicewiseSums()
             stages = TwoStage(config, backend, chunk, report=report, sums=sums)
             run = stages.segment_at_seeds if options.wanted <= set(seeds) else stages.segment
             labels, locations = run(ct, grids, seeds)
+            if auto:
+                note_run(options.bundle, device, backend, ct, chunk, time.monotonic() - began)
             mirrored = None
             if options.qa_passes and sums.parts:
                 report(Progress("Segmenting the mirrored scan", 0.88))

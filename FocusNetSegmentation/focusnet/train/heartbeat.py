@@ -122,7 +122,7 @@ class Heartbeat(logging.Handler):
         partial = self.out / f".{STATE}.{self.state.pid}"
         state = RunState(**{**asdict(self.state), "written": time.time()})
         with suppress(OSError):
-            self.out.mkdir(parents=True, exist_ok=True)
+            self.out.mkdir(exist_ok=True)  # not its parents: a refused run leaves nothing behind
             partial.write_text(json.dumps(asdict(state)), encoding="utf-8")
             os.replace(partial, self.out / STATE)
         self._written = time.monotonic()
@@ -141,9 +141,10 @@ def tell(doing: str, stage: str | None = None, step: int | None = None, steps: i
 def heartbeat(out: Path, active: bool = True, quiet_s: float = QUIET_S) -> Iterator[None]:
     """Keep a run's state file and log alive while the block runs. The file is there from the first ``tell`` on.
 
-    A run that is refused before it began leaves nothing behind. ``active``: False in all but the first process of a group.
+    A run that is refused before it began leaves nothing behind. ``active``: False in all but the first process of a group. Within another one
+    it does nothing.
     """
-    if not active:
+    if not active or _current:
         yield
         return
     existed = out.exists()

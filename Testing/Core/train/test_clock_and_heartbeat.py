@@ -159,6 +159,8 @@ def test_the_pace_does_not_count_validations(tmp_path: Path, monkeypatch: pytest
     now = Now()
     monkeypatch.setattr("focusnet.train.loop.training_log.time.monotonic", now)
     log = TrainingLog(tmp_path, "snet", ("S-Net",), 0, 20)
+    with log.pausing("validating"):
+        now.time += 1000  # before the first step: it will not come again
     for step in range(1, 11):
         now.time += 2
         log.add("S-Net", 0.5)

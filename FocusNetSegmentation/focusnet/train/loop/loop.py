@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -157,6 +157,11 @@ class Trainer:
         self.group.wait()
         return self.best
 
+    @property
+    def _may_end_early(self) -> bool:
+        """Whether something else than the number of steps may end the stage."""
+        return self.clock.seconds is not None or bool(self.settings.patience or self.settings.minutes)
+
     def _late(self) -> bool:
         """Return whether the most time that a stage may take is over, all its starts together. Never in a group: see ``_end_early``."""
         return bool(self.settings.minutes) and self.group.size == 1 and self.clock.spent_s > 60 * self.settings.minutes
@@ -304,12 +309,10 @@ class Trainer:
             tensors |= optimizer_tensors(optimizer.optimizer, names)
         tensors |= {f"average.{k}": v for k, v in self.average.tensors().items()}
         scaling = {update.name: optimizer.scaling() for update, optimizer, _ in self.updates}
-        state = {
-            **asdict(self.state),
-            "spent_s": self.clock.spent_s,
-            "config": self.config.to_json(),
-            "scaling": scaling,
-        }
+        state = {"step": self.state.step, "best": self.state.best, "config": self.config.to_json(), "scaling": scaling}
+        if self._may_end_early:
+            so_far = self.state
+            state |= {"spent_s": self.clock.spent_s, "finished": so_far.finished, "since_best": so_far.since_best}
         save_checkpoint(self.last, tensors, state)
 
     def restore(self) -> None:
@@ -322,11 +325,12 @@ class Trainer:
             restore_optimizer(optimizer.optimizer, self.model, tensors)
             optimizer.restore_scaling(state.get("scaling", {}).get(update.name))
         self.average.load(_only(tensors, "average."), state["step"])
-        known = {item.name for item in fields(TrainingState)}
-        self.state = TrainingState(**{key: value for key, value in state.items() if key in known})
-        self.clock.before_s = float(state.get("spent_s", 0.0))
-        if self.clock.seconds is None and not (self.settings.patience or self.settings.minutes):
-            self.state.finished = False  # more steps may have been asked for
+        self.state = TrainingState(state["step"], state["best"], since_best=int(state.get("since_best", 0)))
+        if self.best.is_file():
+            self.state.best_step = int(load_checkpoint(self.best)[1]["step"])
+        if self._may_end_early:
+            self.clock.before_s = float(state.get("spent_s", 0.0))
+            self.state.finished = bool(state.get("finished", False))
 
 
 def usable_items(stage: Stage, items: Sequence[Any], config: NetworkConfig) -> list[Any]:

@@ -78,7 +78,11 @@ class TrainingLog:
         try:
             yield
         finally:
-            self.paused += time.monotonic() - began
+            lasted = time.monotonic() - began
+            if self.pace_s:
+                self.paused += lasted
+            else:  # before the first step: it will not come again
+                self.started += lasted
 
     def _measure(self, step: int) -> None:
         made = max(1, step - self.first)
