@@ -15,7 +15,6 @@ from ..io.read import read_segmentation, read_volume
 from ..io.review_tags import OrganReview, read_reviews, said_to_be_approved, with_run
 from ..io.suffixes import SEG_NRRD, has_suffix
 from ..qa.audit_files import run_notes
-from ..qa.ranking import check_same_grid
 from .new_case import NewCase, check_approved, new_case
 
 
@@ -50,7 +49,11 @@ def read_case(files: ReviewedFiles) -> NewCase:
     organs = None if files.organs is None else [_organ(name) for name in files.organs]
     approved, reviews, notes = _approved(files, organs)
     volume = read_volume(files.ct, series=files.series, hu_offset=files.hu_offset)
-    check_same_grid(approved, volume)
+    if not approved.geometry.same_grid_as(volume.geometry):
+        raise InputError(
+            f"The segmentation lies on another grid ({approved.geometry.short()}) than the CT ({volume.geometry.short()}); give the CT that it was "
+            "made from, or resample the segmentation to this CT in Slicer first."
+        )
     drawn = _model_copy(files.model_copy, approved, volume) if files.model_copy is not None else None
     if drawn is None and approved.provenance.get("model"):
         notes.append("Without --model-copy it is not known what was corrected: the report does not count this case.")

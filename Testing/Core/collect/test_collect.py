@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +129,17 @@ def test_case_json_is_what_the_documentation_shows(tmp_path: Path) -> None:
     shown = json.loads(text.split("`case.json`, format 1:\n```json\n")[1].split("```")[0])
     assert set(found) == set(shown)
     assert set(next(iter(found["organs"].values()))) == set(next(iter(shown["organs"].values())))
+
+
+def test_collecting_needs_no_torch(tmp_path: Path) -> None:
+    """Slicer collects before PyTorch is installed, and need not wait for it to load afterwards."""
+    case = reviewed_case(tmp_path / "in")
+    words = ["collect", case.seg, "--ct", case.ct, "--into", tmp_path / "set", "--model-copy", case.model, "--consent"]
+    code = (
+        "import sys\nsys.modules['torch'] = None\nfrom focusnet.cli.main import main\n"
+        f"sys.exit(main({[str(word) for word in words]!r}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(read_collection(tmp_path / "set").cases) == 1
