@@ -84,8 +84,16 @@ def test_a_ct_on_another_grid_than_its_segmentation(
     other = replace(volume, geometry=replace(volume.geometry, spacing_mm_xyz=(5.0, 5.0, 5.5)))
     write_image(other, tmp_path / "other.nrrd")
     line = refused(replace(case, ct=tmp_path / "other.nrrd"), tmp_path / "set", capsys)
-    assert line.startswith("The segmentation lies on another grid")
-    assert "give the CT that it was made from" in line
+    assert line.startswith("reviewed.seg.nrrd: The segmentation lies on another grid than the CT:")
+    assert "load both in 3D Slicer" in line
+    shorter = replace(
+        volume,
+        array=volume.array[10:40],
+        geometry=replace(volume.geometry, shape_zyx=(30, *volume.geometry.shape_zyx[1:])),
+    )
+    write_image(shorter, tmp_path / "shorter.nrrd")
+    line = refused(replace(case, ct=tmp_path / "shorter.nrrd"), tmp_path / "set", capsys)
+    assert line.endswith("lie outside the CT. Give the CT that it was drawn on, whole.")
 
 
 def test_a_model_copy_of_another_run_or_grid(
@@ -100,7 +108,7 @@ def test_a_model_copy_of_another_run_or_grid(
     shifted = replace(drawn.geometry, origin_mm_xyz=(0.0, 0.0, 0.0))
     write_seg_nrrd(replace(drawn, geometry=shifted), tmp_path / "shifted.seg.nrrd")
     line = refused(replace(case, model=tmp_path / "shifted.seg.nrrd"), tmp_path / "set", capsys)
-    assert line.startswith("shifted.seg.nrrd lies on another grid than the CT")
+    assert line.startswith("shifted.seg.nrrd: ")
 
 
 def test_a_file_that_cannot_say_what_is_approved(

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,21 @@ from focusnet.datasets.collected import read_collection
 from focusnet.datasets.open_dataset import open_dataset
 from focusnet.image.body import body_center_mm
 from focusnet.image.orientation import to_upright
+from focusnet.image.segmentation import Segmentation
 from focusnet.io.read import read_segmentation, read_volume
 
-from ..helpers_collect import APPROVED, SECRETS, collect, everything_in, reviewed_case, scan_and_result
+from ..cli.test_export_command import reviewed
+from ..helpers_collect import (
+    APPROVED,
+    SECRETS,
+    collect,
+    corrected,
+    everything_in,
+    review_tags,
+    reviewed_case,
+    scan_and_result,
+)
+from ..helpers_outputs import stored_as
 
 
 def test_training_reads_the_approved_organs_and_knows_nothing_of_the_others(tmp_path: Path) -> None:
@@ -129,6 +142,23 @@ def test_case_json_is_what_the_documentation_shows(tmp_path: Path) -> None:
     shown = json.loads(text.split("`case.json`, format 1:\n```json\n")[1].split("```")[0])
     assert set(found) == set(shown)
     assert set(next(iter(found["organs"].values()))) == set(next(iter(shown["organs"].values())))
+
+
+def test_another_order_of_axes_than_the_cts_is_put_right(tmp_path: Path) -> None:
+    """As programs store a scan their own way: slices from the head down, columns from the left."""
+    straight = reviewed_case(tmp_path / "straight")
+    _, drawn = scan_and_result()
+    now = corrected(drawn)
+    turned = [
+        Segmentation(*stored_as(s.labels, s.geometry, (0, 1, 2), (True, False, True)), s.results, s.provenance)
+        for s in (drawn, now)
+    ]
+    seg = reviewed(turned[1], tmp_path / "turned.seg.nrrd", review_tags(turned[0], turned[1], APPROVED))
+    assert collect(straight, tmp_path / "one") == 0
+    assert collect(replace(straight, seg=seg), tmp_path / "two") == 0
+    (one,), (two,) = (read_collection(tmp_path / name).cases for name in ("one", "two"))
+    assert np.array_equal(read_segmentation(one.label).labels, read_segmentation(two.label).labels)
+    assert one.organs == two.organs
 
 
 def test_collecting_needs_no_torch(tmp_path: Path) -> None:
