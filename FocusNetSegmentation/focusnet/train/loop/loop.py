@@ -84,7 +84,10 @@ def train_stage(
     weights = torch.ones(len(config.organs) + 1)
     if stage.class_weights:
         weights = class_weights(mean_class_voxels(items, config), settings.alpha_power)
-    context = StageContext(config, settings, options.augmentation, weights.to(next(model.parameters()).device))
+    device = next(model.parameters()).device
+    on_device = settings.crops == "device" or (settings.crops == "auto" and device.type == "cuda")
+    draws_on = device if on_device and stage.crops_on_device else None
+    context = StageContext(config, settings, options.augmentation, weights.to(device), draws_on)
     trainer = Trainer(model, stage, usable, validate, context, options)
     if options.resume and trainer.last.is_file():
         trainer.restore()
@@ -224,7 +227,9 @@ class Trainer:
         """Return the batches that are left. In a group each process takes every ``group.size``-th."""
         a_step = self.settings.accumulate * self.group.size
         numbers = range(self.state.step * a_step + self.group.rank, self.settings.steps * a_step, self.group.size)
-        return Prefetcher(self._draw, numbers, worker_count(self.settings.workers, self.device))
+        # a device that cuts its own crops does so between the steps: threads would only wait for it
+        workers = worker_count(self.settings.workers, self.device) if self.context.draws_on is None else 0
+        return Prefetcher(self._draw, numbers, workers)
 
     def _step(self, batches: Prefetcher[tuple[str, Any]]) -> None:
         """Make every update of a step once, on the same samples."""

@@ -96,6 +96,7 @@ STAGES = {
             join=join_shapes,
             usable=has_small_organ,
             validates="reconstruction",
+            crops_on_device=False,
         ),
         Stage(
             "sos",
