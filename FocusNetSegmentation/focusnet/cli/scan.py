@@ -39,6 +39,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
     parser.add_argument("--backend", default="auto", help="auto, torch or openvino (default: auto, which is torch)")
     add_organs(parser, "comma-separated organs to keep, by TG-263 name or synonym (default: all)")
+    parser.add_argument(
+        "--qa-passes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="1: contour the mirrored scan as well and keep how far both agree, for 'focusnet qa'; takes about twice as long (default: 0)",
+    )
     add_hu_offset(parser, ": for scans whose rescale intercept is missing")
     add_orientation_override(parser)
     add_json_progress(parser)
@@ -61,6 +68,7 @@ def segment_options(options: argparse.Namespace) -> SegmentOptions:
         organs=options.organs,
         backend=options.backend,
         seeds=parse_seeds(getattr(options, "seed_points", ())),
+        qa_passes=getattr(options, "qa_passes", 0),
     )
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,13 @@ class Prediction:
 class QualityModel:
     """``calibration``: rows (prediction, part below 0.6, 10th and 90th percentile of the true DSC), predictions rising.
 
-    ``look_at``: the predicted DSC below which an organ is listed. ``usual_dsc``: mean DSC by organ, itself a feature.
+    ``models``: the bundles whose contours it was fitted on. ``look_at``: the predicted DSC below which an organ is listed.
+    ``usual_dsc``: mean DSC by organ, itself a feature.
     """
 
     name: str
     version: str
+    models: tuple[str, ...]
     organs: tuple[str, ...]
     features: tuple[str, ...]
     usual: Usual
@@ -87,7 +90,7 @@ class QualityModel:
         for tree in self.trees:
             nodes = tree.path(x)
             total += tree.value[nodes[-1]]
-            for above, below in zip(nodes, nodes[1:], strict=False):
+            for above, below in pairwise(nodes):
                 moved[self.features[tree.feature[above]]] += tree.value[below] - tree.value[above]
         at, bad, low, high = self.calibration.T
         low_dsc, high_dsc = float(np.interp(total, at, low)), float(np.interp(total, at, high))
@@ -107,6 +110,7 @@ def quality_model_from(data: Mapping[str, Any]) -> QualityModel:
     return QualityModel(
         name=str(data["name"]),
         version=str(data["version"]),
+        models=tuple(data["models"]),
         organs=tuple(data["organs"]),
         features=tuple(data["features"]),
         usual=Usual.from_json(data["usual"]),
