@@ -85,7 +85,7 @@ def scan_rows(case: Case, given_hu: np.ndarray, organs: tuple[str, ...], predict
     for r in predicted.results:
         name = r.organ.name
         dsc = dice(labels == r.label, truth == r.label) if name in case.contoured else None
-        result[name] = {"dsc": dsc, "measures": measured.get(name), "doubt": certainty_measures(r)}
+        result[name] = {"dsc": dsc, "measures": measured.get(name), "certainty": certainty_measures(r)}
     return {
         "scan": case.name,
         "seconds": seconds,
@@ -103,19 +103,18 @@ def planted_rows(
     """Each organ whose result is good, made wrong in each way, among the unchanged others."""
     boxes = label_boxes(scan.labels)
     surfaces = {}
-    names = {v: n for v, n in contoured.items()}
-    for value, name in names.items():
+    for value, name in contoured.items():
         if value <= len(boxes) and boxes[value - 1] is not None:
             surfaces[name] = surface_mm(scan, scan.labels[boxes[value - 1]] == value, boxes[value - 1])
-    for what, value, mask in planted_errors(labels, truth, hu, np.array(spacing_mm_zyx), names, case):
+    for what, value, mask in planted_errors(labels, truth, hu, np.array(spacing_mm_zyx), contoured, case):
         steps = [max(1, n // m) for n, m in zip(labels.shape, scan.labels.shape, strict=True)]
         coarse = mask[tuple(slice(s // 2, m * s, s) for s, m in zip(steps, scan.labels.shape, strict=True))]
         box = label_boxes(coarse.astype(np.uint8))
         if not box or box[0] is None or coarse.sum() < 8:
             continue
-        others = {n: tree for n, tree in surfaces.items() if n != names[value]}
+        others = {n: tree for n, tree in surfaces.items() if n != contoured[value]}
         yield {
-            "organ": names[value],
+            "organ": contoured[value],
             "what": what,
             "dsc": dice(mask, truth == value),
             "measures": measure_organ(scan, coarse[box[0]], box[0], others),

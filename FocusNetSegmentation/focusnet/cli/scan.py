@@ -43,6 +43,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="auto, torch or openvino (default: auto, the quicker one as measured on this computer)",
     )
     add_organs(parser, "comma-separated organs to keep, by TG-263 name or synonym (default: all)")
+    parser.add_argument(
+        "--qa-passes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="1: contour the mirrored scan as well and keep how far both agree, for 'focusnet qa'; takes about twice as long (default: 0)",
+    )
     add_hu_offset(parser, ": for scans whose rescale intercept is missing")
     add_orientation_override(parser)
     add_json_progress(parser)
@@ -65,6 +72,7 @@ def segment_options(options: argparse.Namespace) -> SegmentOptions:
         organs=options.organs,
         backend=options.backend,
         seeds=parse_seeds(getattr(options, "seed_points", ())),
+        qa_passes=getattr(options, "qa_passes", 0),
     )
 
 

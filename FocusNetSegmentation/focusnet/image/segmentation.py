@@ -15,6 +15,12 @@ from .volume import Geometry
 FOUND, UNCERTAIN, NOT_FOUND = "found", "uncertain", "not found"  # what a result says of an organ: OrganResult.status
 NOTE, WARNING, ALARM = "note", "warning", "alarm"  # how grave the gravest sentence about an organ is: OrganResult.grade
 
+DRAWN_AT = (
+    "at_x_mm",
+    "at_y_mm",
+    "at_z_mm",
+)  # in OrganResult.certainty: the median voxel of what the network drew, LPS mm
+
 
 @dataclass(frozen=True, kw_only=True)
 class OrganResult:

@@ -12,7 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..image.label_boxes import label_boxes
 from ..image.organs import mirrored
+from ..image.segmentation import DRAWN_AT
+from ..image.volume import Geometry
 from ..nets.config import NetworkConfig
 from .arrays import uses_numpy
 from .backends import Backend
@@ -110,14 +113,25 @@ def mirrored_winners(ct: Tensor, backend: Backend, config: NetworkConfig, chunk_
 
 
 def certainties_of(
-    sums: SlicewiseSums, config: NetworkConfig, mirrored_labels: Tensor | None
+    sums: SlicewiseSums, config: NetworkConfig, network: Geometry, mirrored_labels: Tensor | None
 ) -> dict[str, dict[str, float]]:
-    """Return the certainty of each organ by name; nothing where ``sums`` is empty. ``mirrored_labels``: of ``mirrored_winners``, adds ``mirrored``."""
+    """Return the certainty of each organ by name; nothing where ``sums`` is empty. ``mirrored_labels``: of ``mirrored_winners``, adds ``mirrored``.
+
+    DRAWN_AT: the organ's median voxel in LPS mm, so that a reader can tell that it was moved since.
+    """
     if not sums.parts:
         return {}
     out = {name: certainty_of(sums.organ(n), config.spacing_mm_zyx[0]) for n, name in enumerate(config.organs)}
+    winners = torch.cat(sums.winners).cpu().numpy()
+    boxes = label_boxes(winners)
+    for value, name in enumerate(config.organs, start=1):
+        if out[name]:
+            box = boxes[value - 1]
+            assert box is not None  # it has voxels
+            middle = np.median(np.argwhere(winners[box] == value), axis=0) + [s.start for s in box]
+            out[name] |= dict(zip(DRAWN_AT, network.index_to_mm(middle).tolist(), strict=True))
     if mirrored_labels is not None:
-        found = agreement(torch.cat(sums.winners), mirrored_labels, len(config.organs))
+        found = agreement(torch.from_numpy(winners), mirrored_labels.cpu(), len(config.organs))
         for name, dsc in zip(config.organs, found, strict=True):
             if out[name]:
                 out[name]["mirrored"] = dsc

@@ -140,7 +140,7 @@ def _run_networks(
             if options.qa_passes and sums.parts:
                 report(Progress("Segmenting the mirrored scan", 0.88))
                 mirrored = mirrored_winners(ct, backend, config, chunk)
-            certainties = certainties_of(sums, config, mirrored)
+            certainties = certainties_of(sums, config, record.network, mirrored)
             return _NetworkRun(labels, locations, device, backend.name, chunk, retries, certainties)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
             if not is_out_of_memory(problem):

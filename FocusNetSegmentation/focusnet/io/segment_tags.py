@@ -70,7 +70,7 @@ def from_tag(text: str, organ: Organ, label: int, voxels: int, voxel_ml: float) 
         second_peak=kept.get("second_peak"),
         second_mm_xyz=_point_mm(kept.get("second_mm_lps")),
         spread_mm=kept.get("spread_mm"),
-        certainty=_numbers(kept.get("certainty") or kept.get("doubt")),
+        certainty=_numbers(kept.get("certainty")),
         **_sentences(kept),
     )
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...image.organs import mirrored
-from ...image.segmentation import OrganResult
+from ...image.segmentation import DRAWN_AT, OrganResult
+from .coarse_scan import CoarseScan
 from .measures import Measures
 from .usual import CAP, TOUCHES_MM, Usual
 
@@ -16,7 +17,19 @@ CERTAINTY = (
     "spread_mm", "second",
 )  # fmt: skip
 PEAK = ("peak_x_mm", "peak_y_mm", "peak_z_mm")
+MOVED_MM = 4.5  # about a voxel and a half: rounding of two grids is less
 WORST_OF_GAPS = 3
+
+
+def is_where_it_was_drawn(result: OrganResult, scan: CoarseScan) -> bool:
+    """Return whether the organ still lies where the network drew it: its certainty says nothing of one that was moved."""
+    if not result.certainty or not all(key in result.certainty for key in DRAWN_AT):
+        return bool(result.certainty)
+    index = np.argwhere(scan.labels == result.label)
+    if not index.size:
+        return False
+    now = (np.median(index, axis=0) * scan.spacing_mm_zyx + scan.origin_mm_zyx)[::-1]
+    return bool(np.linalg.norm(now - [result.certainty[key] for key in DRAWN_AT]) < MOVED_MM)
 
 
 def organ_features(

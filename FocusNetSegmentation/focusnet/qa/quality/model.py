@@ -62,11 +62,13 @@ class Prediction:
 class QualityModel:
     """``calibration``: rows (prediction, part below 0.6, 10th and 90th percentile of the true DSC), predictions rising.
 
-    ``look_at``: the predicted DSC below which an organ is listed. ``usual_dsc``: mean DSC by organ, itself a feature.
+    ``models``: the bundles whose contours it was fitted on. ``look_at``: the predicted DSC below which an organ is listed.
+    ``usual_dsc``: mean DSC by organ, itself a feature.
     """
 
     name: str
     version: str
+    models: tuple[str, ...]
     organs: tuple[str, ...]
     features: tuple[str, ...]
     usual: Usual
@@ -108,6 +110,7 @@ def quality_model_from(data: Mapping[str, Any]) -> QualityModel:
     return QualityModel(
         name=str(data["name"]),
         version=str(data["version"]),
+        models=tuple(data["models"]),
         organs=tuple(data["organs"]),
         features=tuple(data["features"]),
         usual=Usual.from_json(data["usual"]),
