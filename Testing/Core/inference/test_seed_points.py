@@ -141,9 +141,10 @@ def test_the_command_line_takes_seeds(
         *("--device", "cpu", "--precision", "fp32", "--organs", "Larynx"),
     ]
     assert main([*wanted, f"--seed-point=larynx={x},{y},{z}"]) == 0
-    assert "at the place given by the user" in capsys.readouterr().out
     from focusnet.io.seg_nrrd import read_seg_nrrd
 
+    assert "at the place given by the user" in read_seg_nrrd(tmp_path / "out.seg.nrrd").results[0].notes[0]
+    assert "Larynx" in capsys.readouterr().out
     expected = run(scan, bundle, seeds={"Larynx": (x, y, z)}, organs=["Larynx"])
     assert np.array_equal(read_seg_nrrd(tmp_path / "out.seg.nrrd").mask("Larynx"), expected.mask("Larynx"))
     for text, reason in (
