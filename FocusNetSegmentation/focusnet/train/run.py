@@ -187,7 +187,10 @@ def _initial_model(run: _Run) -> TrainingNet:
     if run.bundle is not None:
         for line in copy_weights(model, run.bundle):
             LOGGER.info(f"Starting from {run.bundle.name}: {line}.")
-    return model.to(device=run.device.torch_device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    place = {"device": run.device.torch_device, "memory_format": torch.channels_last_3d}
+    if run.bundle is not None and run.request.tune is not None and run.request.tune.mix_old_answers:
+        model.old = (run.bundle.build().to(**place),)  # type: ignore[call-overload]
+    return model.to(**place)  # type: ignore[call-overload]
 
 
 def _train_one(run: _Run, name: str, model: TrainingNet, resume: bool) -> dict[str, Any]:

@@ -36,8 +36,10 @@ from focusnet.train.setup.request import TrainRequest
 from focusnet.train.setup.run_manifest import check_same_run, write_manifest
 from focusnet.train.setup.tune import FEWEST_CASES, FROZEN_BELOW, next_version, tune_settings
 from focusnet.train.setup.tune_options import OLD_ANSWERS, TuneOptions
+from focusnet.train.stages.augment import CropPlace, Crops, Sample, sample_at
 from focusnet.train.stages.model import TrainingNet
 from focusnet.train.stages.stage import parameter_groups, set_trained
+from focusnet.train.stages.table import with_answers_on_crops
 from focusnet.train.status import status_text
 
 from ..helpers_dataset import write_dataset
@@ -126,7 +128,34 @@ def test_the_old_models_answer_stands_only_where_nothing_was_drawn() -> None:
     # the person's parotid is whole, and where the person left voxels of the old parotid out, they stay out
     assert filled.labels.tolist() == [[[3, 3, 0, 2, 1]]]
     assert filled.contoured == set(organs)
+    assert filled.answered == {"Brainstem", "Larynx"}
     assert filled.centroids_mm_xyz["Brainstem"] == (4.0, 0.0, 0.0)
+
+
+def test_on_a_crop_the_old_model_draws_again_what_it_drew_in_the_case() -> None:
+    """Not what two interpolations have left of it; what people drew stays whole, and what they left out stays out."""
+    organs = ("Brainstem", "Larynx", "Parotid_L")
+    labels = torch.tensor([[[3, 3, 0, 2, 0, 0]]])
+    answer = torch.tensor([[[1, 3, 3, 2, 2, 1]]])
+    scores = torch.nn.functional.one_hot(answer, 4).permute(3, 0, 1, 2)[None].float()
+    old = SimpleNamespace(snet=lambda ct: (None, scores))
+    known = torch.ones(4, dtype=torch.bool)
+    sample = Sample(torch.zeros(1, 1, 1, 6), labels, known, {}, answered=frozenset({"Brainstem", "Larynx"}))
+    (drawn,) = with_answers_on_crops(Crops((sample,)), old, organs).samples
+    assert drawn.labels.tolist() == [[[3, 3, 0, 2, 2, 1]]]
+    people = Crops((replace(sample, answered=frozenset()),))
+    assert with_answers_on_crops(people, old, organs) is people
+
+
+def test_mirrored_crops_know_which_side_a_model_drew() -> None:
+    case = Case(
+        "pt", np.zeros((4, 8, 8), np.int16), np.zeros((4, 8, 8), np.uint8), Geometry((4, 8, 8), (6.0, 6.0, 6.0)),
+        frozenset({"Parotid_L", "Parotid_R"}), (20.0, 20.0, 10.0), answered=frozenset({"Parotid_L"}),
+    )  # fmt: skip
+    config = small_config(organs=("Parotid_L", "Parotid_R"), small_organs=())
+    for mirrored, side in ((False, "Parotid_L"), (True, "Parotid_R")):
+        place = CropPlace((4, 8, 8), np.eye(4), mirrored)
+        assert sample_at(case, config, place, 0.0, np.random.default_rng(0)).answered == {side}
 
 
 def test_a_collected_case_brings_the_answer_of_the_model_that_drew_it(

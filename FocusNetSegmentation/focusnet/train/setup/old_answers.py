@@ -77,7 +77,9 @@ def filled_case(case: Case, answer: np.ndarray, wanted: Sequence[str], organs: t
     labels = np.where((case.labels == 0) & np.isin(answer, values), answer, case.labels)
     contoured = case.contoured | set(wanted)
     centers = organ_centroids_mm(labels, case.geometry, organs, frozenset(contoured))
-    return replace(case, labels=labels, contoured=frozenset(contoured), centroids_mm_xyz=centers)
+    return replace(
+        case, labels=labels, contoured=frozenset(contoured), centroids_mm_xyz=centers, answered=frozenset(wanted)
+    )
 
 
 def _collected(folder: Path, bundle: ModelBundle) -> dict[str, Path]:

@@ -43,13 +43,14 @@ NO_AUGMENTATION = Augmentation(0.0, 0.0, (1.0, 1.0))
 class Sample:
     """A training crop. ``ct`` (1, D, H, W) float32, ``labels`` (D, H, W) long, ``known`` bool (C + 1,),
     ``centers_zyx``: small organ -> its centre in the crop's voxels (may lie outside). ``rois``: of the small organs that lie
-    whole in the crop, where a stage asked for them."""
+    whole in the crop, where a stage asked for them. ``answered``: organs that a model drew, not a person."""
 
     ct: Tensor
     labels: Tensor
     known: Tensor
     centers_zyx: dict[str, tuple[float, float, float]]
     rois: dict[str, Roi] = field(default_factory=dict)
+    answered: frozenset[str] = frozenset()
 
     def to(self, device: torch.device) -> Sample:
         """Return the sample on ``device``."""
@@ -146,8 +147,9 @@ def sample_at(
             z, y, x = (inverse @ np.append(index, 1.0))[:3]
             centers[name] = (float(z), float(y), float(x))
     contoured = {mirrored_organ(o) for o in case.contoured} if mirrored else set(case.contoured)
+    answered = frozenset(mirrored_organ(o) for o in case.answered) if mirrored else case.answered
     known = torch.tensor([True, *(organ in contoured for organ in config.organs)])
-    return Sample(ct[None], labels, known, centers)
+    return Sample(ct[None], labels, known, centers, answered=answered)
 
 
 def _on_the_cpu(

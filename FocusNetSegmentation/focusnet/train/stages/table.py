@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,8 @@ def tune_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
 
     SOL-Net learns to read the features as they change, but does not change them.
     """
+    for old in model.old:
+        crops = with_answers_on_crops(crops, old, context.config.organs)
     features, scores = model.snet(crops.ct)
     loss = loss_of_scores(scores, crops, context)
     if model.solnet is not None:
@@ -70,6 +73,25 @@ def tune_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
     if len(model.sosnets):
         loss = loss + shape_constrained_loss(model, features, crops, context)
     return loss
+
+
+def with_answers_on_crops(crops: Crops, old: Any, organs: tuple[str, ...]) -> Crops:
+    """Return the crops with what ``old`` draws in them for the organs that it drew in their cases, under what people drew.
+
+    The answer in the case went through two interpolations, from ``old``'s grid to the case's and to the crop's, which make thin organs thinner.
+    ``organs``: what label values mean, the old model's first.
+    """
+    if not any(sample.answered for sample in crops.samples):
+        return crops
+    with torch.no_grad():
+        answers = old.snet(crops.ct)[1].argmax(dim=1)  # (B, D, H, W)
+    samples = []
+    for sample, answer in zip(crops.samples, answers, strict=True):
+        values = torch.tensor([organs.index(organ) + 1 for organ in sorted(sample.answered)], device=answer.device)
+        by_people = (sample.labels > 0) & ~torch.isin(sample.labels, values)
+        answered = torch.where(torch.isin(answer, values), answer, torch.zeros_like(answer))
+        samples.append(replace(sample, labels=torch.where(by_people, sample.labels, answered)))
+    return replace(crops, samples=tuple(samples))
 
 
 def draw_for_tuning(case: Any, context: StageContext, rng: np.random.Generator) -> Sample:
