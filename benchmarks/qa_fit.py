@@ -24,6 +24,7 @@ from focusnet.qa.quality.usual import Usual, fit_usual
 
 BAD_DSC = 0.6
 SAMPLES = 500
+LOWEST = (0.4, 0.9)  # prediction, part below BAD_DSC: so few real organs are predicted that low that they show no part
 PLANTED_KEPT = 0.15
 ODD_REFERENCE = 4.0  # robust standard deviations: such a reference contour is of something else
 
@@ -164,21 +165,24 @@ def predict(fitted: Fitted, rows: Sequence[Row]) -> np.ndarray:
 
 
 def calibration(predicted: np.ndarray, dsc: np.ndarray, knots: int = 6) -> list[list[float]]:
-    """Return rows (prediction, part below BAD_DSC, 10th, 90th percentile of the true DSC), each over a window of neighbours in rank.
-
-    The part is made not to rise and the percentiles not to fall as the prediction rises.
+    """Return rows (prediction, part below BAD_DSC, 10th, 90th percentile of true less predicted DSC), each over a window of neighbours in
+    rank. The part is made not to rise as the prediction rises; to the left of the windows a row is set by hand.
     """
     order = np.argsort(predicted)
     p, d = predicted[order], dsc[order]
     width = max(20, len(p) // 5)
     starts = np.linspace(0, len(p) - width, knots).astype(int)
     rows = [
-        [np.median(p[s : s + width]), np.mean(d[s : s + width] < BAD_DSC), *np.percentile(d[s : s + width], [10, 90])]
+        [
+            np.median(p[s : s + width]),
+            np.mean(d[s : s + width] < BAD_DSC),
+            *np.percentile((d - p)[s : s + width], [10, 90]),
+        ]
         for s in starts
     ]
     table = np.array(rows)
     table[:, 1] = np.minimum.accumulate(table[:, 1])
-    table[:, 2:] = np.maximum.accumulate(table[:, 2:], axis=0)
+    table = np.vstack([[LOWEST[0], max(LOWEST[1], table[0, 1]), *table[0, 2:]], table])
     return [[round(float(v), 4) for v in row] for row in table]
 
 

@@ -31,7 +31,7 @@ STUMP = Tree((0, -1, -1), (0.5, 0.0, 0.0), (1, 0, 0), (2, 0, 0), (1, 0, 0), (-0.
 
 
 def model(*trees: Tree) -> QualityModel:
-    calibration = np.array([[0.2, 0.9, 0.0, 0.4], [0.8, 0.1, 0.7, 0.9]])
+    calibration = np.array([[0.2, 0.9, -0.2, 0.2], [0.8, 0.1, -0.1, 0.05]])
     usual = Usual({"Larynx": {}}, {}, {})
     return QualityModel("q", "1", ("m",), ("Larynx",), ("a",), usual, {"Larynx": 0.7}, 0.6, trees, calibration, 0.5)
 
@@ -60,7 +60,9 @@ def test_a_prediction_is_the_base_and_the_leaves_and_says_which_feature_moved_it
 
 def test_the_interval_and_the_part_of_bad_ones_are_interpolated_in_the_calibration() -> None:
     found = model().predict("Larynx", {})
-    assert (found.bad, found.low, found.high) == pytest.approx((0.9 - 0.8 * 2 / 3, 0.7 * 2 / 3, 0.4 + 0.5 * 2 / 3))
+    assert (found.bad, found.low, found.high) == pytest.approx(
+        (0.9 - 0.8 * 2 / 3, 0.6 - 0.2 + 0.1 * 2 / 3, 0.6 + 0.2 - 0.15 * 2 / 3)
+    )
 
 
 def test_what_ships_is_small_and_predicts_seven_organs() -> None:
@@ -129,8 +131,8 @@ def test_certainty_is_not_believed_of_an_organ_that_was_moved() -> None:
     assert not is_where_it_was_drawn(replace(result, certainty={**drawn_at, "at_x_mm": 40.0}), cube_scan())
 
 
-def test_single_scores_beside_a_prediction_count_only_where_they_are_gross() -> None:
-    scores = [Score(i, i, "Why.", s) for i, s in (("volume", 1.5), ("position", 4.0), ("slice_gaps", 1.5))]
+def test_volume_and_extent_beside_a_prediction_count_only_where_they_are_gross() -> None:
+    scores = [Score(i, i, "Why.", s) for i, s in (("volume", 1.5), ("extent", 2.5), ("slice_gaps", 1.5))]
     assert [s.counts for s in beside_prediction(scores)] == [False, True, True]
 
 

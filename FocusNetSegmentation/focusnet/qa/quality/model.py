@@ -60,7 +60,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class QualityModel:
-    """``calibration``: rows (prediction, part below 0.6, 10th and 90th percentile of the true DSC), predictions rising.
+    """``calibration``: rows (prediction, part below 0.6, 10th and 90th percentile of true less predicted DSC), predictions rising.
 
     ``models``: the bundles whose contours it was fitted on. ``look_at``: the predicted DSC below which an organ is listed.
     ``usual_dsc``: mean DSC by organ, itself a feature.
@@ -93,7 +93,7 @@ class QualityModel:
             for above, below in pairwise(nodes):
                 moved[self.features[tree.feature[above]]] += tree.value[below] - tree.value[above]
         at, bad, low, high = self.calibration.T
-        low_dsc, high_dsc = float(np.interp(total, at, low)), float(np.interp(total, at, high))
+        low_dsc, high_dsc = (float(np.clip(total + np.interp(total, at, by), 0.0, 1.0)) for by in (low, high))
         return Prediction(
             dsc=float(np.clip(total, 0.0, 1.0)),
             low=low_dsc,

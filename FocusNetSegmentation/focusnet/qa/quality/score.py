@@ -17,9 +17,10 @@ from .model import Prediction, QualityModel
 from .words import reasons
 
 ID, TITLE = "predicted_dsc", "Predicted DSC"
-# beside a predicted DSC the single scores are shown and do not count: on real mistakes they list more good organs than bad ones. These do:
-ALWAYS_COUNT = frozenset({"sides", "slice_gaps", "chiasm", "empty"})
-GROSS = 3.0  # times its limit: such an error was hardly among those that the prediction was fitted on
+# Beside a predicted DSC these single scores count from GROSS times their limit on: below it they list more good organs than bad ones
+# (docs/qa.md). The others list next to no good organ and find what costs little DSC, such as a distant part.
+ONLY_GROSS = frozenset({"volume", "extent", "touch", "localization"})
+GROSS = 2.0
 UNLIKE = (
     0.9  # median "oddness" of a scan's organs: 0.6 in OpenKBP, above 0.8 in one scan of ten; 1.0 and more on a phantom
 )
@@ -56,7 +57,8 @@ def quality_scores(
     out = {}
     for name, features in known.items():
         prediction = model.predict(name, features)
-        why = reasons(name, organs, model.usual, features, prediction.moved)
+        told = {**features, "usual_dsc": model.usual_dsc[name]}
+        why = reasons(name, organs, model.usual, told, prediction.moved)
         out[name] = _score(prediction, why, "" if name in certainties else EDITED, model.look_at)
     return out
 
@@ -77,5 +79,5 @@ def severity_of(dsc: float, look_at: float) -> float:
 
 
 def beside_prediction(scores: Sequence[Score]) -> list[Score]:
-    """Return the single scores of an organ with a predicted DSC: those that are neither ALWAYS_COUNT nor GROSS are shown only."""
-    return [s if s.id in ALWAYS_COUNT or (s.severity or 0.0) >= GROSS else replace(s, counts=False) for s in scores]
+    """Return the single scores of an organ with a predicted DSC: those of ONLY_GROSS that are not are shown only."""
+    return [s if s.id not in ONLY_GROSS or (s.severity or 0.0) >= GROSS else replace(s, counts=False) for s in scores]

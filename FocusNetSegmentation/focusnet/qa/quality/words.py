@@ -62,6 +62,7 @@ SIDE_NAMES = {
     "right": "To the right of it", "left": "To the left of it",
 }  # fmt: skip
 DOUBTED: dict[str, Callable[[float], str]] = {
+    "usual_dsc": lambda v: f"This organ is often contoured poorly (mean DSC {v:.2f}).",
     "expected_dsc": lambda v: f"The network itself expects an overlap of {v:.2f}.",
     "sure": lambda v: f"The network is sure of only {100 * v:.0f} % of its voxels.",
     "unsure_rim": lambda v: "The network is unsure of a wide rim around it.",
