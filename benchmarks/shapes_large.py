@@ -25,7 +25,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "FocusNetSegmentation"))
 
 from qa_corruptions import Corrupt, leaked, mirrored, scaled, with_blob, without_slices
-from shapes_bundle import Drawn, as_json, latent_spaces, measured, spreads
+from shapes_bundle import Drawn, as_json, encode, latent_spaces, measured, spreads
 
 from focusnet.datasets.bit_masks import patient_of
 from focusnet.datasets.openkbp import OpenKBPDataset
@@ -34,7 +34,7 @@ from focusnet.datasets.tcia_oars import ANNOTATORS, TciaOars
 from focusnet.image.organs import find_organ, without_side
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry
-from focusnet.metrics import surface_distances
+from focusnet.metrics import dice, surface_distances
 from focusnet.nets.bundle import ModelBundle, load_bundle, save_bundle
 from focusnet.nets.config import NetworkConfig, preset
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
@@ -56,13 +56,14 @@ ORGANS = tuple(
     for kind in KINDS
     for name in ((kind,) if kind not in ("Parotid", "Eye", "Glnd_Submand", "Lung") else (f"{kind}_L", f"{kind}_R"))
 )
+NOT_SHIPPED = ("Bone_Mandible", "SpinalCord", "SpinalCanal")  # thin in a coarse box: come back with a DSC under 0.7, no help to anyone
 SIDE = 32  # voxels of the box
 FILLS = 26  # of them are the longest organ: the rest is for what is larger still and for the shift of training
 WIDTH = 0.125
 CALIBRATE_EVERY = 5
 SPLITS = ("train", "calibrate", "held-out")
 NUDGE = Jitter((1.0, 0.5, 0.5), 0.0, (1.0, 1.0))
-VIEWS = 2
+VIEWS = 1  # the box is coarser than a nudge
 
 
 def main() -> None:
@@ -214,7 +215,7 @@ def bundle(
         ]
         return [d for d in every if d.masks[0].any()]
 
-    spaces = latent_spaces(network, drawn("train"))
+    spaces = {kind: space for kind, space in latent_spaces(network, drawn("train")).items() if kind not in NOT_SHIPPED}
     statistics, scores, by_name = {}, {}, {}
     calibrate, held_out = drawn("calibrate"), drawn("held-out")
     for kind, space in spaces.items():
@@ -225,7 +226,7 @@ def bundle(
         known = rows(calibrate)
         statistics[kind] = {"n": len(known), "latent": as_json(space), "real": spreads(known)}
         scores[kind] = rows(held_out)
-    for organ in sorted({s.organ for s in held_out}):
+    for organ in sorted({s.organ for s in held_out if without_side(s.organ) in spaces}):
         kind = without_side(organ)
         mine = [in_mm(network, s, spaces[kind], spacings[kind]) for s in held_out if s.organ == organ]
         dsc = [1 - r["loss"] for r in mine]
@@ -287,13 +288,13 @@ PLANTED: dict[str, Corrupt] = {
     "blob 6 mm": lambda m, g, r: with_blob(m, g, r, 6),
     "mirrored": lambda m, g, r: mirrored(m),
 }
-SCORES = ("loss", "surface_mm", "distance", "volume")
-AT_MOST = 24  # real contours of each kind
+SCORES = ("loss", "distance", "volume")
+AT_MOST = 10  # real contours of each kind
 
 
 def errors(shapes: list[OrganShape], scorer: ShapeScorer) -> None:
     rows: dict[str, dict[str, list[dict[str, float]]]] = {}
-    for kind in KINDS:
+    for kind in scorer.spaces:
         mine = [s for s in shapes if without_side(s.organ) == kind]
         rows[kind] = {what: [] for what in ("real", *PLANTED)}
         for number, shape in enumerate(mine[:: max(1, len(mine) // AT_MOST)][:AT_MOST]):
@@ -309,11 +310,11 @@ def errors(shapes: list[OrganShape], scorer: ShapeScorer) -> None:
             for row in each:
                 row["volume"] = abs(np.log(row["ml"] / volumes[kind]))
     print(
-        "| error | " + " | ".join(KINDS) + " | mean, latent | mean, DSC | mean, volume |\n|" + "---|" * (len(KINDS) + 4)
+        "| error | " + " | ".join(rows) + " | mean, latent | mean, DSC | mean, volume |\n|" + "---|" * (len(rows) + 4)
     )
     for what in PLANTED:
         cells = {
-            score: [auc([r[score] for r in rows[k][what]], [r[score] for r in rows[k]["real"]]) for k in KINDS]
+            score: [auc([r[score] for r in rows[k][what]], [r[score] for r in rows[k]["real"]]) for k in rows]
             for score in SCORES
         }
         means = " | ".join(f"{np.mean(cells[score]):.2f}" for score in ("distance", "loss", "volume"))
@@ -346,7 +347,8 @@ class ShapeScorer:
         kind = without_side(shape.organ)
         center = shape.geometry.index_to_mm(np.argwhere(shape.mask).mean(axis=0))
         mask = replace(shape, center_mm_xyz=tuple(float(v) for v in center)).draw(config_of(self.spacing[kind]))
-        row = in_mm(self.network, Drawn(shape.organ, mask[None]), self.spaces[kind], self.spacing[kind])
+        back, code = encode(self.network, mask)
+        row = {"loss": 1 - dice(mask, back), "distance": self.spaces[kind].distance(code)}
         return {**row, "ml": float(shape.mask.sum()) * shape.geometry.voxel_ml}
 
 

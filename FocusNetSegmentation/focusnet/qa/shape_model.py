@@ -129,8 +129,8 @@ class ShapeModel:
 
     @property
     def organs(self) -> tuple[str, ...]:
-        """Return the names of the organs that it was trained on."""
-        return tuple(organ.name for organ in self.bundle.organs)
+        """Return the names of the organs that it gives back."""
+        return tuple(organ.name for organ in self.bundle.organs if self.rebuilds(organ.name))
 
     def reconstruct(self, m: Measured, geometry: Geometry) -> Reconstruction:
         """Return a measured organ in its box and its reconstruction. ``geometry``: of the upright scan that ``m`` was measured on."""

@@ -34,6 +34,7 @@ from ..helpers_qa import label_of, phantom_case, with_labels
 
 CONFIG = preset("paper", organs=SMALL, small_organs=SMALL)
 SHIPPED = ROOT / "FocusNetSegmentation" / "Resources" / "Models" / "shapes-tcia-oars"
+LARGE_SHIPPED = SHIPPED.with_name("shapes-large")
 GEOMETRY = Geometry((24, 60, 60), (1.0, 1.0, 2.5), (-20.0, 10.0, 5.0))
 
 
@@ -216,6 +217,23 @@ def test_each_organ_is_seen_by_the_model_that_knows_it_on_a_grid_of_its_own(tmp_
     volume_ml = float(view.mask.sum()) * 0.12
     assert volume_ml == pytest.approx(m.volume_ml, rel=0.3)
     assert both.describe()["name"] == "shapes-tcia-oars + large"
+
+
+def test_the_large_organs_bundle_verifies_is_small_and_gives_large_organs_back() -> None:
+    bundle = load_bundle(LARGE_SHIPPED, kind="shape")
+    bundle.check_weights()
+    assert sum(p.stat().st_size for p in LARGE_SHIPPED.iterdir()) <= 4 * 2**20
+    assert (ROOT / "docs" / "model-cards" / "shapes-large.md").is_file()
+    model = load_shape_model()
+    assert model.describe()["name"] == "shapes-tcia-oars + shapes-large"
+    assert all(model.rebuilds(o) for o in ("Parotid_L", "Brainstem", "Larynx", "Esophagus", "Lens_R"))
+    assert not model.rebuilds("SpinalCord"), "thin in a coarse box: it does not come back well enough"
+    assert not model.knows("Parotid_L"), "its shape is shown, not scored"
+    _, reference = phantom_case()
+    made = shape_priors(reference, model, ("Brainstem", "Parotid_L", "Eye_L"))
+    assert {r.organ.name for r in made.results} == {"Brainstem", "Parotid_L", "Eye_L"}
+    for name in ("Brainstem", "Parotid_L", "Eye_L"):  # the phantom's organs are no real ones: near is enough
+        assert np.linalg.norm(centre_mm(made, name) - centre_mm(reference, name)) < 6, name
 
 
 def test_a_segment_of_one_voxel_is_not_a_reason_to_fail(prior: ShapeModel) -> None:
