@@ -46,13 +46,12 @@ def values_at_least(tensor: Tensor, lowest: float) -> np.ndarray:
 
 
 def first_maximum(tensor: Tensor) -> tuple[float, int]:
-    """Return the maximum of ``tensor`` and where it is in the flattened tensor, the first one of equals. One transfer from a device."""
+    """Return the maximum of ``tensor`` and where it is in the flattened tensor, the first one of equals."""
     if uses_numpy(tensor):
         flat = int(tensor.numpy().argmax())
         return float(tensor.reshape(-1)[flat]), flat
     best, index = tensor.reshape(-1).max(dim=0)
-    value, place = torch.stack([best.double(), index.double()]).tolist()
-    return value, int(place)
+    return float(best), int(index)
 
 
 def boxes_at_least(channels: Sequence[Tensor], threshold: float) -> list[Box | None]:

@@ -70,7 +70,8 @@ class TorchBackend:
         segments_small: bool = True,
     ) -> None:
         self.network, self.dtype = network, dtype
-        self.torch_device = next(network.parameters()).device
+        self.network_device = next(network.parameters()).device
+        self.torch_device = Device(self.network_device, "fp32").working_device
         self.context: AbstractContextManager[Any] = autocast if autocast is not None else nullcontext()
         self.solnet = network.solnet if localizes else None
         self.keeps_features = segments_small and len(network.sosnets) > 0
@@ -96,17 +97,25 @@ class TorchBackend:
     def run(self, ct: Tensor) -> ChunkOutput:
         """Run one chunk (d, H, W); see ``Backend``."""
         with self.context:
-            features, scores = self.network.snet(ct[None, None].to(self.dtype))  # (1, F, d, H, W), (1, C + 1, d, H, W)
+            features, scores = self.network.snet(
+                ct[None, None].to(self.network_device, self.dtype)
+            )  # (1, F, d, H, W), (1, C + 1, d, H, W)
             heatmaps = self.solnet(features, scores)[0].float() if self.solnet is not None else None
-        probabilities = probabilities_of(scores[0])  # (C + 1, d, H, W)
-        return ChunkOutput(probabilities, heatmaps, features if self.keeps_features else None)
+        probabilities = probabilities_of(scores[0].to(self.torch_device))  # (C + 1, d, H, W)
+        return ChunkOutput(
+            probabilities,
+            heatmaps.to(self.torch_device) if heatmaps is not None else None,
+            features.to(self.torch_device) if self.keeps_features else None,
+        )
 
     @torch.inference_mode()
     def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> Tensor:
         """Run one SOS-Net; see ``Backend``."""
         with self.context:
-            scores, _ = self.network.sosnets[organ](features, ct.to(self.dtype))
-        return scores[0, 0].float().sigmoid()
+            scores, _ = self.network.sosnets[organ](
+                features.to(self.network_device), ct.to(self.network_device, self.dtype)
+            )
+        return scores[0, 0].float().sigmoid().to(self.torch_device)
 
 
 class OpenVinoBackend:

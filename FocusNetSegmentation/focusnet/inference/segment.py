@@ -82,7 +82,7 @@ def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCall
     bundle = options.bundle
     started = time.monotonic()
     report(Progress("Preparing the scan", 0.0))
-    ct, record = preprocess(volume, bundle.config, options.chosen_device.torch_device)
+    ct, record = _prepared(volume, options)
     done = _run_networks(ct, record, options, report)
     report(Progress("Restoring the scan's own grid", 0.95))
     labels = restore(download(done.labels, record), working_grid(record), record)
@@ -99,6 +99,14 @@ def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCall
         made["seeds_mm_lps"] = {organ: list(point) for organ, point in options.seeds_mm.items()}
     kept = tuple(r for r in results if r.organ.name in options.wanted)
     return Segmentation(labels=labels, geometry=volume.geometry, results=kept, provenance=made)
+
+
+def _prepared(volume: Volume, options: SegmentOptions) -> tuple[Tensor, PreprocessRecord]:
+    """Preprocess on the device, or on the CPU if the scan does not fit there beside what others keep on it."""
+    try:
+        return preprocess(volume, options.bundle.config, options.chosen_device.working_device)
+    except torch.OutOfMemoryError:
+        return preprocess(volume, options.bundle.config)
 
 
 @dataclass(frozen=True)
