@@ -199,8 +199,10 @@ class LearnTools:
     def _say(self, progress: TrainingProgress) -> None:
         """Tell a person how a fine-tuning ended."""
         if progress.state == "finished":
-            text = _("Fine-tuning has ended. Compare before you adopt it: docs/learning.md. The new version: {folder}")
-            self._tell("ok", text.format(folder=progress.out))
+            text = _(
+                "Fine-tuning has ended. Compare before you adopt it (Show details has the commands). The new version: {folder}"
+            )
+            self.section.panel.say("ok", text.format(folder=progress.out), _next_steps(progress, self.folder))
         else:
             self._tell("error" if progress.state == "failed" else "warning", str(progress))
 
@@ -215,3 +217,11 @@ class LearnTools:
             self.collecting.stop()
         self._look.stop()
         self._look.deleteLater()
+
+
+def _next_steps(progress: TrainingProgress, folder: str) -> str:
+    """Return the commands with which a new version is compared and adopted."""
+    from ..process.training import FocusNetTrainingLogic
+
+    old = FocusNetTrainingLogic().find(progress.out).fine_tunes
+    return f'focusnet compare "{old}" "{progress.out}" --dataset "{folder}"\nfocusnet models adopt "{progress.out}"'

@@ -200,8 +200,20 @@ class FocusNetTrainingLogic:
         out = self.find(run).out
         if not (out / "bundle" / "bundle.json").is_file():
             raise ModelError(f"{out} holds no bundle yet ({self.progress(out).state}); a finished run writes one.")
-        # in a process of its own, because checking a bundle imports torch
-        arguments = ["models", "install", str(out / "bundle"), *(["--overwrite"] if overwrite else [])]
+        self._focusnet("models", "install", str(out / "bundle"), *(["--overwrite"] if overwrite else []))
+        manifest = json.loads((out / "bundle" / "bundle.json").read_text(encoding="utf-8"))
+        return str(manifest["name"])
+
+    def adopt(self, run: TrainingRun | Path | str | None = None, even_if_worse: bool = False) -> str:
+        """Put a fine-tuned model in force, as ``focusnet models adopt`` does, and return what happened in words.
+
+        Raises ModelError, also where ``focusnet compare`` found it worse or was not run, unless ``even_if_worse``.
+        """
+        out = self.find(run).out
+        return self._focusnet("models", "adopt", str(out), *(["--even-if-worse"] if even_if_worse else []))
+
+    def _focusnet(self, *arguments: str) -> str:
+        """Return what a command says. It runs in a process of its own, because checking a bundle imports torch. Raises ModelError."""
         done = subprocess.run(
             [self.python or find_python(), "-m", "focusnet", *arguments],
             capture_output=True,
@@ -215,8 +227,7 @@ class FocusNetTrainingLogic:
         )
         if done.returncode != 0:
             raise ModelError(_refusal(done.stderr.splitlines()) or explain_end(done.returncode, False, done.stderr))
-        manifest = json.loads((out / "bundle" / "bundle.json").read_text(encoding="utf-8"))
-        return str(manifest["name"])
+        return done.stdout.strip()
 
     def find(self, run: TrainingRun | Path | str | None = None) -> TrainingRun:
         """Return the run as its folder has it now. Raises DatasetError."""

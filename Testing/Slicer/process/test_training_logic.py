@@ -273,3 +273,22 @@ def test_a_fine_tuning_that_was_killed_goes_on_with_the_same_model_and_data(
     ]  # fmt: skip
     with pytest.raises(DatasetError, match="is no folder"):
         logic.fine_tune(tmp_path / "nowhere")
+
+
+def test_a_fine_tuned_model_is_adopted_as_the_command_line_does_it_and_a_refusal_is_one_line(
+    dataset: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "python-that-adopts"
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        '  *finetune*) echo "Wrote m 2 to there." ;;\n'
+        '  *"models adopt"*--even-if-worse) echo "m 2 is in force (there)." ;;\n'
+        '  *) echo "focusnet: m 2 was not compared with the model in force." >&2; exit 2 ;;\nesac\n'
+    )
+    program.chmod(0o755)
+    logic = FocusNetTrainingLogic(str(program), tmp_path / "settings")
+    logic.fine_tune(dataset, "m", tmp_path / "run")
+    wait(logic, tmp_path / "run", "finished")
+    with pytest.raises(ModelError, match=r"^m 2 was not compared with the model in force\.$"):
+        logic.adopt()
+    assert logic.adopt(even_if_worse=True) == "m 2 is in force (there)."
