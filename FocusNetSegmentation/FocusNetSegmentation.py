@@ -225,14 +225,28 @@ class FocusNetSegmentationLogic(ScriptedLoadableModuleLogic):
         kind: str = "seg.nrrd",
         dicomFolder: Path | str | None = None,
         notLocalized: str = "leave-out",
+        orientationOverride: bool = False,
     ) -> tuple[Path | VolumeNode, list[str]]:
         """Write a segmentation: kind "seg.nrrd", "nifti", "labelmap", "rtstruct" or "dicom-seg". Returns (path or node, sentences).
 
-        ``notLocalized``: "leave-out" or "mark", what DICOM gets of organs that were drawn without being localized.
+        ``notLocalized``: "leave-out" or "mark", what DICOM gets of organs that were drawn without being localized. ``orientationOverride``:
+        write contours even where the CT's header seems to have directions wrong, such as front and back reversed.
         """
         from FocusNetSegmentationLib.exchange.export import export
 
-        return export(segmentationNode, volumeNode, path, kind, dicomFolder, notLocalized)
+        return export(segmentationNode, volumeNode, path, kind, dicomFolder, notLocalized, orientationOverride)
+
+    def collect(
+        self, segmentationNode: SegmentationNode, volumeNode: VolumeNode, into: Path | str, **options: Any
+    ) -> dict[str, Any]:
+        """Add the approved organs to the training set in ``into`` and wait: ``collect(node, ct, "/data/corrected", consent=True)``.
+
+        Returns case, patient (a pseudonym), split, organs and text. ``consent``: copies of scans may be kept there, needed once for a new
+        folder; ``same_patient``: "replace" or "keep-both". See FocusNetSegmentationLib.exchange.collect.collect.
+        """
+        from FocusNetSegmentationLib.exchange.collect import collect
+
+        return collect(segmentationNode, volumeNode, into, **options)
 
     def samplePhantom(self) -> VolumeNode:
         """Add the synthetic phantom to the scene and return its volume node."""

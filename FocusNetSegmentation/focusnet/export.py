@@ -9,6 +9,7 @@ from pathlib import Path
 from .errors import InputError
 from .files.atomic_write import check_output
 from .image.organs import guess
+from .image.orientation_doubt import doubt_text, refuse_doubtful
 from .image.regrid import put_on_grid
 from .image.segmentation import Segmentation
 from .image.skipped_slices import fill_skipped, find_skipped
@@ -32,7 +33,8 @@ class ExportOptions:
     ``model_copy``: the model's own result; organs that differ from it are marked SEMIAUTOMATIC.
     ``reviewer``: who approved; by default as the review noted it. ``organs``: export only these.
     ``not_localized``: "leave-out" or "mark", what becomes in DICOM of drafts that the model drew without being sure where they are.
-    ``fill_slices``: interpolate slices that contours skip.
+    ``fill_slices``: interpolate slices that contours skip. ``orientation_override``: export even where the scan's header seems to have
+    directions wrong.
     """
 
     ct: Path | None = None
@@ -44,6 +46,7 @@ class ExportOptions:
     overwrite: bool = False
     not_localized: str = LEAVE_OUT
     fill_slices: bool = False
+    orientation_override: bool = False
 
 
 def export_file(source: Path, out: Path, options: ExportOptions) -> list[str]:
@@ -68,8 +71,10 @@ def export_file(source: Path, out: Path, options: ExportOptions) -> list[str]:
         told += [f"{organ}: {s} --fill-slices interpolates." for organ, s in find_skipped(segmentation).items()]
     reviews = read_reviews(source, segmentation)
     segmentation = with_run(segmentation, reviews)
+    if not options.orientation_override:
+        refuse_doubtful(segmentation.provenance)
     notes = [f"{n} was approved, but changed since; it goes out as edited." for n, r in reviews.items() if r.withdrawn]
-    notes = [*told, *notes]
+    notes = [*filter(None, [doubt_text(segmentation.provenance)]), *told, *notes]
     if volume is not None:
         segmentation, lost = put_on_grid(segmentation, volume.geometry, volume.source or str(options.ct))
         notes += lost
@@ -79,7 +84,9 @@ def export_file(source: Path, out: Path, options: ExportOptions) -> list[str]:
         changed = _changed(segmentation, options.model_copy, volume)
         details, about = _details(segmentation, reviews, changed, options)
         notes += about
-    left_out = write_segmentation(segmentation, volume, out, options.dicom, options.overwrite, details)
+    left_out = write_segmentation(
+        segmentation, volume, out, options.dicom, options.overwrite, details, options.orientation_override
+    )
     return [*notes, *details.sentences(segmentation, left_out)]
 
 

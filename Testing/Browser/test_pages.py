@@ -16,7 +16,9 @@ from focusnet.io.json_report import report
 from focusnet.qa.audit import as_dict
 from focusnet.reports.case_page import write_case_page
 from focusnet.reports.cohort_page import report_folder
+from focusnet.reports.corrections_page import report_corrections
 
+from ..Core.helpers_collect import two_versions
 from ..Core.helpers_compare import comparison
 from ..Core.helpers_pages import ATTACK, case, scores
 
@@ -27,8 +29,8 @@ pytestmark = pytest.mark.skipif(
 )
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
-PAGES = ("case", "cohort", "compare")
-TITLES = {"case": ATTACK, "cohort": ATTACK, "compare": f"{ATTACK} 1 and han 1.1"}
+PAGES = ("case", "cohort", "corrections", "compare")
+TITLES = {"case": ATTACK, "cohort": ATTACK, "corrections": ATTACK, "compare": f"{ATTACK} 1 and han 1.1"}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A case with everything on it, titles and reasons that try to be code, a folder of four such cases, and a comparison of two models."""
+    """A case with everything on it, titles and reasons that try to be code, a folder of four such cases, corrections, and a comparison of two models."""
     folder = tmp_path_factory.mktemp("pages")
     full = case(qa=scores("Parotid_R", "Parotid_L", reason=ATTACK), title=ATTACK)
     write_case_page(full, folder / "case.html")
@@ -52,6 +54,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         edits = json.dumps(as_dict(full.audit)).replace("Infinity", "null").replace("NaN", "null")
         (folder / f"a-long-name-of-a-scan-that-came-from-somewhere-{n}.audit.json").write_text(edits)
     report_folder(folder, folder / "cohort.html", ATTACK)
+    report_corrections(two_versions(folder / "set"), folder / "corrections.html", ATTACK)
     made, changes = comparison(old=ATTACK)
     write_comparison_page(made, summarise(made), changes.pictures, folder / "compare.html")
     return {name: folder / f"{name}.html" for name in PAGES}

@@ -165,3 +165,52 @@ def everything_in(folder: Path) -> bytes:
                 assert start >= 0, f"{path} is not packed: look inside it in another way"
                 found.append(gzip.decompress(data[start:]))
     return b"\n".join(found)
+
+
+def write_case(folder: Path, number: int, **more: object) -> None:
+    """A case of a training set without its images: what a report reads. ``more``: further or other keys of case.json."""
+    name = f"{number:012x}-1"
+    (folder / name).mkdir(parents=True)
+    content = {
+        "format": 1, "case": name, "patient": name[:12], "scan": name, "split": ("train", "train", "train", "val", "test")[number % 5],
+        "replaces": [], "order": number, "collected": f"2026-{1 + number // 28:02d}-{1 + number % 28:02d}", "focusnet": "0",
+        "model": {"name": "m", "version": "1", "bundle_sha256": "ab" * 32}, "contoured": [], "absent": [], "organs": {}, "audit": None,
+    }  # fmt: skip
+    (folder / name / "case.json").write_text(json.dumps({**content, **more}), encoding="utf-8")
+
+
+def edit(organ: str, added_mm: float, path_mm: float = 1000.0, active_s: float | None = None) -> dict[str, object]:
+    """An entry of an audit."""
+    return {
+        "organ": organ, "changed": added_mm > 0, "added_path_mm": added_mm, "path_mm": path_mm, "active_s": active_s,
+        "surface_dsc": 1 - added_mm / path_mm, "dsc": 1.0, "hd95_mm": None,
+    }  # fmt: skip
+
+
+def corrected_set(folder: Path, cases: Sequence[tuple[str, Mapping[str, float]]]) -> Path:
+    """A training set of which only the reports can be read. ``cases``: version of the model, and added path (mm) by organ."""
+    folder.mkdir()
+    head = {
+        "kind": "focusnet training set",
+        "format": 1,
+        "created": "2026-01-01",
+        "consent": {"date": "2026-01-01", "asked": "terminal"},
+    }
+    (folder / "collection.json").write_text(json.dumps(head), encoding="utf-8")
+    for number, (version, added) in enumerate(cases):
+        write_case(
+            folder,
+            number,
+            model={"name": "m", "version": version, "bundle_sha256": None},
+            contoured=list(added),
+            organs={name: {"as_drawn": not mm, "by_hand": False, "active_s": 60.0} for name, mm in added.items()},
+            audit={"format": 1, "organs": [edit(name, mm, active_s=60.0) for name, mm in added.items()]},
+        )
+    return folder
+
+
+def two_versions(folder: Path, cases: int = 12) -> Path:
+    """Under version 2 the left parotid is corrected less than under version 1, the brainstem as much."""
+    old = [("1", {"Parotid_L": 300.0 + n, "Brainstem": 100.0 + (n * 7) % 12}) for n in range(cases)]
+    new = [("2", {"Parotid_L": 100.0 + n, "Brainstem": 100.0 + (n * 5) % 12}) for n in range(cases)]
+    return corrected_set(folder, [*old, *new])

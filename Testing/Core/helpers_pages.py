@@ -54,7 +54,7 @@ def scores(*look_at: str, reason: str = "Larger than 99 of 100 of its kind.", **
         {
             "organ": name,
             "rank": rank,
-            "state_hint": "look at" if name in look_at else "probably fine",
+            "state_hint": "look at" if name in look_at else "no sign of a mistake",
             "score": 2.5 if name in look_at else 0.3,
             "reasons": [reason if name in look_at else "Nothing odd was found."],
         }

@@ -12,7 +12,7 @@ SCORED = {
         {"organ": "Larynx", "score": 4.0, "state_hint": "look at", "reasons": ["3 slices are missing inside it.", "Second."]},
         {"organ": "Parotid_L", "score": 1.5, "state_hint": "look at", "reasons": ["Half the size of the right one."]},
         {"organ": "Esophagus", "score": None, "state_hint": "not judged", "reasons": ["No statistics for this organ."]},
-        *({"organ": o, "score": 0.2, "state_hint": "probably fine", "reasons": ["Nothing odd was found."]}
+        *({"organ": o, "score": 0.2, "state_hint": "no sign of a mistake", "reasons": ["Nothing odd was found."]}
           for o in ("Brainstem", "Parotid_R", "SpinalCord", "Bone_Mandible")),
     ],
 }  # fmt: skip

@@ -13,8 +13,8 @@ SCORED = {
         {"organ": "Parotid_L", "score": 0.97, "state_hint": "look at", "reasons": ["Half the size of the right one.", "b | c"]},
         {"organ": "Brainstem", "score": 0.93, "state_hint": "look at", "reasons": ["Two slices are missing."]},
         {"organ": "Larynx", "score": None, "state_hint": "no statistics", "reasons": []},
-        {"organ": "SpinalCord", "score": 0.4, "state_hint": "probably fine", "reasons": []},
-        {"organ": "Parotid_R", "score": 0.1, "state_hint": "probably fine", "reasons": []},
+        {"organ": "SpinalCord", "score": 0.4, "state_hint": "no sign of a mistake", "reasons": []},
+        {"organ": "Parotid_R", "score": 0.1, "state_hint": "no sign of a mistake", "reasons": []},
     ],
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ import vtk
 
 from focusnet.errors import InputError
 from focusnet.image.organs import find_organ
+from focusnet.image.orientation_doubt import refuse_doubtful
 from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry, Volume
 from focusnet.io.export_details import LEAVE_OUT, ExportDetails
@@ -21,6 +22,7 @@ from ..review.states import Review
 from ..scene.as_segmentation import segmentation_on
 from ..scene.labelmaps import get_tag
 from ..scene.nodes import mark_edited
+from ..scene.orientation_doubt import doubt_of
 from ..scene.types import SegmentationNode, VolumeNode
 from ..scene.volumes import world_geometry
 
@@ -51,13 +53,15 @@ def export(
     kind: str,
     dicom_folder: Path | str | None = None,
     not_localized: str = LEAVE_OUT,
+    orientation_override: bool = False,
 ) -> tuple[Path | VolumeNode, list[str]]:
     """Write every segment to ``path`` (replaced if it exists) and return it with sentences for the user; for ``labelmap`` a new
     node of the scene.
 
     ``kind``: a key of FORMATS. The grid is the CT's, for DICOM that of its files. ``dicom_folder`` holds the CT's files where Slicer's
     DICOM database does not know them. ``not_localized``: "leave-out" or "mark", what becomes in DICOM of organs that the model drew without
-    being sure where they are and that nobody has edited or approved. Raises InputError, OutputError.
+    being sure where they are and that nobody has edited or approved. ``orientation_override``: write contours even where the CT's header
+    seems to have directions wrong. Raises InputError, OutputError.
     """
     if kind not in FORMATS:
         raise InputError(f"The format {kind!r} is unknown; {', '.join(FORMATS)} are expected.")
@@ -65,13 +69,15 @@ def export(
         raise InputError("There is no segmentation to export. Apply first, or choose one.")
     if volume_node is None:
         raise InputError("The CT of this segmentation is not in the scene. Choose it under Inputs.")
+    if not orientation_override:
+        refuse_doubtful(doubt_of(segmentation_node), "orientationOverride=True")
     edited = mark_edited(segmentation_node)
     if kind in DICOM_KINDS:
         return Path(str(path)), _export_dicom(
             segmentation_node, volume_node, Path(str(path)), kind, dicom_folder, edited, not_localized
         )
     segmentation, notes = segmentation_on(world_geometry(volume_node), segmentation_node)
-    states, _ = _review(segmentation, segmentation_node)
+    states, _ = review_states(segmentation, segmentation_node)
     notes += ExportDetails(states).sentences(segmentation, ())
     if kind == "labelmap":
         return _labelmap_node(segmentation, volume_node, segmentation_node), notes
@@ -84,7 +90,7 @@ def export(
     else:
         from focusnet.io.seg_nrrd import write_seg_nrrd
 
-        write_seg_nrrd(segmentation, path, overwrite=True, tags=_tags(segmentation, segmentation_node))
+        write_seg_nrrd(segmentation, path, overwrite=True, tags=kept_tags(segmentation, segmentation_node))
     return path, notes
 
 
@@ -124,13 +130,17 @@ def _export_dicom(
         )
     segmentation, notes = segmentation_on(volume.geometry, segmentation_node)
     changed = {r.organ.name for r in segmentation.results} & set(edited) | _drawn_by_hand(segmentation_node)
-    states, reviewers = _review(segmentation, segmentation_node)
+    states, reviewers = review_states(segmentation, segmentation_node)
     details = ExportDetails(states=states, edited=changed, reviewer=", ".join(reviewers), not_localized=not_localized)
-    left_out = write_segmentation(segmentation, volume, path, DICOM_KINDS[kind], overwrite=True, details=details)
+    left_out = write_segmentation(  # the orientation was settled before
+        segmentation, volume, path, DICOM_KINDS[kind], overwrite=True, details=details, orientation_override=True
+    )
     return [*notes, *details.sentences(segmentation, left_out)]
 
 
-def _review(segmentation: Segmentation, segmentation_node: SegmentationNode) -> tuple[dict[str, str], tuple[str, ...]]:
+def review_states(
+    segmentation: Segmentation, segmentation_node: SegmentationNode
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """Review states under the names of ``segmentation``, whose labels follow the node's order, and who approved."""
     review = Review(segmentation_node)
     review.close()
@@ -141,7 +151,7 @@ def _review(segmentation: Segmentation, segmentation_node: SegmentationNode) -> 
     return named, tuple(dict.fromkeys(row.approved_by for row in review.rows() if row.approved_by))
 
 
-def _tags(segmentation: Segmentation, segmentation_node: SegmentationNode) -> dict[str, dict[str, str]]:
+def kept_tags(segmentation: Segmentation, segmentation_node: SegmentationNode) -> dict[str, dict[str, str]]:
     """Return what the segments' tags say of runs and review, so that a file that is opened again is where it was left."""
     source, found = segmentation_node.GetSegmentation(), {}
     for result in segmentation.results:

@@ -11,7 +11,9 @@ from slicer.i18n import tr as _
 
 from focusnet.errors import FocusNetError, InputError
 
+from ..messages import marked
 from ..scene.nodes import make_closed_surfaces, provenance_of, remove_orphans
+from ..scene.orientation_doubt import doubt_text_of
 from ..scene.types import SegmentationNode, VolumeNode
 from .editor import Editor
 from .widgets import remember, remembered
@@ -83,6 +85,9 @@ class ResultSection:
             if has_segments
             else _("Apply first, or choose a segmentation.")
         )
+        doubt = doubt_text_of(node)
+        self.ui.orientationLabel.text = marked("warning", doubt) if doubt else ""
+        self.ui.orientationLabel.setVisible(bool(doubt))
         if self.ui.show3DButton.segmentationNode() is not node:
             self.ui.show3DButton.setSegmentationNode(node)
         self.editing.show(node, self.ct_of(node))
@@ -133,6 +138,8 @@ class ResultSection:
         kind = self.formats[self.ui.exportFormatComboBox.currentIndex]
         node = self.panel.result_node
         volume = self.ct_of(node)
+        if not self._orientation_is_accepted(node):
+            return
         try:
             folder = self._dicom_folder(kind, volume)
             if folder == "":
@@ -152,7 +159,7 @@ class ResultSection:
     def export_rtstruct(self) -> None:
         """Write an RTSTRUCT into the folder that was used last; the first time, and where it has gone, the folder is asked for."""
         node = self.panel.result_node
-        if node is None:
+        if node is None or not self._orientation_is_accepted(node):
             return
         volume = self.ct_of(node)
         into = remembered(EXPORT_FOLDER)
@@ -176,6 +183,17 @@ class ResultSection:
         text = _("Exported {name} into {folder}.").format(name=path.name, folder=into)
         self.panel.say("warning" if notes else "ok", " ".join([text, *notes]))
 
+    def _orientation_is_accepted(self, node: SegmentationNode | None) -> bool:
+        """Ask before contours leave whose CT seems to be turned; without such a doubt nothing is asked."""
+        doubt = doubt_text_of(node)
+        if not doubt:
+            return True
+        text = _("{doubt} The contours are then in the wrong places. Export them all the same?").format(doubt=doubt)
+        accepted = bool(slicer.util.confirmOkCancelDisplay(text, _("Export")))
+        if not accepted:
+            self.panel.say("warning", _("Nothing was exported. {doubt}").format(doubt=doubt))
+        return accepted
+
     def _dicom_folder(self, kind: str, volume: VolumeNode | None) -> str | None:
         """Return the folder of the CT's DICOM files, None where it is not needed, "" where a person would not name it."""
         from ..exchange.export import dicom_volume
@@ -195,7 +213,7 @@ class ResultSection:
     ) -> tuple[Path | VolumeNode, list[str]]:
         slicer.app.setOverrideCursor(qt.Qt.WaitCursor)
         try:
-            return self.panel.logic.export(node, volume, path, kind, folder)
+            return self.panel.logic.export(node, volume, path, kind, folder, orientationOverride=True)  # asked before
         finally:
             slicer.app.restoreOverrideCursor()
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from focusnet.errors import FocusNetError
+from focusnet.image.orientation_doubt import OVERRIDE_OPTION
 
 from ..scene.nodes import SegmentationImport
 from ..scene.results import organ_fingerprints
@@ -86,10 +87,13 @@ class RunOptions:
     seeds: Mapping[str, Sequence[float]] | None = None
 
     def arguments(self) -> tuple[str, ...]:
-        """Return the arguments of ``focusnet segment`` that are not part of every run."""
+        """Return the arguments of ``focusnet segment`` that are not part of every run's paths, model and organs.
+
+        A doubt about the CT's orientation must not keep the result from being seen: the scene takes it, and what leaves the scene asks.
+        """
         offset = [] if self.hu_offset is None else [f"--hu-offset={self.hu_offset:g}"]
         places = {organ: ",".join(f"{v:.3f}" for v in place) for organ, place in (self.seeds or {}).items()}
-        return (*offset, *(f"--seed-point={organ}={place}" for organ, place in places.items()))
+        return (OVERRIDE_OPTION, *offset, *(f"--seed-point={organ}={place}" for organ, place in places.items()))
 
 
 class SegmentationRun:

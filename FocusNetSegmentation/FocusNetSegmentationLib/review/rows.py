@@ -58,7 +58,7 @@ class Row:
 
 
 def group(row: Row) -> int:
-    """Return where a row stands: 0 to look at, 1 could not be scored, 2 probably fine."""
+    """Return where a row stands: 0 to look at, 1 could not be scored, 2 no sign of a mistake."""
     if row.look_at:
         return 0
     return 1 if row.score is None else 2

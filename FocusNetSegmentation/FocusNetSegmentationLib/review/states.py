@@ -15,7 +15,7 @@ from typing import Any
 import slicer
 
 from focusnet.errors import InputError
-from focusnet.io.segment_tags import ORGAN_TAG, RESULT_TAG, RUN_TAG, tagged_status, tagged_voxels
+from focusnet.io.segment_tags import ORGAN_TAG, RESULT_TAG, RUN_TAG, tagged_alarms, tagged_status, tagged_voxels
 
 from ..scene.fingerprints import Fingerprint, Fingerprints
 from ..scene.labelmaps import get_tag
@@ -54,7 +54,7 @@ class Review:
     # The list ----------------------------------------------------------------------------------------------------------------------
 
     def rows(self) -> list[Row]:
-        """Return every segment, worst first: to look at, then what could not be scored, then what is probably fine."""
+        """Return every segment, worst first: to look at, then what could not be scored, then where there is no sign of a mistake."""
         rows = [self._row(name, segment_id) for name, segment_id in self.segments().items()]
         return sorted(rows, key=lambda row: (group(row), self._rank(row), row.organ))
 
@@ -319,8 +319,8 @@ class Review:
         logic, segment = slicer.vtkSlicerSegmentationsModuleLogic, self._segment(segment_id)
         status = {APPROVED: logic.Completed, EDITED: logic.InProgress}.get(self._state(segment_id))
         if status is None:
-            warned = bool(read_tag(segment, RESULT_TAG).get("warnings"))
-            flagged = warned or bool(self.records.score(segment_id).get("look_at"))
+            _found, warned = tagged_status(get_tag(segment, RESULT_TAG), self._fingerprint(segment_id).voxels)
+            flagged = bool(warned) or bool(self.records.score(segment_id).get("look_at"))
             status = logic.Flagged if flagged else logic.NotStarted
         if status != logic.GetSegmentStatus(segment):
             with keeping_redo(self.node):
@@ -339,7 +339,7 @@ class Review:
             state=state,
             volume_ml=mark.volume_ml,
             score=score.score if score is not None else None,
-            look_at=(score is not None and score.look_at) or not mark.voxels,
+            look_at=(score is not None and score.look_at) or not mark.voxels or bool(tagged_alarms(text, mark.voxels)),
             reasons=reasons_of(score, empty=not mark.voxels, by_hand=not _by_model(segment)),
             stale=score is not None and not mark.same_as(Fingerprint.from_json(said.get("scored"))),
             approved_by=str(record.get("by") or "") if state == APPROVED else "",

@@ -17,6 +17,7 @@ import slicer
 from focusnet.errors import InputError
 from focusnet.files.atomic_write import json_text
 from focusnet.image.organs import Organ, find_organ
+from focusnet.image.orientation_doubt import DOUBT
 from focusnet.image.segmentation import NOT_FOUND, UNCERTAIN, OrganResult, Segmentation
 from focusnet.image.volume import Geometry
 from focusnet.io.segment_tags import (
@@ -76,7 +77,7 @@ ATTRIBUTES = {
     "FocusNet.Created": "created",
     "FocusNet.Device": "device",
 }
-RUN_KEYS = ("model", "model_version", "bundle_sha256", "focusnet_version", "created", "device", "precision", "caution")
+RUN_KEYS = (*ATTRIBUTES.values(), "precision", "caution", DOUBT)
 
 
 @dataclass(frozen=True)

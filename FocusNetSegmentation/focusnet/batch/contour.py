@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FocusNetError
+from ..image.orientation_doubt import doubt_text, refuse_doubtful
 from ..image.segmentation import FOUND, NOT_FOUND, UNCERTAIN, status_of
 from ..progress import ProgressCallback
 from .scans import ALL, Scan, choose_series, opened
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 DONE, KEPT, FAILED, SKIPPED = "done", "kept", "failed", "skipped"
 Row = dict[str, Any]
+# one scan in the network at a time, and one being written: Matplotlib draws for one thread only
+NETWORK, WRITING = threading.Lock(), threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,7 @@ class BatchOptions:
     dicom: str | None = None
     picture: bool = False
     report: bool = False
+    orientation_override: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -101,12 +106,16 @@ def _contour_series(
     try:
         volume = read_scan(path, uid, options, tell)
         result = run_model(volume, options, progress)
-        _write(name, result, volume, options)
+        if not options.orientation_override:
+            refuse_doubtful(result.provenance)
+        with WRITING:
+            _write(name, result, volume, options)
     except FocusNetError as problem:
         return failed_row(name, str(problem))
     from ..io.json_report import report
 
-    return {**row_of(name, report(result)), "status": DONE, "message": " ".join(volume.notes)}
+    told = " ".join(filter(None, [*volume.notes, doubt_text(result.provenance)]))
+    return {**row_of(name, report(result)), "status": DONE, "message": told}
 
 
 def read_scan(path: Path, uid: str | None, options: BatchOptions, tell: Callable[[str], object]) -> Volume:
@@ -128,7 +137,8 @@ def run_model(volume: Volume, options: BatchOptions, progress: ProgressCallback 
     """Contour a scan. Raises InputError, ModelError."""
     from ..inference.segment import segment_scan
 
-    return segment_scan(volume, segment_options(options), progress)
+    with NETWORK:
+        return segment_scan(volume, segment_options(options), progress)
 
 
 def segment_options(options: BatchOptions) -> SegmentOptions:
@@ -150,6 +160,7 @@ def _write(name: str, result: Segmentation, volume: Volume, options: BatchOption
     from ..io.json_report import write_report
     from ..io.write import write_segmentation
 
+    write = partial(write_segmentation, overwrite=True, orientation_override=options.orientation_override)
     folder = Path(options.output)
     write_report(result, folder / f"{name}.json", overwrite=True)
     if options.qa or options.report:
@@ -157,10 +168,11 @@ def _write(name: str, result: Segmentation, volume: Volume, options: BatchOption
     if options.picture:
         from ..reports.overview import overview
 
-        overview(volume, result, folder / f"{name}.png", overwrite=True)
+        report = f"{name}.{'html' if options.report else 'json'}"
+        overview(volume, result, folder / f"{name}.png", overwrite=True, report=report)
     if options.dicom is not None:
-        write_segmentation(result, volume, folder / f"{name}.{options.dicom}.dcm", options.dicom, overwrite=True)
-    write_segmentation(result, volume, folder / f"{name}.seg.nrrd", overwrite=True)
+        write(result, volume, folder / f"{name}.{options.dicom}.dcm", options.dicom)
+    write(result, volume, folder / f"{name}.seg.nrrd")
 
 
 def _write_scores(name: str, result: Segmentation, volume: Volume, options: BatchOptions) -> None:

@@ -58,6 +58,7 @@ def add_arguments(commands: Commands) -> None:
         action="store_true",
         help="copies of patients' scans may be kept in FOLDER (asked once if it is new)",
     )
+    parser.add_argument("--consent-in-panel", action="store_true", help=argparse.SUPPRESS)  # asked in 3D Slicer
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--replace", action="store_true", help="a patient who is there already: replace the case")
     again.add_argument("--keep-both", action="store_true", help="a patient who is there already: add a further case")
@@ -103,8 +104,10 @@ def collect(options: argparse.Namespace) -> int:
 
 def _consent(options: argparse.Namespace) -> str:
     """Return how consent was given. Raises InputError if it was not."""
-    from ..collect.consent import OPTION, QUESTION, TERMINAL, TEXT
+    from ..collect.consent import OPTION, PANEL, QUESTION, TERMINAL, TEXT
 
+    if options.consent_in_panel:
+        return PANEL
     if options.consent:
         return OPTION
     if options.json_progress or not can_ask():

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 from ..wording import RESEARCH_ONLY
 from .options import Commands, add_command
-from .scan import add_model_options, check_outputs, organ_table, read_scan, run_model, segment_options
+from .scan import (
+    add_model_options,
+    check_outputs,
+    organ_table,
+    read_scan,
+    refuse_or_tell_orientation,
+    run_model,
+    segment_options,
+)
 
 if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
@@ -61,9 +69,12 @@ def demo(options: argparse.Namespace) -> int:
     if options.input is None:
         volume = replace(volume, source=f"synthetic phantom ({source.name})")  # its header brought the note
     result = run_model(volume, wanted, options)
-    write_segmentation(result, volume, outputs[0], overwrite=options.overwrite)
+    refuse_or_tell_orientation(result, options)
+    write_segmentation(
+        result, volume, outputs[0], overwrite=options.overwrite, orientation_override=options.orientation_override
+    )
     write_report(result, outputs[1], options.overwrite)
-    overview(volume, result, outputs[2], options.overwrite)
+    overview(volume, result, outputs[2], options.overwrite, outputs[1].name)
     print(organ_table(result))
     if options.input is None:
         print(f"\n{against_reference(result, out / REFERENCE)}")

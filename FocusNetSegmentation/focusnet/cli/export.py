@@ -13,6 +13,7 @@ from .options import (
     add_model_copy,
     add_not_localized,
     add_organs,
+    add_orientation_override,
     add_overwrite,
     add_segmentation_output,
     add_series,
@@ -41,6 +42,7 @@ def add_arguments(commands: Commands) -> None:
     add_not_localized(parser)
     add_organs(parser)
     add_fill_slices(parser)
+    add_orientation_override(parser)
     add_overwrite(parser, "replace a file that exists")
 
 
@@ -62,6 +64,7 @@ def export(options: argparse.Namespace) -> int:
             "fill_slices",
             "overwrite",
             "not_localized",
+            "orientation_override",
         )
     )
     tell_notes(export_file(options.segmentation, options.output, chosen))

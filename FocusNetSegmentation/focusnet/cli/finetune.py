@@ -46,8 +46,8 @@ def finetune(options: argparse.Namespace) -> int:
         raise InputError("focusnet finetune needs FOLDER and --out (or --status RUN alone).")
     refuse_inside(options.out, options.dataset, options.resume)
     from ..nets.versions import bundle_of_run
+    from ..train.heartbeat import heartbeat, tell
     from ..train.logger import messages_on_stderr
-    from ..train.run import train_bundle
     from ..train.setup.request import TrainRequest
     from ..train.setup.tune_options import TuneOptions
 
@@ -61,7 +61,10 @@ def finetune(options: argparse.Namespace) -> int:
         tune=TuneOptions(options.name),
     )
     try:
-        with messages_on_stderr():
+        with messages_on_stderr(), heartbeat(options.out):
+            tell("loading PyTorch")
+            from ..train.run import train_bundle
+
             bundle = train_bundle(request)
     except KeyboardInterrupt as stop:
         raise Cancelled(what_is_left(options.out)) from stop

@@ -147,6 +147,14 @@ def add_not_localized(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_orientation_override(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--orientation-override",
+        action="store_true",
+        help="write contours even where the scan's header seems to have directions wrong, such as front and back reversed",
+    )
+
+
 def add_json_progress(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json-progress", action="store_true", help="progress as one JSON object a line on stderr")
 

@@ -17,6 +17,7 @@ from .options import (
     add_hu_offset,
     add_json_progress,
     add_organs,
+    add_orientation_override,
     add_overwrite,
 )
 from .terminal import progress_to, tell_warning
@@ -36,9 +37,21 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     add_device(parser)
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
-    parser.add_argument("--backend", default="auto", help="auto, torch or openvino (default: auto, which is torch)")
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        help="auto, torch or openvino (default: auto, the quicker one as measured on this computer)",
+    )
     add_organs(parser, "comma-separated organs to keep, by TG-263 name or synonym (default: all)")
+    parser.add_argument(
+        "--qa-passes",
+        type=int,
+        default=0,
+        metavar="N",
+        help="1: contour the mirrored scan as well and keep how far both agree, for 'focusnet qa'; takes about twice as long (default: 0)",
+    )
     add_hu_offset(parser, ": for scans whose rescale intercept is missing")
+    add_orientation_override(parser)
     add_json_progress(parser)
     add_overwrite(parser)
 
@@ -59,6 +72,7 @@ def segment_options(options: argparse.Namespace) -> SegmentOptions:
         organs=options.organs,
         backend=options.backend,
         seeds=parse_seeds(getattr(options, "seed_points", ())),
+        qa_passes=getattr(options, "qa_passes", 0),
     )
 
 
@@ -107,6 +121,16 @@ def run_model(volume: Volume, wanted: SegmentOptions, options: argparse.Namespac
         return segment_scan(volume, wanted, callback)
 
 
+def refuse_or_tell_orientation(result: Segmentation, options: argparse.Namespace) -> None:
+    """Say where the scan's header seems to have directions wrong. Raises InputError, unless the user wants the contours all the same."""
+    from ..image.orientation_doubt import doubt_text, refuse_doubtful
+
+    if not options.orientation_override:
+        refuse_doubtful(result.provenance)
+    elif text := doubt_text(result.provenance):
+        tell_warning(text, options.json_progress)
+
+
 def tell_result(result: Segmentation, options: argparse.Namespace) -> None:
     """Tell programs (stderr) and people (stdout) what was written."""
     if options.json_progress:
@@ -117,9 +141,10 @@ def tell_result(result: Segmentation, options: argparse.Namespace) -> None:
 
 
 def organ_table(result: Segmentation) -> str:
-    """Return the result as lines for a terminal: organ, found or not (``OrganResult.status``), volume, peak, warnings."""
+    """Return the result as lines for a terminal: organ, found or not (``OrganResult.status``), volume, how sure the model is where it is (the
+    heat map's peak, 0 to 1), warnings. Notes are left to the report."""
     width = max(len(r.organ.name) for r in result.results)
-    lines = [f"{'organ':<{width}}  {'':<{STATUS_WIDTH}}  {'volume ml':>9}  {'peak':>5}"]
+    lines = [f"{'organ':<{width}}  {'':<{STATUS_WIDTH}}  {'volume ml':>9}  {'sure':>5}"]
     for r in result.results:
         peak = "" if r.peak is None else f"{r.peak:.2f}"
         lines.append(

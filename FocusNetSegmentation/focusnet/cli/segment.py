@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from ..errors import OutputError
 from .options import Commands, add_command, add_not_localized, add_scan, add_segmentation_output, add_series
-from .scan import add_model_options, check_outputs, read_scan, run_model, segment_options, tell_result
+from .scan import (
+    add_model_options,
+    check_outputs,
+    read_scan,
+    refuse_or_tell_orientation,
+    run_model,
+    segment_options,
+    tell_result,
+)
 from .terminal import tell_warning
 
 if TYPE_CHECKING:
@@ -45,6 +53,7 @@ def add_arguments(commands: Commands) -> None:
 
 def segment(options: argparse.Namespace) -> int:
     """Contour the scan; everything that can be refused is refused before the networks run."""
+    from ..image.orientation_doubt import doubt_text
     from ..io.export_details import ExportDetails
     from ..io.write import check_format, write_segmentation
 
@@ -53,8 +62,13 @@ def segment(options: argparse.Namespace) -> int:
     wanted = segment_options(options)
     volume = read_scan(options.input, options)
     result = run_model(volume, wanted, options)
+    if doubt_text(result.provenance) and not options.orientation_override:
+        _write_beside(result, volume, wanted.bundle, options)  # they show what is wrong; contours are not written
+    refuse_or_tell_orientation(result, options)
     details = ExportDetails(not_localized=options.not_localized)
-    left_out = write_segmentation(result, volume, options.output, options.dicom, options.overwrite, details)
+    left_out = write_segmentation(
+        result, volume, options.output, options.dicom, options.overwrite, details, options.orientation_override
+    )
     try:
         _write_beside(result, volume, wanted.bundle, options)
     except OutputError as problem:
@@ -71,7 +85,8 @@ def _write_beside(result: Segmentation, volume: Volume, bundle: ModelBundle, opt
     if options.picture is not None:
         from ..reports.overview import overview
 
-        overview(volume, result, options.picture, options.overwrite)
+        report = options.report.name if options.report is not None else ""
+        overview(volume, result, options.picture, options.overwrite, report)
 
 
 def _write_report(result: Segmentation, volume: Volume, bundle: ModelBundle, path: Path, overwrite: bool) -> None:

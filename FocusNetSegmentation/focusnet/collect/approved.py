@@ -9,13 +9,13 @@ from pathlib import Path
 from ..errors import InputError
 from ..evaluation.names import renamed
 from ..image.organs import find_organ, guess
+from ..image.regrid import put_on_grid
 from ..image.segmentation import Segmentation
 from ..image.volume import Volume
 from ..io.read import read_segmentation, read_volume
 from ..io.review_tags import OrganReview, read_reviews, said_to_be_approved, with_run
 from ..io.suffixes import SEG_NRRD, has_suffix
 from ..qa.audit_files import run_notes
-from ..qa.ranking import check_same_grid
 from .new_case import NewCase, check_approved, new_case
 
 
@@ -50,7 +50,7 @@ def read_case(files: ReviewedFiles) -> NewCase:
     organs = None if files.organs is None else [_organ(name) for name in files.organs]
     approved, reviews, notes = _approved(files, organs)
     volume = read_volume(files.ct, series=files.series, hu_offset=files.hu_offset)
-    check_same_grid(approved, volume)
+    approved = _on_ct(approved, volume, path.name)
     drawn = _model_copy(files.model_copy, approved, volume) if files.model_copy is not None else None
     if drawn is None and approved.provenance.get("model"):
         notes.append("Without --model-copy it is not known what was corrected: the report does not count this case.")
@@ -89,15 +89,26 @@ def _approved(
 
 
 def _model_copy(path: Path, approved: Segmentation, volume: Volume) -> Segmentation:
-    """Return the model's own result. Raises InputError if it is of another run, or lies on another grid."""
+    """Return the model's own result. Raises InputError if it is of another run, or of another CT."""
     drawn = read_segmentation(path)
     drawn = with_run(drawn, read_reviews(path, drawn))
     other_run = run_notes(drawn, approved)
     if other_run:
         raise InputError(f"{path.name}: {other_run[0]} Give the copy of the run that was corrected.")
-    if not drawn.geometry.same_grid_as(volume.geometry):
-        raise InputError(f"{path.name} lies on another grid than the CT; give the copy that was made from this CT.")
-    return drawn
+    return _on_ct(drawn, volume, path.name)
+
+
+def _on_ct(segmentation: Segmentation, volume: Volume, name: str) -> Segmentation:
+    """Return the same voxels in the CT's order of axes. Raises InputError where they are not voxels of the CT."""
+    try:
+        found, outside = put_on_grid(segmentation, volume.geometry)
+    except InputError as problem:
+        raise InputError(f"{name}: {problem}") from problem
+    if outside:
+        raise InputError(
+            f"{name}: {outside[0].replace(' and were left out', '')} Give the CT that it was drawn on, whole."
+        )
+    return found
 
 
 def _organ(name: str) -> str:

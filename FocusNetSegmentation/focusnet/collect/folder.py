@@ -116,7 +116,8 @@ def put_case(folder: Path, case: NewCase, same_patient: str = ASK) -> CollectedC
             _write_files(stage, case)
         with _changing(folder):
             _tidy(folder)
-            patient, there = _there(read_collection(folder), patient, scan, same_patient)
+            collection = read_collection(folder)
+            patient, there = _there(collection, patient, scan, same_patient)
             replaced = _replaced(there, scan) if same_patient == REPLACE else ()
             number = 1 + max((_number(name) for name in _names(folder, patient)), default=0)
             content = {
@@ -126,6 +127,7 @@ def put_case(folder: Path, case: NewCase, same_patient: str = ASK) -> CollectedC
                 "scan": scan,
                 "split": _split(folder, patient),
                 "replaces": list(replaced),
+                "order": 1 + max((c.order for c in collection.cases), default=0),
                 "collected": date.today().isoformat(),
                 "focusnet": __version__,
                 **case.facts,

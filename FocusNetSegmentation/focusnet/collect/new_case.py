@@ -59,7 +59,7 @@ def new_case(
         shape_zyx=tuple(s.stop - s.start for s in box),
         origin_mm_xyz=tuple(upright.index_to_mm(np.array([s.start for s in box]))),
     )
-    model = _model(approved if drawn is None else drawn)
+    model = (_model(drawn) if drawn is not None else None) or _model(approved)
     about = {MODEL_KEYS[key]: value for key, value in (model or {}).items() if value is not None}
     kept, *others = [
         Segmentation(np.ascontiguousarray(part[box]), geometry, results, provenance)

@@ -26,7 +26,8 @@ class CollectedCase:
 
     ``model``: name, version and bundle_sha256 of the model that drew it; None where no model did. ``organs``: what is known of each
     contoured organ. ``audit``: what was corrected (qa.audit), None where the model's own result is not known. ``replaces``: cases that this
-    one stands for. ``model_labels``: the model's own result, None where it is missing. ``collected``: the date, YYYY-MM-DD.
+    one stands for. ``model_labels``: the model's own result, None where it is missing. ``collected``: the date, YYYY-MM-DD; ``order``: a number
+    that rises from case to case.
     """
 
     folder: Path
@@ -35,6 +36,7 @@ class CollectedCase:
     scan: str
     split: str
     collected: str
+    order: int
     contoured: tuple[str, ...]
     absent: tuple[str, ...] = ()
     model: Mapping[str, Any] | None = None
@@ -96,9 +98,9 @@ def read_collection(folder: Path | str) -> Collection:
     head = read_head(folder)
     cases = [case for path in sorted(folder.glob(f"[!.]*/{CASE}")) if (case := _case(path.parent)) is not None]
     replaced = {name for case in cases for name in case.replaces}
-    kept = [case for case in cases if case.name not in replaced]
-    kept.sort(key=lambda case: (case.collected, case.name))
-    return Collection(folder, FORMAT, head.get("consent") or {}, tuple(kept), tuple(sorted(replaced)))
+    cases.sort(key=lambda case: (case.order, case.name))
+    kept = tuple(case for case in cases if case.name not in replaced)
+    return Collection(folder, FORMAT, head.get("consent") or {}, kept, tuple(sorted(replaced)))
 
 
 def read_head(folder: Path) -> dict[str, Any]:
@@ -180,6 +182,7 @@ def _case(folder: Path) -> CollectedCase | None:
             scan=str(content["scan"]),
             split=str(content["split"]),
             collected=str(content["collected"]),
+            order=int(content.get("order", 0)),
             contoured=tuple(content["contoured"]),
             absent=tuple(content.get("absent") or ()),
             model=content.get("model"),
@@ -187,7 +190,7 @@ def _case(folder: Path) -> CollectedCase | None:
             audit=content.get("audit"),
             replaces=tuple(content.get("replaces") or ()),
         )
-    except (KeyError, TypeError) as problem:
+    except (KeyError, TypeError, ValueError) as problem:
         raise DatasetError(
             f"{folder / CASE} lacks {problem}; restore it from a copy, or take the case away."
         ) from problem

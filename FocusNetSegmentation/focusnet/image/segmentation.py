@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,13 @@ from .organs import Organ
 from .volume import Geometry
 
 FOUND, UNCERTAIN, NOT_FOUND = "found", "uncertain", "not found"  # what a result says of an organ: OrganResult.status
+NOTE, WARNING, ALARM = "note", "warning", "alarm"  # how grave the gravest sentence about an organ is: OrganResult.grade
+
+DRAWN_AT = (
+    "at_x_mm",
+    "at_y_mm",
+    "at_z_mm",
+)  # in OrganResult.certainty: the median voxel of what the network drew, LPS mm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +31,9 @@ class OrganResult:
     ``peak`` is the maximum of the organ's localization heat map (0 to 1) and ``peak_mm_xyz`` its place in LPS millimetres,
     both None for an organ that SOL-Net does not look for. ``second_peak`` and ``second_mm_xyz``: the likeliest place away from it;
     ``spread_mm``: radius of a ball as large as the part of the heat map above half its maximum; None where not known.
-    ``warnings`` are sentences for the reader.
+    ``warnings``: sentences that a reader must know; ``alarms``: those of them for which the organ must be looked at first. ``notes``:
+    sentences that ask for nothing, such as specks that were removed; they raise no flag. ``certainty``: how sure the network was of the
+    voxels that it drew (``inference.certainty``), None where that is not known.
     """
 
     organ: Organ
@@ -36,6 +46,20 @@ class OrganResult:
     second_mm_xyz: tuple[float, float, float] | None = None
     spread_mm: float | None = None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
+    certainty: Mapping[str, float] | None = field(default=None, hash=False)
+
+    def __post_init__(self) -> None:
+        missing = tuple(text for text in self.alarms if text not in self.warnings)
+        object.__setattr__(self, "warnings", (*missing, *self.warnings))
+
+    @property
+    def grade(self) -> str:
+        """ "alarm", "warning" or "note", after the gravest sentence about the organ; "" where there is none."""
+        if self.alarms or self.warnings:
+            return ALARM if self.alarms else WARNING
+        return NOTE if self.notes else ""
 
     @property
     def status(self) -> str:

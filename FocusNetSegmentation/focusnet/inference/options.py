@@ -22,6 +22,8 @@ class SegmentOptions:
     ``organs``: TG-263 names or synonyms to keep, None for all that the bundle knows. ``backend``: auto, torch or openvino.
     ``seeds``: organ -> (x, y, z) in LPS mm of the scan's own space: SOS-Net looks there, whatever the heat map says.
 
+    ``qa_passes``: 1 runs the networks once more on the mirrored scan, to see which organs then come out otherwise; 0 does not.
+
     Derived: ``bundle``; ``chosen_device``, what "auto" means here; ``wanted``, TG-263 names; ``seeds_mm``, seeds by TG-263 name.
 
     Raises ModelError for a bundle that is missing or damaged, InputError for all else.
@@ -33,6 +35,7 @@ class SegmentOptions:
     organs: Sequence[str] | None = None
     backend: str = "auto"
     seeds: Seeds | None = None
+    qa_passes: int = 0
     bundle: ModelBundle = field(init=False)
     chosen_device: Device = field(init=False)
     wanted: frozenset[str] = field(init=False)
@@ -42,6 +45,8 @@ class SegmentOptions:
         bundle = self.model if isinstance(self.model, ModelBundle) else load_bundle(self.model)
         chosen = choose_device(self.device, self.precision)
         check_backend(self.backend, chosen)
+        if self.qa_passes not in (0, 1):
+            raise InputError(f"{self.qa_passes} passes for quality assurance were asked for; 0 or 1 is expected.")
         for name, value in (
             ("bundle", bundle),
             ("chosen_device", chosen),

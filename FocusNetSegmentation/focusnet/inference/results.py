@@ -5,12 +5,15 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..image.organs import Organ
+from ..image.label_boxes import label_counts
+from ..image.organ_volumes import ENDS_OUTSIDE, absurd_volume
+from ..image.organs import Organ, without_side
 from ..image.segmentation import OrganResult
 from ..image.volume import Geometry, Volume
 from ..nets.bundle import ModelBundle
@@ -30,60 +33,91 @@ def describe(
     record: PreprocessRecord,
     locations: Mapping[str, OrganLocation],
     islands: Mapping[int, tuple[int, int]],
+    certainties: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[OrganResult]:
     """Return one OrganResult per organ of the bundle, with what its reader should be warned of.
 
     ``labels``: uint8 (z, y, x) on ``geometry``, the scan's own grid. ``locations``: small organ -> where it was found, in voxels of the
-    network's grid. ``islands``: label value -> (parts, voxels) that were removed as specks.
+    network's grid. ``islands``: label value -> (parts, voxels) that were removed as specks. ``certainties``: organ -> how sure the network was.
     """
-    counts = np.bincount(labels.ravel(), minlength=len(bundle.organs) + 1)
+    counts = label_counts(labels)
     voxel_ml = geometry.voxel_ml
     cut = organs_at_ends(labels, record)
+    usual_ml: Mapping[str, Mapping[str, float]] = bundle.manifest.get("volume_statistics", {})
     results = []
     for value, organ in enumerate(bundle.organs, start=1):
-        location = locations.get(organ.name)
-        warnings = organ_warnings(organ, int(counts[value]), location, bundle.config, value in cut)
+        location, volume_ml = locations.get(organ.name), float(counts[value]) * voxel_ml
+        said = Remarks()
+        say_how_located(said, bool(counts[value]), location, bundle.config)
+        if counts[value]:
+            usual = usual_ml.get(organ.name, {})
+            say_size(said, organ, volume_ml, usual, scan_ml=labels.size * voxel_ml, cut=value in cut)
         if value in islands:
-            warnings.append(islands_warning(*islands[value], voxel_ml))
+            said.notes.append(islands_note(*islands[value], voxel_ml))
         sure = location is None or location.seeded or location.peak >= bundle.config.location_threshold
         results.append(
             OrganResult(
                 organ=organ,
                 label=value,
                 found=bool(counts[value]) and sure,
-                volume_ml=float(counts[value]) * voxel_ml,
+                volume_ml=volume_ml,
                 peak=None if location is None else location.peak,
                 peak_mm_xyz=None
                 if location is None
                 else _tuple3(record.network.index_to_mm(np.array(location.peak_zyx))),
                 **_heatmap_clarity(location, record.network),
-                warnings=tuple(warnings),
+                certainty=(certainties or {}).get(organ.name) if counts[value] else None,
+                warnings=(*said.alarms, *said.warnings),
+                notes=tuple(said.notes),
+                alarms=tuple(said.alarms),
             )
         )
     return results
 
 
-def organ_warnings(
-    organ: Organ, voxels: int, location: OrganLocation | None, config: NetworkConfig, cut: bool
-) -> list[str]:
-    """Return sentences for the reader. ``voxels``: the organ's size; ``cut``: it reaches an end of the scan."""
-    warnings = []
+@dataclass
+class Remarks:
+    """Sentences about one organ by their gravity, as in OrganResult."""
+
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
+
+
+def say_how_located(said: Remarks, drawn: bool, location: OrganLocation | None, config: NetworkConfig) -> None:
+    """Add what is to be said of an organ's place. ``drawn``: it has voxels."""
+    unsure = location is not None and not location.seeded and location.peak < config.location_threshold
+    certainty = (
+        f"certainty {max(0.0, location.peak):.2f} of 1, {config.location_threshold:.2f} is needed"
+        if location is not None and unsure
+        else ""
+    )
     if location is not None and location.seeded:
-        warnings.append(f"Looked for at the place given by the user, where the heat map is {location.peak:.2f}.")
-    elif location is not None and location.peak < config.location_threshold:
-        warnings.append(
-            ("Uncertain: not" if voxels else "Not")
-            + f" localized with confidence, heat-map peak {location.peak:.2f}, {config.location_threshold:.2f} expected"
-            + ("; the voxels shown are S-Net's own." if voxels else ".")
+        said.notes.append(
+            f"Looked for at the place given by the user; by itself the model gives that place {location.peak:.2f} of 1."
         )
-    if voxels == 0:
-        warnings.append("Not found in this scan.")
-    elif cut:
-        warnings.append("Reaches the first or last slice of the scan: it may continue outside.")
-    return warnings
+    if not drawn:
+        said.warnings.append(f"Not found in this scan{f' ({certainty})' if certainty else ''}.")
+    elif unsure:
+        said.alarms.append(
+            f"Uncertain: the model is not sure where this organ is ({certainty}); what is drawn is a first guess."
+        )
 
 
-def islands_warning(parts: int, voxels: int, voxel_ml: float) -> str:
+def say_size(
+    said: Remarks, organ: Organ, volume_ml: float, usual_ml: Mapping[str, float], scan_ml: float, cut: bool
+) -> None:
+    """Add what is to be said of a drawn organ's volume, and of its reaching an end of the scan (``cut``). See ``absurd_volume``."""
+    absurd = absurd_volume(organ.name, volume_ml, usual_ml, scan_ml, cut)
+    if absurd:
+        said.alarms.append(absurd)
+    if cut:
+        usual = without_side(organ.name) in ENDS_OUTSIDE
+        text = "Reaches the first or last slice of the scan: it may continue outside."
+        (said.notes if usual else said.warnings).append(text)
+
+
+def islands_note(parts: int, voxels: int, voxel_ml: float) -> str:
     """Return the sentence that tells of removed parts; ``voxels`` in all of them, each of ``voxel_ml`` millilitres."""
     noun = "part" if parts == 1 else "parts"
     return f"{parts} separate {noun}, {voxels * voxel_ml:.2f} ml in all, removed as too small to belong to the organ."

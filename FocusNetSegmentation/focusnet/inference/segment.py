@@ -6,25 +6,29 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import FocusNetError
 from ..image.as_volume import as_volume
-from ..image.segmentation import Segmentation
+from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Volume
 from ..nets.bundle import ModelBundle
 from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
-from .backends import make_backend
+from .backend_choice import choose_backend, note_run
+from .backends import forget_backend, kept_backend
+from .certainty import SlicewiseSums, certainties_of, mirrored_winners
 from .chunks import OrganLocation
 from .devices import Device, choose_device
 from .islands import remove_islands
 from .options import SegmentOptions
+from .orientation_check import Doubted, Fits, check_orientation
 from .preprocess import PreprocessRecord, preprocess
-from .restore import restore, working_grid
+from .restore import download, restore, working_grid
 from .results import describe, provenance
 from .seed_points import seed_voxels
 from .two_stage import Grids, TwoStage
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
         organs: Sequence[str] | None
         backend: str
         seeds: Seeds | None
+        qa_passes: int
 
 
 SMALLEST_CHUNK = 8  # slices: below this an out-of-memory retry is pointless
@@ -58,7 +63,7 @@ def segment(
     **choices: Unpack[Choices],
 ) -> Segmentation:
     """Contour a CT. ``volume``: a Volume or a SimpleITK image; ``bundle``: a model bundle, or its name or folder; keywords ``precision``,
-    ``organs``, ``backend`` and ``seeds``: see SegmentOptions.
+    ``organs``, ``backend``, ``seeds`` and ``qa_passes``: see SegmentOptions.
 
     ``progress`` is called with ``Progress`` and may raise ``Cancelled``. Raises InputError for what cannot be segmented, ModelError for a
     bundle that cannot be used, TypeError with the remedy for a ``volume`` of another kind.
@@ -77,18 +82,19 @@ def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCall
     bundle = options.bundle
     started = time.monotonic()
     report(Progress("Preparing the scan", 0.0))
-    ct, record = preprocess(volume, bundle.config)
+    ct, record = preprocess(volume, bundle.config, options.chosen_device.torch_device)
     done = _run_networks(ct, record, options, report)
     report(Progress("Restoring the scan's own grid", 0.95))
-    labels = restore(done.labels, working_grid(record), record)
+    labels = restore(download(done.labels, record), working_grid(record), record)
     islands = remove_islands(labels, bundle.config.island_fraction)
-    results = describe(labels, volume.geometry, bundle, record, done.locations, islands)
+    results = describe(labels, volume.geometry, bundle, record, done.locations, islands, done.certainties)
+    checked = _check_orientation(volume, labels, results, options, done, report)
     dropped = [r.label for r in results if r.organ.name not in options.wanted]
     if dropped:
         labels[np.isin(labels, dropped)] = 0
     report(Progress("Done", 1.0))
     made = provenance(volume, bundle, done.device, done.backend, started)
-    made |= {"chunk_slices": done.chunk_slices, "retries": done.retries}
+    made |= {"chunk_slices": done.chunk_slices, "retries": done.retries, **checked}
     if options.seeds_mm:
         made["seeds_mm_lps"] = {organ: list(point) for organ, point in options.seeds_mm.items()}
     kept = tuple(r for r in results if r.organ.name in options.wanted)
@@ -97,18 +103,19 @@ def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCall
 
 @dataclass(frozen=True)
 class _NetworkRun:
-    """``labels``: uint8 on ``working_grid`` of the record; what they were made with; ``retries``: what ran out of memory before."""
+    """``labels``: uint8 on ``working_grid`` of the record, on the device; what they were made with; ``retries``: what ran out of memory before."""
 
-    labels: np.ndarray
+    labels: Tensor
     locations: Mapping[str, OrganLocation]
     device: Device
     backend: str
     chunk_slices: int
     retries: list[str]
+    certainties: Mapping[str, Mapping[str, float]]
 
 
 def _run_networks(
-    ct: np.ndarray, record: PreprocessRecord, options: SegmentOptions, report: ProgressCallback
+    ct: Tensor, record: PreprocessRecord, options: SegmentOptions, report: ProgressCallback
 ) -> _NetworkRun:
     """Run both stages on ``ct`` (D, H, W); with less memory at a time where it runs out."""
     config = options.bundle.config
@@ -119,20 +126,54 @@ def _run_networks(
     chunk = config.chunk_when_segmenting
     while device is not None:
         try:
-            backend = make_backend(options.bundle, device, options.backend, chunk)
-            stages = TwoStage(config, backend, chunk, report=report)
+            auto = options.backend == "auto"
+            chosen = choose_backend(options.bundle, device) if auto else options.backend
+            backend = kept_backend(options.bundle, device, chosen, chunk)
+            began = time.monotonic()
+            sums = SlicewiseSums()
+            stages = TwoStage(config, backend, chunk, report=report, sums=sums)
             run = stages.segment_at_seeds if options.wanted <= set(seeds) else stages.segment
             labels, locations = run(ct, grids, seeds)
-            return _NetworkRun(labels, locations, device, backend.name, chunk, retries)
+            if auto:
+                note_run(options.bundle, device, backend, ct, chunk, time.monotonic() - began)
+            mirrored = None
+            if options.qa_passes and sums.parts:
+                report(Progress("Segmenting the mirrored scan", 0.88))
+                mirrored = mirrored_winners(ct, backend, config, chunk)
+            certainties = certainties_of(sums, config, record.network, mirrored)
+            return _NetworkRun(labels, locations, device, backend.name, chunk, retries, certainties)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
             if not is_out_of_memory(problem):
                 raise
+            forget_backend()
             device, chunk, note = next_attempt(device, chunk, config)
             retries.append(note)
             report(Progress("Out of memory", 0.05, note))
     raise FocusNetError(
         f"Out of memory even with chunks of {SMALLEST_CHUNK} slices on the CPU; close other programs or use a smaller model."
     )
+
+
+def _check_orientation(
+    volume: Volume,
+    labels: np.ndarray,
+    results: Sequence[OrganResult],
+    options: SegmentOptions,
+    done: _NetworkRun,
+    report: ProgressCallback,
+) -> dict[str, Any]:
+    """Return what ``check_orientation`` says of the result; {} where only the surroundings of seeds were run."""
+    bundle = options.bundle
+    if options.wanted <= set(options.seeds_mm):
+        return {}
+
+    def coarse_run(turned: Volume) -> Fits:
+        ct, record = preprocess(turned, bundle.config, done.device.torch_device)
+        backend = kept_backend(bundle, done.device, options.backend, done.chunk_slices)
+        return TwoStage(bundle.config, backend, done.chunk_slices).coarse_fits(ct, record.network.voxel_ml)
+
+    usual = bundle.manifest.get("volume_statistics", {})
+    return check_orientation(volume, Doubted(results, labels, volume.geometry, usual), coarse_run, report)
 
 
 def is_out_of_memory(problem: BaseException) -> bool:

@@ -64,7 +64,10 @@ def _organ(result: OrganResult) -> dict[str, Any]:
         "localization_second_peak": None if result.second_peak is None else round(float(result.second_peak), 4),
         "localization_second_mm_lps": _place(result.second_mm_xyz),
         "localization_spread_mm": None if result.spread_mm is None else round(float(result.spread_mm), 1),
+        "grade": result.grade or None,
         "warnings": list(result.warnings),
+        "alarms": list(result.alarms),
+        "notes": list(result.notes),
     }
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import InputError
+from ..image.orientation_doubt import DOUBT
 from ..image.segmentation import Segmentation
 from .seg_nrrd import organ_of_segment
 from .segment_tags import (
@@ -94,11 +95,15 @@ def said_to_be_approved(path: Path | str) -> list[str]:
 
 
 def with_run(segmentation: Segmentation, reviews: Mapping[str, OrganReview]) -> Segmentation:
-    """Return the segmentation with the run of its organs' tags as provenance where the file itself names none: Slicer drops the file's own."""
+    """Return the segmentation with the run of its organs' tags as provenance where the file itself names none: Slicer drops the file's own.
+
+    A doubt about the scan's orientation holds whichever run had it: a later run of a few organs may not have looked.
+    """
     runs = [review.run for review in reviews.values() if review.run.get("model")]
-    if segmentation.provenance.get("model") or not runs:
-        return segmentation
-    return replace(segmentation, provenance={**runs[0], **segmentation.provenance})
+    doubt = next((run[DOUBT] for run in runs if run.get(DOUBT)), None)
+    doubts = {} if doubt is None else {DOUBT: doubt}
+    first = {} if segmentation.provenance.get("model") or not runs else runs[0]
+    return replace(segmentation, provenance={**first, **doubts, **segmentation.provenance})
 
 
 def active_s(reviews: Mapping[str, OrganReview]) -> dict[str, float]:

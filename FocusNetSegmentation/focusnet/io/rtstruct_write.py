@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from ..errors import InputError
+from ..image.orientation_doubt import doubt_text
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Volume
 from ..version import __version__
@@ -106,6 +107,7 @@ def _header(segmentation: Segmentation, volume: Volume, told: list[str]) -> File
     data.StructureSetLabel = "FocusNet OARs"
     sentences = [f"FocusNetv2 {segmentation.provenance.get('model', '')}, research software: check every contour."]
     sentences += [str(segmentation.provenance["caution"])] if segmentation.provenance.get("caution") else []
+    sentences += filter(None, [doubt_text(segmentation.provenance)])
     sentences += [*told, *(note for note in volume.notes if note == NO_FRAME_OF_REFERENCE)]
     data.StructureSetDescription = text(" ".join(sentences), 1024)
     data.StructureSetDate, data.StructureSetTime = data.InstanceCreationDate, data.InstanceCreationTime

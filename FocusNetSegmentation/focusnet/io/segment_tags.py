@@ -23,6 +23,7 @@ SCORE_TAG = "FocusNet.Score"  # JSON: what ``focusnet qa`` found, by which model
 SECONDS_TAG = "FocusNet.ActiveSeconds"
 ALGORITHM_TYPE_TAG = "DICOM.SegmentAlgorithmType"
 ALGORITHM_NAME_TAG = "DICOM.SegmentAlgorithmName"
+SPECKS = "removed as too small to belong to the organ."  # how the sentence about removed specks ends, in every version
 ABSENT = "absent, confirmed"  # the state of an organ that was approved with no voxel, for people
 ID_PREFIX = "FocusNet_"  # of a segment's ID, before the organ's name
 
@@ -42,6 +43,9 @@ def to_tag(result: OrganResult, voxels: int) -> str:
             "second_mm_lps": result.second_mm_xyz,
             "spread_mm": result.spread_mm,
             "warnings": result.warnings,
+            "certainty": result.certainty and {key: round(value, 4) for key, value in result.certainty.items()},
+            "notes": result.notes,
+            "alarms": result.alarms,
         }
     )
 
@@ -66,8 +70,24 @@ def from_tag(text: str, organ: Organ, label: int, voxels: int, voxel_ml: float) 
         second_peak=kept.get("second_peak"),
         second_mm_xyz=_point_mm(kept.get("second_mm_lps")),
         spread_mm=kept.get("spread_mm"),
-        warnings=tuple(str(warning) for warning in kept.get("warnings") or ()),
+        certainty=_numbers(kept.get("certainty")),
+        **_sentences(kept),
     )
+
+
+def _sentences(kept: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return the sentences of OrganResult by their gravity. Earlier versions knew warnings only, and counted removed specks among them."""
+    found = {key: tuple(str(text) for text in kept.get(key) or ()) for key in ("warnings", "notes", "alarms")}
+    if "notes" in kept:
+        return found
+    specks = tuple(text for text in found["warnings"] if text.endswith(SPECKS))
+    return {"warnings": tuple(text for text in found["warnings"] if text not in specks), "notes": specks}
+
+
+def tagged_alarms(text: str, voxels: int) -> tuple[str, ...]:
+    """Return the model's alarms from RESULT_TAG's ``text``, for an organ that now has ``voxels`` voxels; () once it was edited."""
+    kept = tag_value(text)
+    return _sentences(kept).get("alarms", ()) if kept.get("voxels") == voxels else ()
 
 
 def tagged_status(text: str, voxels: int) -> tuple[str, tuple[str, ...]]:
@@ -78,7 +98,7 @@ def tagged_status(text: str, voxels: int) -> tuple[str, tuple[str, ...]]:
     kept = tag_value(text)
     if kept.get("voxels") != voxels:
         return status_of(True, voxels), ()
-    return status_of(bool(kept.get("found", True)), voxels), tuple(str(w) for w in kept.get("warnings") or ())
+    return status_of(bool(kept.get("found", True)), voxels), _sentences(kept)["warnings"]
 
 
 def tagged_voxels(text: str) -> int | None:
@@ -114,6 +134,12 @@ def escape_for_nrrd(text: str) -> str:
 def unescape_from_nrrd(text: str | None) -> str:
     """Return a NRRD key's value as it was before ``escape_for_nrrd``."""
     return (text or "").replace("\\\\", "\\")
+
+
+def _numbers(value: Any) -> dict[str, float] | None:
+    if not isinstance(value, dict):
+        return None
+    return {str(key): float(v) for key, v in value.items() if isinstance(v, (int, float))}
 
 
 def _point_mm(value: Any) -> tuple[float, float, float] | None:

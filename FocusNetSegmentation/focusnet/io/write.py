@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files.atomic_write import check_output
+from ..image.orientation_doubt import refuse_doubtful
 from ..image.segmentation import Segmentation
 from ..image.volume import Volume
 from .export_details import AS_THE_MODEL_DREW, ExportDetails
@@ -38,13 +39,17 @@ def write_segmentation(
     dicom: str | None = None,
     overwrite: bool = False,
     details: ExportDetails = AS_THE_MODEL_DREW,
+    orientation_override: bool = False,
 ) -> list[str]:
     """Write a segmentation; return the names of organs that were left out: empty ones, which DICOM cannot hold, and, as
     ``details`` wants it, those that were not localized.
 
     ``dicom``: "rtstruct", "seg" or None for an image file. ``volume``: the CT on whose grid the segmentation is; only DICOM needs it.
-    ``details``: what DICOM says of review and origin. Raises InputError, OutputError.
+    ``details``: what DICOM says of review and origin. ``orientation_override``: write contours even where the scan's header seems to have
+    directions wrong. Raises InputError, OutputError.
     """
+    if not orientation_override:
+        refuse_doubtful(segmentation.provenance)
     if dicom is None:
         write_image(segmentation, output, overwrite)
         return []

@@ -11,7 +11,7 @@ from .organ_scores import HIGHEST, Score
 
 SECOND = 0.8  # of the peak: a second place that looks almost as likely; set by hand
 SPREAD = 2.0  # times the radius of the Gaussian that SOL-Net learns; set by hand
-NOT_KNOWN = "Does not apply: not localized by SOL-Net, placed by a person, or edited since."
+NOT_KNOWN = "Does not apply: the model does not look for it on its own, a person placed it, or it was edited since."
 
 
 def second_peak_score(result: OrganResult) -> Score:
@@ -21,7 +21,7 @@ def second_peak_score(result: OrganResult) -> Score:
         return Score("second_peak", title, NOT_KNOWN, counts=False)
     ratio = result.second_peak / result.peak
     apart = float(np.linalg.norm(np.subtract(result.second_mm_xyz, result.peak_mm_xyz)))
-    reason = f"The next likely place, {apart:.0f} mm away, has a heat-map value of {result.second_peak:.2f} (peak {result.peak:.2f})."
+    reason = f"The next likely place, {apart:.0f} mm away, has a certainty of {result.second_peak:.2f} (this one {result.peak:.2f})."
     severity = min(HIGHEST, ratio / SECOND)
     return Score("second_peak", title, reason, severity, ratio, "of the peak", None, result.second_mm_xyz, counts=False)
 
@@ -33,7 +33,7 @@ def spread_score(result: OrganResult, bundle: ModelBundle | None) -> Score:
         return Score("spread", title, NOT_KNOWN, counts=False)
     sigma = bundle.config.heatmap_sigma_voxels
     taught = ball_radius_mm(round(4 / 3 * np.pi * (sigma * np.sqrt(2 * np.log(2))) ** 3), bundle.config.spacing_mm_zyx)
-    reason = f"The heat map is above half its peak within {result.spread_mm:.0f} mm; {taught:.0f} mm were taught."
+    reason = f"The model places it to within {result.spread_mm:.0f} mm; {taught:.0f} mm are usual."
     return Score(
         "spread", title, reason, min(HIGHEST, result.spread_mm / taught / SPREAD), result.spread_mm, "mm", counts=False
     )

@@ -16,13 +16,25 @@ from ..wording import RESEARCH_ONLY
 
 SCHEMA_VERSION = 1
 LOOK_AT = "look at"
-PROBABLY_FINE = "probably fine"
+NO_SIGN = "no sign of a mistake"
 NOT_JUDGED = "not judged"  # no score is high, but none of those with statistics applies
-DISCLAIMER = (
-    f"Scores are hints where to look, not verdicts: what is 'probably fine' must be checked as well. {RESEARCH_ONLY}"
-)
+DISCLAIMER = f"Scores are hints where to look, not verdicts: an organ with 'no sign of a mistake' must be checked as well. {RESEARCH_ONLY}"
 HIGHEST = 10.0  # severities are capped at ten times the limit
 Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class PredictedDsc:
+    """``dsc``: predicted for an organ; ``low`` to ``high``: four fifths of the organs with such a prediction had a DSC in between;
+    ``bad``: the part of them below 0.6. ``why``: sentences, what lowered it most first. ``not_looked_at``: what could not be, in words.
+    """
+
+    dsc: float
+    low: float
+    high: float
+    bad: float
+    why: tuple[str, ...] = ()
+    not_looked_at: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,7 @@ class Score:
     ``severity``: 0 is ordinary, 1 is the limit that about 1 of 100 real contours passes; None where the score does not apply, and
     ``reason`` says why. ``counts``: whether it changes group and rank; a score that proved no better than the volume check is
     shown and does not count. ``percentile``: among real contours, 0 to 100, where there is such a scale. ``where_mm_xyz``: a
-    place (LPS mm) to look at.
+    place (LPS mm) to look at. ``prediction``: of the score that predicts the DSC, else None.
     """
 
     id: str
@@ -44,6 +56,7 @@ class Score:
     percentile: float | None = None
     where_mm_xyz: Point | None = None
     counts: bool = True
+    prediction: PredictedDsc | None = None
 
     @property
     def applies(self) -> bool:
@@ -72,12 +85,25 @@ class OrganRanking:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Return why the organ is in its group, in words; never empty."""
-        flagged = tuple(s.reason for s in self.scores if s.flagged)
+        flagged = tuple(reason for s in self.scores if s.flagged for reason in _told(s))
         if flagged:
             return flagged
+        predicted = self.predicted
+        if predicted is not None:
+            return next(s.reason for s in self.scores if s.prediction), *filter(None, [predicted.not_looked_at])
         if self.group == NOT_JUDGED:
             return ("No statistics for this organ: nothing can be said of its size, place or shape.",)
         return ("Nothing odd was found.",)
+
+    @property
+    def predicted(self) -> PredictedDsc | None:
+        """Return the predicted DSC, None where there is none for this organ."""
+        return next((s.prediction for s in self.scores if s.prediction is not None), None)
+
+
+def _told(score: Score) -> tuple[str, ...]:
+    """Return a score's reason, and what lies behind a predicted DSC."""
+    return score.reason, *(score.prediction.why if score.prediction is not None else ())
 
 
 @dataclass(frozen=True)
@@ -99,13 +125,13 @@ class Ranking:
 
 
 def ranked(organs: Sequence[OrganRanking]) -> tuple[OrganRanking, ...]:
-    """Return the organs in order: look at, not judged, probably fine; within a group the highest score first.
+    """Return the organs in order: look at, not judged, no sign of a mistake; within a group the highest score first.
 
     Organs with the same finding (swapped sides) share a rank.
     """
     from dataclasses import replace
 
-    order = {LOOK_AT: 0, NOT_JUDGED: 1, PROBABLY_FINE: 2}
+    order = {LOOK_AT: 0, NOT_JUDGED: 1, NO_SIGN: 2}
     listed = sorted(organs, key=lambda o: (order[o.group], -(o.severity or 0.0), -_sum(o), o.label))
     out: list[OrganRanking] = []
     for number, organ in enumerate(listed, start=1):
@@ -169,6 +195,7 @@ def organ_dict(o: OrganRanking) -> dict[str, Any]:
         "state_hint": o.group,
         "score": None if o.severity is None else round(o.severity, 3),
         "reasons": list(o.reasons),
+        "predicted_dsc": _predicted(o.predicted),
         "volume_ml": round(o.volume_ml, 4),
         "center_mm_lps": _place(o.center_mm_xyz),
         "scores": [_score(s) for s in o.scores],
@@ -189,6 +216,11 @@ def _score(s: Score) -> dict[str, Any]:
         "reason": s.reason,
         "where_mm_lps": _place(s.where_mm_xyz),
     }
+
+
+def _predicted(p: PredictedDsc | None) -> dict[str, float] | None:
+    values = None if p is None else {"dsc": p.dsc, "low": p.low, "high": p.high, "part_below_0.6": p.bad}
+    return values and {key: round(value, 3) for key, value in values.items()}
 
 
 def _place(point: Point | None) -> list[float] | None:

@@ -16,7 +16,9 @@ from ..nets.bundle import ModelBundle
 from ..progress import Progress, ProgressCallback, silent
 from .localization_scores import second_peak_score, spread_score
 from .measure import Measured, measure_all
-from .organ_scores import LOOK_AT, NOT_JUDGED, PROBABLY_FINE, OrganRanking, Ranking, Score, ranked
+from .organ_scores import LOOK_AT, NO_SIGN, NOT_JUDGED, OrganRanking, Ranking, Score, ranked
+from .quality.model import QualityModel, load_quality_model
+from .quality.score import beside_prediction, quality_scores
 from .reference_statistics import ReferenceStatistics, load_reference_statistics
 from .shape_model import ShapeModel
 from .size_scores import edges_score, extent_score, gaps_score, holes_score, hu_score, parts_score, volume_score
@@ -47,13 +49,15 @@ def rank_organs(
     statistics: ReferenceStatistics | None = None,
     shape_model: ShapeModel | None = None,
     progress: ProgressCallback = silent,
+    quality: QualityModel | None = None,
 ) -> Ranking:
     """Score every organ of ``segmentation``, worst first.
 
     ``volume``: the CT, for HU; without it those scores do not apply. ``bundle``: the model that segmented, whose own volume
     statistics and localization threshold are then used. ``statistics``: instead of those that ship. ``shape_model``:
     ``load_shape_model()``; without it the shapes of small organs are not scored. ``progress`` gets an OrganScored for each organ as
-    soon as its scores are there. Raises InputError if the grids differ.
+    soon as its scores are there. ``quality``: predicts the DSC of the organs that it knows,
+    by default the one that ships; it needs the CT. Raises InputError if the grids differ.
     """
     if volume is not None:
         check_same_grid(segmentation, volume)
@@ -64,6 +68,18 @@ def rank_organs(
     hu = to_upright(volume.array, volume.geometry)[0] if volume is not None else None
     progress(Progress("Measuring organs", 0.05))
     organs = measure_all(labels, upright, segmentation)
+    predicted = (
+        {}
+        if hu is None
+        else quality_scores(
+            labels,
+            hu,
+            upright,
+            segmentation,
+            quality or load_quality_model(),
+            bundle.name if bundle is not None else None,
+        )
+    )
     rankings = []
     for number, result in enumerate(_torch_last(segmentation.results, shape_model)):
         fraction = 0.1 + 0.8 * number / len(segmentation.results)
@@ -73,10 +89,14 @@ def rank_organs(
         scores = _empty(result) if found is None else _scores(found, result, organs, hu, upright, statistics, bundle)
         if found is not None:
             scores += shape_scores(found, result.organ, upright, shape_model)
+        if result.organ.name in predicted:
+            scores = [predicted[result.organ.name], *beside_prediction(scores)]
         rankings.append(organ_ranking(result, found, scores, statistics.knows(result.organ.name)))
         progress(OrganScored("Scoring", fraction, result.organ.name, rankings[-1]))
     progress(Progress("Done", 1.0))
     notes = [] if volume is not None else ["No CT was given: HU were not looked at."]
+    if hu is not None and not predicted:
+        notes.append("No DSC was predicted: that is done for the organs and models that docs/qa.md names.")
     if shape_model is None and any(r.organ.small for r in segmentation.results):
         notes.append("No shape model: the shapes of small organs were not looked at.")
     known = segmentation.provenance
@@ -108,7 +128,7 @@ def organ_ranking(result: OrganResult, found: Measured | None, scores: Sequence[
     if severity is not None and severity >= 1.0:
         group = LOOK_AT
     else:
-        group = PROBABLY_FINE if known else NOT_JUDGED
+        group = NO_SIGN if known else NOT_JUDGED
         severity = severity if known else None
     return OrganRanking(
         organ=result.organ,

@@ -164,17 +164,21 @@ def localization_score(m: Measured, result: OrganResult, threshold: float) -> Sc
     """Score the heat map's peak and the distance of the organ from it."""
     title = "Localization"
     if result.peak is None:
-        return Score("localization", title, "Does not apply: not localized by SOL-Net, or edited since.")
+        return Score(
+            "localization", title, "Does not apply: the model does not look for it on its own, or it was edited since."
+        )
     reasons, severity = [], (1 - result.peak) / max(1 - threshold, 1e-3)
     if result.peak < threshold:
-        reasons.append(f"Localized without confidence: heat-map peak {result.peak:.2f}, {threshold:.2f} expected.")
+        reasons.append(
+            f"The model is not sure where it is: certainty {result.peak:.2f} of 1, {threshold:.2f} is needed."
+        )
         severity = 1.0 + 2 * (threshold - result.peak) / max(threshold, 1e-3)
     if result.peak_mm_xyz is not None:
         apart = float(np.linalg.norm(np.subtract(result.peak_mm_xyz, m.center_mm_xyz)))
         if apart > PEAK_MM:
-            reasons.append(f"Its centre lies {apart:.0f} mm from where it was localized.")
+            reasons.append(f"Its centre lies {apart:.0f} mm from where the model looked for it.")
         severity = max(severity, apart / PEAK_MM)
-    reason = " ".join(reasons) or f"Localized with a heat-map peak of {result.peak:.2f}."
+    reason = " ".join(reasons) or f"The model is sure of its place: {result.peak:.2f} of 1."
     return Score("localization", title, reason, min(HIGHEST, severity), result.peak, "peak", None, result.peak_mm_xyz)
 
 
@@ -183,13 +187,18 @@ def roi_edge_score(m: Measured, result: OrganResult, geometry: Geometry, bundle:
     title = "Edge of the ROI"
     small = bundle is not None and bundle.config.has_sos and m.name in bundle.small_organs
     if bundle is None or not small or result.peak_mm_xyz is None:
-        return Score("roi_edge", title, "Does not apply: no SOS-Net segmented it in an ROI.")
+        return Score("roi_edge", title, "Does not apply: the model did not draw it in a box of its own.")
     size_mm_zyx = np.multiply(bundle.config.roi_size_zyx, bundle.config.spacing_mm_zyx)
     corners = np.array([[s.start - 0.5 for s in m.box], [s.stop - 0.5 for s in m.box]])
     reach_xyz = np.abs(geometry.index_to_mm(corners) - np.array(result.peak_mm_xyz)).max(axis=0)
     room = size_mm_zyx[::-1] / 2 - reach_xyz
     if room.min() > ROI_MARGIN_MM:
-        return Score("roi_edge", title, "Lies inside its ROI.", 0.0, float(room.min()), "mm")
+        return Score("roi_edge", title, "Lies inside the box in which it was drawn.", 0.0, float(room.min()), "mm")
     return Score(
-        "roi_edge", title, "Reaches the edge of its ROI: it may be cut off there.", 1.0, float(room.min()), "mm"
+        "roi_edge",
+        title,
+        "Reaches the edge of the box in which it was drawn: it may be cut off there.",
+        1.0,
+        float(room.min()),
+        "mm",
     )

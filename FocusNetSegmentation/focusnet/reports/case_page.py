@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..image.orientation_doubt import doubt_text
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
 from ..io.json_report import DISCLAIMER
@@ -78,6 +79,7 @@ def case_content(report: CaseReport) -> dict[str, Any]:
         "disclaimer": DISCLAIMER,
         "version": __version__,
         "warnings": [
+            *filter(None, [doubt_text(known)]),
             *(["Synthetic phantom, not a patient."] if synthetic else []),
             *([f"Model {known.get('model')}: {known['caution']}"] if known.get("caution") else []),
             *model_notes(report),
@@ -167,6 +169,8 @@ def _organ(result: OrganResult, report: CaseReport) -> dict[str, Any]:
         "state": _state(review, edit),
         "state_text": review.state_text if review is not None and review.absent else _state(review, edit),
         "remarks": list(result.warnings),
+        "small_remarks": list(result.notes),
+        "alarm": bool(result.alarms),
         "score": _finite(scored.get("score")),
         "group": str(scored.get("state_hint") or ("see remarks" if result.warnings else "no remark")),
         "reasons": [str(r) for r in scored.get("reasons") or ()] or list(result.warnings) or ["Nothing was remarked."],
@@ -201,7 +205,7 @@ def _ranked(organs: list[dict[str, Any]], report: CaseReport) -> list[dict[str, 
     else:
         listed = sorted(organs, key=lambda o: order.get(o["name"], len(order)))
     for rank, organ in enumerate(listed, start=1):
-        organ["look"] = organ["group"] == LOOK_AT or (report.qa is None and bool(organ["remarks"]))
+        organ["look"] = organ["group"] == LOOK_AT or organ["alarm"] or (report.qa is None and bool(organ["remarks"]))
         organ["shown"] = organ["look"] or organ["changed"]
         organ["rank"] = _scored(report.qa).get(organ["name"], {}).get("rank", rank)
         if organ["changed"]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ..errors import InputError
 from ..files.atomic_write import atomic_path, check_output
 from ..image.body import BODY_GRID_MM, BODY_HU
 from ..image.orientation import is_oblique, to_upright
+from ..image.orientation_doubt import doubt_text
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
 from ..wording import DISCLAIMER, RESEARCH_ONLY
@@ -36,11 +38,13 @@ ORGAN_MARGIN_MM = 45.0  # of anatomy around the organs, for orientation
 BODY_MARGIN_MM = 8.0
 SMALLEST_SIDE_MM = 60.0  # a smaller picture does not show which part of the body it is
 SHOWN_WEIGHT = 0.85  # how much less an organ counts for the next slice once a slice shows it at its widest
-BACKGROUND, TEXT, DIM, ACCENT = "#101214", "#e8eaed", "#8b9096", "#ffd866"
+BACKGROUND, TEXT, DIM, ACCENT, ALARM = "#101214", "#e8eaed", "#8b9096", "#ffd866", "#ff7b72"
 
 DPI = 150
 LARGEST_IN = (8.6, 9.0)  # width and height of the three slices together, inches
 GAP_IN, EDGE_IN, FOOTER_IN = 0.08, 0.14, 0.3
+WARNING_IN = 0.42  # two lines about the scan's orientation, above the footer
+WARNING_WIDTH_IN = 15.0  # letters of them on an inch
 NARROW_IN = 2.5  # a slice narrower than this has its title in two lines, clear of the letter at its top
 LONGEST_NAME = 18  # characters that fit beside a volume; TG-263 names have 16 at most
 LEGEND_WIDTH_IN, ROW_IN = 2.45, 0.205  # one legend column; one legend row
@@ -67,19 +71,22 @@ class ShownScan:
     results: tuple[OrganResult, ...]
 
 
-def overview(volume: Volume, segmentation: Segmentation, path: Path | str, overwrite: bool = False) -> None:
+def overview(
+    volume: Volume, segmentation: Segmentation, path: Path | str, overwrite: bool = False, report: str = ""
+) -> None:
     """Write a PNG of the slices that show most organs, with contours in the organs' colours.
 
-    The legend gives every organ that was asked for, its volume in ml, and which were not found or carry a warning.
+    The legend gives every organ that was asked for, its volume in ml, and which were not found or carry a warning; ``report``: the name of the
+    file in which these can be read, "" if there is none.
     ``volume`` and ``segmentation`` must share their grid (InputError). Raises OutputError.
     """
     check_output(path, overwrite, (".png",))
-    figure = draw(volume, segmentation)
+    figure = draw(volume, segmentation, report)
     with atomic_path(path) as partial:
         figure.savefig(partial, format="png", metadata={"Title": "FocusNet overview", "Description": FOOTER})
 
 
-def draw(volume: Volume, segmentation: Segmentation) -> Figure:
+def draw(volume: Volume, segmentation: Segmentation, report: str = "") -> Figure:
     """Return the picture of ``overview`` as a matplotlib Figure, to show in a notebook or to save in another format.
 
     Raises InputError if the two lie on different grids.
@@ -88,7 +95,7 @@ def draw(volume: Volume, segmentation: Segmentation) -> Figure:
         raise InputError(
             "The scan and the segmentation lie on different grids; the segmentation of this very scan is expected."
         )
-    return _figure(_shown_scan(volume, segmentation), segmentation.provenance)
+    return _figure(_shown_scan(volume, segmentation), segmentation.provenance, report)
 
 
 def choose_slices(labels: np.ndarray, values: Sequence[int]) -> tuple[int, int, int]:
@@ -161,7 +168,7 @@ def _widen(part: slice, margin_mm: float, size: int, spacing_mm: float) -> slice
     return slice(max(0, part.start - margin), min(size, part.stop + margin))
 
 
-def _figure(scene: ShownScan, provenance: dict[str, object]) -> Figure:
+def _figure(scene: ShownScan, provenance: dict[str, object], report: str) -> Figure:
     """Lay out the slices at one scale: axial top left, coronal below it, sagittal beside that; the legend in the free corner."""
     present = [r for r in scene.results if r.label in np.unique(scene.labels)]
     at = choose_slices(scene.labels, [r.label for r in present])
@@ -171,7 +178,9 @@ def _figure(scene: ShownScan, provenance: dict[str, object]) -> Figure:
     columns = _legend_columns(len(scene.results), depth)
     right = max(depth, columns * LEGEND_WIDTH_IN)
     top = max(depth, (-(-len(scene.results) // columns) + 2) * ROW_IN)
-    size = (2 * EDGE_IN + width + GAP_IN + right, EDGE_IN + top + GAP_IN + height + FOOTER_IN)
+    warning = doubt_text(provenance)
+    below = FOOTER_IN + (WARNING_IN if warning else 0.0)
+    size = (2 * EDGE_IN + width + GAP_IN + right, EDGE_IN + top + GAP_IN + height + below)
     figure = Figure(figsize=size, dpi=DPI, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
 
@@ -181,14 +190,22 @@ def _figure(scene: ShownScan, provenance: dict[str, object]) -> Figure:
         made.set_axis_off()
         return made
 
-    upper = FOOTER_IN + height + GAP_IN
+    upper = below + height + GAP_IN
     across = EDGE_IN + width + GAP_IN
     _draw(axes(EDGE_IN, upper + top - depth, width, depth), scene, Panel("Axial", 0, at[0], ("R", "L", "A", "P")), at)
-    _draw(axes(EDGE_IN, FOOTER_IN, width, height), scene, Panel("Coronal", 1, at[1], ("R", "L", "S", "I")), at)
-    _draw(axes(across, FOOTER_IN, depth, height), scene, Panel("Sagittal", 2, at[2], ("A", "P", "S", "I")), at)
+    _draw(axes(EDGE_IN, below, width, height), scene, Panel("Coronal", 1, at[1], ("R", "L", "S", "I")), at)
+    _draw(axes(across, below, depth, height), scene, Panel("Sagittal", 2, at[2], ("A", "P", "S", "I")), at)
     drawn = {int(v) for axis in range(3) for v in np.unique(np.take(scene.labels, at[axis], axis=axis))}
-    _legend(axes(across, upper, right, top), scene.results, drawn, columns, (right, top))
+    legend = axes(across, upper, right, top)
+    _legend(legend, scene.results, drawn, columns, (right, top))
+    note = _legend_note(scene.results, drawn, report)
+    rows = -(-len(scene.results) // columns)
+    legend.text(0.1, (rows + 0.9) * ROW_IN, note, color=DIM, fontsize=7, va="center")
     _footer(figure, provenance, size, is_oblique(scene.geometry))
+    if warning:
+        place = (EDGE_IN / size[0], (FOOTER_IN + 0.45 * WARNING_IN) / size[1])
+        letters = WARNING_WIDTH_IN * (size[0] - 2 * EDGE_IN)
+        figure.text(*place, fill(warning, int(letters)), color=ALARM, fontsize=8.5, fontweight="bold", va="center")
     return figure
 
 
@@ -293,18 +310,20 @@ def _legend(
         size = "not found" if empty else f"{result.volume_ml:.{1 if result.volume_ml >= 1 else 2}f} ml"
         axes.text(edge, y, size, color=color, fontsize=8.5, va="center", ha="right")
         if result.warnings and not empty:
-            axes.text(edge + 0.06, y, "!", color=ACCENT, fontsize=9, fontweight="bold", va="center")
-    axes.text(0.1, (rows + 0.9) * ROW_IN, _legend_note(results, drawn), color=DIM, fontsize=7, va="center")
+            grave = ALARM if result.alarms else ACCENT
+            axes.text(edge + 0.06, y, "!", color=grave, fontsize=9, fontweight="bold", va="center")
 
 
-def _legend_note(results: Sequence[OrganResult], drawn: set[int]) -> str:
+def _legend_note(results: Sequence[OrganResult], drawn: set[int], report: str) -> str:
     if not any(r.volume_ml > 0 for r in results):
         return "No organ was found in this scan."
     notes = []
     if any(r.volume_ml > 0 and r.label not in drawn for r in results):
         notes.append("open box: not in these slices")
-    if any(r.volume_ml > 0 and r.warnings for r in results):
-        notes.append("!: has a warning, see the report")
+    there = [r for r in results if r.volume_ml > 0]
+    if any(r.warnings for r in there):
+        grave = " (red: look at it first)" if any(r.alarms for r in there) else ""
+        notes.append(f"!: has a warning{grave}" + (f", see {report}" if report else ""))
     return "; ".join(notes)
 
 

@@ -17,6 +17,8 @@ from ..inference.devices import Device, choose_device
 from ..nets.bundle import ModelBundle, load_bundle, save_bundle
 from ..nets.focusnet import FocusNet
 from ..version import __version__
+from .clock import stage_seconds
+from .heartbeat import heartbeat, tell
 from .logger import LOGGER, silent_unless
 from .loop.checkpoint import load_checkpoint
 from .loop.loop import StageOptions, train_stage
@@ -41,7 +43,9 @@ from .setup.tune import tune_plan, tuned_metadata
 from .stages.model import AAE_PREFIX, TrainingNet
 from .stages.organ_volumes import volume_statistics
 from .stages.table import STAGES
-from .validation import make_validator
+from .validation import PlannedValidator
+
+END_SHARE = 0.03  # of a run by the clock, kept for writing the bundle
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class _Run:
     bundle: ModelBundle | None
     device: Device
     group: ProcessGroup
+    began: float  # of time.monotonic, before anything was read
     corrected: Corrected | None = None
 
     @property
@@ -87,24 +92,32 @@ def train_bundle(request: TrainRequest) -> ModelBundle:
 
 
 def _train(request: TrainRequest, device: Device, group: ProcessGroup) -> ModelBundle:
-    run = _prepare(request, device, group)
-    _check_needed(run)
-    resume = _begin(run)
-    model = _initial_model(run)
-    history = {name: _train_one(run, name, model, resume) for name in run.plan.stages}
-    if group.first:
-        _write_bundle(run, model, history)
-    group.wait()
+    if request.time_budget_s is not None and group.size > 1:
+        raise ConfigError(
+            "A time budget is for one process: several would disagree on when it is over; leave --time-budget out."
+        )
+    with heartbeat(request.out, active=group.first):
+        run = _prepare(request, device, group)
+        _check_needed(run)
+        resume = _begin(run)
+        model = _initial_model(run)
+        history = {name: _train_one(run, name, model, resume) for name in run.plan.stages}
+        if group.first:
+            tell("writing the bundle", "", 0, 0)
+            _write_bundle(run, model, history)
+        group.wait()
     return load_bundle(request.out / "bundle")
 
 
 def _prepare(request: TrainRequest, device: Device, group: ProcessGroup) -> _Run:
     """Read everything and decide everything; what can be refused at once is refused before minutes of reading."""
+    began = time.monotonic()
     options = read_options(request.config_file)
     if request.resume:
         options["network"] = {**network_of_the_run(request.out), **options["network"]}
     check_folder(request.out)
     bundle = load_bundle(request.init) if request.init is not None else None
+    tell("reading the data set")
     source = open_dataset(request.dataset)
     for note in source.notes:
         LOGGER.info(note)
@@ -121,7 +134,7 @@ def _prepare(request: TrainRequest, device: Device, group: ProcessGroup) -> _Run
         plan = make_plan(request, options, source.organs, training, bundle)
     plan = replace(plan, settings={name: resolve_precision(s, device) for name, s in plan.settings.items()})
     warn_if_slow(plan.settings.values(), device)
-    return _Run(request, plan, training, validating, bundle, device, group, corrected)
+    return _Run(request, plan, training, validating, bundle, device, group, began, corrected)
 
 
 def _manifest(run: _Run) -> dict[str, Any]:
@@ -185,15 +198,34 @@ def _train_one(run: _Run, name: str, model: TrainingNet, resume: bool) -> dict[s
     plan, settings, out = run.plan, run.plan.settings[name], run.request.out
     for needed in _needs(name, settings):
         _load_stage(run, model, needed)
-    validator = _never_called
+    validator: Any = _never_called
     if run.group.first:
         people = run.corrected.validating if run.corrected is not None else run.validating
         approved = {case.name: case.contoured for case in people}
-        validator = make_validator(STAGES[name].validates, run.validating, plan.config, settings, approved)
-    options = StageOptions(plan.config, settings, plan.augmentation, out, resume, run.group)
+        validator = PlannedValidator(name, STAGES[name].validates, run.validating, plan.config, settings, approved)
+    options = StageOptions(
+        plan.config,
+        settings,
+        plan.augmentation,
+        out,
+        resume,
+        run.group,
+        seconds=_seconds_of(run, name),
+        starts_trained=name in ("joint", "tune") or _comes_with_bundle(run, name),
+    )
+    tell(f"{name}: starting", name, 0, settings.steps)
     train_stage(model, STAGES[name], run.training, validator, options)
     state = _load_stage(run, model, name)
     return {"steps": settings.steps, "best_step": state["step"], "validation": state["scores"]}
+
+
+def _seconds_of(run: _Run, name: str) -> float | None:
+    """The time of a stage that is about to begin, out of what is left of the run's; None where steps are counted."""
+    budget = run.request.time_budget_s
+    if budget is None:
+        return None
+    left = list(run.plan.stages[run.plan.stages.index(name) :])
+    return stage_seconds(name, left, budget * (1 - END_SHARE) - (time.monotonic() - run.began))
 
 
 def _never_called(_: Any) -> dict[str, float]:

@@ -15,6 +15,7 @@ TUNE = "tune"  # the one stage of ``focusnet finetune``, which no other run has
 Schedule = Literal["constant", "cosine"]
 HeatmapLoss = Literal["l2", "cross-entropy", "focal"]
 AaeMode = Literal["adversarial", "frozen", "none"]
+Crops = Literal["auto", "cpu", "device"]
 Precision = Literal["fp32", "bf16", "fp16", "auto"]
 
 
@@ -56,12 +57,14 @@ class Settings:
     crop_slices: int = 0  # 0: config.chunk_slices
     # threads that draw crops ahead of the network; -1: four on a GPU, none on a CPU. No step depends on it
     workers: int = -1
+    # where crops are cut and turned: "device", "cpu", or "auto", which is the device if it is a GPU. The places do not depend on it, the noise does
+    crops: Crops = "auto"
     grad_clip: float = 0.0  # 0: off (the paper)
     ema_decay: float = 0.0  # 0: off (the paper); else a running average of the weights is validated and shipped
     # keeping
     checkpoint_every: int = 200
     validate_every: int = 1000
-    validate_cases: int = 0  # 0: all
+    validate_cases: int = 0  # 0: all, or as many as take a tenth of a short stage's work
     pictures: bool = True  # one of the first validation case at every validation
     patience: int = 0  # a stage ends after this many validations without a better score; 0: never before its last step
     minutes: float = 0.0  # a stage ends after this time, all its starts together; 0: never before its last step

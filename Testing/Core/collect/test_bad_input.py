@@ -16,6 +16,7 @@ import pytest
 from focusnet.cli.main import main
 from focusnet.collect.splits import SHARES, choose_split
 from focusnet.datasets.collected import read_collection
+from focusnet.files.lock import lock_file
 from focusnet.io.seg_nrrd import write_seg_nrrd
 
 from ...paths import MODULE
@@ -83,8 +84,16 @@ def test_a_ct_on_another_grid_than_its_segmentation(
     other = replace(volume, geometry=replace(volume.geometry, spacing_mm_xyz=(5.0, 5.0, 5.5)))
     write_image(other, tmp_path / "other.nrrd")
     line = refused(replace(case, ct=tmp_path / "other.nrrd"), tmp_path / "set", capsys)
-    assert line.startswith("The segmentation lies on another grid")
-    assert "give the CT that it was made from" in line
+    assert line.startswith("reviewed.seg.nrrd: The segmentation lies on another grid than the CT:")
+    assert "load both in 3D Slicer" in line
+    shorter = replace(
+        volume,
+        array=volume.array[10:40],
+        geometry=replace(volume.geometry, shape_zyx=(30, *volume.geometry.shape_zyx[1:])),
+    )
+    write_image(shorter, tmp_path / "shorter.nrrd")
+    line = refused(replace(case, ct=tmp_path / "shorter.nrrd"), tmp_path / "set", capsys)
+    assert line.endswith("lie outside the CT. Give the CT that it was drawn on, whole.")
 
 
 def test_a_model_copy_of_another_run_or_grid(
@@ -99,7 +108,7 @@ def test_a_model_copy_of_another_run_or_grid(
     shifted = replace(drawn.geometry, origin_mm_xyz=(0.0, 0.0, 0.0))
     write_seg_nrrd(replace(drawn, geometry=shifted), tmp_path / "shifted.seg.nrrd")
     line = refused(replace(case, model=tmp_path / "shifted.seg.nrrd"), tmp_path / "set", capsys)
-    assert line.startswith("shifted.seg.nrrd lies on another grid than the CT")
+    assert line.startswith("shifted.seg.nrrd: ")
 
 
 def test_a_file_that_cannot_say_what_is_approved(
@@ -196,6 +205,18 @@ def test_a_lost_key_is_not_replaced_silently(
     (tmp_path / "set" / "pseudonym.key").unlink()
     capsys.readouterr()
     assert "pseudonym.key is missing" in refused(case, tmp_path / "set", capsys, "--keep-both")
+
+
+def test_a_folder_that_another_station_does_not_let_go_of(
+    case: Reviewed, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert collect(case, tmp_path / "set") == 0
+    capsys.readouterr()
+    monkeypatch.setattr("focusnet.collect.folder.WAIT_S", 0.3)
+    with lock_file(tmp_path / "set" / ".lock"):
+        line = refused(case, tmp_path / "set", capsys, "--keep-both")
+    assert line.endswith("has been in use by another program for 0.3 s; nothing was added. Try again.")
+    assert collect(case, tmp_path / "set", "--keep-both") == 0
 
 
 @on_linux

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +18,21 @@ from focusnet.datasets.collected import read_collection
 from focusnet.datasets.open_dataset import open_dataset
 from focusnet.image.body import body_center_mm
 from focusnet.image.orientation import to_upright
+from focusnet.image.segmentation import Segmentation
 from focusnet.io.read import read_segmentation, read_volume
 
-from ..helpers_collect import APPROVED, SECRETS, collect, everything_in, reviewed_case, scan_and_result
+from ..cli.test_export_command import reviewed
+from ..helpers_collect import (
+    APPROVED,
+    SECRETS,
+    collect,
+    corrected,
+    everything_in,
+    review_tags,
+    reviewed_case,
+    scan_and_result,
+)
+from ..helpers_outputs import stored_as
 
 
 def test_training_reads_the_approved_organs_and_knows_nothing_of_the_others(tmp_path: Path) -> None:
@@ -113,6 +129,7 @@ def test_the_check_of_data_sets_reads_ten_patients_and_finds_nothing_wrong(tmp_p
         assert collect(reviewed_case(tmp_path / str(patient), patient), tmp_path / "set") == 0
     dataset = open_dataset(tmp_path / "set")
     assert {split: len(dataset.patients(split)) for split in dataset.splits()} == {"train": 6, "val": 2, "test": 2}
+    assert dataset.notes[0].startswith("Consent to keep copies of patients' scans in")
     report = check_dataset(dataset)
     assert report.usable, report
 
@@ -125,3 +142,34 @@ def test_case_json_is_what_the_documentation_shows(tmp_path: Path) -> None:
     shown = json.loads(text.split("`case.json`, format 1:\n```json\n")[1].split("```")[0])
     assert set(found) == set(shown)
     assert set(next(iter(found["organs"].values()))) == set(next(iter(shown["organs"].values())))
+
+
+def test_another_order_of_axes_than_the_cts_is_put_right(tmp_path: Path) -> None:
+    """As programs store a scan their own way: slices from the head down, columns from the left."""
+    straight = reviewed_case(tmp_path / "straight")
+    _, drawn = scan_and_result()
+    now = corrected(drawn)
+    turned = [
+        Segmentation(*stored_as(s.labels, s.geometry, (0, 1, 2), (True, False, True)), s.results, s.provenance)
+        for s in (drawn, now)
+    ]
+    seg = reviewed(turned[1], tmp_path / "turned.seg.nrrd", review_tags(turned[0], turned[1], APPROVED))
+    assert collect(straight, tmp_path / "one") == 0
+    assert collect(replace(straight, seg=seg), tmp_path / "two") == 0
+    (one,), (two,) = (read_collection(tmp_path / name).cases for name in ("one", "two"))
+    assert np.array_equal(read_segmentation(one.label).labels, read_segmentation(two.label).labels)
+    assert one.organs == two.organs
+
+
+def test_collecting_needs_no_torch(tmp_path: Path) -> None:
+    """Slicer collects before PyTorch is installed, and need not wait for it to load afterwards."""
+    case = reviewed_case(tmp_path / "in")
+    words = ["collect", case.seg, "--ct", case.ct, "--into", tmp_path / "set", "--model-copy", case.model, "--consent"]
+    code = (
+        "import sys\nsys.modules['torch'] = None\nfrom focusnet.cli.main import main\n"
+        f"sys.exit(main({[str(word) for word in words]!r}))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(read_collection(tmp_path / "set").cases) == 1

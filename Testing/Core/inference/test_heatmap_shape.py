@@ -21,12 +21,12 @@ from ..helpers_engine import head, random_bundle, small_config
 CONFIG = small_config(heatmap_sigma_voxels=3.0)
 
 
-def two_places(second: float) -> np.ndarray:
+def two_places(second: float) -> torch.Tensor:
     """A Gaussian of height 1 around (20, 14, 40), across a chunk's border, and one of height ``second`` around (45, 50, 12)."""
     shape = (60, 64, 64)
     first = gaussian_heatmap(shape, (20, 14, 40), 3.0, 0)
     other = gaussian_heatmap(shape, (45, 50, 12), 3.0, 0)
-    return torch.maximum(first, second * other).numpy()
+    return torch.maximum(first, second * other)
 
 
 @pytest.mark.parametrize("chunk", [60, 20, 21, 7])
@@ -77,7 +77,7 @@ def test_what_is_known_reaches_the_file_the_report_and_the_review(tmp_path: Path
         second_mm_xyz=(30.0, 40.0, 0.0),
         spread_mm=200.0,
     )
-    assert "50 mm away, has a heat-map value of 0.81" in second_peak_score(sharp).reason
+    assert "50 mm away, has a certainty of 0.81" in second_peak_score(sharp).reason
     assert (second_peak_score(sharp).severity or 0) > 1
     assert (spread_score(sharp, bundle).severity or 0) > 1
     assert not second_peak_score(sharp).flagged  # shown, but the rank is not theirs: not proven to find errors

@@ -62,7 +62,8 @@ def test_the_reader_is_told_what_was_removed(tmp_path: Path) -> None:
     assert removed
     assert np.array_equal(clean.labels, plain.labels)
     for result in clean.results:
-        told = [w for w in result.warnings if "too small to belong" in w]
+        assert not [w for w in result.warnings if "too small" in w], "specks that are gone ask for nothing"
+        told = [w for w in result.notes if "too small to belong" in w]
         assert len(told) == (result.label in removed)
         if told:
             assert told[0].startswith(f"{removed[result.label][0]} separate part")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 from focusnet.cli.main import main
 from focusnet.errors import InputError
@@ -60,7 +61,7 @@ def test_a_seed_moves_the_organ_to_where_the_person_said(scan: Volume, bundle: M
         voxels = scan.geometry.index_to_mm(np.argwhere(result.mask("Larynx")))
         roi_mm = np.array([16, 16, 8]) * 6.0
         assert (np.abs(voxels - np.array(place)) <= roi_mm / 2 + 6.0).all()
-        assert "at the place given by the user" in larynx.warnings[0]
+        assert "at the place given by the user" in larynx.notes[0]
         assert result.provenance["seeds_mm_lps"] == {"Larynx": list(place)}
 
 
@@ -82,7 +83,7 @@ def test_the_organ_alone_is_what_the_whole_run_gives_for_it_from_fewer_slices(
     chunks: list[int] = []
     original = TorchBackend.run
 
-    def counted(self: TorchBackend, ct: np.ndarray) -> object:
+    def counted(self: TorchBackend, ct: torch.Tensor) -> object:
         chunks.append(ct.shape[0])
         return original(self, ct)
 
@@ -108,7 +109,7 @@ def test_other_organs_are_as_without_the_seed(scan: Volume, bundle: ModelBundle)
 def test_what_cannot_be_seeded_is_refused_with_the_reason(
     scan: Volume, bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(self: TorchBackend, ct: np.ndarray) -> object:
+    def never(self: TorchBackend, ct: torch.Tensor) -> object:
         raise AssertionError("a refusal comes before the networks run")
 
     monkeypatch.setattr(TorchBackend, "run", never)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -9,7 +10,15 @@ import pytest
 
 from focusnet.image.segmentation import OrganResult
 from focusnet.io.read import read_segmentation
-from focusnet.io.segment_tags import from_tag, tag_value, tagged_peak_mm_xyz, tagged_voxels, to_tag
+from focusnet.io.segment_tags import (
+    from_tag,
+    tag_value,
+    tagged_alarms,
+    tagged_peak_mm_xyz,
+    tagged_status,
+    tagged_voxels,
+    to_tag,
+)
 from focusnet.io.write import write_image
 
 from ..helpers_outputs import full_result, scan_and_organs
@@ -66,6 +75,20 @@ def test_the_tags_that_the_panel_wrote_before_it_kept_the_second_peak_are_read()
     assert (back.peak, back.peak_mm_xyz, back.warnings) == (0.75, (1.0, -2.0, 3.5), ("Look at it.",))
     assert (back.second_peak, back.second_mm_xyz, back.spread_mm) == (None, None, None)
     assert (tagged_voxels(text), tagged_peak_mm_xyz(text)) == (7, (1.0, -2.0, 3.5))
+
+
+def test_removed_specks_were_a_warning_once_and_are_a_note_now() -> None:
+    specks = "2 separate parts, 0.13 ml in all, removed as too small to belong to the organ."
+    text = json.dumps({"found": True, "voxels": 7, "warnings": ["Look at it.", specks]})
+    back = from_tag(text, RESULT.organ, 4, 7, VOXEL_ML)
+    assert (back.warnings, back.notes, back.grade) == (("Look at it.",), (specks,), "warning")
+    assert tagged_status(text, 7) == ("found", ("Look at it.",))
+
+
+def test_alarms_are_the_models_until_the_organ_is_edited() -> None:
+    text = to_tag(RESULT, 7)
+    assert tagged_alarms(text, 7) == RESULT.alarms != ()
+    assert tagged_alarms(text, 8) == ()
 
 
 def test_a_tags_text_is_an_object_or_nothing() -> None:

@@ -17,7 +17,7 @@ from focusnet.io.label_map import unknown_organ
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.phantom.write import write_phantom
 from focusnet.qa import Ranking, as_dict, text_table
-from focusnet.qa.organ_scores import LOOK_AT, NOT_JUDGED, PROBABLY_FINE
+from focusnet.qa.organ_scores import LOOK_AT, NO_SIGN, NOT_JUDGED
 from focusnet.qa.ranking import rank_organs
 
 from ..helpers_outputs import GRIDS, scan_and_organs, segmentation, stored_as
@@ -132,8 +132,9 @@ def test_every_reference_organ_has_a_rank_a_reason_and_a_group_in_the_json() -> 
     for organ in data["organs"]:
         assert set(organ) == {
             "organ", "title", "label", "rank", "state_hint", "score", "reasons", "volume_ml", "center_mm_lps", "scores",
+            "predicted_dsc",
         }  # fmt: skip
-        assert organ["state_hint"] in (LOOK_AT, PROBABLY_FINE, NOT_JUDGED)
+        assert organ["state_hint"] in (LOOK_AT, NO_SIGN, NOT_JUDGED)
         assert organ["reasons"]
         for score in organ["scores"]:
             assert score["reason"].endswith(".")

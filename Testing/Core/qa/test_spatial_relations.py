@@ -9,7 +9,7 @@ import pytest
 
 from focusnet.image.segmentation import Segmentation
 from focusnet.qa import Score
-from focusnet.qa.organ_scores import LOOK_AT, PROBABLY_FINE
+from focusnet.qa.organ_scores import LOOK_AT, NO_SIGN
 from focusnet.qa.ranking import rank_organs
 from focusnet.qa.reference_statistics import Spread, load_reference_statistics
 
@@ -56,7 +56,7 @@ def test_a_misplaced_organ_is_blamed_and_its_neighbours_are_not() -> None:
     before = {
         o.organ.name: score(reference, o.organ.name, "position")
         for o in rank_organs(reference).organs
-        if o.group == PROBABLY_FINE
+        if o.group == NO_SIGN
     }
     lens = score(moved(reference, "Lens_L", (0, 20, 0)), "Lens_L", "position")  # 40 mm to the back
     assert lens.severity > 2
@@ -74,7 +74,7 @@ def test_a_localization_without_confidence_or_far_from_the_organ_is_told() -> No
     brainstem = next(r for r in reference.results if r.organ.name == "Brainstem")
     others = tuple(r for r in reference.results if r is not brainstem)
     x, y, z = rank_organs(reference).organ("Brainstem").center_mm_xyz
-    for peak, place, words in ((0.9, (x, y, z), "Localized with a heat-map peak of 0.90"), (0.3, (x, y, z), "without confidence"),
+    for peak, place, words in ((0.9, (x, y, z), "sure of its place: 0.90"), (0.3, (x, y, z), "not sure where it is"),
                                (0.9, (x, y, z + 30), "30 mm from where it was localized")):  # fmt: skip
         case = replace(reference, results=(replace(brainstem, peak=peak, peak_mm_xyz=place), *others))
         found = score(case, "Brainstem", "localization")
@@ -88,7 +88,7 @@ def test_the_cord_is_not_held_to_the_length_of_the_scan() -> None:
         found = score(reference, "SpinalCord", name)
         assert not found.applies
         assert "leaves most scans" in found.reason
-    assert rank_organs(reference).organ("SpinalCord").group in (LOOK_AT, PROBABLY_FINE)  # judged all the same
+    assert rank_organs(reference).organ("SpinalCord").group in (LOOK_AT, NO_SIGN)  # judged all the same
 
 
 def test_severity_is_1_where_one_of_100_real_volumes_lies_beyond() -> None:

@@ -186,3 +186,19 @@ def test_a_synthetic_scan_is_labelled_so_in_its_picture() -> None:
     volume, reference = phantom(0, (5.0, 5.0, 6.0))
     figure = draw(volume, replace(reference, provenance={"source": "synthetic phantom, seed 0"}))
     assert any("Synthetic phantom, not a patient" in text.get_text() for text in figure.texts)
+
+
+def test_a_mark_names_the_report_only_where_there_is_one_and_notes_raise_none() -> None:
+    volume, organs = scan_and_organs()
+    first, *rest = (replace(r, warnings=(), notes=()) for r in organs.results)
+
+    def legend(report: str = "", **said: tuple[str, ...]) -> str:
+        shown = replace(organs, results=(replace(first, **said), *rest))  # type: ignore[arg-type]
+        texts = [text.get_text() for axes in draw(volume, shown, report).axes for text in axes.texts]
+        assert (("!" in texts), any("has a warning" in t for t in texts)) in ((True, True), (False, False))
+        return " ".join(t for t in texts if "!" in t)
+
+    assert legend(notes=("2 separate parts removed.",)) == ""
+    assert legend(warnings=("Cut off.",)) == "! !: has a warning"
+    assert legend("r.html", warnings=("Cut off.",)) == "! !: has a warning, see r.html"
+    assert "red: look at it first" in legend(alarms=("21 litres.",))

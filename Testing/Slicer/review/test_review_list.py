@@ -32,9 +32,11 @@ def test_the_list_is_worst_first_with_reasons_volumes_and_what_could_not_be_scor
     assert review.next_worst() == "Parotid_L"
 
 
-def test_what_was_not_scored_stands_before_what_is_probably_fine(case: tuple[Any, Review]) -> None:
+def test_what_was_not_scored_stands_before_what_shows_no_sign(case: tuple[Any, Review]) -> None:
     _, review = case
-    review.set_scores(scores_from({"organs": [{"organ": "Brainstem", "score": 0.1, "state_hint": "probably fine"}]}))
+    review.set_scores(
+        scores_from({"organs": [{"organ": "Brainstem", "score": 0.1, "state_hint": "no sign of a mistake"}]})
+    )
     names = [r.organ for r in review.rows()]
     assert names == ["Larynx", "Parotid_L", "Parotid_R", "SpinalCord", "Brainstem"], "empty, not scored, fine by score"
 

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
 MANIFEST = "training.json"
 # may differ in a resumed run: they say how long, how often and how fast, not what a step does
-FREE = {"steps", "checkpoint_every", "validate_every", "validate_cases", "pictures", "workers", "patience", "minutes"}
+FREE = {
+    "steps",
+    "checkpoint_every",
+    "validate_every",
+    "validate_cases",
+    "pictures",
+    "workers",
+    "crops",
+    "patience",
+    "minutes",
+}
 MOST_NAMED = 5
 DEFAULTS = asdict(Settings())
 NOT_COMPARED = {"cases", "val_cases", "code", "started", "dataset", "device", "pid"}

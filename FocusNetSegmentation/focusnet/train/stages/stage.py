@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ...datasets.case import Case
@@ -23,6 +24,7 @@ class StageContext:
     settings: Settings
     augmentation: Augmentation
     alpha: Tensor  # (C + 1,), eq. 1; ones where the stage asks for no class weights
+    draws_on: torch.device | None = None  # where crops are cut and turned; None: on the CPU
 
 
 BACKBONE = "snet"
@@ -62,7 +64,8 @@ def has_small_organ(case: Case, config: NetworkConfig) -> bool:
 
 def draw_crop(case: Case, context: StageContext, rng: np.random.Generator) -> Sample:
     """Return a crop anywhere in the case, also where no organ is: there the network learns to find none."""
-    return draw_sample(case, context.config, context.augmentation, rng, context.settings.crop_slices or None)
+    slices = context.settings.crop_slices or None
+    return draw_sample(case, context.config, context.augmentation, rng, slices, context.draws_on)
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Stage:
     join: Join = join_crops
     validates: str = "dice"  # what model selection looks at: a key of ``validation``
     needs: tuple[str, ...] = field(default=())  # stages that must have run before
-    scores_start: bool = False  # the weights that it starts from are validated too: they may be the best
+    crops_on_device: bool = True  # ``draw`` can cut its crops there
 
     @property
     def trained(self) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def heatmaps_against(predicted: Tensor, crops: Crops, context: StageContext) -> 
         for i, organ in enumerate(config.small_organs):
             if organ in sample.centers_zyx:
                 center, sigma = sample.centers_zyx[organ], config.heatmap_sigma_voxels
-                wanted[b, i] = gaussian_heatmap(shape, center, sigma, config.heatmap_z_window).to(predicted.device)
+                wanted[b, i] = gaussian_heatmap(shape, center, sigma, config.heatmap_z_window, predicted.device)
                 known[b, i] = True
     return heatmap_loss(predicted, wanted, known, context.settings.heatmap_loss)
 
@@ -118,6 +118,7 @@ STAGES = {
             join=join_shapes,
             usable=has_small_organ,
             validates="reconstruction",
+            crops_on_device=False,
         ),
         Stage(
             "sos",
@@ -141,7 +142,6 @@ STAGES = {
             (Update("FocusNet", ("snet", "solnet", "sosnets"), tune_loss),),
             draw=draw_for_tuning,
             validates="tune",
-            scores_start=True,
         ),
     )
 }
