@@ -24,6 +24,7 @@ from focusnet.qa.quality.usual import Usual, fit_usual
 
 BAD_DSC = 0.6
 SAMPLES = 500
+PEOPLE_LISTED = 0.05
 LOWEST = (0.4, 0.9)  # prediction, part below BAD_DSC: so few real organs are predicted that low that they show no part
 PLANTED_KEPT = 0.15
 ODD_REFERENCE = 4.0  # robust standard deviations: such a reference contour is of something else
@@ -221,17 +222,23 @@ def look_at_limit(predicted: np.ndarray, bad: np.ndarray, part_of_good: float) -
     return float(np.quantile(predicted[~bad], part_of_good))
 
 
-def as_json(fitted: Fitted, usual: Usual, predicted: np.ndarray, dsc: np.ndarray, part_of_good: float) -> dict:
-    """Return the file that ships; calibrated on ``predicted`` and true ``dsc`` of patients that the trees did not see."""
+def as_json(
+    fitted: Fitted, usual: Usual, predicted: np.ndarray, dsc: np.ndarray, part_of_good: float, of_people: np.ndarray
+) -> dict:
+    """Return the file that ships; calibrated on ``predicted`` and true ``dsc`` of patients that the trees did not see.
+
+    ``of_people``: predictions of their reference contours, of which PEOPLE_LISTED may be listed.
+    """
     return {
         "format": FORMAT_VERSION,
         "name": "quality-openkbp",
         "version": "1",
         "made_by": "benchmarks/qa_fit.py",
-        "data": "OpenKBP (Babier et al. 2021, MIT): 170 training scans; calibrated on the 33 of val, by cross-validation",
+        "data": "OpenKBP (Babier et al. 2021, MIT): 170 training scans; limits and calibration from the 33 of val",
         "models": ["han7-openkbp"],
         "organs": sorted(fitted.usual_dsc),
         "look_at": round(look_at_limit(predicted, dsc < BAD_DSC, part_of_good), 4),
+        "look_at_unknown": round(float(np.quantile(of_people, PEOPLE_LISTED)), 4),
         "calibration": calibration(predicted, dsc),
         "usual_dsc": fitted.usual_dsc,
         "base": round(fitted.base, 5),
@@ -298,7 +305,12 @@ def main() -> None:
     val = [row for scan in read_folder(options.val) for row in rows_of(scan, usual, planted=False)]
     fitted = fit(thinned([r for r in train if not r.odd_reference]), Settings())
     predicted, dsc = predict(fitted, val), np.array([r.dsc for r in val])
-    content = as_json(fitted, usual, predicted, dsc, options.good_listed)
+    people = [
+        Row(scan["scan"], name, "reference", 1.0, organ_features(name, scan["reference"], usual, {}))
+        for scan in read_folder(options.val)
+        for name in scan["reference"]
+    ]
+    content = as_json(fitted, usual, predicted, dsc, options.good_listed, predict(fitted, people))
     if options.out:
         options.out.write_text(json.dumps(content, separators=(",", ":")) + "\n", encoding="utf-8")
     report(val, predicted, content["look_at"])

@@ -36,17 +36,17 @@ def main() -> None:
     left.set(
         xlabel="predicted (left of the dashed line: look at)", ylabel="true DSC", title="Every organ of OpenKBP val"
     )
-    left.legend(fontsize=7, loc="lower right")
+    left.legend(fontsize=7, loc="upper left")
     at, bad, low, high = np.array(content["calibration"]).T
-    middle.fill_between(at, low, high, alpha=0.3, label="interval that is told (80 %)")
+    middle.fill_between(at, at + low, at + high, alpha=0.3, label="interval that is told (80 %)")
     groups = np.array_split(np.argsort(predicted), 5)
     middle.errorbar(
         [predicted[g].mean() for g in groups], [dsc[g].mean() for g in groups],
         yerr=[1.96 * dsc[g].std() / len(g) ** 0.5 for g in groups], fmt="o", label="mean true DSC of a fifth",
     )  # fmt: skip
     middle.plot(at, bad, color="tab:red", label=f"part with DSC < {BAD_DSC}")
-    middle.set(xlabel="predicted", ylabel="true DSC, or part", title="Calibration", ylim=(0, 1))
-    middle.legend(fontsize=8)
+    middle.set(xlabel="predicted", ylabel="true DSC, or part", title="Calibration", ylim=(0, 1), xlim=(0.55, 0.9))
+    middle.legend(fontsize=8, loc="center left")
     wrong = dsc < BAD_DSC
     order = np.argsort(predicted)
     right.step(np.cumsum(~wrong[order]) / (~wrong).sum(), np.cumsum(wrong[order]) / wrong.sum(), where="post")

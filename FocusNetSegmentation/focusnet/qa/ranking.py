@@ -90,7 +90,7 @@ def rank_organs(
         if found is not None:
             scores += shape_scores(found, result.organ, upright, shape_model)
         if result.organ.name in predicted:
-            scores = [predicted[result.organ.name], *beside_prediction(scores)]
+            scores = [*predicted[result.organ.name], *beside_prediction(scores)]
         rankings.append(organ_ranking(result, found, scores, statistics.knows(result.organ.name)))
         progress(OrganScored("Scoring", fraction, result.organ.name, rankings[-1]))
     progress(Progress("Done", 1.0))

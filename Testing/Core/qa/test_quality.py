@@ -18,7 +18,7 @@ from focusnet.qa.quality.coarse_scan import CoarseScan, coarse_scan
 from focusnet.qa.quality.features import is_where_it_was_drawn, organ_features
 from focusnet.qa.quality.measures import measure_organs
 from focusnet.qa.quality.model import SHIPPED, QualityModel, Tree, load_quality_model
-from focusnet.qa.quality.score import ID, beside_prediction, severity_of
+from focusnet.qa.quality.score import ID, beside_prediction, cord_end_score, severity_of
 from focusnet.qa.quality.usual import Middle, Usual, weighted_median
 from focusnet.qa.quality.words import reasons
 from focusnet.qa.ranking import rank_organs
@@ -33,7 +33,9 @@ STUMP = Tree((0, -1, -1), (0.5, 0.0, 0.0), (1, 0, 0), (2, 0, 0), (1, 0, 0), (-0.
 def model(*trees: Tree) -> QualityModel:
     calibration = np.array([[0.2, 0.9, -0.2, 0.2], [0.8, 0.1, -0.1, 0.05]])
     usual = Usual({"Larynx": {}}, {}, {})
-    return QualityModel("q", "1", ("m",), ("Larynx",), ("a",), usual, {"Larynx": 0.7}, 0.6, trees, calibration, 0.5)
+    return QualityModel(
+        "q", "1", ("m",), ("Larynx",), ("a",), usual, {"Larynx": 0.7}, 0.6, trees, calibration, 0.5, 0.4
+    )
 
 
 def cube_scan() -> CoarseScan:
@@ -71,6 +73,7 @@ def test_what_ships_is_small_and_predicts_seven_organs() -> None:
     assert set(shipped.organs) == SEVEN
     assert all(shipped.knows(organ) for organ in SEVEN)
     assert not shipped.knows("Eye_L")
+    assert shipped.look_at_unknown < shipped.look_at  # a person's contour is not held to the model's habits
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"format": 99}'])
@@ -134,6 +137,13 @@ def test_certainty_is_not_believed_of_an_organ_that_was_moved() -> None:
 def test_volume_and_extent_beside_a_prediction_count_only_where_they_are_gross() -> None:
     scores = [Score(i, i, "Why.", s) for i, s in (("volume", 1.5), ("extent", 2.5), ("slice_gaps", 1.5))]
     assert [s.counts for s in beside_prediction(scores)] == [False, True, True]
+
+
+def test_a_cord_that_ends_inside_the_scan_is_listed_and_one_that_leaves_it_is_not() -> None:
+    assert cord_end_score({"above_scan_bottom_mm": 3.0}).severity == pytest.approx(0.15)
+    early = cord_end_score({"above_scan_bottom_mm": 30.0})
+    assert early.flagged
+    assert early.reason == "Ends 30 mm above the scan's lower end; the cord goes on to it."
 
 
 def test_the_limit_of_the_list_is_a_severity_of_one() -> None:

@@ -62,7 +62,8 @@ class Prediction:
 class QualityModel:
     """``calibration``: rows (prediction, part below 0.6, 10th and 90th percentile of true less predicted DSC), predictions rising.
 
-    ``models``: the bundles whose contours it was fitted on. ``look_at``: the predicted DSC below which an organ is listed.
+    ``models``: the bundles whose contours it was fitted on. ``look_at``: the predicted DSC below which an organ is listed;
+    ``look_at_unknown``: of contours of unknown origin, which may be a person's and differ from a model's.
     ``usual_dsc``: mean DSC by organ, itself a feature.
     """
 
@@ -77,6 +78,7 @@ class QualityModel:
     trees: tuple[Tree, ...]
     calibration: np.ndarray
     look_at: float
+    look_at_unknown: float
 
     def knows(self, organ: str) -> bool:
         """Return whether the model predicts this organ's DSC."""
@@ -119,6 +121,7 @@ def quality_model_from(data: Mapping[str, Any]) -> QualityModel:
         trees=tuple(Tree(*(tuple(column) for column in tree)) for tree in data["trees"]),
         calibration=np.array(data["calibration"], float),
         look_at=float(data["look_at"]),
+        look_at_unknown=float(data["look_at_unknown"]),
     )
 
 

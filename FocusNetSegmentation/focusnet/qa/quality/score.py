@@ -12,7 +12,7 @@ from ...image.volume import Geometry
 from ..organ_scores import HIGHEST, PredictedDsc, Score
 from .coarse_scan import coarse_scan
 from .features import certainty_measures, is_where_it_was_drawn, organ_features
-from .measures import measure_organs
+from .measures import Measures, measure_organs
 from .model import Prediction, QualityModel
 from .words import reasons
 
@@ -21,6 +21,7 @@ ID, TITLE = "predicted_dsc", "Predicted DSC"
 # (docs/qa.md). The others list next to no good organ and find what costs little DSC, such as a distant part.
 ONLY_GROSS = frozenset({"volume", "extent", "touch", "localization"})
 GROSS = 2.0
+CORD_END_MM = 20.0  # of the shipped model's cords on OpenKBP val nine in ten end within 9 mm of the scan's end
 UNLIKE = (
     0.9  # median "oddness" of a scan's organs: 0.6 in OpenKBP, above 0.8 in one scan of ten; 1.0 and more on a phantom
 )
@@ -34,11 +35,11 @@ def quality_scores(
     segmentation: Segmentation,
     model: QualityModel,
     made_by: str | None = None,
-) -> dict[str, Score]:
-    """Return the score of each organ that has voxels and that ``model`` knows. ``labels``, ``hu`` (z, y, x): upright, on one grid.
+) -> dict[str, tuple[Score, ...]]:
+    """Return the scores of each organ that has voxels and that ``model`` knows: its predicted DSC, then that of the cord's lower end.
 
-    Nothing is returned for contours of another model than those that ``model`` was fitted on, nor for contours of unknown origin
-    (``made_by`` and provenance empty) in a scan that as a whole is unlike the scans that it was fitted on.
+    ``labels``, ``hu`` (z, y, x): upright, on one grid. Nothing is returned for contours of another model than those that ``model`` was
+    fitted on, nor for contours of unknown origin (``made_by`` and provenance empty) in a scan that as a whole is unlike its scans.
     """
     made_by = made_by or segmentation.provenance.get("model")
     if made_by and made_by not in model.models:
@@ -54,13 +55,28 @@ def quality_scores(
     known = {n: organ_features(n, organs, model.usual, certainties) for n in organs if model.knows(n)}
     if not made_by and (not known or np.median([f["oddness"] for f in known.values()]) > UNLIKE):
         return {}
+    limit = model.look_at if made_by else model.look_at_unknown
     out = {}
     for name, features in known.items():
         prediction = model.predict(name, features)
         told = {**features, "usual_dsc": model.usual_dsc[name]}
         why = reasons(name, organs, model.usual, told, prediction.moved)
-        out[name] = _score(prediction, why, "" if name in certainties else EDITED, model.look_at)
+        predicted = _score(prediction, why, "" if name in certainties else EDITED, limit)
+        out[name] = (predicted, *([cord_end_score(organs[name])] if made_by and name == "SpinalCord" else []))
     return out
+
+
+def cord_end_score(cord: Measures) -> Score:
+    """Score how far above the scan's lower end the cord ends: it leaves every scan of the head and neck. An end that is missing costs
+    little overlap, so the predicted DSC hardly sees it."""
+    mm = cord["above_scan_bottom_mm"]
+    early = mm >= CORD_END_MM
+    reason = (
+        f"Ends {mm:.0f} mm above the scan's lower end; the cord goes on to it."
+        if early
+        else "Reaches the scan's lower end."
+    )
+    return Score("lower_end", "Lower end", reason, min(HIGHEST, mm / CORD_END_MM), mm, "mm")
 
 
 def _score(p: Prediction, why: tuple[str, ...], not_looked_at: str, look_at: float) -> Score:
