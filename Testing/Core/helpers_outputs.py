@@ -124,6 +124,7 @@ def full_result(name: str, label: int) -> OrganResult:
         warnings=('Two places are likely: "left | right".', "C:\\new ü"),
         notes=("1 separate part | removed.",),
         alarms=("C:\\new ü",),
+        certainty={"sure": 0.75},
     )
 
 
