@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+FEW_STEPS = 50  # of a stage whose pace is not known yet: a validation before it must not take all of its time
 TRAINING_SHARE = 0.9  # of a stage's time; the rest is for validations and checkpoints
 # of a run's time; S-Net is what everything else stands on
 STAGE_WEIGHTS = {"snet": 4.0, "sol": 2.0, "aae": 1.0, "sos": 2.0, "joint": 2.0}
@@ -46,9 +47,11 @@ class StageClock:
         return step >= self.most or (self.seconds is not None and step > 0 and self.progress(step) >= 1.0)
 
     def planned(self, step: int) -> int:
-        """Return how many steps the stage will have, at the pace so far."""
-        if self.seconds is None or step < 1:
+        """Return how many steps the stage will have, at the pace so far; before the first one of a stage by the clock a cautious guess."""
+        if self.seconds is None:
             return self.most
+        if step < 1:
+            return min(self.most, FEW_STEPS)
         return min(self.most, max(step, round(step / max(self.progress(step), 1e-6))))
 
     def pause(self, seconds: float) -> None:

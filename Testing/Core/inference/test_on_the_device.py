@@ -30,7 +30,6 @@ from focusnet.nets.focusnet import FocusNet
 
 from ..helpers_engine import head, random_bundle, small_config
 
-OPENKBP = Path(__file__).parents[4] / "shared" / "data" / "openkbp"
 CPU = torch.device("cpu")
 SMALL = ("Lens_L", "Lens_R", "OpticNrv_L", "OpticNrv_R", "OpticChiasm", "Pituitary")
 GIB = 2**30
@@ -103,12 +102,10 @@ def test_a_scan_gets_the_labels_of_the_plain_way_up_to_ties(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_real_scan_gets_the_labels_of_the_plain_way_up_to_ties() -> None:
-    if not OPENKBP.is_dir():
-        pytest.skip("needs real scans: ../shared/data/openkbp")
+def test_a_real_scan_gets_the_labels_of_the_plain_way_up_to_ties(real_data: Path) -> None:
     from focusnet.datasets.openkbp import OpenKBPDataset
 
-    dataset = OpenKBPDataset(OPENKBP)
+    dataset = OpenKBPDataset(real_data / "openkbp")
     case = dataset.case("val", dataset.patients("val")[1])
     scan, bundle = Volume(case.hu, case.geometry), load_bundle("han7-openkbp")
     result = segment(scan, bundle, device="cpu", precision="fp32")

@@ -61,6 +61,7 @@ def test_without_a_time_the_steps_decide() -> None:
 def test_a_stage_ends_by_the_clock_and_plans_its_steps_from_its_pace() -> None:
     now = Now()
     clock = StageClock(1000, 100.0, now)
+    assert clock.planned(0) == 50, "nothing is known yet: few, so that a validation before the first step is short"
     now.time += 45
     clock.made = 9
     assert clock.progress(9) == pytest.approx(0.5)  # of nine tenths: the rest is for validating
