@@ -56,7 +56,11 @@ ORGANS = tuple(
     for kind in KINDS
     for name in ((kind,) if kind not in ("Parotid", "Eye", "Glnd_Submand", "Lung") else (f"{kind}_L", f"{kind}_R"))
 )
-NOT_SHIPPED = ("Bone_Mandible", "SpinalCord", "SpinalCanal")  # thin in a coarse box: come back with a DSC under 0.7, no help to anyone
+NOT_SHIPPED = (
+    "Bone_Mandible",
+    "SpinalCord",
+    "SpinalCanal",
+)  # thin in a coarse box: come back with a DSC under 0.7, no help to anyone
 SIDE = 32  # voxels of the box
 FILLS = 26  # of them are the longest organ: the rest is for what is larger still and for the shift of training
 WIDTH = 0.125

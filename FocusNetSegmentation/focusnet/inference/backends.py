@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..errors import InputError
 from ..nets.bundle import ModelBundle
+from ..nets.config import NetworkConfig
 from ..nets.focusnet import FocusNet
 from ..nets.folding import fold_batch_norms
 from .arrays import probabilities_of
@@ -130,15 +131,8 @@ class OpenVinoBackend:
         self.device, self.torch_device = device, torch.device("cpu")
         network = bundle.build()
         self.sosnets = network.sosnets
-        rows, columns = bundle.config.crop_size_yx
         self.chunk_slices = chunk_slices
-        # traced on the smallest input that can be pooled (tracing runs the network once), then fixed to the chunk's size
-        smallest = bundle.config.in_plane_multiple
-        example = torch.zeros(1, 1, bundle.config.z_multiple, smallest, smallest)
-        with torch.inference_mode(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's own words about tracing
-            converted = ov.convert_model(_TracedNetwork(network).eval(), example_input=example)
-        converted.reshape([1, 1, chunk_slices, rows, columns])
+        converted = openvino_model(network, bundle.config, chunk_slices)
         hint = {"INFERENCE_PRECISION_HINT": "bf16" if device.precision == "bf16" else "f32"}
         self.compiled = ov.Core().compile_model(converted, "CPU", hint)
         self.has_sol = network.solnet is not None
@@ -159,6 +153,20 @@ class OpenVinoBackend:
         """Run one SOS-Net in torch; see ``Backend``."""
         scores, _ = self.sosnets[organ](features.float(), ct.float())
         return scores[0, 0].sigmoid()
+
+
+def openvino_model(network: FocusNet, config: NetworkConfig, chunk_slices: int) -> Any:
+    """Return S-Net and SOL-Net as an OpenVINO model of chunks (1, 1, ``chunk_slices``, H, W); its outputs are those of ``_TracedNetwork``."""
+    import openvino as ov
+
+    # traced on the smallest input that can be pooled (tracing runs the network once), then fixed to the chunk's size
+    smallest = config.in_plane_multiple
+    example = torch.zeros(1, 1, config.z_multiple, smallest, smallest)
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own words about tracing
+        converted = ov.convert_model(_TracedNetwork(network).eval(), example_input=example)
+    converted.reshape([1, 1, chunk_slices, *config.crop_size_yx])
+    return converted
 
 
 class _TracedNetwork(torch.nn.Module):
