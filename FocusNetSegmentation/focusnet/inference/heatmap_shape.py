@@ -49,11 +49,6 @@ class HeatmapShape:
         return int(self._above[int(np.abs(LEVELS - peak / 2).argmin())])
 
 
-def ball_radius_mm(voxels: int, spacing_mm_zyx: tuple[float, float, float]) -> float:
-    """Return the radius of the ball that is as large as so many voxels. A target Gaussian of sigma 5 voxels of 3 mm: 17.7 mm at half its height."""
-    return float((voxels * np.prod(spacing_mm_zyx) * 3 / (4 * np.pi)) ** (1 / 3))
-
-
 def highest(heat: Tensor) -> tuple[float, tuple[int, int, int]]:
     """Return the maximum of a heat map (d, H, W) and its voxel (z, y, x), the first one of equals."""
     value, flat = first_maximum(heat)

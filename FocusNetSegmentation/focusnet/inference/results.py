@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..image.ball import ball_radius_mm
 from ..image.label_boxes import label_counts
 from ..image.organ_volumes import ENDS_OUTSIDE, absurd_volume
 from ..image.organs import Organ, without_side
@@ -22,7 +23,6 @@ from ..version import __version__
 from ..wording import DISCLAIMER
 from .chunks import OrganLocation
 from .devices import Device
-from .heatmap_shape import ball_radius_mm
 from .preprocess import PreprocessRecord
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..image.ball import ball_radius_mm
 from ..image.segmentation import OrganResult
-from ..inference.heatmap_shape import ball_radius_mm
 from ..nets.bundle import ModelBundle
 from .organ_scores import HIGHEST, Score
 

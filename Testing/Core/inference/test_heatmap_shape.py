@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from focusnet.inference.heatmap_shape import HeatmapShape, ball_radius_mm
+from focusnet.image.ball import ball_radius_mm
+from focusnet.inference.heatmap_shape import HeatmapShape
 from focusnet.inference.segment import segment
 from focusnet.io.json_report import report
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
