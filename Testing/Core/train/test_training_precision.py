@@ -15,7 +15,7 @@ from focusnet.errors import DatasetError
 from focusnet.train.loop.checkpoint import load_checkpoint
 from focusnet.train.loop.loop import StageOptions, train_stage
 from focusnet.train.loop.precision import ScaledOptimizer
-from focusnet.train.settings import Settings
+from focusnet.train.settings import STAGE_ORDER, Settings
 from focusnet.train.setup import plan
 from focusnet.train.stages.augment import NO_AUGMENTATION
 from focusnet.train.stages.model import TrainingNet
@@ -72,7 +72,7 @@ def test_all_stages_train_in_fp16_and_a_cpu_without_it_says_that_it_is_slow(
     assert status == 0, said
     assert said.count("does not multiply fp16 itself") == 1
     assert (tmp_path / "run" / "bundle" / "bundle.json").is_file()
-    for stage in STAGES:
+    for stage in STAGE_ORDER:
         rows = (tmp_path / "run" / f"{stage}.csv").read_text().splitlines()
         assert rows[-1].startswith("2,")
 
