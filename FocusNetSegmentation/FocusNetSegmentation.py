@@ -236,6 +236,18 @@ class FocusNetSegmentationLogic(ScriptedLoadableModuleLogic):
 
         return export(segmentationNode, volumeNode, path, kind, dicomFolder, notLocalized, orientationOverride)
 
+    def collect(
+        self, segmentationNode: SegmentationNode, volumeNode: VolumeNode, into: Path | str, **options: Any
+    ) -> dict[str, Any]:
+        """Add the approved organs to the training set in ``into`` and wait: ``collect(node, ct, "/data/corrected", consent=True)``.
+
+        Returns case, patient (a pseudonym), split, organs and text. ``consent``: copies of scans may be kept there, needed once for a new
+        folder; ``same_patient``: "replace" or "keep-both". See FocusNetSegmentationLib.exchange.collect.collect.
+        """
+        from FocusNetSegmentationLib.exchange.collect import collect
+
+        return collect(segmentationNode, volumeNode, into, **options)
+
     def samplePhantom(self) -> VolumeNode:
         """Add the synthetic phantom to the scene and return its volume node."""
         from FocusNetSegmentationLib.sample_data import load_phantom

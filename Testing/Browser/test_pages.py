@@ -10,11 +10,16 @@ from typing import Any
 
 import pytest
 
+from focusnet.compare.page import write_comparison_page
+from focusnet.compare.summary import summarise
 from focusnet.io.json_report import report
 from focusnet.qa.audit import as_dict
 from focusnet.reports.case_page import write_case_page
 from focusnet.reports.cohort_page import report_folder
+from focusnet.reports.corrections_page import report_corrections
 
+from ..Core.helpers_collect import two_versions
+from ..Core.helpers_compare import comparison
 from ..Core.helpers_pages import ATTACK, case, scores
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -24,7 +29,8 @@ pytestmark = pytest.mark.skipif(
 )
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
-PAGES = ("case", "cohort")
+PAGES = ("case", "cohort", "corrections", "compare")
+TITLES = {"case": ATTACK, "cohort": ATTACK, "corrections": ATTACK, "compare": f"{ATTACK} 1 and han 1.1"}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +43,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A case with everything on it, titles and reasons that try to be code, and a folder of four such cases."""
+    """A case with everything on it, titles and reasons that try to be code, a folder of four such cases, corrections, and a comparison of two models."""
     folder = tmp_path_factory.mktemp("pages")
     full = case(qa=scores("Parotid_R", "Parotid_L", reason=ATTACK), title=ATTACK)
     write_case_page(full, folder / "case.html")
@@ -48,6 +54,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         edits = json.dumps(as_dict(full.audit)).replace("Infinity", "null").replace("NaN", "null")
         (folder / f"a-long-name-of-a-scan-that-came-from-somewhere-{n}.audit.json").write_text(edits)
     report_folder(folder, folder / "cohort.html", ATTACK)
+    report_corrections(two_versions(folder / "set"), folder / "corrections.html", ATTACK)
+    made, changes = comparison(old=ATTACK)
+    write_comparison_page(made, summarise(made), changes.pictures, folder / "compare.html")
     return {name: folder / f"{name}.html" for name in PAGES}
 
 
@@ -65,7 +74,7 @@ def test_a_page_loads_whole_asks_nothing_of_the_network_and_fits(
     page.goto(pages[name].as_uri())
     assert said == []
     assert [url for url in asked if not url.startswith(("data:", pages[name].as_uri()))] == []
-    assert page.title() == ATTACK  # as text; had it run, the title would be another
+    assert page.title() == TITLES[name]  # as text; had it run, the title would be another
     assert page.evaluate("document.documentElement.scrollWidth") <= 800
     links = page.evaluate("[...document.querySelectorAll('a')].map(a => a.getAttribute('href'))")
     assert all(link.startswith("#") for link in links)

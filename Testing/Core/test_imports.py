@@ -36,7 +36,9 @@ ENGINE_ROOMS: dict[str, set[str]] = {
     "simulate": {"datasets", "files", "image", "io", "phantom"},
     "baselines": {"datasets", "files", "image", "io"},
     "qa": {"evaluation", "files", "image", "inference", "io", "metrics", "nets"},
-    "reports": {"files", "image", "io", "nets", "qa"},
+    "reports": {"datasets", "files", "image", "io", "nets", "qa"},
+    "compare": {"datasets", "files", "image", "inference", "io", "metrics", "nets", "qa", "reports"},
+    "collect": {"datasets", "evaluation", "files", "image", "io", "qa"},
     "jobs": set(),
     "batch": {"files", "image", "inference", "io", "jobs", "qa", "reports"},
     "node": {"files", "image", "inference", "io", "jobs", "nets", "reports"},
@@ -50,13 +52,15 @@ ENGINE_ROOMS["__init__"] = {"image", "io", "inference", "nets"}  # the public na
 TRAIN_ROOMS: dict[str, set[str]] = {
     "settings": set(),
     "logger": set(),
+    "clock": set(),
+    "heartbeat": {"logger"},
     "stages": {"settings"},
-    "loop": {"logger", "settings", "stages"},
-    "setup": {"logger", "loop", "settings", "stages"},
-    "validation": {"loop", "settings", "stages"},
+    "loop": {"clock", "heartbeat", "logger", "settings", "stages"},
+    "setup": {"heartbeat", "logger", "loop", "settings", "stages"},
+    "validation": {"heartbeat", "logger", "loop", "settings", "stages"},
     "stage_progress": {"setup"},
-    "status": {"setup", "stage_progress"},
-    "run": {"logger", "loop", "settings", "setup", "stages", "validation"},
+    "status": {"heartbeat", "setup", "stage_progress"},
+    "run": {"clock", "heartbeat", "logger", "loop", "settings", "setup", "stages", "validation"},
 }
 LIB_ROOMS: dict[str, set[str]] = {
     "messages": set(),
@@ -66,7 +70,7 @@ LIB_ROOMS: dict[str, set[str]] = {
     "process": {"scene"},
     "install": {"process"},
     "review": {"process", "scene"},
-    "exchange": {"review", "sample_data", "scene"},
+    "exchange": {"process", "review", "sample_data", "scene"},
     "panel": {"exchange", "install", "messages", "parameters", "process", "review", "sample_data", "scene"},
 }
 SIDES: dict[str, set[str]] = {ENGINE: set(), LIB: {ENGINE}, "FocusNetSegmentation": {LIB, ENGINE}}

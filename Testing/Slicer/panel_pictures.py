@@ -21,7 +21,7 @@ from typing import Any
 from PySide6 import QtGui
 
 from .helpers_panel import GPU, PROBE, SPACING_MM, PanelOnStandIns, panel_on_stand_ins
-from .helpers_panel_review import empty_organ, show_planted_errors
+from .helpers_panel_review import empty_organ, open_scored, show_planted_errors
 
 NAME = "CT 1 3.0 Neck with contrast 20240301"
 SMALL_VIEWPORT = 386  # pixels that Slicer leaves for a module at 1280x720
@@ -76,6 +76,31 @@ def review(panel: PanelOnStandIns) -> None:
     panel.panel.review.approve()
     panel.settle()
     panel.ui.editCollapsibleButton.collapsed = True
+
+
+def learn(panel: PanelOnStandIns) -> None:
+    """Three organs approved and put into a training set."""
+    show_planted_errors(panel)
+    panel.ui.inputsCollapsibleButton.collapsed = True
+    panel.ui.outputsCollapsibleButton.collapsed = True
+    open_scored(panel)
+    panel.ui.reviewerLineEdit.text = "A. Reader"
+    for organ in ("Parotid_L", "Brainstem", "SpinalCord"):
+        panel.panel.review.select(organ)
+        panel.settle()
+        panel.panel.review.approve()
+        panel.settle()
+    panel.ui.editCollapsibleButton.collapsed = True
+    panel.panel.review.scoring.stop()
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / "corrected"
+        folder.mkdir()
+        panel.stand_ins.file_dialog.answers = [str(folder)]
+        panel.ui.collectButton.click()
+        panel.until(lambda: not panel.panel.review.finish.learn.is_collecting, 600)
+        panel.settle()
+    panel.panel.say("ok", panel.says.lstrip("✓ ").replace(work, "/data"))
+    panel.panel.review.fill()
 
 
 def correct(panel: PanelOnStandIns) -> None:
@@ -147,6 +172,7 @@ STATES: dict[str, tuple[Callable[[PanelOnStandIns], None], dict[str, Any]]] = {
     "running": (running, {}),
     "done": (done, {"python": os.environ.get("FOCUSNET_WORKER_PYTHON")}),
     "review": (review, {}),
+    "learn": (learn, {}),
     "correct": (correct, {}),
     "absent": (absent, {}),
     "large": (large, {}),

@@ -3,7 +3,8 @@ before (``write_results``); it has no network and does not read the CT.
 
 ``python stand_in_worker.py segment CT -o OUT --report R.json --model M ...``. The variable FOCUSNET_STAND_IN says how it goes: "good",
 "wait" (until it is killed), "wait a little", "crash" (a signal), "memory" (out of memory after its retries), "refuse", "missing" (an
-organ is not found, and a retry was made), "uncertain" (an organ is drawn, but was not localized). FOCUSNET_STAND_IN_RESULTS: the folder of results.
+organ is not found, and a retry was made), "uncertain" (an organ is drawn, but was not localized), "turned" (the
+CT's header seems to be wrong). FOCUSNET_STAND_IN_RESULTS: the folder of results.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ def main() -> int:
     for name in ("--report", "--model", "--device", "--hu-offset", "--organs", "--seed-point"):
         parser.add_argument(name)
     parser.add_argument("--json-progress", action="store_true")
+    parser.add_argument("--orientation-override", action="store_true")
     asked = parser.parse_args()
     mode = os.environ.get("FOCUSNET_STAND_IN", "good")
     if not asked.input.is_file():
@@ -56,7 +58,10 @@ def main() -> int:
     if mode == "refuse":
         say("error", message="The slices of this CT are 12 mm apart; 5 mm or less is expected.", status=2)
         return 2
-    result = mode if mode in ("missing", "uncertain") else "good"
+    if mode == "turned" and not asked.orientation_override:
+        say("error", message="The header seems to have front and back reversed.", status=2)
+        return 2
+    result = mode if mode in ("missing", "uncertain", "turned") else "good"
     shutil.copy(Path(os.environ["FOCUSNET_STAND_IN_RESULTS"]) / f"{result}.seg.nrrd", asked.output)
     report = {"run": {"retries": [RETRY] if mode == "missing" else []}}
     Path(asked.report).write_text(json.dumps(report), encoding="utf-8")
@@ -71,6 +76,7 @@ def write_results(folder: Path, spacing_mm: float) -> None:
     import numpy as np
 
     from focusnet.image.organs import ORGANS
+    from focusnet.image.orientation_doubt import DOUBT, doubt
     from focusnet.image.segmentation import OrganResult, Segmentation
     from focusnet.io.seg_nrrd import write_seg_nrrd
     from focusnet.phantom.write import phantom
@@ -88,6 +94,8 @@ def write_results(folder: Path, spacing_mm: float) -> None:
         labels[tuple(slab.T)] = label
         results.append(OrganResult(organ=by_name[name], label=label, found=True, volume_ml=len(slab) * voxel_ml))
     write_seg_nrrd(Segmentation(labels, ct.geometry, tuple(results), made), folder / "good.seg.nrrd")
+    turned = {**made, DOUBT: doubt("front and back reversed", 0.12, 0.95)}
+    write_seg_nrrd(Segmentation(labels, ct.geometry, tuple(results), turned), folder / "turned.seg.nrrd")
     last = results[-1]
     results[-1] = replace(last, found=False, warnings=("Uncertain: not localized with confidence.",))
     write_seg_nrrd(Segmentation(labels, ct.geometry, tuple(results), made), folder / "uncertain.seg.nrrd")

@@ -77,7 +77,7 @@ def export(
             segmentation_node, volume_node, Path(str(path)), kind, dicom_folder, edited, not_localized
         )
     segmentation, notes = segmentation_on(world_geometry(volume_node), segmentation_node)
-    states, _ = _review(segmentation, segmentation_node)
+    states, _ = review_states(segmentation, segmentation_node)
     notes += ExportDetails(states).sentences(segmentation, ())
     if kind == "labelmap":
         return _labelmap_node(segmentation, volume_node, segmentation_node), notes
@@ -90,7 +90,7 @@ def export(
     else:
         from focusnet.io.seg_nrrd import write_seg_nrrd
 
-        write_seg_nrrd(segmentation, path, overwrite=True, tags=_tags(segmentation, segmentation_node))
+        write_seg_nrrd(segmentation, path, overwrite=True, tags=kept_tags(segmentation, segmentation_node))
     return path, notes
 
 
@@ -130,7 +130,7 @@ def _export_dicom(
         )
     segmentation, notes = segmentation_on(volume.geometry, segmentation_node)
     changed = {r.organ.name for r in segmentation.results} & set(edited) | _drawn_by_hand(segmentation_node)
-    states, reviewers = _review(segmentation, segmentation_node)
+    states, reviewers = review_states(segmentation, segmentation_node)
     details = ExportDetails(states=states, edited=changed, reviewer=", ".join(reviewers), not_localized=not_localized)
     left_out = write_segmentation(  # the orientation was settled before
         segmentation, volume, path, DICOM_KINDS[kind], overwrite=True, details=details, orientation_override=True
@@ -138,7 +138,9 @@ def _export_dicom(
     return [*notes, *details.sentences(segmentation, left_out)]
 
 
-def _review(segmentation: Segmentation, segmentation_node: SegmentationNode) -> tuple[dict[str, str], tuple[str, ...]]:
+def review_states(
+    segmentation: Segmentation, segmentation_node: SegmentationNode
+) -> tuple[dict[str, str], tuple[str, ...]]:
     """Review states under the names of ``segmentation``, whose labels follow the node's order, and who approved."""
     review = Review(segmentation_node)
     review.close()
@@ -149,7 +151,7 @@ def _review(segmentation: Segmentation, segmentation_node: SegmentationNode) -> 
     return named, tuple(dict.fromkeys(row.approved_by for row in review.rows() if row.approved_by))
 
 
-def _tags(segmentation: Segmentation, segmentation_node: SegmentationNode) -> dict[str, dict[str, str]]:
+def kept_tags(segmentation: Segmentation, segmentation_node: SegmentationNode) -> dict[str, dict[str, str]]:
     """Return what the segments' tags say of runs and review, so that a file that is opened again is where it was left."""
     source, found = segmentation_node.GetSegmentation(), {}
     for result in segmentation.results:

@@ -15,6 +15,7 @@ from typing import Any
 import focusnet
 from focusnet.errors import ModelError
 from focusnet.nets.bundle import MANIFEST, MODELS_VARIABLE, available_bundles, user_models_folder
+from focusnet.nets.versions import lineage_words
 
 SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "Models"
 PACKAGED = Path(focusnet.__file__).resolve().parent / "models"  # where they lie if focusnet was installed by pip
@@ -38,6 +39,11 @@ class ModelEntry:
     @property
     def is_shipped(self) -> bool:
         return self.folder.parent in (SHIPPED, PACKAGED)
+
+    @property
+    def shadows_shipped(self) -> bool:
+        """Return whether a model that came with the extension has the same name, and is therefore not found."""
+        return not self.is_shipped and any((parent / self.name / MANIFEST).is_file() for parent in (SHIPPED, PACKAGED))
 
     @property
     def organs(self) -> list[str]:
@@ -80,6 +86,11 @@ def summary(entry: ModelEntry) -> str:
     manifest = entry.manifest
     held_out = manifest.get("held_out") or {}
     parts = [f"{len(entry.organs)} organs. {manifest.get('data', 'Data not stated')}."]
+    lineage = lineage_words(manifest)
+    if lineage:
+        parts.append(f"Version {manifest.get('version', '?')}, {lineage}.")
+    if entry.shadows_shipped:
+        parts.append("It takes the place of the shipped model of this name.")
     date = (manifest.get("training") or {}).get("date")
     if date:
         parts.append(f"Trained {date}.")

@@ -366,6 +366,7 @@ class ReviewSection:
         self.exit()
         self._close_review()
         self._timer.deleteLater()
+        self.finish.learn.close()
         self.display.close()
 
     def _close_review(self) -> None:

@@ -11,6 +11,7 @@ from focusnet.errors import FocusNetError
 
 from ..review.rows import Row
 from ..scene.review_tags import APPROVED
+from .learn import LearnTools
 from .widgets import minutes, remember, remembered, set_enabled
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class FinishTools:
 
     def __init__(self, section: ReviewSection) -> None:
         self.section, self.ui = section, section.ui
+        self.learn = LearnTools(section)
         self.ui.reviewerLineEdit.text = remembered(REVIEWER)
         self.ui.reviewerLineEdit.connect("editingFinished()", lambda: remember(REVIEWER, self.reviewer))
         self.ui.reviewApproveSeenButton.connect("clicked(bool)", lambda *_: self.approve_seen())
@@ -38,6 +40,7 @@ class FinishTools:
         """Enable what can be pressed; the button's tool tip names the organs that it would approve."""
         running, ready = self.section.panel.runs.is_running, unremarkable(rows)
         set_enabled(self.ui.reviewApproveSeenButton, bool(ready) and not running, self.ui.reviewTable)
+        self.learn.update(rows)
         set_enabled(self.ui.rtstructButton, bool(rows) and not running, self.ui.reviewTable)
         self.ui.reviewApproveSeenButton.toolTip = (
             _("Approve what you have looked at and what has no mark: {organs}.").format(

@@ -43,10 +43,14 @@ class TrainingRun:
     mark: str = ""
     started: str = ""
     stopped: bool = False
-    more: tuple[str, ...] = ()  # further arguments of ``focusnet train``
+    more: tuple[str, ...] = ()  # further arguments of the command
+    fine_tunes: str = ""  # the model that is fine-tuned; "" for ``focusnet train``
 
     def arguments(self, resume: bool) -> list[str]:
         """Return the arguments of ``focusnet``."""
+        if self.fine_tunes:
+            start = ["finetune", str(self.dataset), "--from", self.fine_tunes, "--out", str(self.out)]
+            return [*start, *self.more, *(["--resume"] if resume else [])]
         arguments = ["train", "--dataset", str(self.dataset), "--out", str(self.out), "--preset", self.preset]
         if self.config is not None:
             arguments += ["--config", str(self.config)]
@@ -130,12 +134,31 @@ class FocusNetTrainingLogic:
             tuple(stages),
             more=tuple(more),
         )
-        if not record.dataset.is_dir():  # what is in it is for the command to judge, which reads every layout
-            raise DatasetError(
-                f"{record.dataset} is no folder; the folder of a data set is expected, in any layout of docs/datasets.md."
-            )
         if record.config is not None and not record.config.is_file():
             raise ConfigError(f"The configuration {record.config} does not exist; give a TOML file.")
+        return self._launch(record, resume)
+
+    def fine_tune(
+        self,
+        dataset: Path | str,
+        model: str = "han7-openkbp",
+        out: Path | str | None = None,
+        resume: bool = False,
+        more: Sequence[str] = (),
+    ) -> TrainingRun:
+        """Start ``focusnet finetune`` in the background: a new version of ``model`` from corrected cases (docs/learning.md).
+
+        ``dataset``: a training set of ``focusnet collect``, or any other. ``out``: the run's folder; by default a new one beside the user's
+        models. ``more``: further arguments. Raises DatasetError for what can be told now; the rest is in ``progress``.
+        """
+        if out is None:
+            out = self.folder / "fine-tuned" / f"{Path(model).name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        record = TrainingRun(
+            Path(out).expanduser().resolve(),
+            Path(dataset).expanduser().resolve(),
+            more=tuple(more),
+            fine_tunes=str(model),
+        )
         return self._launch(record, resume)
 
     def resume(self, run: TrainingRun | Path | str | None = None) -> TrainingRun:
@@ -216,12 +239,17 @@ class FocusNetTrainingLogic:
                 values["started"],
                 bool(values["stopped"]),
                 tuple(values.get("more", ())),
+                str(values.get("fine_tunes", "")),
             )
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise ConfigError(f"{out} is no training run of this extension (no readable {RECORD}).") from problem
 
     def _launch(self, record: TrainingRun, resume: bool) -> TrainingRun:
         out = record.out
+        if not record.dataset.is_dir():  # what is in it is for the command to judge, which reads every layout
+            raise DatasetError(
+                f"{record.dataset} is no folder; the folder of a data set is expected, in any layout of docs/datasets.md."
+            )
         if (out / RECORD).is_file() and run_is_alive(self.find(out).mark):
             raise ConfigError(f"A run in {out} is going on already; stop it first or choose another folder.")
         if not resume and any(out.glob("*.last.safetensors")):
@@ -269,7 +297,7 @@ class FocusNetTrainingLogic:
 
 def _end(record: TrainingRun, lines: list[str]) -> tuple[str, str]:
     """Return state and message of a run that is no longer alive."""
-    if any(line.startswith("Wrote the bundle ") for line in lines):
+    if any(line.startswith("Wrote the bundle " if not record.fine_tunes else "Wrote ") for line in lines):
         return "finished", ""
     if record.stopped:
         return "stopped", "resume() goes on from the last checkpoint."

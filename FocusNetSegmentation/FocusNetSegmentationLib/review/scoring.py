@@ -48,9 +48,12 @@ def on_other_grid(segmentation_node: SegmentationNode, volume_node: VolumeNode) 
     return False
 
 
-def has_small_organs(segmentation: Segmentation) -> bool:
-    """Return whether any small organ is drawn: only these have shape priors."""
-    return any(r.organ.small and r.volume_ml > 0 for r in segmentation.results)
+def may_have_shape_priors(segmentation: Segmentation) -> bool:
+    """Return whether an organ is drawn whose shape may be known: a small one, or any where the model of large organs' shapes is installed."""
+    from focusnet.qa.shape_model import has_large_shapes
+
+    drawn = [r.organ for r in segmentation.results if r.volume_ml > 0]
+    return any(organ.small for organ in drawn) or (bool(drawn) and has_large_shapes())
 
 
 @dataclass(frozen=True)
@@ -106,10 +109,10 @@ class Scoring:
             raise InputError("Every organ of this segmentation is empty: there is nothing to score.")
         self._fingerprints = dict(fingerprints)
         self._folder = Path(tempfile.mkdtemp(prefix="focusnet-qa-"))
-        small = has_small_organs(segmentation)
+        known = may_have_shape_priors(segmentation)
         self.writing = Steps(
             write_input(volume_node, segmentation, self._folder),
-            on_end=lambda _: self._run(with_shape_priors=small),
+            on_end=lambda _: self._run(with_shape_priors=known),
             on_error=self._not_written,
             timer=make_timer(),
         )

@@ -14,8 +14,10 @@ from .types import SegmentationNode
 def doubt_of(segmentation_node: SegmentationNode | None) -> dict[str, Any]:
     """Return {DOUBT: ...} where any run that drew a segment doubted its CT's orientation, else {}: a later run of a few organs may not have
     looked."""
-    segmentation = segmentation_node.GetSegmentation() if segmentation_node is not None else None
-    for index in range(segmentation.GetNumberOfSegments() if segmentation is not None else 0):
+    if segmentation_node is None:
+        return {}
+    segmentation = segmentation_node.GetSegmentation()
+    for index in range(segmentation.GetNumberOfSegments()):
         run = tag_value(get_tag(segmentation.GetNthSegment(index), RUN_TAG))
         if doubt_text(run):
             return {DOUBT: run[DOUBT]}

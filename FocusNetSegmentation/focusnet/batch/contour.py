@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 DONE, KEPT, FAILED, SKIPPED = "done", "kept", "failed", "skipped"
 Row = dict[str, Any]
+# one scan in the network at a time, and one being written: Matplotlib draws for one thread only
+NETWORK, WRITING = threading.Lock(), threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +108,8 @@ def _contour_series(
         result = run_model(volume, options, progress)
         if not options.orientation_override:
             refuse_doubtful(result.provenance)
-        _write(name, result, volume, options)
+        with WRITING:
+            _write(name, result, volume, options)
     except FocusNetError as problem:
         return failed_row(name, str(problem))
     from ..io.json_report import report
@@ -133,7 +137,8 @@ def run_model(volume: Volume, options: BatchOptions, progress: ProgressCallback 
     """Contour a scan. Raises InputError, ModelError."""
     from ..inference.segment import segment_scan
 
-    return segment_scan(volume, segment_options(options), progress)
+    with NETWORK:
+        return segment_scan(volume, segment_options(options), progress)
 
 
 def segment_options(options: BatchOptions) -> SegmentOptions:

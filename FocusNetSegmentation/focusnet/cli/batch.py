@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,9 +129,11 @@ def run(scans: list[Scan], wanted: BatchOptions, options: argparse.Namespace) ->
 
 
 def _run_here(scans: list[Scan], wanted: BatchOptions, options: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
-    from ..batch.contour import contour_scan
+    from ..batch.ahead import contour_ahead
 
-    for number, scan in enumerate(scans, start=1):
-        print(f"[{number}/{len(scans)}] {scan.name}", file=sys.stderr, flush=True)
-        with progress_to(sys.stderr, options.json_progress) as callback:
-            yield contour_scan(scan, wanted, callback, lambda text: tell_warning(text, options.json_progress))
+    with closing(contour_ahead(scans, wanted, lambda text: tell_warning(text, options.json_progress))) as work:
+        for number, (scan, rows) in enumerate(work, start=1):
+            print(f"[{number}/{len(scans)}] {scan.name}", file=sys.stderr, flush=True)
+            with progress_to(sys.stderr, options.json_progress) as callback:
+                done = rows(callback)
+            yield done

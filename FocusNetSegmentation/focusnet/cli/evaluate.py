@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from .options import Commands, add_command, add_fill_slices, add_organs, add_overwrite, add_series
+from .options import Commands, add_command, add_fill_slices, add_map, add_organs, add_overwrite, add_series
 from .terminal import tell_notes
 
 
@@ -33,14 +33,7 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--tolerance-mm", type=float, default=2.0, help="of the surface DSC (default: %(default)s)")
     parser.add_argument("--ct", type=Path, help="the CT that an RTSTRUCT belongs to: its DICOM folder")
     add_series(parser)
-    parser.add_argument(
-        "--map",
-        dest="names",
-        action="append",
-        default=[],
-        metavar="NAME=ORGAN",
-        help="what a name in a file means, such as 'Parotis re=Parotid_R'; 'NAME=' leaves it out; may be repeated",
-    )
+    add_map(parser)
     add_fill_slices(parser)
     parser.add_argument(
         "--audit",

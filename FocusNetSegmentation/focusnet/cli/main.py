@@ -20,10 +20,13 @@ from ..wording import RESEARCH_ONLY
 from . import (
     atlas,
     batch,
+    collect,
+    compare,
     datasets,
     demo,
     evaluate,
     export,
+    finetune,
     models,
     node,
     phantom,
@@ -39,7 +42,8 @@ STOPPED = 130  # what shells give a program that Ctrl-C ended: 128 + SIGINT
 
 # in the order of the help
 COMMANDS = (
-    segment, batch, node, demo, train, datasets, atlas, evaluate, export, qa, report, models, phantom, simulate,
+    segment, batch, node, demo, train, collect, finetune, compare, datasets, atlas, evaluate, export, qa, report, models,
+    phantom, simulate,
 )  # fmt: skip
 
 

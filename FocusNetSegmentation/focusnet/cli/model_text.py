@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import ModelError
-from ..nets.bundle import KINDS, MANIFEST, SHAPE, ModelBundle, load_bundle, model_folders, user_models_folder
+from ..nets.bundle import KINDS, SHAPE, ModelBundle, load_bundle, user_models_folder
+from ..nets.versions import earlier_versions, lineage_words, shadows_shipped
 from ..wording import RESEARCH_ONLY, counted
 
 
@@ -28,17 +30,26 @@ def listing(folders: Sequence[Path]) -> str:
                     if score
                     else ""
                 )
-                + (f" (in {folder}; takes the place of the shipped model of this name)" if shadows(folder) else "")
+                + (
+                    f" (in {folder}; takes the place of the shipped model of this name)"
+                    if shadows_shipped(folder)
+                    else ""
+                )
             )
+            lines += [f"{'':<20} {words}" for words in _version_words(bundle)]
         except ModelError as problem:
             lines.append(f"{folder.name:<20} UNUSABLE: {problem}")
     return "\n".join([*lines, "", *(f"{parent}: {which}" for parent, which in _places(folders))])
 
 
-def shadows(folder: Path) -> bool:
-    """Return whether a user's bundle has the name of one that ships, which is then not found by name."""
-    user, *shipped = model_folders()
-    return folder.parent == user and any((parent / folder.name / MANIFEST).is_file() for parent in shipped)
+def _version_words(bundle: ModelBundle) -> list[str]:
+    """Return what a list says about the versions of a model that was fine-tuned or has earlier versions."""
+    earlier, lineage = earlier_versions(bundle.folder), lineage_words(bundle.manifest)
+    words = [f"version {bundle.version}, {lineage}"] if lineage else []
+    if earlier:
+        kept = counted(len(earlier), "earlier version is kept", "earlier versions are kept")
+        words.append(f"{kept}; 'focusnet models back {bundle.name}' returns to the one before")
+    return words
 
 
 def _places(folders: Sequence[Path]) -> list[tuple[Path, str]]:
@@ -49,6 +60,12 @@ def _places(folders: Sequence[Path]) -> list[tuple[Path, str]]:
         (parent, names[parent] or "none yet; 'focusnet models install FOLDER' copies a bundle here")
         for parent in parents
     ]
+
+
+def _lineage(manifest: Mapping[str, Any]) -> list[str]:
+    """Return one line for each time that the model was fine-tuned, oldest first."""
+    steps = manifest.get("lineage") or []
+    return [lineage_words({"lineage": steps[: n + 1]}) for n in range(len(steps))]
 
 
 def description(bundle: ModelBundle) -> str:
@@ -62,6 +79,7 @@ def description(bundle: ModelBundle) -> str:
         f"  folder    {bundle.folder}",
         f"  sha256    {bundle.digest}",
         f"  data      {manifest.get('data', 'not stated')}",
+        *([f"  lineage   {step}" for step in _lineage(manifest)]),
         f"  trained   {manifest.get('training', {}).get('date', 'not stated')}, width {width:g}",
         f"  licence   {manifest.get('licence', 'not stated')}",
         f"  grid      {' x '.join(f'{s:g}' for s in bundle.config.spacing_mm_zyx[::-1])} mm (x, y, z)",

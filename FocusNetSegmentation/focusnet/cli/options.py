@@ -126,6 +126,17 @@ def add_model_copy(parser: argparse.ArgumentParser, use: str) -> None:
     parser.add_argument("--model-copy", type=Path, metavar="FROZEN", help=f"the model's own result: {use}")
 
 
+def add_map(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--map",
+        dest="names",
+        action="append",
+        default=[],
+        metavar="NAME=ORGAN",
+        help="what a name in a file means, such as 'Parotis re=Parotid_R'; 'NAME=' leaves it out; may be repeated",
+    )
+
+
 def add_not_localized(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--not-localized",

@@ -32,14 +32,16 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument(
         "--model", help="whose volume statistics and thresholds count (default: the model that made it, if installed)"
     )
-    parser.add_argument("--shape-model", metavar="S", help="judges small organs (default: shapes-tcia-oars)")
+    parser.add_argument(
+        "--shape-model", metavar="S", help="judges small organs and gives shape priors (default: those that ship)"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="R.json", help="write every score (docs/qa.md)")
     parser.add_argument(
         "--shape-priors",
         "--ghosts",  # the name of earlier versions
         type=Path,
         metavar="G.seg.nrrd",
-        help="write what the shape model makes of each small organ: a prior, not truth",
+        help="write what the shape model makes of each organ: a prior, not truth",
     )
     add_json_progress(parser)
     add_overwrite(parser)
@@ -118,16 +120,12 @@ def _bundle(segmentation: Segmentation, options: argparse.Namespace) -> ModelBun
 
 
 def _shape_model(segmentation: Segmentation, options: argparse.Namespace) -> ShapeModel | None:
-    """Return the shape model, if there is a small organ to look at. One that was asked for must be there."""
-    from ..qa.shape_model import DEFAULT, load_shape_model
+    """Return the shape model, if there is an organ to look at. One that was asked for must be there."""
+    from ..qa.shape_model import load_shape_model
     from ..qa.shape_prior import refuse_without_shape_priors
 
-    if not any(r.organ.small for r in segmentation.results):
-        if options.shape_priors is not None:
-            raise InputError(
-                "--shape-priors: the segmentation holds none of the small organs that the shape model knows; leave it out."
-            )
-        return None
+    if options.shape_priors is None and not any(r.organ.small for r in segmentation.results):
+        return None  # large organs have shape priors, but are not scored by them
     if importlib.util.find_spec("torch") is None:
         if options.shape_priors is not None or options.shape_model is not None:
             raise InputError(
@@ -136,7 +134,7 @@ def _shape_model(segmentation: Segmentation, options: argparse.Namespace) -> Sha
         tell_warning("PyTorch is not installed: the shapes of small organs were not looked at.", options.json_progress)
         return None
     try:
-        prior = load_shape_model(options.shape_model or DEFAULT)
+        prior = load_shape_model(options.shape_model)
     except ModelError:
         if options.shape_model is not None or options.shape_priors is not None:
             raise

@@ -37,7 +37,11 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     )
     add_device(parser)
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
-    parser.add_argument("--backend", default="auto", help="auto, torch or openvino (default: auto, which is torch)")
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        help="auto, torch or openvino (default: auto, the quicker one as measured on this computer)",
+    )
     add_organs(parser, "comma-separated organs to keep, by TG-263 name or synonym (default: all)")
     parser.add_argument(
         "--qa-passes",

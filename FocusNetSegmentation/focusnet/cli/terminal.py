@@ -43,3 +43,14 @@ def tell_notes(notes: list[str]) -> None:
     """Print notes for people on stderr, one a line."""
     for note in notes:
         print(f"focusnet: {note}", file=sys.stderr, flush=True)
+
+
+def can_ask() -> bool:
+    """Return whether a person sits at a terminal."""
+    return bool(sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty())
+
+
+def ask(question: str) -> str:
+    """Return a person's answer to a question; "" for none."""
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()

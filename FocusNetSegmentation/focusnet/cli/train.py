@@ -30,6 +30,12 @@ def add_arguments(commands: Commands) -> None:
     parser.add_argument("--width", type=float, help="factor on every channel count; 1 is the paper")
     parser.add_argument("--steps", type=int, help="steps of every stage")
     parser.add_argument(
+        "--time-budget",
+        type=_duration,
+        metavar="10m",
+        help="end after 90s, 10m or 2h, whatever the number of steps; the schedule follows the clock",
+    )
+    parser.add_argument(
         "--precision", help="fp32, bf16, fp16 or auto, which is bf16 where the device has it (default: fp32)"
     )
     add_device(parser)
@@ -47,11 +53,12 @@ def train(options: argparse.Namespace) -> int:
         return 0
     if options.dataset is None or options.out is None:
         raise InputError("focusnet train needs --dataset and --out (or --status DIR alone).")
-    _refuse_inside(options.out, options.dataset, options.resume)
+    refuse_inside(options.out, options.dataset, options.resume)
+    from ..train.heartbeat import heartbeat, tell
     from ..train.logger import messages_on_stderr
-    from ..train.run import train_bundle
     from ..train.setup.request import TrainRequest
 
+    first = os.environ.get("RANK", "0") == "0"  # one of several processes under torchrun speaks
     request = TrainRequest(
         options.dataset,
         options.out,
@@ -63,20 +70,34 @@ def train(options: argparse.Namespace) -> int:
         settings=_given(options, "steps", "precision"),
         device=options.device,
         init=options.init,
+        time_budget_s=options.time_budget,
     )
     try:
-        with messages_on_stderr():
+        with messages_on_stderr(), heartbeat(options.out, active=first):
+            tell("loading PyTorch")
+            from ..train.run import train_bundle
+
             bundle = train_bundle(request)
     except KeyboardInterrupt as stop:
-        raise Cancelled(_stopped(options.out)) from stop
-    if os.environ.get("RANK", "0") == "0":  # one of several processes under torchrun speaks
+        raise Cancelled(what_is_left(options.out)) from stop
+    if first:
         print(
             f"Wrote the bundle {bundle.folder}. Try it: focusnet segment SCAN -o OUT.seg.nrrd --model {shlex.quote(str(bundle.folder))}"
         )
     return 0
 
 
-def _refuse_inside(out: Path, dataset: Path, resume: bool) -> None:
+def _duration(text: str) -> float:
+    """Return the seconds of a time such as 90s, 10m or 2h."""
+    from ..train.clock import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; 90s, 10m or 2h is expected") from None
+
+
+def refuse_inside(out: Path, dataset: Path, resume: bool) -> None:
     """Refuse a run inside the data set: its label maps and pictures would be taken for cases next time. A run of before may go on."""
     if not resume and out.expanduser().resolve().is_relative_to(Path(dataset).expanduser().resolve()):
         raise InputError(
@@ -84,7 +105,7 @@ def _refuse_inside(out: Path, dataset: Path, resume: bool) -> None:
         )
 
 
-def _stopped(out: Path) -> str:
+def what_is_left(out: Path) -> str:
     """Say what is left of a training that was interrupted."""
     if any(out.glob("*.last.safetensors")):
         return f"Stopped. {out} keeps the last checkpoint: the same command with --resume goes on from there."

@@ -19,7 +19,8 @@ class Case:
     ``hu``: int16 (z, y, x). ``labels``: uint8 (z, y, x), value k is ``organs[k - 1]`` of the data set, 0 anything else.
     ``contoured``: names of the organs that were contoured in this patient; **an organ not named is unknown, not absent**.
     ``center_mm_xyz``: centre of the body, where crops are placed. ``centroids_mm_xyz``: of each contoured organ that is present.
-    ``warnings``: the reader's sentences about contours that it could not use as they are.
+    ``warnings``: the reader's sentences about contours that it could not use as they are. ``answered``: of ``contoured`` those that a model
+    drew, not a person (fine-tuning).
     """
 
     name: str
@@ -30,6 +31,7 @@ class Case:
     center_mm_xyz: tuple[float, float, float]
     centroids_mm_xyz: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    answered: frozenset[str] = frozenset()
 
     @cached_property
     def boxes_zyx(self) -> dict[int, tuple[slice, slice, slice]]:

@@ -145,7 +145,8 @@ class FolderDataset:
         warnings = [*raw.notes, *odd]
         present = {organ for organ, flat in voxels.items() if len(flat)}
         listed = self.toml.contoured.get(files.name)
-        contoured = set(listed) if listed is not None else present | set(self.toml.contoured.get(EVERYWHERE, ()))
+        everywhere = set(self.toml.contoured.get(EVERYWHERE, ())) | (raw.contoured or frozenset())
+        contoured = set(listed) if listed is not None else present | everywhere
         contoured &= set(self.organs)
         kept = {o: voxels.get(o, np.zeros(0, np.int64)) for o in self.organs if o in contoured}
         contours = upright_contours(files.name, self._patient(files), raw, kept, frozenset(contoured), tuple(warnings))
@@ -175,7 +176,7 @@ class FolderDataset:
                 )
             voxels[organ], names[organ] = flat, local
             reported = raw.warnings.get(local, ())
-            if reported or not len(flat):
+            if reported or (not len(flat) and organ not in (raw.contoured or ())):
                 warnings.append(_contour_warning(organ, local, reported, empty=not len(flat)))
         return voxels, warnings
 

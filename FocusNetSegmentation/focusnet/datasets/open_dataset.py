@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import DatasetError
 from ..io.suffixes import TRAINING_FILES, has_suffix
 from .cache import default_cache
+from .collected import find_collected, is_collected, read_collection
 from .dataset_toml import read_dataset_toml
 from .file_dataset import Dataset, FolderDataset
 from .layouts import find_cases
@@ -31,6 +32,10 @@ def open_dataset(folder: Path | str, cache: str | Path | None = None) -> Dataset
     if _is_openkbp(folder):
         return OpenKBPDataset(folder)
     toml = read_dataset_toml(folder)
+    if is_collected(folder):
+        collected = FolderDataset(folder, find_collected(folder), toml, default_cache(cache))
+        collected.notes = (read_collection(folder).consent_sentence, *collected.notes)  # shown at every use
+        return collected
     found = find_cases(folder, toml)
     if not found.cases:
         from .dicom_pairs import find_dicom_cases

@@ -20,6 +20,7 @@ class RawCase:
 
     ``image``: None where a data set holds contours without their CT. ``voxels``: local name -> sorted flat indices into the (z,
     y, x) array of ``geometry``. ``warnings``: local name -> the reader's sentences about it. ``notes``: its sentences about the files.
+    ``contoured``: organs that the case itself says are known, with voxels or without; None where it says nothing.
     """
 
     image: Volume | None
@@ -27,6 +28,7 @@ class RawCase:
     voxels: dict[str, np.ndarray]
     warnings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    contoured: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,20 @@ def sync(path: Path) -> None:
         os.fsync(written.fileno())
 
 
+def sync_folder(folder: Path) -> None:
+    """Force the names in a folder to the disk, where the system can (not on Windows)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as problem:
+        if problem.errno != errno.EINVAL:  # a file system that has no such thing
+            raise
+    finally:
+        os.close(handle)
+
+
 def _room(path: Path) -> tuple[int, bool] | None:
     """Free bytes where ``path`` is to be, and whether the file system has no name left (inodes). None if it cannot be told."""
     folder = path

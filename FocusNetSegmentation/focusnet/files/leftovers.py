@@ -6,11 +6,14 @@ import hashlib
 import os
 import platform
 import re
+import shutil
+import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
 _OURS = re.compile(r"\..{0,40}-(?P<host>[0-9a-f]{4})(?P<pid>[0-9a-f]{8})-[0-9a-f]{8}(\.[^/]*)?")
+ABANDONED_S = 24 * 3600.0  # nothing of ours takes this long to write
 _cleaned: set[Path] = set()  # folders, once in the life of this process: listing a large one takes time
 
 
@@ -30,6 +33,20 @@ def clean(folder: Path) -> None:
             if found and found["host"] == _host() and not _alive(int(found["pid"], 16)):
                 with suppress(OSError):
                     path.unlink()
+
+
+def clean_folders(folder: Path) -> None:
+    """Remove temporary folders in ``folder`` whose process on this machine is gone, and those of other machines that are ABANDONED_S old."""
+    with suppress(OSError):
+        for path in folder.iterdir():
+            found = _OURS.fullmatch(path.name)
+            if found is None or not path.is_dir():
+                continue
+            ours = found["host"] == _host()
+            with suppress(OSError):
+                old = time.time() - path.stat().st_mtime > ABANDONED_S
+                if (not _alive(int(found["pid"], 16))) if ours else old:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def _host() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from .volume import Geometry
@@ -49,7 +51,5 @@ def is_oblique(upright: Geometry) -> bool:
 
 def _best_assignment(cosines: np.ndarray) -> list[int]:
     """For each world axis the array axis that follows it best, each array axis used once."""
-    from scipy.optimize import linear_sum_assignment
-
-    rows, columns = linear_sum_assignment(-cosines)
-    return [int(c) for _, c in sorted(zip(rows, columns, strict=True))]
+    orders = itertools.permutations(range(3))  # of six: SciPy's assignment takes longer to import than a scan to read
+    return list(max(orders, key=lambda order: sum(cosines[world, axis] for world, axis in enumerate(order))))

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from ..errors import InputError
 from ..nets.bundle import ModelBundle
 from ..nets.focusnet import FocusNet
+from ..nets.folding import fold_batch_norms
+from .arrays import probabilities_of
 from .devices import Device
 
 BackendName = Literal["auto", "torch", "openvino"]
@@ -24,27 +26,28 @@ BACKENDS: tuple[str, ...] = get_args(BackendName)
 
 @dataclass(frozen=True)
 class ChunkOutput:
-    """``probabilities`` float32 (C + 1, d, H, W), ``heatmaps`` float32 (S, d, H, W) or None, ``features`` (1, F, d, H, W) or None
-    (kept on the device, only where SOS-Nets need them)."""
+    """What a chunk gives, on the device that it ran on: ``probabilities`` float32 (C + 1, d, H, W), ``heatmaps`` float32 (S, d, H, W) or
+    None, ``features`` (1, F, d, H, W) or None (kept only where SOS-Nets need them)."""
 
-    probabilities: np.ndarray
-    heatmaps: np.ndarray | None
+    probabilities: Tensor
+    heatmaps: Tensor | None
     features: Tensor | None
 
 
 class Backend(Protocol):
-    """Runs the parts of the network; ``name`` stands in the result's provenance."""
+    """Runs the parts of the network on ``torch_device``; ``name`` stands in the result's provenance."""
 
     name: str
+    torch_device: torch.device  # where inputs are expected and outputs lie
 
-    def run(self, ct: np.ndarray) -> ChunkOutput:
+    def run(self, ct: Tensor) -> ChunkOutput:
         """Run S-Net and SOL-Net on one chunk (d, H, W), float32 intensities; d, H and W divide as the configuration asks.
 
         What is returned is valid until the next call: a backend may use the memory again.
         """
         ...
 
-    def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> np.ndarray:
+    def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> Tensor:
         """Return SOS-Net's probability, float32 (d, h, w), in an ROI: features (1, F, d, h, w), CT (1, 1, d, h, w)."""
         ...
 
@@ -67,7 +70,8 @@ class TorchBackend:
         segments_small: bool = True,
     ) -> None:
         self.network, self.dtype = network, dtype
-        self.torch_device = next(network.parameters()).device
+        self.network_device = next(network.parameters()).device
+        self.torch_device = Device(self.network_device, "fp32").working_device
         self.context: AbstractContextManager[Any] = autocast if autocast is not None else nullcontext()
         self.solnet = network.solnet if localizes else None
         self.keeps_features = segments_small and len(network.sosnets) > 0
@@ -79,6 +83,7 @@ class TorchBackend:
         Raises ModelError for weights that do not fit.
         """
         network: FocusNet = bundle.build()
+        fold_batch_norms(network)
         network = network.to(device=device.torch_device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         for module in network.modules():
             # batch norm keeps its statistics in fp32 and takes half-precision input as it is
@@ -89,21 +94,28 @@ class TorchBackend:
         return cls(network, device.dtype)
 
     @torch.inference_mode()
-    def run(self, ct: np.ndarray) -> ChunkOutput:
+    def run(self, ct: Tensor) -> ChunkOutput:
         """Run one chunk (d, H, W); see ``Backend``."""
-        tensor = torch.from_numpy(np.ascontiguousarray(ct))[None, None]  # (1, 1, d, H, W)
         with self.context:
-            features, scores = self.network.snet(tensor.to(self.torch_device, self.dtype))
-            heatmaps = self.solnet(features, scores)[0].float().cpu().numpy() if self.solnet is not None else None
-        probabilities = scores[0].softmax(dim=0, dtype=torch.float32).cpu().numpy()  # (C + 1, d, H, W)
-        return ChunkOutput(probabilities, heatmaps, features if self.keeps_features else None)
+            features, scores = self.network.snet(
+                ct[None, None].to(self.network_device, self.dtype)
+            )  # (1, F, d, H, W), (1, C + 1, d, H, W)
+            heatmaps = self.solnet(features, scores)[0].float() if self.solnet is not None else None
+        probabilities = probabilities_of(scores[0].to(self.torch_device))  # (C + 1, d, H, W)
+        return ChunkOutput(
+            probabilities,
+            heatmaps.to(self.torch_device) if heatmaps is not None else None,
+            features.to(self.torch_device) if self.keeps_features else None,
+        )
 
     @torch.inference_mode()
-    def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> np.ndarray:
+    def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> Tensor:
         """Run one SOS-Net; see ``Backend``."""
         with self.context:
-            scores, _ = self.network.sosnets[organ](features, ct.to(self.torch_device, self.dtype))
-        return scores[0, 0].float().sigmoid().cpu().numpy()
+            scores, _ = self.network.sosnets[organ](
+                features.to(self.network_device), ct.to(self.network_device, self.dtype)
+            )
+        return scores[0, 0].float().sigmoid().to(self.torch_device)
 
 
 class OpenVinoBackend:
@@ -115,7 +127,7 @@ class OpenVinoBackend:
         check_backend("openvino", device)
         import openvino as ov
 
-        self.device = device
+        self.device, self.torch_device = device, torch.device("cpu")
         network = bundle.build()
         self.sosnets = network.sosnets
         rows, columns = bundle.config.crop_size_yx
@@ -131,22 +143,22 @@ class OpenVinoBackend:
         self.compiled = ov.Core().compile_model(converted, "CPU", hint)
         self.has_sol = network.solnet is not None
 
-    def run(self, ct: np.ndarray) -> ChunkOutput:
+    def run(self, ct: Tensor) -> ChunkOutput:
         """Run one chunk (d, H, W), padded to the length that was compiled; see ``Backend``."""
         slices = ct.shape[0]
-        padded = np.pad(ct, ((0, self.chunk_slices - slices), (0, 0), (0, 0)), mode="edge")
+        padded = np.pad(ct.numpy(), ((0, self.chunk_slices - slices), (0, 0), (0, 0)), mode="edge")
         # the outputs stay OpenVINO's own until its next run: a copy of all of them would be a third of the memory
         out = self.compiled(padded[None, None], share_inputs=True, share_outputs=True)
-        probabilities = out[0][0, :, :slices]
-        heatmaps = out[1][0, :, :slices] if self.has_sol else None
+        probabilities = torch.from_numpy(out[0])[0, :, :slices]
+        heatmaps = torch.from_numpy(out[1])[0, :, :slices] if self.has_sol else None
         features = torch.from_numpy(out[2 if self.has_sol else 1][:, :, :slices]) if len(self.sosnets) else None
         return ChunkOutput(probabilities, heatmaps, features)
 
     @torch.inference_mode()
-    def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> np.ndarray:
+    def small_organ(self, organ: str, features: Tensor, ct: Tensor) -> Tensor:
         """Run one SOS-Net in torch; see ``Backend``."""
         scores, _ = self.sosnets[organ](features.float(), ct.float())
-        return scores[0, 0].sigmoid().numpy()
+        return scores[0, 0].sigmoid()
 
 
 class _TracedNetwork(torch.nn.Module):
@@ -181,6 +193,23 @@ def check_backend(backend: str, device: Device) -> None:
         raise InputError(
             f"Backend openvino runs on the CPU; {device} was asked for. Leave out --backend or choose --device cpu."
         )
+
+
+_kept: dict[tuple[str, ...], Backend] = {}
+
+
+def kept_backend(bundle: ModelBundle, device: Device, backend: str, chunk_slices: int) -> Backend:
+    """Return what ``make_backend`` makes, and keep the last one: the next scan need not build or compile the network again."""
+    key = (str(bundle.folder), bundle.digest, str(device), device.precision, backend, str(chunk_slices))
+    if key not in _kept:
+        _kept.clear()
+        _kept[key] = make_backend(bundle, device, backend, chunk_slices)
+    return _kept[key]
+
+
+def forget_backend() -> None:
+    """Give the kept network's memory back."""
+    _kept.clear()
 
 
 def make_backend(bundle: ModelBundle, device: Device, backend: str, chunk_slices: int) -> Backend:

@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..image.label_boxes import label_boxes
 from ..image.organs import mirrored
 from ..image.segmentation import DRAWN_AT
 from ..image.volume import Geometry
 from ..nets.config import NetworkConfig
+from .arrays import uses_numpy
 from .backends import Backend
 from .chunks import run_chunks
 
@@ -28,27 +31,27 @@ class SlicewiseSums:
     """Sums over each slice of a scan, per organ, as its probabilities stream by: all that ``certainty_of`` needs.
 
     Arrays of the C organs and the slices so far (C, z): probability, voxels that the organ wins, probability in those, voxels
-    with more than SURE in those, unsure voxels. ``winners``: which of background (0) and organs wins each voxel, uint8 (z, y, x).
+    with more than SURE in those, unsure voxels. ``winners``: which of background (0) and organs wins each voxel, uint8 (z, y, x), on the
+    device of the probabilities.
     """
 
-    winners: list[np.ndarray] = field(default_factory=list)
+    winners: list[Tensor] = field(default_factory=list)
     parts: list[np.ndarray] = field(default_factory=list)  # (5, C, z) of each slab
 
-    def add(self, probabilities: np.ndarray) -> None:
+    def add(self, probabilities: Tensor) -> None:
         """Add the next slab: probabilities (C + 1, z, y, x), background first."""
         winner = winning(probabilities)
         self.winners.append(winner)
-        out = np.zeros((5, len(probabilities) - 1, winner.shape[0]))
-        for organ, p in enumerate(probabilities[1:]):
-            planes = np.flatnonzero(p.max(axis=(1, 2)) > UNSURE[0])
-            if not planes.size:
+        out = torch.zeros(5, len(probabilities) - 1, len(winner), dtype=torch.float64, device=probabilities.device)
+        seen = probabilities[1:].amax(dim=(2, 3)) > UNSURE[0]  # (C, z)
+        for organ, planes in enumerate(seen.cpu()):
+            if not planes.any():
                 continue
-            part = p[planes]
-            won = winner[planes] == organ + 1
+            part, won = probabilities[organ + 1][planes], winner[planes] == organ + 1
             unsure = (part > UNSURE[0]) & (part < UNSURE[1])
             for row, values in enumerate((part, won, part * won, won & (part > SURE), unsure)):
-                out[row, organ, planes] = values.sum(axis=(1, 2))
-        self.parts.append(out)
+                out[row, organ, planes] = values.sum(dim=(1, 2), dtype=torch.float64)
+        self.parts.append(out.cpu().numpy())
 
     def organ(self, number: int) -> np.ndarray:
         """Return the sums (5, z) of the organ ``number`` (0 is the first)."""
@@ -86,27 +89,31 @@ def certainty_of(sums: np.ndarray, slice_mm: float) -> dict[str, float]:
     }
 
 
-def winning(probabilities: np.ndarray) -> np.ndarray:
-    """Return which channel of probabilities (C + 1, z, y, x) is the highest, uint8 (z, y, x)."""
-    best, winner = probabilities[0].copy(), np.zeros(probabilities.shape[1:], np.uint8)
-    for value, p in enumerate(probabilities[1:], start=1):
+def winning(probabilities: Tensor) -> Tensor:
+    """Return which channel of probabilities (C + 1, z, y, x) is the highest, the first of equals: uint8 (z, y, x)."""
+    if not uses_numpy(probabilities):
+        return probabilities.argmax(dim=0).to(torch.uint8)
+    channels = probabilities.numpy()
+    best, winner = channels[0].copy(), np.zeros(channels.shape[1:], np.uint8)
+    for value, p in enumerate(channels[1:], start=1):
         higher = p > best
         winner[higher] = value
         np.copyto(best, p, where=higher)
-    return winner
+    return torch.from_numpy(winner)
 
 
-def mirrored_winners(ct: np.ndarray, backend: Backend, config: NetworkConfig, chunk_slices: int) -> np.ndarray:
+@torch.inference_mode()
+def mirrored_winners(ct: Tensor, backend: Backend, config: NetworkConfig, chunk_slices: int) -> Tensor:
     """Return what the network draws on the mirrored scan, mirrored back with left and right organs exchanged: uint8 (z, y, x)."""
-    flipped = np.ascontiguousarray(ct[:, :, ::-1])
+    flipped = ct.to(backend.torch_device).flip(2)
     parts = [winning(f.output.probabilities) for f in run_chunks(flipped, backend, config, chunk_slices)]
     names = list(config.organs)
     back = [0, *(names.index(mirrored(o)) + 1 if mirrored(o) in names else 1 + n for n, o in enumerate(names))]
-    return np.array(back, np.uint8)[np.concatenate(parts)[:, :, ::-1]]
+    return torch.tensor(back, dtype=torch.uint8, device=flipped.device)[torch.cat(parts).flip(2).int()]
 
 
 def certainties_of(
-    sums: SlicewiseSums, config: NetworkConfig, network: Geometry, mirrored_labels: np.ndarray | None
+    sums: SlicewiseSums, config: NetworkConfig, network: Geometry, mirrored_labels: Tensor | None
 ) -> dict[str, dict[str, float]]:
     """Return the certainty of each organ by name; nothing where ``sums`` is empty. ``mirrored_labels``: of ``mirrored_winners``, adds ``mirrored``.
 
@@ -115,7 +122,7 @@ def certainties_of(
     if not sums.parts:
         return {}
     out = {name: certainty_of(sums.organ(n), config.spacing_mm_zyx[0]) for n, name in enumerate(config.organs)}
-    winners = np.concatenate(sums.winners)
+    winners = torch.cat(sums.winners).cpu().numpy()
     boxes = label_boxes(winners)
     for value, name in enumerate(config.organs, start=1):
         if out[name]:
@@ -124,15 +131,18 @@ def certainties_of(
             middle = np.median(np.argwhere(winners[box] == value), axis=0) + [s.start for s in box]
             out[name] |= dict(zip(DRAWN_AT, network.index_to_mm(middle).tolist(), strict=True))
     if mirrored_labels is not None:
-        found = agreement(winners, mirrored_labels, len(config.organs))
+        found = agreement(torch.from_numpy(winners), mirrored_labels.cpu(), len(config.organs))
         for name, dsc in zip(config.organs, found, strict=True):
             if out[name]:
                 out[name]["mirrored"] = dsc
     return {name: sure for name, sure in out.items() if sure}
 
 
-def agreement(labels: np.ndarray, others: np.ndarray, organs: int) -> list[float]:
+def agreement(labels: Tensor, others: Tensor, organs: int) -> list[float]:
     """Return the DSC of each of the ``organs`` (1, 2, ...) in two label maps (z, y, x); 0 where it has no voxel in either."""
-    count, size = (np.bincount(each.ravel(), minlength=organs + 1)[1:] for each in (labels, others))
-    same = np.bincount(labels[labels == others].ravel(), minlength=organs + 1)[1:]
-    return [float(v) for v in 2 * same / np.maximum(count + size, 1)]
+
+    def voxels(values: Tensor) -> Tensor:
+        return torch.bincount(values.flatten().int(), minlength=organs + 1)[1:]
+
+    same = voxels(labels[labels == others])
+    return (2 * same / (voxels(labels) + voxels(others)).clamp(min=1)).tolist()

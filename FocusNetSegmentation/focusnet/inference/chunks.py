@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +24,7 @@ class FinishedSlices:
 
 
 def run_chunks(
-    ct: np.ndarray, backend: Backend, config: NetworkConfig, chunk_slices: int, needed: range | None = None
+    ct: Tensor, backend: Backend, config: NetworkConfig, chunk_slices: int, needed: range | None = None
 ) -> Iterator[FinishedSlices]:
     """Run ``ct`` (float32, D, H, W) in chunks and yield each slice once, in order (section 4.2).
 
@@ -49,7 +48,7 @@ def run_chunks(
             done = min(start + chunk_slices, slices)
         return
     pending: ChunkOutput | None = None
-    counts = np.zeros(0)
+    counts = torch.zeros(0)
     begin = starts[0]
     for position, start in enumerate(starts):
         output = _run(ct, start, chunk_slices, multiple, backend)
@@ -123,15 +122,11 @@ class Localizer:
                     location.peak = float(heatmaps[channel][(row, *location.peak_zyx[1:])])
                 self._complete(location)
                 continue
-            flat = int(heatmaps[channel].argmax())
-            z, y, x = np.unravel_index(flat, heatmaps[channel].shape)
-            peak = float(heatmaps[channel][z, y, x])
+            heat = self._heat.setdefault(organ, HeatmapShape(self.config))
+            peak, center = heat.add(heatmaps[channel], finished.start)
             if peak > location.peak:
-                center = (int(z) + finished.start, int(y), int(x))
                 roi = roi_around(center, self.config.roi_size_of(organ), self.shape_zyx)
                 self.locations[organ] = location = OrganLocation(peak, center, roi)
-            heat = self._heat.setdefault(organ, HeatmapShape(self.config))
-            heat.add(heatmaps[channel], finished.start)
             location.second, location.above_half = heat.second(location.peak_zyx), heat.voxels_above_half(location.peak)
             self._complete(location)
         if features is not None:
@@ -160,11 +155,11 @@ class Localizer:
         return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
 
 
-def _run(ct: np.ndarray, start: int, chunk_slices: int, multiple: int, backend: Backend) -> ChunkOutput:
+def _run(ct: Tensor, start: int, chunk_slices: int, multiple: int, backend: Backend) -> ChunkOutput:
     """One chunk; where the scan is shorter, its last slice is repeated up to the next slice count that can be pooled."""
     part = ct[start : start + chunk_slices]
     short = -part.shape[0] % multiple
-    padded = np.pad(part, ((0, short), (0, 0), (0, 0)), mode="edge") if short else part
+    padded = torch.cat([part, part[-1:].expand(short, -1, -1)]) if short else part
     return _slices(backend.run(padded), 0, part.shape[0])
 
 
@@ -178,33 +173,36 @@ def _slices(output: ChunkOutput, start: int, stop: int | None) -> ChunkOutput:
 
 
 def _accumulate(
-    pending: ChunkOutput | None, counts: np.ndarray, output: ChunkOutput, offset: int
-) -> tuple[ChunkOutput, np.ndarray]:
+    pending: ChunkOutput | None, counts: Tensor, output: ChunkOutput, offset: int
+) -> tuple[ChunkOutput, Tensor]:
     """Add a chunk that begins ``offset`` slices into what is pending; returns sums and how many chunks each slice has seen."""
     if pending is None:  # copied: a backend may use the memory of its output again
         features = output.features.clone() if output.features is not None else None
-        heat = output.heatmaps.copy() if output.heatmaps is not None else None
-        return ChunkOutput(output.probabilities.copy(), heat, features), np.ones(output.probabilities.shape[1])
+        heat = output.heatmaps.clone() if output.heatmaps is not None else None
+        probabilities = output.probabilities.clone()
+        return ChunkOutput(probabilities, heat, features), torch.ones(probabilities.shape[1])
     overlap = pending.probabilities.shape[1] - offset
 
-    def joined(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.concatenate([a[:, :offset], a[:, offset:] + b[:, :overlap], b[:, overlap:]], axis=1)
+    def joined(a: Tensor, b: Tensor, dim: int = 1) -> Tensor:
+        """Sums along z (``dim``) of what is pending and of the new chunk."""
+        length, more = a.shape[dim] - overlap, b.shape[dim] - overlap
+        both = a.narrow(dim, length, overlap) + b.narrow(dim, 0, overlap)
+        return torch.cat([a.narrow(dim, 0, length), both, b.narrow(dim, overlap, more)], dim=dim)
 
     heat = None
     if pending.heatmaps is not None and output.heatmaps is not None:
         heat = joined(pending.heatmaps, output.heatmaps)
     features = None
     if pending.features is not None and output.features is not None:
-        a, b = pending.features, output.features
-        features = torch.cat([a[:, :, :offset], a[:, :, offset:] + b[:, :, :overlap], b[:, :, overlap:]], dim=2)
-    more = np.concatenate([counts[:offset], counts[offset:] + 1, np.ones(output.probabilities.shape[1] - overlap)])
+        features = joined(pending.features, output.features, dim=2)
+    more = torch.cat([counts[:offset], counts[offset:] + 1, torch.ones(output.probabilities.shape[1] - overlap)])
     return ChunkOutput(joined(pending.probabilities, output.probabilities), heat, features), more
 
 
-def _divided(output: ChunkOutput, counts: np.ndarray) -> ChunkOutput:
-    by = counts.astype(np.float32)[None, :, None, None]
+def _divided(output: ChunkOutput, counts: Tensor) -> ChunkOutput:
+    by = counts.to(output.probabilities)[None, :, None, None]
     features = output.features
     if features is not None:
-        features = features / torch.from_numpy(by).to(features.device, features.dtype)
+        features = features / by.to(features.dtype)
     heat = output.heatmaps / by if output.heatmaps is not None else None
     return ChunkOutput(output.probabilities / by, heat, features)

@@ -22,6 +22,11 @@ class Device:
     def dtype(self) -> torch.dtype:
         return DTYPES[self.precision]
 
+    @property
+    def working_device(self) -> torch.device:
+        """Where all but the networks runs: here, but for Apple's GPU, on which not every operation of it has been tried."""
+        return torch.device("cpu") if self.torch_device.type == "mps" else self.torch_device
+
     def __str__(self) -> str:
         return str(self.torch_device)
 

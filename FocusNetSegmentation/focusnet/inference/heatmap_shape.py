@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from torch import Tensor
 
 from ..nets.config import NetworkConfig
+from .arrays import first_maximum, values_at_least
 
 LEVELS = np.linspace(0.02, 0.98, 49)
 CANDIDATES = 3  # per chunk: its maximum, and what is left away from it
@@ -19,14 +21,20 @@ class HeatmapShape:
         self._candidates: list[tuple[float, tuple[int, int, int]]] = []
         self._above = np.zeros(len(LEVELS), int)
 
-    def add(self, heat: np.ndarray, start: int) -> None:
-        """Take in the next slices (d, H, W) of the heat map, the first of which is slice ``start`` of the scan."""
-        rest = heat.astype(np.float32)  # a copy: places that were seen are emptied in it
-        self._above += [int(n) for n in _at_least(rest, LEVELS)]
+    def add(self, heat: Tensor, start: int) -> tuple[float, tuple[int, int, int]]:
+        """Take in the next slices (d, H, W) of the heat map, the first of which is slice ``start`` of the scan.
+
+        Returns the maximum of these slices and its voxel (z, y, x) in the scan.
+        """
+        rest = heat.float().clone()  # places that were seen are emptied in it
+        self._above += _at_least(rest, LEVELS)
+        found = []
         for _ in range(CANDIDATES):
-            z, y, x = (int(i) for i in np.unravel_index(int(rest.argmax()), rest.shape))
-            self._candidates.append((float(rest[z, y, x]), (z + start, y, x)))
-            rest[tuple(slice(max(i - self.apart, 0), i + self.apart + 1) for i in (z, y, x))] = 0.0
+            value, place = highest(rest)
+            found.append((value, (place[0] + start, place[1], place[2])))
+            rest[tuple(slice(max(i - self.apart, 0), i + self.apart + 1) for i in place)] = 0.0
+        self._candidates += found
+        return found[0]
 
     def second(self, peak_zyx: tuple[int, int, int]) -> tuple[float, tuple[int, int, int]] | None:
         """Return value and voxel (z, y, x) of the likeliest place away from ``peak_zyx``; None if the heat map has nothing else."""
@@ -46,7 +54,14 @@ def ball_radius_mm(voxels: int, spacing_mm_zyx: tuple[float, float, float]) -> f
     return float((voxels * np.prod(spacing_mm_zyx) * 3 / (4 * np.pi)) ** (1 / 3))
 
 
-def _at_least(heat: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """For each level, how many voxels reach it; only those that reach the lowest are sorted."""
-    high = np.sort(heat[heat >= levels[0]])
+def highest(heat: Tensor) -> tuple[float, tuple[int, int, int]]:
+    """Return the maximum of a heat map (d, H, W) and its voxel (z, y, x), the first one of equals."""
+    value, flat = first_maximum(heat)
+    z, y, x = (int(i) for i in np.unravel_index(flat, heat.shape))
+    return value, (z, y, x)
+
+
+def _at_least(heat: Tensor, levels: np.ndarray) -> np.ndarray:
+    """For each level, how many voxels reach it; only those that reach the lowest are sorted and leave the device."""
+    high = np.sort(values_at_least(heat, float(levels[0])))
     return len(high) - np.searchsorted(high, levels, side="left")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+import torch
+from torch import Tensor
+
+from .arrays import Box
 
 THRESHOLD = 0.5  # of SOS-Net's probability
 
@@ -15,30 +18,30 @@ class SmallOrgan:
     ``probability`` there (z, y, x)."""
 
     value: int
-    window: tuple[slice, slice, slice]
-    probability: np.ndarray
+    window: Box
+    probability: Tensor
 
 
-def erase_organ(labels: np.ndarray, large_only: np.ndarray, value: int, slices: slice = slice(None)) -> None:
-    """Replace label ``value`` of ``labels`` (z, y, x) in place by what stands there without the small organs.
+def erase_organ(labels: Tensor, large_only: Tensor, value: int, slices: slice = slice(None)) -> None:
+    """Replace label ``value`` of ``labels`` (z, y, x) in place by what stands there without the small organs (``large_only``, read where
+    ``labels`` has the value alone).
 
     ``slices``: where; an organ that is longer than its ROI keeps what S-Net drew above and below it.
     """
     part = labels[slices]
-    own = part == value
-    part[own] = large_only[slices][own]
+    torch.where(part == value, large_only[slices], part, out=part)
 
 
-def overlay(labels: np.ndarray, organs: list[SmallOrgan]) -> np.ndarray:
+def overlay(labels: Tensor, organs: list[SmallOrgan]) -> Tensor:
     """Write small organs over ``labels`` (uint8 z, y, x) in place. Where two of them overlap the likelier wins."""
     if not organs:
         return labels
     low = [min(o.window[a].start for o in organs) for a in range(3)]
     high = [max(o.window[a].stop for o in organs) for a in range(3)]
-    strongest = np.full([h - n for n, h in zip(low, high, strict=True)], THRESHOLD, np.float32)
+    strongest = torch.full([h - n for n, h in zip(low, high, strict=True)], THRESHOLD, device=labels.device)
     for organ in organs:
         local = tuple(slice(w.start - n, w.stop - n) for w, n in zip(organ.window, low, strict=True))
         wins = organ.probability > strongest[local]
-        labels[organ.window][wins] = organ.value
-        np.copyto(strongest[local], organ.probability, where=wins)
+        labels[organ.window].masked_fill_(wins, organ.value)
+        torch.maximum(strongest[local], organ.probability, out=strongest[local])
     return labels

@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..image.body import body_center_mm
 from ..image.orientation import is_oblique, to_upright
-from ..image.resample import resample_ct
 from ..image.volume import Geometry, Volume
 from ..nets.config import NetworkConfig
+from .resample import resample_ct_on
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,11 @@ class PreprocessRecord:
     oblique: bool
 
 
-def preprocess(volume: Volume, config: NetworkConfig) -> tuple[np.ndarray, PreprocessRecord]:
-    """Return float32 intensities (z, y, x) on the network's grid for a CT in HU on any grid, and the record that ``restore`` needs
-    (section 4.2).
+def preprocess(
+    volume: Volume, config: NetworkConfig, device: torch.device | str = "cpu"
+) -> tuple[Tensor, PreprocessRecord]:
+    """Return float32 intensities (z, y, x) on the network's grid, on ``device``, for a CT in HU on any grid, and the record that
+    ``restore`` needs (section 4.2).
 
     Raises InputError if there is no body in the image.
     """
@@ -43,8 +47,9 @@ def preprocess(volume: Volume, config: NetworkConfig) -> tuple[np.ndarray, Prepr
     center_mm = body_center_mm(array, upright)
     network = network_grid(upright, center_mm, config)
     record = PreprocessRecord(volume.geometry, upright, network, axes, flips, is_oblique(upright))
-    hu = resample_ct(array, upright, network)
-    return normalise(hu, config), record
+    hu = resample_ct_on(array, upright, network, torch.device(device))
+    low, high = config.hu_clip
+    return hu.clamp_(low, high).add_(config.hu_offset).div_(config.hu_scale), record
 
 
 def normalise(hu: np.ndarray, config: NetworkConfig) -> np.ndarray:

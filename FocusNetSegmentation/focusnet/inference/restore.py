@@ -6,13 +6,17 @@ result is the same as interpolating every class everywhere and taking the arg-ma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..image.orientation import from_upright, is_oblique
 from ..image.resample import resample_labels
 from ..image.volume import Geometry
+from .arrays import Box, box_of, boxes_at_least, take, uses_numpy
 from .preprocess import PreprocessRecord
 
 EDGE_VOXELS = 0.5  # a voxel reaches half its size beyond its centre: scan voxels up to there are inside the crop
@@ -58,98 +62,128 @@ def axis_maps(target: Geometry, network: Geometry) -> tuple[AxisMap, AxisMap, Ax
     return maps[0], maps[1], maps[2]
 
 
-def interpolate_axis(array: np.ndarray, lower: np.ndarray, weight: np.ndarray, axis: int) -> np.ndarray:
-    """Interpolate ``array`` (z, y, x) linearly along ``axis`` at ``lower + weight``; a plain copy of voxels where all weights are 0 or 1."""
+def interpolate_axis(array: Tensor, lower: np.ndarray, weight: np.ndarray, axis: int) -> Tensor:
+    """Interpolate ``array`` (z, y, x) linearly along ``axis`` at ``lower + weight``; voxels as they are (perhaps a view) where all weights
+    are 0 or 1."""
     upper = np.minimum(lower + 1, array.shape[axis] - 1)
     if not np.any((weight > 0) & (weight < 1)):
-        return np.take(array, np.where(weight > 0.5, upper, lower), axis=axis)
+        return take(array, np.where(weight > 0.5, upper, lower), axis)
     shape = [1, 1, 1]
     shape[axis] = -1
-    w = weight.reshape(shape)
-    below = np.take(array, lower, axis=axis)
-    above = np.take(array, upper, axis=axis)
-    above -= below
-    above *= w
-    above += below
-    return above
+    w = torch.from_numpy(np.ascontiguousarray(weight)).to(array.device).reshape(shape)
+    below = take(array, lower, axis)
+    between = take(array, upper, axis) - below
+    between *= w
+    between += below
+    return between
 
 
 class StreamingArgmax:
-    """Collects slabs of class probabilities and builds labels on the upright target grid.
+    """Collects slabs of class probabilities, on whatever ``device``, and builds labels on the upright target grid there.
 
-    ``labels``: uint8 on ``target``; outside the network's grid it stays 0.
+    ``labels``: uint8 on ``target``, 0 outside the network's grid. ``without_small`` (None without ``small``): what stands where a class of
+    ``small`` won if these classes did not exist and their probability were the background's; 0 elsewhere.
     """
 
-    def __init__(self, target: Geometry, network: Geometry) -> None:
-        self.labels = np.zeros(target.shape_zyx, np.uint8)
+    def __init__(
+        self, target: Geometry, network: Geometry, small: Sequence[int] = (), device: torch.device | str = "cpu"
+    ) -> None:
+        self.labels = torch.zeros(target.shape_zyx, dtype=torch.uint8, device=device)
+        self.without_small = torch.zeros_like(self.labels) if small else None
+        self.small = tuple(small)
         self.maps = axis_maps(target, network)
         self.slices = network.shape_zyx[0]
-        self._carried: list[np.ndarray] | None = None  # the last slice of the slab before: interpolation crosses slabs
+        self._carried: Tensor | None = None  # the last slice of the slab before: interpolation crosses slabs
         self._next = 0
 
-    def add(self, channels: list[np.ndarray], values: np.ndarray) -> None:
-        """Add the next slab: K ``channels`` (n, H, W) of probabilities, background first, that sum to 1 in each voxel, and their
-        K label ``values``. The slab is read, not copied: only its last slice is kept."""
+    def add(self, probabilities: Tensor) -> None:
+        """Add the next slab (K, n, H, W): probabilities that sum to 1 in each voxel, background first; a class's label is its place.
+        The slab is read, not copied: only its last slice is kept."""
         start = self._next
-        self._next += channels[0].shape[0]
+        self._next += probabilities.shape[1]
         if self._carried is not None:
             # outputs between the slab before and this one see one slice of each
-            between = [
-                np.concatenate([last, channel[:1]]) for last, channel in zip(self._carried, channels, strict=True)
-            ]
-            self._write(between, values, start - 1, self._outputs(start - 1, start))
+            between = torch.cat([self._carried, probabilities[:, :1]], dim=1)
+            self._write(between, start - 1, self._outputs(start - 1, start))
         last_slab = self._next >= self.slices
-        self._carried = None if last_slab else [channel[-1:].copy() for channel in channels]
-        self._write(channels, values, start, self._outputs(start, self.slices if last_slab else self._next - 1))
+        self._carried = None if last_slab else probabilities[:, -1:].clone()
+        self._write(probabilities, start, self._outputs(start, self.slices if last_slab else self._next - 1))
 
     def _outputs(self, low: int, high: int) -> slice:
         """The outputs whose lower network slice is in ``low`` .. ``high - 1``."""
         lower = self.maps[0].lower
         return slice(int(np.searchsorted(lower, low)), int(np.searchsorted(lower, high)))
 
-    def _write(self, channels: list[np.ndarray], values: np.ndarray, start: int, outputs: slice) -> None:
-        z_map, y_map, x_map = self.maps
+    def _write(self, slab: Tensor, start: int, outputs: slice) -> None:
+        _, y_map, x_map = self.maps
         if outputs.stop <= outputs.start or not len(y_map) or not len(x_map):
             return
         whole = (outputs, slice(0, len(y_map)), slice(0, len(x_map)))
-        best = self._interpolated(channels[0], start, whole)
-        offset = (z_map.first, y_map.first, x_map.first)
-        target = self.labels[tuple(slice(o + s.start, o + s.stop) for o, s in zip(offset, whole, strict=True))]
+        labels = self._on_target(self.labels, whole)
+        self._decide(dict(enumerate(slab)), start, whole, labels)
+        if self.without_small is None:
+            return
+        drawn = torch.zeros_like(labels, dtype=torch.bool)
+        for value in self.small:
+            drawn |= labels == value
+        box = box_of(drawn)
+        if box is not None:
+            low = outputs.start
+            part = (slice(box[0].start + low, box[0].stop + low), box[1], box[2])
+            self._decide(self._large_only(slab), start, part, self._on_target(self.without_small, part))
+
+    def _large_only(self, slab: Tensor) -> dict[int, Tensor]:
+        """The channels of a slab by label as if there were no small classes."""
+        hidden = slab[self.small[0]].clone()
+        for value in self.small[1:]:
+            hidden += slab[value]
+        hidden += slab[0]
+        return {0: hidden, **{value: slab[value] for value in range(1, len(slab)) if value not in self.small}}
+
+    def _decide(self, channels: dict[int, Tensor], start: int, part: Box, target: Tensor) -> None:
+        """Write the strongest of ``channels`` (by label; background first; their slice 0 is network slice ``start``) into ``target``, the
+        part ``part`` of the outputs."""
+        background, *others = channels.values()
+        best = self._interpolated(background, start, part)
+        # a view of the network's own output must not be written into
+        best = best.clone() if best.untyped_storage().data_ptr() == background.untyped_storage().data_ptr() else best
         # A winner has at least 1/K, and interpolation never exceeds its corners: elsewhere this class cannot win.
-        threshold = (1.0 / len(values)) * (1 - 1e-3)
-        for channel, value in zip(channels[1:], values[1:], strict=True):
-            box = _bounding_box(channel >= threshold)
+        threshold = (1.0 / len(channels)) * (1 - 1e-3)
+        for value, channel, box in zip(list(channels)[1:], others, boxes_at_least(others, threshold), strict=True):
             if box is None:
                 continue
-            (z0, z1), (y0, y1), (x0, x1) = box
-            z_part = z_map.outputs_between(z0 + start, z1 + start)
-            part = (
-                slice(max(z_part.start, outputs.start), min(z_part.stop, outputs.stop)),
-                y_map.outputs_between(y0, y1),
-                x_map.outputs_between(x0, x1),
+            (z0, z1), y_box, x_box = (box[0].start + start, box[0].stop - 1 + start), box[1], box[2]
+            seen = (
+                self.maps[0].outputs_between(z0, z1),
+                self.maps[1].outputs_between(y_box.start, y_box.stop - 1),
+                self.maps[2].outputs_between(x_box.start, x_box.stop - 1),
             )
-            if any(s.stop <= s.start for s in part):
+            window = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(seen, part, strict=True))
+            if any(s.stop <= s.start for s in window):
                 continue
-            score = self._interpolated(channel, start, part)
-            local = (slice(part[0].start - outputs.start, part[0].stop - outputs.start), part[1], part[2])
+            score = self._interpolated(channel, start, (window[0], window[1], window[2]))
+            local = tuple(slice(s.start - p.start, s.stop - p.start) for s, p in zip(window, part, strict=True))
             wins = score > best[local]
-            target[local][wins] = value
-            np.copyto(best[local], score, where=wins)
+            target[local].masked_fill_(wins, value)
+            torch.maximum(best[local], score, out=best[local])
 
-    def _interpolated(self, channel: np.ndarray, start: int, part: tuple[slice, slice, slice]) -> np.ndarray:
-        """One class at the outputs ``part``; only the network voxels that it needs are read."""
+    def _on_target(self, labels: Tensor, part: Box) -> Tensor:
+        """The voxels of ``labels`` under the outputs ``part``."""
+        return labels[tuple(slice(m.first + s.start, m.first + s.stop) for m, s in zip(self.maps, part, strict=True))]
+
+    def _interpolated(self, channel: Tensor, start: int, part: Box) -> Tensor:
+        """One class at the outputs ``part``; only the network voxels that they need are read."""
         out = channel
-        shift = (start, 0, 0)
-        for axis in range(3):
+        for axis, shift in enumerate((start, 0, 0)):
             mapping = self.maps[axis]
-            lower = mapping.lower[part[axis]] - shift[axis]
+            lower = mapping.lower[part[axis]] - shift
             out = interpolate_axis(out, lower, mapping.weight[part[axis]], axis)
         return out
 
 
 def roi_on_target(
-    probability: np.ndarray, start_zyx: tuple[int, int, int], target: Geometry, network: Geometry
-) -> tuple[tuple[slice, slice, slice], np.ndarray]:
+    probability: Tensor, start_zyx: tuple[int, int, int], target: Geometry, network: Geometry
+) -> tuple[Box, Tensor]:
     """Resample a small organ's probability in its ROI (d, h, w; from network voxel ``start_zyx``) onto the target grid.
 
     Returns the window of the target under the ROI and the probability there. Nothing is extrapolated beyond the ROI.
@@ -179,19 +213,19 @@ def working_grid(record: PreprocessRecord) -> Geometry:
     return Geometry(tuple(int(n) for n in size_xyz[::-1]), upright.spacing_mm_xyz, tuple(low))  # type: ignore[arg-type]
 
 
+def download(labels: Tensor, record: PreprocessRecord) -> np.ndarray:
+    """Return labels (uint8, z, y, x) on ``working_grid(record)`` as an array. Of another device's, only what lies under the network's grid
+    is fetched: all else is 0."""
+    if uses_numpy(labels):
+        return labels.numpy()
+    window = tuple(slice(m.first, m.first + len(m)) for m in axis_maps(working_grid(record), record.network))
+    out = np.zeros(tuple(labels.shape), np.uint8)
+    out[window] = labels[window].cpu().numpy()
+    return out
+
+
 def restore(labels: np.ndarray, working: Geometry, record: PreprocessRecord) -> np.ndarray:
     """Bring labels (uint8, z, y, x) from ``working_grid(record)`` to the scan's own grid and axis order. Exact unless the scan is oblique."""
     if is_oblique(record.upright):
         labels = resample_labels(labels, working, record.upright)
     return from_upright(labels, record.axes_zyx, record.flips_zyx)
-
-
-def _bounding_box(mask: np.ndarray) -> list[tuple[int, int]] | None:
-    """First and last index of True along each axis, None if there is none."""
-    box = []
-    for axis in range(3):
-        hits = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        if len(hits) == 0:
-            return None
-        box.append((int(hits[0]), int(hits[-1])))
-    return box

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..image.label_boxes import label_counts
 from ..image.organ_volumes import ENDS_OUTSIDE, absurd_volume
 from ..image.organs import Organ, without_side
 from ..image.segmentation import OrganResult
@@ -39,7 +40,7 @@ def describe(
     ``labels``: uint8 (z, y, x) on ``geometry``, the scan's own grid. ``locations``: small organ -> where it was found, in voxels of the
     network's grid. ``islands``: label value -> (parts, voxels) that were removed as specks. ``certainties``: organ -> how sure the network was.
     """
-    counts = np.bincount(labels.ravel(), minlength=len(bundle.organs) + 1)
+    counts = label_counts(labels)
     voxel_ml = geometry.voxel_ml
     cut = organs_at_ends(labels, record)
     usual_ml: Mapping[str, Mapping[str, float]] = bundle.manifest.get("volume_statistics", {})

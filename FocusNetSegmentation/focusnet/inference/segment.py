@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import FocusNetError
 from ..image.as_volume import as_volume
@@ -18,7 +19,8 @@ from ..image.volume import Volume
 from ..nets.bundle import ModelBundle
 from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
-from .backends import make_backend
+from .backend_choice import choose_backend, note_run
+from .backends import forget_backend, kept_backend
 from .certainty import SlicewiseSums, certainties_of, mirrored_winners
 from .chunks import OrganLocation
 from .devices import Device, choose_device
@@ -26,7 +28,7 @@ from .islands import remove_islands
 from .options import SegmentOptions
 from .orientation_check import Doubted, Fits, check_orientation
 from .preprocess import PreprocessRecord, preprocess
-from .restore import restore, working_grid
+from .restore import download, restore, working_grid
 from .results import describe, provenance
 from .seed_points import seed_voxels
 from .two_stage import Grids, TwoStage
@@ -80,10 +82,10 @@ def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCall
     bundle = options.bundle
     started = time.monotonic()
     report(Progress("Preparing the scan", 0.0))
-    ct, record = preprocess(volume, bundle.config)
+    ct, record = _prepared(volume, options)
     done = _run_networks(ct, record, options, report)
     report(Progress("Restoring the scan's own grid", 0.95))
-    labels = restore(done.labels, working_grid(record), record)
+    labels = restore(download(done.labels, record), working_grid(record), record)
     islands = remove_islands(labels, bundle.config.island_fraction)
     results = describe(labels, volume.geometry, bundle, record, done.locations, islands, done.certainties)
     checked = _check_orientation(volume, labels, results, options, done, report)
@@ -99,11 +101,19 @@ def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCall
     return Segmentation(labels=labels, geometry=volume.geometry, results=kept, provenance=made)
 
 
+def _prepared(volume: Volume, options: SegmentOptions) -> tuple[Tensor, PreprocessRecord]:
+    """Preprocess on the device, or on the CPU if the scan does not fit there beside what others keep on it."""
+    try:
+        return preprocess(volume, options.bundle.config, options.chosen_device.working_device)
+    except torch.OutOfMemoryError:
+        return preprocess(volume, options.bundle.config)
+
+
 @dataclass(frozen=True)
 class _NetworkRun:
-    """``labels``: uint8 on ``working_grid`` of the record; what they were made with; ``retries``: what ran out of memory before."""
+    """``labels``: uint8 on ``working_grid`` of the record, on the device; what they were made with; ``retries``: what ran out of memory before."""
 
-    labels: np.ndarray
+    labels: Tensor
     locations: Mapping[str, OrganLocation]
     device: Device
     backend: str
@@ -113,7 +123,7 @@ class _NetworkRun:
 
 
 def _run_networks(
-    ct: np.ndarray, record: PreprocessRecord, options: SegmentOptions, report: ProgressCallback
+    ct: Tensor, record: PreprocessRecord, options: SegmentOptions, report: ProgressCallback
 ) -> _NetworkRun:
     """Run both stages on ``ct`` (D, H, W); with less memory at a time where it runs out."""
     config = options.bundle.config
@@ -124,11 +134,16 @@ def _run_networks(
     chunk = config.chunk_when_segmenting
     while device is not None:
         try:
-            backend = make_backend(options.bundle, device, options.backend, chunk)
+            auto = options.backend == "auto"
+            chosen = choose_backend(options.bundle, device) if auto else options.backend
+            backend = kept_backend(options.bundle, device, chosen, chunk)
+            began = time.monotonic()
             sums = SlicewiseSums()
             stages = TwoStage(config, backend, chunk, report=report, sums=sums)
             run = stages.segment_at_seeds if options.wanted <= set(seeds) else stages.segment
             labels, locations = run(ct, grids, seeds)
+            if auto:
+                note_run(options.bundle, device, backend, ct, chunk, time.monotonic() - began)
             mirrored = None
             if options.qa_passes and sums.parts:
                 report(Progress("Segmenting the mirrored scan", 0.88))
@@ -138,6 +153,7 @@ def _run_networks(
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as problem:
             if not is_out_of_memory(problem):
                 raise
+            forget_backend()
             device, chunk, note = next_attempt(device, chunk, config)
             retries.append(note)
             report(Progress("Out of memory", 0.05, note))
@@ -160,8 +176,8 @@ def _check_orientation(
         return {}
 
     def coarse_run(turned: Volume) -> Fits:
-        ct, record = preprocess(turned, bundle.config)
-        backend = make_backend(bundle, done.device, options.backend, done.chunk_slices)
+        ct, record = preprocess(turned, bundle.config, done.device.torch_device)
+        backend = kept_backend(bundle, done.device, options.backend, done.chunk_slices)
         return TwoStage(bundle.config, backend, done.chunk_slices).coarse_fits(ct, record.network.voxel_ml)
 
     usual = bundle.manifest.get("volume_statistics", {})

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from ..image.volume import Geometry
 from ..nets.config import NetworkConfig
@@ -50,43 +50,38 @@ class TwoStage:
     report: ProgressCallback = silent
     sums: SlicewiseSums | None = None
 
+    @torch.inference_mode()
     def segment(
-        self, ct: np.ndarray, grids: Grids, seeds: SeedVoxels | None = None
-    ) -> tuple[np.ndarray, dict[str, OrganLocation]]:
-        """Return labels (uint8, z, y, x, on ``grids.target``) and the location of each small organ.
+        self, ct: Tensor, grids: Grids, seeds: SeedVoxels | None = None
+    ) -> tuple[Tensor, dict[str, OrganLocation]]:
+        """Return labels (uint8, z, y, x, on ``grids.target``) and the location of each small organ, on the backend's device.
 
-        ``ct``: network intensities, float32 (D, H, W) on ``grids.network``. ``seeds``: where a person said that small organs are.
+        ``ct``: network intensities, float32 (D, H, W) on ``grids.network``, moved to the backend's device if it is not there.
+        ``seeds``: where a person said that small organs are.
         """
         config = self.config
-        everything = StreamingArgmax(grids.target, grids.network)
-        # what stands where S-Net drew a small organ, once SOS-Net has drawn it elsewhere
-        large_only = StreamingArgmax(grids.target, grids.network) if config.has_sos else None
+        ct = ct.to(self.backend.torch_device)
+        # what stands where S-Net drew a small organ is kept too: SOS-Net may draw it elsewhere
+        small = [config.organs.index(o) + 1 for o in config.small_organs] if config.has_sos else []
+        labels = StreamingArgmax(grids.target, grids.network, small, self.backend.torch_device)
         localizer = Localizer(config, _shape(ct), seeds or {})
-        values = np.arange(len(config.organs) + 1)
-        small = np.array([config.organs.index(o) + 1 for o in config.small_organs], int)
-        large = np.delete(values, small)
         for finished in run_chunks(ct, self.backend, config, self.chunk_slices):
-            probabilities = finished.output.probabilities  # (C + 1, d, H, W)
-            channels = list(probabilities)
-            everything.add(channels, values)
-            if large_only is not None:
-                background = probabilities[0] + probabilities[small].sum(axis=0)  # (d, H, W)
-                large_only.add([background, *(channels[v] for v in large[1:])], large)
+            labels.add(finished.output.probabilities)
             localizer.add(finished)
             if self.sums is not None:
-                self.sums.add(probabilities)
-            stop = finished.start + probabilities.shape[1]
-            del finished, probabilities, channels  # the next chunk needs the room
+                self.sums.add(finished.output.probabilities)
+            stop = finished.start + finished.output.probabilities.shape[1]
+            del finished  # the next chunk needs the room
             self._tell("Segmenting all organs", stop / len(ct), f"slice {stop} of {len(ct)}")
-        labels = everything.labels
-        if large_only is not None:
-            labels = self._add_small_organs(labels, large_only.labels, ct, localizer.locations, grids)
-        return labels, localizer.locations
+        if labels.without_small is None:
+            return labels.labels, localizer.locations
+        whole = self._add_small_organs(labels.labels, labels.without_small, ct, localizer.locations, grids)
+        return whole, localizer.locations
 
-    def segment_at_seeds(
-        self, ct: np.ndarray, grids: Grids, seeds: SeedVoxels
-    ) -> tuple[np.ndarray, dict[str, OrganLocation]]:
+    @torch.inference_mode()
+    def segment_at_seeds(self, ct: Tensor, grids: Grids, seeds: SeedVoxels) -> tuple[Tensor, dict[str, OrganLocation]]:
         """Return the same for the seeded organs alone: only the chunks that see their ROIs are run, all other labels stay 0."""
+        ct = ct.to(self.backend.torch_device)
         localizer = Localizer(self.config, _shape(ct), seeds)
         slices = [location.roi.inside[0] for location in localizer.locations.values() if location.roi is not None]
         needed = range(min(s.start for s in slices), max(s.stop for s in slices))
@@ -95,39 +90,43 @@ class TwoStage:
             stop = finished.start + finished.output.probabilities.shape[1]
             self._tell("Looking around the seed", min(1.0, (stop - needed.start) / len(needed)))
         locations = {organ: localizer.locations[organ] for organ in seeds}
-        nothing = np.zeros(grids.target.shape_zyx, np.uint8)
-        return self._add_small_organs(nothing.copy(), nothing, ct, locations, grids), locations
+        nothing = torch.zeros(grids.target.shape_zyx, dtype=torch.uint8, device=ct.device)
+        return self._add_small_organs(nothing.clone(), nothing, ct, locations, grids), locations
 
-    def locate(self, ct: np.ndarray) -> dict[str, OrganLocation]:
+    @torch.inference_mode()
+    def locate(self, ct: Tensor) -> dict[str, OrganLocation]:
         """Return where SOL-Net finds each small organ in ``ct`` (D, H, W); nothing is segmented."""
+        ct = ct.to(self.backend.torch_device)
         localizer = Localizer(self.config, _shape(ct))
         for finished in run_chunks(ct, self.backend, self.config, self.chunk_slices):
             localizer.add(finished)
         return localizer.locations
 
-    def coarse_fits(self, ct: np.ndarray, voxel_ml: float) -> dict[str, OrganFit]:
+    @torch.inference_mode()
+    def coarse_fits(self, ct: Tensor, voxel_ml: float) -> dict[str, OrganFit]:
         """Return how much of each organ S-Net finds in ``ct`` (D, H, W), and how sure it is. ``voxel_ml``: of the network's grid."""
+        ct = ct.to(self.backend.torch_device)
         classes = len(self.config.organs) + 1
-        voxels, certainty = np.zeros(classes), np.zeros(classes)
+        voxels = torch.zeros(classes, dtype=torch.float64, device=ct.device)
+        certainty = torch.zeros_like(voxels)
         for finished in run_chunks(ct, self.backend, self.config, self.chunk_slices):
-            probabilities = finished.output.probabilities  # (C + 1, d, H, W)
-            winners = probabilities.argmax(axis=0).ravel()
-            voxels += np.bincount(winners, minlength=classes)
-            certainty += np.bincount(winners, probabilities.max(axis=0).ravel(), minlength=classes)
-        mean = certainty / np.maximum(voxels, 1)
+            best, winners = finished.output.probabilities.max(dim=0)  # of (C + 1, d, H, W)
+            voxels += torch.bincount(winners.flatten(), minlength=classes)
+            certainty += torch.bincount(winners.flatten(), best.flatten().double(), minlength=classes)
+        mean = (certainty / voxels.clamp(min=1)).tolist()
         return {
-            organ: OrganFit(float(voxels[value] * voxel_ml), float(mean[value]))
-            for value, organ in enumerate(self.config.organs, start=1)
+            organ: OrganFit(count * voxel_ml, mean[value])
+            for value, (organ, count) in enumerate(zip(self.config.organs, voxels.tolist()[1:], strict=True), start=1)
         }
 
     def _add_small_organs(
         self,
-        labels: np.ndarray,
-        large_only: np.ndarray,
-        ct: np.ndarray,
+        labels: Tensor,
+        large_only: Tensor,
+        ct: Tensor,
         locations: Mapping[str, OrganLocation],
         grids: Grids,
-    ) -> np.ndarray:
+    ) -> Tensor:
         """Run SOS-Net once for each organ that SOL-Net is sure of and lay the results over the large organs, in place.
 
         An organ below the smallest peak keeps S-Net's own voxels, unless a person said where it is.
@@ -136,7 +135,6 @@ class TwoStage:
         self.report(Progress("Segmenting small organs", 0.87))
         smallest_peak = config.location_threshold if self.smallest_peak is None else self.smallest_peak
         overlays = []
-        tensor = torch.from_numpy(ct)[None, None]  # (1, 1, D, H, W)
         for organ in config.small_organs:
             location = locations.get(organ)
             if location is None or location.roi is None or location.features is None:
@@ -144,7 +142,9 @@ class TwoStage:
             if location.peak < smallest_peak and not location.seeded:
                 continue
             value = config.organs.index(organ) + 1
-            probability = self.backend.small_organ(organ, location.features, location.roi.crop(tensor))  # (d, h, w)
+            probability = self.backend.small_organ(
+                organ, location.features, location.roi.crop(ct[None, None])
+            )  # (d, h, w)
             inside = tuple(slice(0, s.stop - s.start) for s in location.roi.inside)  # without what was padded
             window, on_target = roi_on_target(probability[inside], location.roi.start_zyx, grids.target, grids.network)
             erase_organ(labels, large_only, value, window[0] if organ in config.long_organs else slice(None))
@@ -155,6 +155,6 @@ class TwoStage:
         self.report(Progress(step, 0.05 + 0.8 * done, message))
 
 
-def _shape(ct: np.ndarray) -> tuple[int, int, int]:
+def _shape(ct: Tensor) -> tuple[int, int, int]:
     slices, rows, columns = ct.shape
     return (slices, rows, columns)

@@ -12,6 +12,7 @@ import pydicom
 
 from ..errors import InputError
 from ..image.resample import AIR_HU
+from .decoder_messages import held_back
 
 HIGHEST_HU = 3071  # of a 12-bit CT: padding above it would be taken for bone
 
@@ -65,7 +66,13 @@ def _pixels(path: Path) -> tuple[np.ndarray, int | None]:
             )
         try:
             padding = dataset.get("PixelPaddingValue")
-            return np.asarray(dataset.pixel_array), padding if isinstance(padding, int) else None
+            with held_back() as said:
+                stored = np.asarray(dataset.pixel_array)
+            if damage := next((line for line in said if "Corrupt JPEG data" in line), ""):
+                raise InputError(f"{path}: its pixels are damaged ({damage.strip()}); copy the file again.")
+            return stored, padding if isinstance(padding, int) else None
+        except InputError:
+            raise
         except Exception as problem:  # decoders raise many kinds
             if syntax.is_compressed:
                 raise InputError(

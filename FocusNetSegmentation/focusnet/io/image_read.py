@@ -15,7 +15,6 @@ from pathlib import Path
 import nrrd
 import numpy as np
 import SimpleITK as sitk
-from scipy.spatial.transform import Rotation
 
 from ..errors import InputError
 from ..image.volume import Geometry, Volume
@@ -265,6 +264,8 @@ def _nifti_columns(path: Path, reader: sitk.ImageFileReader, form: str) -> np.nd
         pixdim = pixdim.byteswap()
     handed = -1.0 if pixdim[0] < 0 else 1.0  # qfac; ITK's own copy of it reads 0
     steps = pixdim[1:4].astype(float) * (1.0, 1.0, handed)
+    from scipy.spatial.transform import Rotation  # half a second to import, for NIfTI alone
+
     return RAS_TO_LPS @ (Rotation.from_quat([b, c, d, a]).as_matrix() * steps)
 
 

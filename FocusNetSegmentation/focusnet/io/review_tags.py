@@ -44,6 +44,7 @@ class OrganReview:
     ``active_s``: seconds of work on it, None where no time was taken.
     ``run``: model, model_version, bundle_sha256 ... of the run that drew it, as far as the file says.
     ``absent``: approved with no voxel, which says that it is right that nothing is drawn.
+    ``as_drawn``: its voxels are those that the model drew; None where the file does not say what these were.
     """
 
     state: str
@@ -53,6 +54,7 @@ class OrganReview:
     active_s: float | None = None
     run: Mapping[str, Any] = field(default_factory=dict)
     absent: bool = False
+    as_drawn: bool | None = None
 
     @property
     def state_text(self) -> str:
@@ -65,24 +67,31 @@ def read_reviews(path: Path | str, segmentation: Segmentation) -> dict[str, Orga
 
     Call it before the segmentation is put on another grid: the tags speak of the voxels as they were stored. Raises InputError.
     """
-    import slicerio
-
-    path = Path(path)
-    if not has_suffix(path, SEG_NRRD):
-        return {}
-    try:
-        content: dict[str, Any] = slicerio.read_segmentation(str(path), skip_voxels=True)
-    except Exception as problem:
-        raise InputError(f"{path} cannot be read as a segmentation ({problem}); it may be damaged.") from problem
     labels = {result.organ.name: result.label for result in segmentation.results}
     reviews = {}
-    for entry in content.get("segments", ()):
+    for entry in _segments(Path(path)):
         name = organ_of_segment(entry).name
         if name in labels:
             tags = dict(entry.get("tags") or {})
             review = _review(tags, segmentation, labels[name])
-            reviews[name] = replace(review, active_s=_seconds(tags), run=_value(tags.get(RUN_TAG)))
+            kept = _value(tags.get(REVIEW_TAG))
+            as_drawn = (
+                _is_same(kept["drawn"], segmentation.labels == labels[name], segmentation) if "drawn" in kept else None
+            )
+            reviews[name] = replace(review, active_s=_seconds(tags), run=_value(tags.get(RUN_TAG)), as_drawn=as_drawn)
     return reviews
+
+
+def said_to_be_approved(path: Path | str) -> list[str]:
+    """Return the organs that a ``.seg.nrrd``'s tags call approved, whatever became of their voxels since; empty for other kinds of files.
+
+    Raises InputError.
+    """
+    return [
+        organ_of_segment(entry).name
+        for entry in _segments(Path(path))
+        if _value((entry.get("tags") or {}).get(REVIEW_TAG)).get("state") == "approved"
+    ]
 
 
 def with_run(segmentation: Segmentation, reviews: Mapping[str, OrganReview]) -> Segmentation:
@@ -100,6 +109,19 @@ def with_run(segmentation: Segmentation, reviews: Mapping[str, OrganReview]) -> 
 def active_s(reviews: Mapping[str, OrganReview]) -> dict[str, float]:
     """Return the seconds of work by organ, for organs where time was taken."""
     return {name: review.active_s for name, review in reviews.items() if review.active_s is not None}
+
+
+def _segments(path: Path) -> list[dict[str, Any]]:
+    """Return the segments of a ``.seg.nrrd`` without voxels; empty for other kinds of files. Raises InputError."""
+    import slicerio
+
+    if not has_suffix(path, SEG_NRRD):
+        return []
+    try:
+        content: dict[str, Any] = slicerio.read_segmentation(str(path), skip_voxels=True)
+    except Exception as problem:
+        raise InputError(f"{path} cannot be read as a segmentation ({problem}); it may be damaged.") from problem
+    return list(content.get("segments", ()))
 
 
 def _review(tags: dict[str, str], segmentation: Segmentation, label: int) -> OrganReview:

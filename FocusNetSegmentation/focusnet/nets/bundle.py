@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +17,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import FocusNetError, ModelError, OutputError
 from ..files.disk import plain_errors, reason, stored_bytes, sync
 from ..image.organs import Organ, find_organ
+from .bundle_folders import (
+    MANIFEST,
+    MODELS_VARIABLE,
+    available_bundles,
+    exchange,
+    find_bundle,
+    model_folders,
+    user_models_folder,
+)
 from .config import NetworkConfig
 
 if TYPE_CHECKING:
@@ -27,13 +34,17 @@ if TYPE_CHECKING:
     from .focusnet import FocusNet
     from .shape_autoencoder import ShapeAutoencoder
 
+__all__ = [
+    "MANIFEST", "MODELS_VARIABLE", "ModelBundle", "available_bundles", "find_bundle", "install_bundle", "load_bundle", "model_folders",
+    "save_bundle", "user_models_folder",
+]  # fmt: skip
+
 FORMAT_VERSION = 1
 SEGMENTATION, SHAPE = "segmentation", "shape"
 KINDS = {  # what a bundle's network does; a bundle that does not say is one that segments
     SEGMENTATION: "a segmentation model, which contours scans (focusnet segment)",
     SHAPE: "a shape model, which judges small organs (focusnet qa) and contours nothing",
 }
-MANIFEST = "bundle.json"
 WEIGHTS = "weights.safetensors"
 AAE_WEIGHTS = "aae.safetensors"  # the shape autoencoder, where a bundle brings it: segmenting does not need it
 PICKLES = (
@@ -45,7 +56,6 @@ PICKLES = (
     ".bin",
     ".npy",
 )  # may hold pickled objects: never beside our weights
-MODELS_VARIABLE = "FOCUSNET_MODELS"
 
 Network = TypeVar("Network", bound="FocusNet | ShapeAutoencoder")
 
@@ -194,7 +204,7 @@ def save_bundle(
         }
         (new / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         sync(new / MANIFEST)
-        _exchange(new, folder, work / "replaced")
+        exchange(new, folder, work / "replaced")
     except OSError as problem:
         why = reason(problem, folder, sum(map(stored_bytes, files.values())))
         raise OutputError(
@@ -215,61 +225,6 @@ def _write_weights(path: Path, tensors: dict[str, Tensor]) -> None:
     sync(path)
 
 
-def _exchange(new: Path, folder: Path, aside: Path) -> None:
-    """``new`` takes the place of ``folder``, whose old content goes ``aside``, or comes back if ``new`` cannot be moved."""
-    if folder.exists():
-        os.replace(folder, aside)
-    try:
-        os.replace(new, folder)
-    except OSError:
-        if aside.exists():
-            os.replace(aside, folder)
-        raise
-
-
-def user_models_folder() -> Path:
-    """Return where a user's own bundles live: ``FOCUSNET_MODELS``, else the platform's data folder. Outside the extension, whose folder
-    an upgrade replaces."""
-    if os.environ.get(MODELS_VARIABLE):
-        return Path(os.environ[MODELS_VARIABLE]).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("focusnet", appauthor=False)) / "models"
-
-
-def model_folders() -> list[Path]:
-    """Return the folders that are searched for bundles by name, first match wins: the user's, then what ships."""
-    here = Path(__file__).resolve().parents[1]
-    return [user_models_folder(), here / "models", here.parent / "Resources" / "Models"]
-
-
-def available_bundles() -> list[Path]:
-    """Return the folders of all bundles that can be found by name; nothing in them has been verified yet."""
-    found: dict[str, Path] = {}
-    for parent in model_folders():
-        with suppress(OSError):  # absent, or somebody else's: it holds none for us
-            for folder in sorted(parent.iterdir()):
-                if not folder.name.startswith(".") and os.path.isfile(folder / MANIFEST):
-                    found.setdefault(folder.name, folder)
-    return list(found.values())
-
-
-def find_bundle(name_or_path: str | Path) -> Path:
-    """Return the folder of a bundle by name or path. Raises ModelError that lists what there is."""
-    path = Path(name_or_path).expanduser()
-    if os.path.isdir(path):  # not Path.is_dir, which raises where a folder above may not be read
-        return path
-    if path.name == MANIFEST and os.path.isfile(path):
-        return path.parent
-    for folder in available_bundles():
-        if folder.name == str(name_or_path):
-            return folder
-    known = ", ".join(folder.name for folder in available_bundles()) or "none"
-    raise ModelError(
-        f"No model {str(name_or_path)!r}: neither a folder nor the name of an installed bundle; installed: {known}."
-    )
-
-
 def install_bundle(source: Path | str, overwrite: bool = False) -> ModelBundle:
     """Verify a bundle folder (or a .zip of one) and copy it to the user's models folder. Nothing is left behind on failure."""
     source = Path(source).expanduser()
@@ -285,7 +240,7 @@ def install_bundle(source: Path | str, overwrite: bool = False) -> ModelBundle:
         folder = _unpack(source, work) if source.suffix.lower() == ".zip" else find_bundle(source)
         bundle = load_bundle(folder, kind=None)
         bundle.check_weights()
-        target = target_parent / _safe_name(bundle.name)
+        target = target_parent / safe_name(bundle.name)
         if target.exists() and not overwrite:
             raise ModelError(
                 f"A model {bundle.name!r} is installed already in {target_parent}; remove it or pass --overwrite."
@@ -295,7 +250,7 @@ def install_bundle(source: Path | str, overwrite: bool = False) -> ModelBundle:
         for name in (MANIFEST, *bundle.manifest["sha256"], "model-card.md"):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, staged / name)
-        _exchange(staged, target, work / "replaced")
+        exchange(staged, target, work / "replaced")
     except OSError as problem:
         raise ModelError(f"The bundle cannot be installed in {target_parent}: {problem}.") from problem
     finally:
@@ -379,7 +334,8 @@ def _organ_entry(name: str, config: NetworkConfig) -> dict[str, Any]:
     }
 
 
-def _safe_name(name: str) -> str:
+def safe_name(name: str) -> str:
+    """Return a bundle's name if it can be a folder's. Raises ModelError."""
     if not name or name.startswith(".") or any(c in name for c in "/\\:"):
         raise ModelError(f"The bundle's name {name!r} cannot be a folder's name; get another bundle.")
     return name

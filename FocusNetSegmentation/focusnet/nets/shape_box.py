@@ -29,9 +29,18 @@ class ShapeBox:
     spacing_mm_zyx: tuple[float, float, float]
 
     @classmethod
-    def around(cls, center_mm_xyz: Point, organ: str, config: NetworkConfig) -> ShapeBox:
-        """Return the box of ``config``'s ROI size and spacing about a point (LPS mm), mirrored for a left organ."""
-        return cls(center_mm_xyz, side_of(organ) == "left", config.roi_size_zyx, config.spacing_mm_zyx)
+    def around(
+        cls,
+        center_mm_xyz: Point,
+        organ: str,
+        config: NetworkConfig,
+        spacing_mm_zyx: tuple[float, float, float] | None = None,
+    ) -> ShapeBox:
+        """Return the box of ``config``'s ROI size and spacing about a point (LPS mm), mirrored for a left organ. ``spacing_mm_zyx``: the organ's
+        own, in place of the configuration's."""
+        return cls(
+            center_mm_xyz, side_of(organ) == "left", config.roi_size_zyx, spacing_mm_zyx or config.spacing_mm_zyx
+        )
 
     def to_mm(self, linear: np.ndarray | None = None) -> np.ndarray:
         """Return the 4x4 map from box voxels (z, y, x, 1) to LPS mm (x, y, z, 1). ``linear``: 3x3 (x, y, z) on top, about the centre."""

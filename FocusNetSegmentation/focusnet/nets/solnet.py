@@ -33,19 +33,23 @@ class SOLNet(nn.Module):
 
 
 def gaussian_heatmap(
-    shape_zyx: tuple[int, int, int], center_zyx: tuple[float, float, float], sigma_voxels: float, z_window: int = 0
+    shape_zyx: tuple[int, int, int],
+    center_zyx: tuple[float, float, float],
+    sigma_voxels: float,
+    z_window: int = 0,
+    device: torch.device | None = None,
 ) -> Tensor:
     """Return a 3D Gaussian with maximum 1 at ``center_zyx`` (fractional voxels), float32 (D, H, W): SOL-Net's target (section 3.1.2).
 
     ``sigma_voxels``: 5 in the paper. ``z_window`` n > 0 keeps only n slices on either side of the centre, as the authors' released code does.
     """
     axes = [
-        torch.exp(-((torch.arange(n, dtype=torch.float32) - c) ** 2) / (2 * sigma_voxels**2))
+        torch.exp(-((torch.arange(n, dtype=torch.float32, device=device) - c) ** 2) / (2 * sigma_voxels**2))
         for n, c in zip(shape_zyx, center_zyx, strict=True)
     ]
     heat = axes[0][:, None, None] * axes[1][None, :, None] * axes[2][None, None, :]  # (D, H, W)
     if z_window > 0:
-        near = (torch.arange(shape_zyx[0]) - round(center_zyx[0])).abs() <= z_window
+        near = (torch.arange(shape_zyx[0], device=device) - round(center_zyx[0])).abs() <= z_window
         heat = heat * near[:, None, None]
     return heat
 

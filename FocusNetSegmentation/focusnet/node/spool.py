@@ -28,8 +28,8 @@ from typing import Any
 from ..errors import OutputError
 from ..files.atomic_write import ensure_folder
 from ..files.disk import is_full
+from ..files.lock import lock_file
 from .instance import Instance, series_content
-from .lock import lock_file
 
 RECEIVING, QUEUED, CONTOURING, SENDING = "receiving", "queued", "contouring", "sending"
 DONE, IGNORED, FAILED, INCOMPLETE, UNSENT = "done", "ignored", "failed", "incomplete", "unsent"

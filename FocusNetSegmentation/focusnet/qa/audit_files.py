@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..evaluation.case_pairs import pairs
 from ..files.atomic_write import atomic_path, check_output, json_text
+from ..image.segmentation import Segmentation
 from ..image.volume import Volume
 from ..io.read import read_segmentation
 from ..io.review_tags import active_s, read_reviews, with_run
@@ -81,11 +82,12 @@ def audit_file(case: str, model: Path, edited: Path, options: AuditOptions = DEF
     times = {name: seconds for name, seconds in active_s(reviews).items() if name in known}
     states = {name: review.state for name, review in reviews.items()}
     return FileAudit(
-        case, audit(frozen, after, options.tolerance_mm, times, who), tuple(_notes(frozen, after)), states or None
+        case, audit(frozen, after, options.tolerance_mm, times, who), tuple(run_notes(frozen, after)), states or None
     )
 
 
-def _notes(frozen: Any, edited: Any) -> list[str]:
+def run_notes(frozen: Segmentation, edited: Segmentation) -> list[str]:
+    """Return a sentence if the two are not of the same run of a model: differences are then no edits."""
     before, after = frozen.provenance, edited.provenance
     if after.get("model") and not before.get("model"):
         return [

@@ -7,18 +7,19 @@ The paper uses the adversarial autoencoder in training (section 3.3); here it re
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import ModelError
 from ..image.label_boxes import Box
 from ..image.organs import without_side
 from ..image.volume import Geometry
 from ..metrics import dice, surface_distances
-from ..nets.bundle import ModelBundle, load_bundle
+from ..nets.bundle import ModelBundle, find_bundle, load_bundle
 from ..nets.shape_box import ShapeBox, cut, paste, paste_part
 from .measure import Measured
 from .organ_scores import HIGHEST, Score
@@ -26,7 +27,8 @@ from .organ_scores import HIGHEST, Score
 if TYPE_CHECKING:
     from ..nets.shape_autoencoder import ShapeAutoencoder
 
-DEFAULT = "shapes-tcia-oars"
+DEFAULT = "shapes-tcia-oars"  # small organs: scored, and given back as shape priors
+LARGE = "shapes-large"  # large organs: given back as shape priors
 ONE_OF_100 = 2.326  # SD of a normal distribution beyond which one of a hundred lies
 
 
@@ -110,16 +112,30 @@ class ShapeModel:
         self.real: dict[str, dict[str, LogNormal]] = {
             organ: {key: LogNormal(*row["real"][key]) for key in ("loss", "surface_mm", "distance")} for organ, row in table.items()
         }  # fmt: skip
+        self.spacing_mm_zyx = {
+            organ: tuple(spacing) for organ, spacing in bundle.manifest.get("box_spacing_mm_zyx", {}).items()
+        }  # of organs that have a grid of their own, so that they fit into the box
+        self._scores = bool(bundle.manifest.get("scores", True))
         self._network: ShapeAutoencoder | None = None
         self._known: dict[tuple[Any, ...], Reconstruction] = {}
 
     def knows(self, organ: str) -> bool:
-        """Return whether the shape model was trained on this organ, of either side."""
+        """Return whether the shape model scores this organ, of either side."""
+        return self._scores and self.rebuilds(organ)
+
+    def rebuilds(self, organ: str) -> bool:
+        """Return whether the shape model was trained on this organ, of either side, so that it has a shape prior of it."""
         return without_side(organ) in self.latent
+
+    @property
+    def organs(self) -> tuple[str, ...]:
+        """Return the names of the organs that it gives back."""
+        return tuple(organ.name for organ in self.bundle.organs if self.rebuilds(organ.name))
 
     def reconstruct(self, m: Measured, geometry: Geometry) -> Reconstruction:
         """Return a measured organ in its box and its reconstruction. ``geometry``: of the upright scan that ``m`` was measured on."""
-        box = ShapeBox.around(m.center_mm_xyz, m.name, self.bundle.config)
+        spacing = self.spacing_mm_zyx.get(without_side(m.name))
+        box = ShapeBox.around(m.center_mm_xyz, m.name, self.bundle.config, spacing)
         start = geometry.index_to_mm(np.array([s.start for s in m.box]))
         part = Geometry(m.mask.shape, geometry.spacing_mm_xyz, tuple(start), geometry.direction_xyz)
         mask = cut(m.mask, part, box)
@@ -176,9 +192,55 @@ class ShapeModel:
         return {"name": self.bundle.name, "version": self.bundle.version, "sha256": self.bundle.digest}
 
 
-def load_shape_model(name_or_path: str | Path = DEFAULT) -> ShapeModel:
-    """Return the shape model of a name or folder. Raises ModelError."""
-    return ShapeModel(load_bundle(name_or_path, kind="shape"))
+def has_large_shapes() -> bool:
+    """Return whether the shape model of large organs is installed. Reads no weights, needs no torch."""
+    try:
+        find_bundle(LARGE)
+    except ModelError:
+        return False
+    return True
+
+
+class ShapeModels(ShapeModel):
+    """Several shape models as one: each organ is seen by the first that knows it."""
+
+    def __init__(self, models: Sequence[ShapeModel]) -> None:
+        self.models = tuple(models)
+
+    def _model(self, organ: str) -> ShapeModel:
+        return next(model for model in self.models if model.rebuilds(organ))
+
+    def knows(self, organ: str) -> bool:
+        return self.rebuilds(organ) and self._model(organ).knows(organ)
+
+    def rebuilds(self, organ: str) -> bool:
+        return any(model.rebuilds(organ) for model in self.models)
+
+    @property
+    def organs(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for model in self.models for name in model.organs))
+
+    def reconstruct(self, m: Measured, geometry: Geometry) -> Reconstruction:
+        return self._model(m.name).reconstruct(m, geometry)
+
+    def scores(self, organ: str, view: Reconstruction) -> list[Score]:
+        return self._model(organ).scores(organ, view)
+
+    def describe(self) -> dict[str, str]:
+        """Return names, versions and SHA-256 of all of them."""
+        every = [model.describe() for model in self.models]
+        return {key: " + ".join(one[key] for one in every) for key in every[0]}
+
+
+def load_shape_model(name_or_path: str | Path | None = None) -> ShapeModel:
+    """Return the shape model of a name or folder; without one those that ship, that of large organs where it is installed. Raises ModelError."""
+    if name_or_path is not None:
+        return ShapeModel(load_bundle(name_or_path, kind="shape"))
+    small = ShapeModel(load_bundle(DEFAULT, kind="shape"))
+    try:
+        return ShapeModels([small, ShapeModel(load_bundle(LARGE, kind="shape"))])
+    except ModelError:
+        return small
 
 
 def _score(key: str, title: str, reason: str, spread: LogNormal, loss: float, shown: float, unit: str) -> Score:

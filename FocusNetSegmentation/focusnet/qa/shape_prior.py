@@ -1,4 +1,4 @@
-"""Make shape priors: each small organ as the shape model reconstructs it, on the scan's own grid. A prior, not truth."""
+"""Make shape priors: each organ as the shape model reconstructs it, on the scan's own grid. A prior, not truth."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shape_prior(segmentation: Segmentation, organ: str, prior: ShapeModel) -> np
 
 
 def shape_priors(segmentation: Segmentation, prior: ShapeModel, organs: tuple[str, ...] | None = None) -> Segmentation:
-    """Return every small organ's reconstruction under its own name and label. Where two overlap the smaller one wins.
+    """Return every organ's reconstruction under its own name and label. Where two overlap the smaller one wins.
 
     Raises InputError if no organ (of ``organs``) has voxels and is known to the shape model.
     """
@@ -49,7 +49,8 @@ def shape_priors(segmentation: Segmentation, prior: ShapeModel, organs: tuple[st
         for r in known
         if r.organ.name in masks
     )
-    about = {"model": prior.bundle.name, "model_version": prior.bundle.version, "bundle_sha256": prior.bundle.digest}
+    used = prior.describe()
+    about = {"model": used["name"], "model_version": used["version"], "bundle_sha256": used["sha256"]}
     notes = {"source": segmentation.provenance.get("source", ""), "notes": [NOTE]}
     return Segmentation(from_upright(out, axes, flips), segmentation.geometry, results, {**about, **notes})
 
@@ -60,10 +61,10 @@ def refuse_without_shape_priors(
     """Return the organs that can have a shape prior. Raises InputError if none can."""
     counts = label_counts(segmentation.labels)
     wanted = [r for r in segmentation.results if organs is None or r.organ.name in organs]
-    known = [r for r in wanted if prior.knows(r.organ.name) and counts[r.label]]
+    known = [r for r in wanted if prior.rebuilds(r.organ.name) and counts[r.label]]
     if not known:
         raise InputError(
             f"There is nothing to make a shape prior of: {', '.join(r.organ.name for r in wanted) or 'no organ'} found, a contoured one of "
-            f"{', '.join(o.name for o in prior.bundle.organs)} is expected."
+            f"{', '.join(prior.organs)} is expected."
         )
     return known

@@ -19,7 +19,7 @@ from ..qa.shape_prior import shape_priors
 def scored(
     segmentation: Segmentation, volume: Volume, bundle: ModelBundle | None = None
 ) -> tuple[dict[str, Any], Segmentation | None]:
-    """Return (plain values as 'focusnet qa' writes them, shape priors of the small organs or None), on the grid of both.
+    """Return (plain values as 'focusnet qa' writes them, shape priors or None), on the grid of both.
 
     ``bundle``: the model that segmented; by default the installed one of that name, if its hash is the same.
     """
@@ -29,7 +29,7 @@ def scored(
         return result, None
     try:
         return result, shape_priors(segmentation, shape_model)
-    except InputError:  # no small organ has a voxel
+    except InputError:  # no organ that it knows has a voxel
         return result, None
 
 
@@ -51,8 +51,8 @@ def _own_bundle(segmentation: Segmentation) -> ModelBundle | None:
 
 
 def _shape_model(segmentation: Segmentation) -> ShapeModel | None:
-    """Return the shape model that ships; None if it is not needed, not installed, or PyTorch is not."""
-    if not any(r.organ.small for r in segmentation.results) or importlib.util.find_spec("torch") is None:
+    """Return the shape model that ships; None if it is not installed, or PyTorch is not."""
+    if importlib.util.find_spec("torch") is None:
         return None
     try:
         return load_shape_model()

@@ -17,13 +17,16 @@ from ..inference.devices import Device, choose_device
 from ..nets.bundle import ModelBundle, load_bundle, save_bundle
 from ..nets.focusnet import FocusNet
 from ..version import __version__
+from .clock import stage_seconds
+from .heartbeat import heartbeat, tell
 from .logger import LOGGER, silent_unless
 from .loop.checkpoint import load_checkpoint
 from .loop.loop import StageOptions, train_stage
 from .loop.process_group import ProcessGroup, join_process_group, leave_process_group
 from .settings import Settings
 from .setup.cases import read_cases
-from .setup.fine_tune import copy_weights, covered_stages
+from .setup.fine_tune import copy_weights, covered_stages, shape_autoencoder
+from .setup.old_answers import joined_organs, relabelled, with_old_answers
 from .setup.options import read_options
 from .setup.plan import Plan, make_plan, resolve_precision, warn_if_slow
 from .setup.request import TrainRequest
@@ -36,10 +39,21 @@ from .setup.run_manifest import (
     network_of_the_run,
     write_manifest,
 )
+from .setup.tune import tune_plan, tuned_metadata
 from .stages.model import AAE_PREFIX, TrainingNet
 from .stages.organ_volumes import volume_statistics
 from .stages.table import STAGES
-from .validation import make_validator
+from .validation import PlannedValidator
+
+END_SHARE = 0.03  # of a run by the clock, kept for writing the bundle
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Of a fine-tuning: the cases as people contoured them, without the old model's answers."""
+
+    training: list[Case]
+    validating: list[Case]
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,8 @@ class _Run:
     bundle: ModelBundle | None
     device: Device
     group: ProcessGroup
+    began: float  # of time.monotonic, before anything was read
+    corrected: Corrected | None = None
 
     @property
     def seed(self) -> int:
@@ -76,32 +92,49 @@ def train_bundle(request: TrainRequest) -> ModelBundle:
 
 
 def _train(request: TrainRequest, device: Device, group: ProcessGroup) -> ModelBundle:
-    run = _prepare(request, device, group)
-    _check_needed(run)
-    resume = _begin(run)
-    model = _initial_model(run)
-    history = {name: _train_one(run, name, model, resume) for name in run.plan.stages}
-    if group.first:
-        _write_bundle(run, model, history)
-    group.wait()
+    if request.time_budget_s is not None and group.size > 1:
+        raise ConfigError(
+            "A time budget is for one process: several would disagree on when it is over; leave --time-budget out."
+        )
+    with heartbeat(request.out, active=group.first):
+        run = _prepare(request, device, group)
+        _check_needed(run)
+        resume = _begin(run)
+        model = _initial_model(run)
+        history = {name: _train_one(run, name, model, resume) for name in run.plan.stages}
+        if group.first:
+            tell("writing the bundle", "", 0, 0)
+            _write_bundle(run, model, history)
+        group.wait()
     return load_bundle(request.out / "bundle")
 
 
 def _prepare(request: TrainRequest, device: Device, group: ProcessGroup) -> _Run:
     """Read everything and decide everything; what can be refused at once is refused before minutes of reading."""
+    began = time.monotonic()
     options = read_options(request.config_file)
     if request.resume:
         options["network"] = {**network_of_the_run(request.out), **options["network"]}
     check_folder(request.out)
     bundle = load_bundle(request.init) if request.init is not None else None
+    tell("reading the data set")
     source = open_dataset(request.dataset)
     for note in source.notes:
         LOGGER.info(note)
     training, validating = read_cases(source)
-    plan = make_plan(request, options, source.organs, training, bundle)
+    corrected = None
+    if request.tune is not None and bundle is not None:
+        organs = joined_organs(bundle, source.organs)
+        corrected = Corrected(*(relabelled(cases, source.organs, organs) for cases in (training, validating)))
+        plan = tune_plan(bundle, organs, corrected.training, request.settings, request.preset)
+        _refuse_started(request, plan)
+        training = with_old_answers(corrected.training, bundle, organs, request)
+        validating = with_old_answers(corrected.validating, bundle, organs, request)
+    else:
+        plan = make_plan(request, options, source.organs, training, bundle)
     plan = replace(plan, settings={name: resolve_precision(s, device) for name, s in plan.settings.items()})
     warn_if_slow(plan.settings.values(), device)
-    return _Run(request, plan, training, validating, bundle, device, group)
+    return _Run(request, plan, training, validating, bundle, device, group, began, corrected)
 
 
 def _manifest(run: _Run) -> dict[str, Any]:
@@ -127,9 +160,7 @@ def _manifest(run: _Run) -> dict[str, Any]:
 def _begin(run: _Run) -> bool:
     """Refuse to mix two runs in one folder and write the manifest. Returns whether there is something to resume."""
     out, resume, manifest = run.request.out, run.request.resume, _manifest(run)
-    started = any((out / f"{name}.last.safetensors").exists() for name in run.plan.stages)
-    if started and not resume:
-        raise ConfigError(f"{out} holds a run already; pass --resume to go on with it or choose another --out.")
+    started = _refuse_started(run.request, run.plan)
     if resume and not started and not (out / MANIFEST).is_file():
         LOGGER.info(f"{out} holds no checkpoint yet: starting from the beginning.")
     elif resume:
@@ -141,6 +172,14 @@ def _begin(run: _Run) -> bool:
     return resume and started
 
 
+def _refuse_started(request: TrainRequest, plan: Plan) -> bool:
+    """Return whether a stage of the plan has a checkpoint. Raises ConfigError if so and the run is not to be resumed."""
+    started = any((request.out / f"{name}.last.safetensors").exists() for name in plan.stages)
+    if started and not request.resume:
+        raise ConfigError(f"{request.out} holds a run already; pass --resume to go on with it or choose another --out.")
+    return started
+
+
 def _initial_model(run: _Run) -> TrainingNet:
     """Return the network with random weights from the run's seed, or with those of the bundle that it starts from."""
     torch.manual_seed(run.seed)
@@ -148,7 +187,10 @@ def _initial_model(run: _Run) -> TrainingNet:
     if run.bundle is not None:
         for line in copy_weights(model, run.bundle):
             LOGGER.info(f"Starting from {run.bundle.name}: {line}.")
-    return model.to(device=run.device.torch_device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    place = {"device": run.device.torch_device, "memory_format": torch.channels_last_3d}
+    if run.bundle is not None and run.request.tune is not None and run.request.tune.mix_old_answers:
+        model.old = (run.bundle.build().to(**place),)  # type: ignore[call-overload]
+    return model.to(**place)  # type: ignore[call-overload]
 
 
 def _train_one(run: _Run, name: str, model: TrainingNet, resume: bool) -> dict[str, Any]:
@@ -156,13 +198,34 @@ def _train_one(run: _Run, name: str, model: TrainingNet, resume: bool) -> dict[s
     plan, settings, out = run.plan, run.plan.settings[name], run.request.out
     for needed in _needs(name, settings):
         _load_stage(run, model, needed)
-    validator = _never_called
+    validator: Any = _never_called
     if run.group.first:
-        validator = make_validator(STAGES[name].validates, run.validating, plan.config, settings)
-    options = StageOptions(plan.config, settings, plan.augmentation, out, resume, run.group)
+        people = run.corrected.validating if run.corrected is not None else run.validating
+        approved = {case.name: case.contoured for case in people}
+        validator = PlannedValidator(name, STAGES[name].validates, run.validating, plan.config, settings, approved)
+    options = StageOptions(
+        plan.config,
+        settings,
+        plan.augmentation,
+        out,
+        resume,
+        run.group,
+        seconds=_seconds_of(run, name),
+        starts_trained=name in ("joint", "tune") or _comes_with_bundle(run, name),
+    )
+    tell(f"{name}: starting", name, 0, settings.steps)
     train_stage(model, STAGES[name], run.training, validator, options)
     state = _load_stage(run, model, name)
     return {"steps": settings.steps, "best_step": state["step"], "validation": state["scores"]}
+
+
+def _seconds_of(run: _Run, name: str) -> float | None:
+    """The time of a stage that is about to begin, out of what is left of the run's; None where steps are counted."""
+    budget = run.request.time_budget_s
+    if budget is None:
+        return None
+    left = list(run.plan.stages[run.plan.stages.index(name) :])
+    return stage_seconds(name, left, budget * (1 - END_SHARE) - (time.monotonic() - run.began))
 
 
 def _never_called(_: Any) -> dict[str, float]:
@@ -186,8 +249,12 @@ def _write_bundle(run: _Run, model: TrainingNet, history: dict[str, Any]) -> Non
         "volume_statistics": volume_statistics(run.training, run.plan.config),
     }
     out = run.request.out
-    name = str(metadata.pop("name", out.name))
     network, autoencoder = _shipped_parts(model)
+    if run.corrected is not None and run.request.tune is not None and bundle is not None:
+        corrected = run.corrected.training
+        metadata |= tuned_metadata(bundle, run.request.tune, corrected, volume_statistics(corrected, run.plan.config))
+        autoencoder = shape_autoencoder(bundle) or None  # it judges shapes as before: fine-tuning leaves it alone
+    name = str(metadata.pop("name", out.name))
     try:
         save_bundle(out / "bundle", name, network, metadata, overwrite=True, autoencoder=autoencoder)
     except OutputError as problem:

@@ -10,10 +10,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from ..errors import ConfigError
 
 STAGE_ORDER = ("snet", "sol", "aae", "sos", "joint")  # as they run; ``stages.table.STAGES`` says what each one is
+TUNE = "tune"  # the one stage of ``focusnet finetune``, which no other run has
 
 Schedule = Literal["constant", "cosine"]
 HeatmapLoss = Literal["l2", "cross-entropy", "focal"]
 AaeMode = Literal["adversarial", "frozen", "none"]
+Crops = Literal["auto", "cpu", "device"]
 Precision = Literal["fp32", "bf16", "fp16", "auto"]
 
 
@@ -24,6 +26,11 @@ class Settings:
     steps: int = 100_000
     learning_rate: float = 5e-4
     schedule: Schedule = "constant"  # "cosine": to 0 at ``steps``, after a short warm-up
+    warm_up_steps: int = 100  # of "cosine"
+    encoder_rate: float = 1.0  # factor on the learning rate of the backbone's encoder; 0: it is frozen
+    freeze_statistics: bool = (
+        False  # batch normalisation keeps the statistics that it came with: a few cases would spoil them
+    )
     # eq. 1 to 3
     gamma: float = 2.0  # 0 with alpha_power 0 is cross-entropy
     alpha_power: float = 1.0  # eq. 1's alpha is (mean size) ** -alpha_power; 1 is the paper, 0 no weights
@@ -50,13 +57,17 @@ class Settings:
     crop_slices: int = 0  # 0: config.chunk_slices
     # threads that draw crops ahead of the network; -1: four on a GPU, none on a CPU. No step depends on it
     workers: int = -1
+    # where crops are cut and turned: "device", "cpu", or "auto", which is the device if it is a GPU. The places do not depend on it, the noise does
+    crops: Crops = "auto"
     grad_clip: float = 0.0  # 0: off (the paper)
     ema_decay: float = 0.0  # 0: off (the paper); else a running average of the weights is validated and shipped
     # keeping
     checkpoint_every: int = 200
     validate_every: int = 1000
-    validate_cases: int = 0  # 0: all
+    validate_cases: int = 0  # 0: all, or as many as take a tenth of a short stage's work
     pictures: bool = True  # one of the first validation case at every validation
+    patience: int = 0  # a stage ends after this many validations without a better score; 0: never before its last step
+    minutes: float = 0.0  # a stage ends after this time, all its starts together; 0: never before its last step
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,7 +78,8 @@ class Settings:
         checks = (
             ("learning_rate", self.learning_rate > 0, "a number above 0"),
             ("ema_decay", 0 <= self.ema_decay < 1, "0 (off) to below 1"),
-            ("grad_clip", self.grad_clip >= 0, "0 (off) or more"),
+            *((name, getattr(self, name) >= 0, "0 (off) or more") for name in ("grad_clip", "patience", "minutes")),
+            *((name, getattr(self, name) >= 0, "0 or more") for name in ("encoder_rate", "warm_up_steps")),
             ("shape_parts", len(self.shape_parts) == 3, "three weights: code, first and second decoder feature"),
             ("workers", self.workers >= -1, "-1 (by the device) or a number of threads"),
             ("roi_jitter_zyx", len(self.roi_jitter_zyx) == 3, "three numbers of voxels: z, y, x"),

@@ -14,7 +14,7 @@ class StageProgress:
     """One stage as its log files have it. ``step`` is 0 and ``loss`` and ``seconds_per_step`` are None before the first report.
 
     ``scores``: the last validation by name ("score" selects the model), made at ``scores_step``. ``written``: when the last
-    report was written, in seconds since 1970; 0 before the first.
+    report was written, in seconds since 1970; 0 before the first. ``ended``: the bundle was written after it.
     """
 
     stage: str
@@ -25,11 +25,12 @@ class StageProgress:
     scores: dict[str, float] = field(default_factory=dict)
     scores_step: int = 0
     written: float = 0.0
+    ended: bool = False
 
     @property
     def done(self) -> bool:
-        """Whether all steps were made."""
-        return self.step >= self.steps
+        """Whether all steps were made, or the stage ended before."""
+        return self.ended or self.step >= self.steps
 
     @property
     def minutes_left(self) -> float | None:
@@ -64,7 +65,16 @@ def _stage(out: Path, name: str, steps: int) -> StageProgress:
         {key: float(value) for key, value in scores.items() if key != "step"},
         int(scores.get("step", 0)),
         path.stat().st_mtime,
+        _bundle_written(out) >= path.stat().st_mtime,
     )
+
+
+def _bundle_written(out: Path) -> float:
+    """Return when the run's bundle was written, in seconds since 1970; 0 before that."""
+    try:
+        return (out / "bundle" / "bundle.json").stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _last_row(path: Path) -> dict[str, str]:

@@ -21,6 +21,7 @@ from focusnet.image.volume import Volume
 from focusnet.io.read import read_segmentation
 from focusnet.io.seg_nrrd import write_seg_nrrd
 from focusnet.io.write import write_segmentation
+from focusnet.node import worker
 from focusnet.reports.case_page import CaseReport, case_content
 from focusnet.reports.overview import draw
 
@@ -105,6 +106,20 @@ def test_a_batch_goes_on_and_names_the_scan(tmp_path: Path, monkeypatch: pytest.
     assert not (tmp_path / "a.seg.nrrd").exists()
     (row,) = contour_scan(scan, BatchOptions(output=str(tmp_path), model="stand-in", orientation_override=True))
     assert (row["status"], SENTENCE in row["message"]) == ("done", True)
+
+
+def test_the_node_sends_nothing_and_keeps_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan, _ = small_case(tmp_path)
+    monkeypatch.setattr("focusnet.io.read.read_volume", lambda path, series: scan)
+    monkeypatch.setattr(worker, "load_model", lambda name: None)
+    monkeypatch.setattr(worker, "run_model", lambda volume, *_: doubtful(volume))
+    (tmp_path / "out").mkdir()
+    rule = {"model": "stand-in", "outputs": ["rtstruct"], "organs": []}
+    job = {"scan": str(tmp_path / "ct"), "out": str(tmp_path / "out"), "uid": None, "rule": rule}
+    answer = worker.answer({**job, "content": "", "instances": {}, "device": "cpu", "precision": "auto"}, {})
+    assert (answer["ok"], answer["kind"]) == (False, worker.INPUT)
+    assert "front and back reversed" in answer["reason"]
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_page_and_picture_show_the_doubt() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from focusnet.datasets.dataset_toml import default_splits
 from focusnet.datasets.file_dataset import Dataset
@@ -294,3 +295,26 @@ def test_the_real_bit_masks_give_overlapping_shapes_without_ct(real_data: Path) 
     assert shapes.centroid_mm("Lens_R")[0] < shapes.centroid_mm("Lens_L")[0]
     with pytest.raises(DatasetError, match="no CT; such a data set serves for shapes only"):
         dataset.case("val", name)
+
+
+def test_skipped_slices_of_a_label_map_are_filled_when_dataset_toml_says_so(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data")
+    path = folder / "train" / "pt_1" / "label.nrrd"
+    image = sitk.ReadImage(str(path))
+    labels = sitk.GetArrayFromImage(image)
+    drawn = np.flatnonzero((labels == 1).any(axis=(1, 2)))
+    whole = int((labels == 1).sum())
+    for z in drawn[1:-1:2]:
+        labels[z][labels[z] == 1] = 0
+    thin = sitk.GetImageFromArray(labels)
+    thin.CopyInformation(image)
+    sitk.WriteImage(thin, str(path))
+
+    def voxels(dataset: Dataset) -> int:
+        return int((dataset.case("train", "pt_1").labels == 1).sum())
+
+    assert voxels(open_dataset(folder)) == int((labels == 1).sum()) < whole
+    (folder / "dataset.toml").write_text("fill_slices = true\n")
+    filled = open_dataset(folder)
+    assert voxels(filled) == whole
+    assert any("interpolated" in sentence for sentence in filled.case("train", "pt_1").warnings)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from focusnet.files.atomic_write import atomic_path
-from focusnet.files.leftovers import _cleaned, clean, temporary_name
+from focusnet.files.leftovers import _cleaned, clean, clean_folders, temporary_name
 
 WRITE_FOREVER = """
 import sys, time
@@ -57,3 +57,19 @@ def test_files_of_people_and_of_other_machines_stay(tmp_path: Path) -> None:
     _cleaned.discard(tmp_path)
     clean(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted((other, ".a-note.png", ".bashrc", "a-1234.png"))
+
+
+def test_folders_of_dead_processes_go_and_those_of_other_machines_only_when_they_are_old(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    mine = temporary_name("case", "")
+    dead = temporary_name("case", "").replace(f"{os.getpid():08x}", f"{gone.pid:08x}")
+    host = dead.split("-")[1][:4]
+    fresh = dead.replace(f"-{host}", f"-{'0000' if host != '0000' else '1111'}")
+    old = fresh.replace(".case", ".gone")
+    for name in (mine, dead, fresh, old, ".git"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ct.nrrd").touch()
+    os.utime(tmp_path / old, (0, 0))
+    clean_folders(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((mine, fresh, ".git"))

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from focusnet.errors import InputError
 from focusnet.image.organs import find_organ
@@ -19,13 +21,13 @@ from focusnet.io.segment_tags import from_tag, to_tag
 from ..helpers_engine import head, random_bundle, small_config
 
 
-def probabilities() -> np.ndarray:
+def probabilities() -> Tensor:
     """One organ (channel 1) in four slices of 2 x 2: absent, 0.8 in two voxels, 1 in all four, 0.4 in two."""
     p = np.zeros((4, 2, 2), np.float32)
     p[1, 0] = 0.8
     p[2] = 1.0
     p[3, 1] = 0.4
-    return np.stack([1 - p, p])
+    return torch.from_numpy(np.stack([1 - p, p]))
 
 
 def test_expected_overlap_and_what_lies_beyond_the_ends_are_as_computed_by_hand() -> None:
@@ -40,48 +42,49 @@ def test_expected_overlap_and_what_lies_beyond_the_ends_are_as_computed_by_hand(
 
 
 def test_a_sure_network_expects_full_overlap_and_an_absent_organ_has_no_certainty() -> None:
-    sure = np.zeros((2, 3, 2, 2), np.float32)
+    sure = torch.zeros(2, 3, 2, 2)
     sure[1, 1:], sure[0, 0] = 1.0, 1.0
     sums = SlicewiseSums()
     sums.add(sure)
     assert certainty_of(sums.organ(0), 3.0)["expected_dsc"] == 1.0
     sums = SlicewiseSums()
-    sums.add(np.stack([np.ones((3, 2, 2)), np.zeros((3, 2, 2))]))
+    sums.add(torch.stack([torch.ones(3, 2, 2), torch.zeros(3, 2, 2)]))
     assert certainty_of(sums.organ(0), 3.0) == {}
 
 
 def test_winning_is_the_arg_max_and_background_wins_ties() -> None:
-    p = np.random.default_rng(0).random((4, 3, 5, 6)).astype(np.float32)
-    assert np.array_equal(winning(p), p.argmax(axis=0))
-    assert winning(np.full((3, 1, 1, 1), 1 / 3)).item() == 0
+    p = torch.from_numpy(np.random.default_rng(0).random((4, 3, 5, 6)).astype(np.float32))
+    assert torch.equal(winning(p), p.argmax(dim=0).to(torch.uint8))
+    assert winning(torch.full((3, 1, 1, 1), 1 / 3)).item() == 0
 
 
 def test_agreement_is_the_dsc_of_each_organ() -> None:
-    assert agreement(np.array([[0, 1, 1, 2]]), np.array([[1, 1, 0, 2]]), 3) == [0.5, 1.0, 0.0]
+    assert agreement(torch.tensor([[0, 1, 1, 2]]), torch.tensor([[1, 1, 0, 2]]), 3) == [0.5, 1.0, 0.0]
 
 
 class SideBackend:
     """Test double: what is bright on the right of the picture it calls the right parotid, on the left the left one."""
 
     name = "side"
+    torch_device = torch.device("cpu")
 
-    def run(self, ct: np.ndarray) -> ChunkOutput:
+    def run(self, ct: Tensor) -> ChunkOutput:
         half = ct.shape[2] // 2
-        right, left = ct.copy(), ct.copy()
+        right, left = ct.clone(), ct.clone()
         right[:, :, half:], left[:, :, :half] = 0, 0
-        return ChunkOutput(np.stack([1 - ct, right, left]).astype(np.float32), None, None)
+        return ChunkOutput(torch.stack([1 - ct, right, left]), None, None)
 
-    def small_organ(self, organ: str, features: object, ct: object) -> np.ndarray:
+    def small_organ(self, organ: str, features: object, ct: object) -> Tensor:
         raise AssertionError("not called")
 
 
 def test_the_mirrored_pass_gives_left_and_right_organs_back_on_their_own_sides() -> None:
     config = small_config(organs=("Parotid_R", "Parotid_L"), small_organs=())
-    ct = np.zeros((8, 4, 6), np.float32)
+    ct = torch.zeros(8, 4, 6)
     ct[:, 1, 1] = ct[:, 2, 4] = 1.0
     plain = winning(SideBackend().run(ct).probabilities)
-    assert set(np.unique(plain)) == {0, 1, 2}
-    assert np.array_equal(mirrored_winners(ct, SideBackend(), config, 8), plain)
+    assert set(plain.unique().tolist()) == {0, 1, 2}
+    assert torch.equal(mirrored_winners(ct, SideBackend(), config, 8), plain)
 
 
 def test_a_result_keeps_its_certainty_in_its_tag_until_it_is_edited() -> None:

@@ -20,19 +20,17 @@ class EchoBackend:
     """Test double: features are the CT itself, heat maps are the CT, so that what comes out tells where it came from."""
 
     name = "echo"
+    torch_device = torch.device("cpu")
 
     def __init__(self) -> None:
         self.chunks: list[int] = []
 
-    def run(self, ct: np.ndarray) -> ChunkOutput:
+    def run(self, ct: torch.Tensor) -> ChunkOutput:
         self.chunks.append(ct.shape[0])
-        probabilities = np.stack([1 - ct, ct]).astype(np.float32)
-        return ChunkOutput(
-            probabilities, np.stack([ct, -ct]).astype(np.float32), torch.from_numpy(ct)[None, None].clone()
-        )
+        return ChunkOutput(torch.stack([1 - ct, ct]), torch.stack([ct, -ct]), ct[None, None].clone())
 
-    def small_organ(self, organ: str, features: torch.Tensor, ct: torch.Tensor) -> np.ndarray:
-        return features[0, 0].numpy()
+    def small_organ(self, organ: str, features: torch.Tensor, ct: torch.Tensor) -> torch.Tensor:
+        return features[0, 0]
 
 
 class ForgetfulBackend(EchoBackend):
@@ -42,7 +40,7 @@ class ForgetfulBackend(EchoBackend):
         super().__init__()
         self.last: ChunkOutput | None = None
 
-    def run(self, ct: np.ndarray) -> ChunkOutput:
+    def run(self, ct: torch.Tensor) -> ChunkOutput:
         if self.last is not None:
             assert self.last.heatmaps is not None
             assert self.last.features is not None
@@ -53,8 +51,8 @@ class ForgetfulBackend(EchoBackend):
         return self.last
 
 
-def scan(slices: int) -> np.ndarray:
-    return np.random.default_rng(slices).random((slices, 32, 32)).astype(np.float32)
+def scan(slices: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(slices).random((slices, 32, 32)).astype(np.float32))
 
 
 @pytest.mark.parametrize("slices", [1, 2, 7, 15, 16, 17, 31, 32, 33, 50])
@@ -63,7 +61,7 @@ def test_every_slice_comes_out_once_and_in_order(slices: int, stride: int) -> No
     ct = scan(slices)
     backend = EchoBackend()
     slabs = list(run_chunks(ct, backend, small_config(stride=stride), 16))
-    together = np.concatenate([slab.output.probabilities[1] for slab in slabs])
+    together = torch.cat([slab.output.probabilities[1] for slab in slabs])
     np.testing.assert_allclose(together, ct, atol=1e-6)
     assert [slab.start for slab in slabs] == np.cumsum([0, *[s.output.probabilities.shape[1] for s in slabs]]).tolist()[
         :-1
@@ -88,7 +86,7 @@ def test_the_roi_is_cut_at_the_scan_wide_maximum_also_across_a_chunks_border(
     config = small_config(stride=stride)
     localizer = Localizer(config, (50, 32, 32))
     for slab in run_chunks(ct, backend(), config, 16):
-        assert np.isfinite(slab.output.probabilities).all()
+        assert slab.output.probabilities.isfinite().all()
         localizer.add(slab)
     found = localizer.locations["Brainstem"]
     assert found.peak == pytest.approx(5.0)

@@ -21,12 +21,12 @@ from ..helpers_engine import head, random_bundle, small_config
 CONFIG = small_config(heatmap_sigma_voxels=3.0)
 
 
-def two_places(second: float) -> np.ndarray:
+def two_places(second: float) -> torch.Tensor:
     """A Gaussian of height 1 around (20, 14, 40), across a chunk's border, and one of height ``second`` around (45, 50, 12)."""
     shape = (60, 64, 64)
     first = gaussian_heatmap(shape, (20, 14, 40), 3.0, 0)
     other = gaussian_heatmap(shape, (45, 50, 12), 3.0, 0)
-    return torch.maximum(first, second * other).numpy()
+    return torch.maximum(first, second * other)
 
 
 @pytest.mark.parametrize("chunk", [60, 20, 21, 7])

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 
 from focusnet.errors import InputError
@@ -76,15 +77,16 @@ def test_slabs_give_the_same_labels_as_interpolating_every_class_at_once(cuts: t
     maps = axis_maps(target, network)
     full = []
     for channel in probabilities:
+        channel = torch.from_numpy(channel)
         for axis in range(3):
             channel = interpolate_axis(channel, maps[axis].lower, maps[axis].weight, axis)
-        full.append(channel)
+        full.append(channel.numpy())
     inside = tuple(slice(m.first, m.first + len(m)) for m in maps)
     expected[inside] = np.argmax(full, axis=0)
     stream = StreamingArgmax(target, network)
     start = 0
     for cut in cuts:
-        stream.add(list(probabilities[:, start : start + cut]), np.arange(6))
+        stream.add(torch.from_numpy(probabilities[:, start : start + cut]))
         start += cut
     assert np.array_equal(stream.labels, expected)
     assert len(np.unique(expected)) == 6
@@ -95,7 +97,7 @@ def test_interpolation_agrees_with_scipy() -> None:
     target = Geometry((20, 20, 20), (1.5, 2.0, 3.0), (1.0, 2.0, 3.0))
     values = np.random.default_rng(0).random(network.shape_zyx).astype(np.float32)
     maps = axis_maps(target, network)
-    ours = values
+    ours = torch.from_numpy(values)
     for axis in range(3):
         ours = interpolate_axis(ours, maps[axis].lower, maps[axis].weight, axis)
     grid = np.meshgrid(*[np.arange(m.first, m.first + len(m)) for m in maps], indexing="ij")
@@ -107,10 +109,10 @@ def test_interpolation_agrees_with_scipy() -> None:
 def test_a_small_organs_roi_lands_where_it_was_cut() -> None:
     network = Geometry((20, 16, 16), (6.0, 6.0, 6.0))
     target = Geometry((60, 48, 48), (2.0, 2.0, 2.0))
-    probability = np.zeros((8, 8, 8), np.float32)
+    probability = torch.zeros(8, 8, 8)
     probability[4, 3, 5] = 1.0
     window, on_target = roi_on_target(probability, (10, 2, 6), target, network)
-    peak = np.array(np.unravel_index(on_target.argmax(), on_target.shape)) + [w.start for w in window]
+    peak = np.array(np.unravel_index(int(on_target.argmax()), on_target.shape)) + [w.start for w in window]
     np.testing.assert_allclose(target.index_to_mm(peak), network.index_to_mm(np.array([14, 5, 11])))
 
 

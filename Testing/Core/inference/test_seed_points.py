@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 from focusnet.cli.main import main
 from focusnet.errors import InputError
@@ -82,7 +83,7 @@ def test_the_organ_alone_is_what_the_whole_run_gives_for_it_from_fewer_slices(
     chunks: list[int] = []
     original = TorchBackend.run
 
-    def counted(self: TorchBackend, ct: np.ndarray) -> object:
+    def counted(self: TorchBackend, ct: torch.Tensor) -> object:
         chunks.append(ct.shape[0])
         return original(self, ct)
 
@@ -108,7 +109,7 @@ def test_other_organs_are_as_without_the_seed(scan: Volume, bundle: ModelBundle)
 def test_what_cannot_be_seeded_is_refused_with_the_reason(
     scan: Volume, bundle: ModelBundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(self: TorchBackend, ct: np.ndarray) -> object:
+    def never(self: TorchBackend, ct: torch.Tensor) -> object:
         raise AssertionError("a refusal comes before the networks run")
 
     monkeypatch.setattr(TorchBackend, "run", never)
@@ -140,9 +141,10 @@ def test_the_command_line_takes_seeds(
         *("--device", "cpu", "--precision", "fp32", "--organs", "Larynx"),
     ]
     assert main([*wanted, f"--seed-point=larynx={x},{y},{z}"]) == 0
-    assert "at the place given by the user" in capsys.readouterr().out
     from focusnet.io.seg_nrrd import read_seg_nrrd
 
+    assert "at the place given by the user" in read_seg_nrrd(tmp_path / "out.seg.nrrd").results[0].notes[0]
+    assert "Larynx" in capsys.readouterr().out
     expected = run(scan, bundle, seeds={"Larynx": (x, y, z)}, organs=["Larynx"])
     assert np.array_equal(read_seg_nrrd(tmp_path / "out.seg.nrrd").mask("Larynx"), expected.mask("Larynx"))
     for text, reason in (

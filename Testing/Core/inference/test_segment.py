@@ -34,7 +34,7 @@ def test_the_chunked_pipeline_gives_what_one_pass_over_the_scan_gives(tmp_path: 
     result = segment(scan, bundle, device="cpu", precision="fp32")
     ct, record = preprocess(scan, bundle.config)
     with torch.no_grad():
-        scores = bundle.build().snet(torch.from_numpy(ct)[None, None])[1][0]
+        scores = bundle.build().snet(ct[None, None])[1][0]
     expected = scores.argmax(dim=0).numpy()
     start = np.round(scan.geometry.mm_to_index(record.network.index_to_mm(np.zeros(3)))).astype(int)
     inside = tuple(slice(s, s + n) for s, n in zip(start, expected.shape, strict=True))
@@ -149,7 +149,7 @@ def test_chunks_can_be_longer_for_a_scan_than_they_were_in_training(
     seen = []
     run = TorchBackend.run
 
-    def watched(self: TorchBackend, ct: np.ndarray) -> object:
+    def watched(self: TorchBackend, ct: torch.Tensor) -> object:
         seen.append(ct.shape[0])
         return run(self, ct)
 
@@ -167,7 +167,7 @@ def test_out_of_memory_is_tried_again_with_smaller_chunks_and_said_so(
 ) -> None:
     run = TorchBackend.run
 
-    def starved(self: TorchBackend, ct: np.ndarray) -> object:
+    def starved(self: TorchBackend, ct: torch.Tensor) -> object:
         if ct.shape[0] > 8:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return run(self, ct)
@@ -180,7 +180,7 @@ def test_out_of_memory_is_tried_again_with_smaller_chunks_and_said_so(
 
 
 def test_out_of_memory_everywhere_is_one_clear_line(bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    def starved(self: TorchBackend, ct: np.ndarray) -> object:
+    def starved(self: TorchBackend, ct: torch.Tensor) -> object:
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes.")
 
     monkeypatch.setattr(TorchBackend, "run", starved)
@@ -189,7 +189,7 @@ def test_out_of_memory_everywhere_is_one_clear_line(bundle: ModelBundle, monkeyp
 
 
 def test_another_runtime_error_is_not_mistaken_for_memory(bundle: ModelBundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: TorchBackend, ct: np.ndarray) -> object:
+    def broken(self: TorchBackend, ct: torch.Tensor) -> object:
         raise RuntimeError("shapes do not match")
 
     monkeypatch.setattr(TorchBackend, "run", broken)

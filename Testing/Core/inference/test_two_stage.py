@@ -40,9 +40,9 @@ def labels_of(out: Prediction, network: FocusNet) -> np.ndarray:
 def test_for_one_chunk_the_pipeline_equals_the_networks_own_forward(arch: str, seed: int) -> None:
     network = random_network(small_config(has_sos=True, sos_arch=arch, roi_size_zyx=(8, 16, 16)), seed)
     config = network.config
-    ct = np.random.default_rng(seed).normal(size=GRID.shape_zyx).astype(np.float32)
+    ct = torch.from_numpy(np.random.default_rng(seed).normal(size=GRID.shape_zyx).astype(np.float32))
     with torch.inference_mode():
-        out = network(torch.from_numpy(ct)[None, None])
+        out = network(ct[None, None])
 
     backend = TorchBackend(network)
     chunk = backend.run(ct)
@@ -55,24 +55,24 @@ def test_for_one_chunk_the_pipeline_equals_the_networks_own_forward(arch: str, s
         location, roi = locations[organ], out.rois[organ]
         assert location.roi == roi
         assert location.features is not None
-        drawn = backend.small_organ(organ, location.features, roi.crop(torch.from_numpy(ct)[None, None]))
+        drawn = backend.small_organ(organ, location.features, roi.crop(ct[None, None]))
         np.testing.assert_allclose(drawn, out.small[organ][0, 0].sigmoid().numpy(), atol=1e-6)
     np.testing.assert_array_equal(labels, labels_of(out, network))
-    drawn_values = set(np.unique(labels)) & {config.organs.index(organ) + 1 for organ in config.small_organs}
+    drawn_values = set(np.unique(labels.numpy())) & {config.organs.index(organ) + 1 for organ in config.small_organs}
     assert drawn_values, "random weights draw some small organ"
 
 
 def test_an_organ_below_the_smallest_peak_keeps_what_s_net_drew() -> None:
     network = random_network(small_config(has_sos=True))
-    ct = np.random.default_rng(0).normal(size=GRID.shape_zyx).astype(np.float32)
+    ct = torch.from_numpy(np.random.default_rng(0).normal(size=GRID.shape_zyx).astype(np.float32))
     backend = TorchBackend(network)
     kept, _ = TwoStage(network.config, backend, 16, smallest_peak=1.01).segment(ct, Grids(GRID, GRID))
-    np.testing.assert_array_equal(kept, backend.run(ct).probabilities.argmax(axis=0))
+    np.testing.assert_array_equal(kept, backend.run(ct).probabilities.argmax(dim=0))
 
 
 def test_what_is_not_looked_at_is_not_computed() -> None:
     network = random_network(small_config(has_sos=True))
-    ct = np.zeros(GRID.shape_zyx, np.float32)
+    ct = torch.zeros(GRID.shape_zyx)
     bare = TorchBackend(network, localizes=False, segments_small=False).run(ct)
     assert (bare.heatmaps, bare.features) == (None, None)
     localized = TorchBackend(network, segments_small=False).run(ct)

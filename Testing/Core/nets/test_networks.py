@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -12,6 +11,7 @@ from focusnet.inference.overlay import SmallOrgan, overlay
 from focusnet.nets.backbones import BACKBONES, make_backbone
 from focusnet.nets.config import ARCHS, NetworkConfig, choices_of, preset
 from focusnet.nets.focusnet import FocusNet
+from focusnet.nets.folding import fold_batch_norms
 from focusnet.nets.roi import roi_around
 from focusnet.nets.shape_autoencoder import ShapeAutoencoder
 from focusnet.nets.snet import SNet
@@ -113,11 +113,11 @@ def test_an_roi_in_a_scan_smaller_than_itself_is_padded_and_pasted_back_whole() 
 
 
 def test_small_organs_lie_over_large_ones_and_the_likelier_of_two_small_ones_wins() -> None:
-    labels = np.ones((1, 1, 6), np.uint8)
-    first = SmallOrgan(2, (slice(0, 1), slice(0, 1), slice(1, 4)), np.array([[[0.9, 0.6, 0.4]]], np.float32))
-    second = SmallOrgan(3, (slice(0, 1), slice(0, 1), slice(2, 5)), np.array([[[0.8, 0.7, 0.2]]], np.float32))
+    labels = torch.ones(1, 1, 6, dtype=torch.uint8)
+    first = SmallOrgan(2, (slice(0, 1), slice(0, 1), slice(1, 4)), torch.tensor([[[0.9, 0.6, 0.4]]]))
+    second = SmallOrgan(3, (slice(0, 1), slice(0, 1), slice(2, 5)), torch.tensor([[[0.8, 0.7, 0.2]]]))
     for order in ([first, second], [second, first]):
-        assert overlay(labels.copy(), order).tolist() == [[[1, 2, 3, 3, 1, 1]]]
+        assert overlay(labels.clone(), order).tolist() == [[[1, 2, 3, 3, 1, 1]]]
 
 
 def test_forward_of_one_chunk_finds_small_organs_where_the_heat_map_says() -> None:
@@ -213,3 +213,24 @@ def test_a_choice_that_does_not_exist_is_refused_with_those_that_do(key: str, wr
 
 def test_every_arch_has_its_entry() -> None:
     assert set(choices_of(NetworkConfig)["arch"]) == set(ARCHS) == set(BACKBONES)
+
+
+@pytest.mark.parametrize("arch", ["focusnetv2", "deeplabv3plus", "anatomynet"])
+def test_folded_batch_norms_change_no_result(arch: str) -> None:
+    two_stage = {"has_sos": True} if arch == "focusnetv2" else {"small_organs": (), "has_sos": False}
+    network = random_network(small_config(arch=arch, **two_stage))
+    ct = torch.randn(1, 1, 16, 32, 32)
+    with torch.no_grad():
+        before = network(ct)
+        count = fold_batch_norms(network)
+        after = network(ct)
+    torch.testing.assert_close(after.scores, before.scores, atol=1e-4, rtol=1e-4)
+    assert fold_batch_norms(network) == 0
+    if arch == "focusnetv2":
+        norms = sum(isinstance(m, torch.nn.BatchNorm3d) for m in network.modules())
+        assert count == norms, "one of each block's two norms is left"
+
+
+def test_a_network_in_training_is_not_folded() -> None:
+    with pytest.raises(ValueError, match="eval"):
+        fold_batch_norms(random_network(small_config()).train())

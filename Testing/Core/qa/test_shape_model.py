@@ -17,20 +17,24 @@ from focusnet.image.segmentation import Segmentation
 from focusnet.image.volume import Geometry
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.metrics import dice
-from focusnet.nets.bundle import load_bundle
+from focusnet.nets.bundle import load_bundle, save_bundle
 from focusnet.nets.config import preset
+from focusnet.nets.shape_autoencoder import ShapeAutoencoder
 from focusnet.nets.shape_box import ShapeBox, cut, paste
 from focusnet.phantom.write import write_phantom
 from focusnet.qa import ShapeModel, load_shape_model
+from focusnet.qa.measure import measure_all
 from focusnet.qa.ranking import rank_organs
+from focusnet.qa.shape_model import ShapeModels
 from focusnet.qa.shape_prior import shape_prior, shape_priors
 
 from ...paths import ROOT
-from ..helpers_outputs import scan_and_organs, segmentation, stored_as
+from ..helpers_outputs import NAMES, scan_and_organs, segmentation, stored_as
 from ..helpers_qa import label_of, phantom_case, with_labels
 
 CONFIG = preset("paper", organs=SMALL, small_organs=SMALL)
 SHIPPED = ROOT / "FocusNetSegmentation" / "Resources" / "Models" / "shapes-tcia-oars"
+LARGE_SHIPPED = SHIPPED.with_name("shapes-large")
 GEOMETRY = Geometry((24, 60, 60), (1.0, 1.0, 2.5), (-20.0, 10.0, 5.0))
 
 
@@ -165,8 +169,20 @@ def test_shape_priors_of_large_organs_alone_are_refused(
     with pytest.raises(InputError, match="nothing to make a shape prior of"):
         shape_priors(large, prior)
     write_seg_nrrd(large, tmp_path / "organs.seg.nrrd")
-    assert main(["qa", str(tmp_path / "organs.seg.nrrd"), "--ghosts", str(tmp_path / "g.seg.nrrd")]) == 2
-    assert "none of the small organs" in capsys.readouterr().err
+    assert (
+        main(
+            [
+                "qa",
+                str(tmp_path / "organs.seg.nrrd"),
+                "--ghosts",
+                str(tmp_path / "g.seg.nrrd"),
+                "--shape-model",
+                str(SHIPPED),
+            ]
+        )
+        == 2
+    )
+    assert "nothing to make a shape prior of" in capsys.readouterr().err
 
 
 def test_the_command_writes_shape_priors_on_the_scans_grid(tmp_path: Path) -> None:
@@ -179,6 +195,45 @@ def test_the_command_writes_shape_priors_on_the_scans_grid(tmp_path: Path) -> No
     written = read_seg_nrrd(out)
     assert written.geometry.same_grid_as(reference.geometry)
     assert written.provenance["model"] == "shapes-tcia-oars"
+
+
+def test_each_organ_is_seen_by_the_model_that_knows_it_on_a_grid_of_its_own(tmp_path: Path, prior: ShapeModel) -> None:
+    """A bundle of large organs beside the shipped one: its box is as coarse as its organ is large, and it scores nothing."""
+    config = preset("paper", organs=NAMES[:2], small_organs=NAMES[:2], aae_width=0.125, roi_size_zyx=(16, 16, 16))
+    shipped = prior.bundle.manifest["shape_statistics"]["Lens"]
+    code = {"center": [0.0] * 64, "components": [[1.0] + [0.0] * 63], "sd": [1.0], "rest_sd": 1.0}
+    about = {
+        "kind": "shape", "scores": False, "box_spacing_mm_zyx": {NAMES[0]: [4.0, 5.0, 6.0]},
+        "shape_statistics": {NAMES[0]: {**shipped, "latent": code}},
+    }  # fmt: skip
+    large = ShapeModel(save_bundle(tmp_path / "large", "large", ShapeAutoencoder(config), about))
+    both = ShapeModels([prior, large])
+    assert (both.rebuilds("Lens_L"), both.rebuilds(NAMES[0]), both.rebuilds("Larynx")) == (True, True, False)
+    assert (both.knows("Lens_L"), both.knows(NAMES[0])) == (True, False)
+    _, drawn = scan_and_organs()
+    m = measure_all(drawn.labels, drawn.geometry, drawn)[NAMES[0]]
+    view = both.reconstruct(m, drawn.geometry)
+    assert (view.box.spacing_mm_zyx, view.mask.shape) == ((4.0, 5.0, 6.0), (16, 16, 16))
+    volume_ml = float(view.mask.sum()) * 0.12
+    assert volume_ml == pytest.approx(m.volume_ml, rel=0.3)
+    assert both.describe()["name"] == "shapes-tcia-oars + large"
+
+
+def test_the_large_organs_bundle_verifies_is_small_and_gives_large_organs_back() -> None:
+    bundle = load_bundle(LARGE_SHIPPED, kind="shape")
+    bundle.check_weights()
+    assert sum(p.stat().st_size for p in LARGE_SHIPPED.iterdir()) <= 4 * 2**20
+    assert (ROOT / "docs" / "model-cards" / "shapes-large.md").is_file()
+    model = load_shape_model()
+    assert model.describe()["name"] == "shapes-tcia-oars + shapes-large"
+    assert all(model.rebuilds(o) for o in ("Parotid_L", "Brainstem", "Larynx", "Esophagus", "Lens_R"))
+    assert not model.rebuilds("SpinalCord"), "thin in a coarse box: it does not come back well enough"
+    assert not model.knows("Parotid_L"), "its shape is shown, not scored"
+    _, reference = phantom_case()
+    made = shape_priors(reference, model, ("Brainstem", "Parotid_L", "Eye_L"))
+    assert {r.organ.name for r in made.results} == {"Brainstem", "Parotid_L", "Eye_L"}
+    for name in ("Brainstem", "Parotid_L", "Eye_L"):  # the phantom's organs are no real ones: near is enough
+        assert np.linalg.norm(centre_mm(made, name) - centre_mm(reference, name)) < 6, name
 
 
 def test_a_segment_of_one_voxel_is_not_a_reason_to_fail(prior: ShapeModel) -> None:

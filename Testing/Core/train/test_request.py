@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from focusnet.errors import ConfigError, DatasetError
-from focusnet.train.settings import STAGE_ORDER, Settings
+from focusnet.train.settings import STAGE_ORDER, TUNE, Settings
 from focusnet.train.setup.options import read_options
 from focusnet.train.setup.request import TrainRequest
 from focusnet.train.setup.run_manifest import write_manifest
@@ -19,7 +19,7 @@ from focusnet.train.stages.table import STAGES
 
 
 def test_the_stages_stand_in_their_order() -> None:
-    assert tuple(STAGES) == STAGE_ORDER
+    assert tuple(STAGES) == (*STAGE_ORDER, TUNE)  # that of fine-tuning is in no other run
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_the_bundle_holds_the_network_that_scored_best_and_not_the_last_one(
     dataset: Path, tmp_path: Path, config_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = iter([0.9, 0.1])  # after steps 3 and 6
-    monkeypatch.setattr("focusnet.train.run.make_validator", lambda *_: lambda model: {"score": next(scores)})
+    monkeypatch.setattr("focusnet.train.run.PlannedValidator", lambda *_: lambda model: {"score": next(scores)})
     bundle = train_bundle(TrainRequest(dataset, tmp_path / "run", config_file=config_file, stages=("snet",)))
     best, state = load_checkpoint(tmp_path / "run" / "snet.best.safetensors")
     assert bundle.manifest["training"]["stages"]["snet"]["best_step"] == state["step"] == 3

@@ -47,9 +47,9 @@ def test_a_terminal_shows_a_live_line_with_the_time_left(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with messages_on_stderr():
         training_log = TrainingLog(tmp_path, "snet", ("S-Net",), 2, 4)
-        for _ in range(2):
+        for step in (3, 4):
             training_log.add("S-Net", 0.125)
-            training_log.tick()
+            training_log.tick(step)
         training_log.report(4)
         training_log.close()
     shown = capsys.readouterr().err

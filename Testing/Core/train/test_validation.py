@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.image.resample import resample_ct, resample_labels
@@ -43,7 +44,7 @@ def test_a_scan_is_scored_in_the_chunks_in_which_it_will_be_segmented(
 
     slabs = list(
         run_chunks(
-            ct,
+            torch.from_numpy(ct),
             TorchBackend.of_bundle(random_bundle(tmp_path, config), choose_device("cpu", "fp32")),
             config,
             config.chunk_when_segmenting,
@@ -52,7 +53,7 @@ def test_a_scan_is_scored_in_the_chunks_in_which_it_will_be_segmented(
     scores = Validator([case], config, "fp32", of)(random_network(config))
 
     if of == "dice":
-        drawn = np.concatenate([slab.output.probabilities.argmax(axis=0) for slab in slabs])
+        drawn = torch.cat([slab.output.probabilities.argmax(dim=0) for slab in slabs]).numpy()
         expected = {
             organ: dice(drawn == i, truth == i)
             for i, organ in enumerate(config.organs, start=1)

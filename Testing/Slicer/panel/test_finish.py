@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+from focusnet.errors import InputError
 
 from ..helpers_panel_review import choose, press, states
 from .test_scene import dicom_files
@@ -45,6 +48,33 @@ def test_one_button_exports_an_rtstruct_into_the_folder_of_the_last_time(reviewe
     reviewed.stand_ins.file_dialog.answers = [str(scans)]  # Slicer's DICOM database would know the scans
     reviewed.ui.rtstructButton.click()
     assert (out / "CT 1 organs 2.dcm").is_file(), "the folder is known, and nothing is replaced"
+
+
+def test_a_result_of_a_turned_ct_says_so_and_leaves_only_when_a_person_insists(panel: Any, tmp_path: Path) -> None:
+    panel.volume()
+    panel.worker("turned")
+    panel.apply()
+    said = "The header seems to have front and back reversed"
+    assert said in panel.text("orientationLabel")
+    scans, out = dicom_files(tmp_path / "dicom"), tmp_path / "out"
+    out.mkdir()
+    panel.stand_ins.answers = [False]
+    panel.ui.rtstructButton.click()
+    assert [name for name, *_ in panel.stand_ins.dialogs] == ["confirmOkCancelDisplay"]
+    assert said in panel.stand_ins.dialogs[0][1]
+    assert "Nothing was exported." in panel.says
+    assert not list(out.iterdir())
+    node, ct = panel.panel.result_node, panel.parameters.inputVolume
+    with pytest.raises(InputError, match="orientationOverride=True writes the contours"):
+        panel.panel.logic.export(node, ct, tmp_path / "o.nii.gz", "nifti")
+    panel.stand_ins.answers = [True]
+    panel.stand_ins.file_dialog.answers = [str(scans), str(out)]
+    panel.ui.rtstructButton.click()
+    assert [path.name for path in out.iterdir()] == ["CT 1 organs.dcm"]
+
+
+def test_an_ordinary_result_has_no_line_about_its_orientation(reviewed: Any) -> None:
+    assert reviewed.text("orientationLabel") == ""
 
 
 def test_the_reviewers_name_is_remembered(reviewed: Any) -> None:

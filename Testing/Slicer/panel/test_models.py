@@ -62,6 +62,17 @@ def test_a_model_of_ones_own_can_be_chosen_and_removed(open_panel: Callable[...,
     assert len(panel.stand_ins.dialogs) == 2
 
 
+def test_an_adopted_version_says_where_it_comes_from_and_whose_place_it_takes(
+    open_panel: Callable[..., Any], tmp_path: Path
+) -> None:
+    step = {"parent": "han7-openkbp", "parent_version": "3", "cases": 20, "date": "2026-11-28"}
+    own_model(tmp_path, "han7-openkbp", version="3.1", lineage=[step])
+    panel = open_panel()
+    text = panel.text("modelInfoLabel")
+    assert "Version 3.1, fine-tuned from han7-openkbp 3 on 20 corrected cases, 2026-11-28." in text
+    assert "It takes the place of the shipped model of this name." in text
+
+
 def test_a_damaged_model_is_listed_with_its_fault_and_not_run(open_panel: Callable[..., Any], tmp_path: Path) -> None:
     (own_model(tmp_path) / "bundle.json").write_text('{"name": ')
     panel = open_panel()

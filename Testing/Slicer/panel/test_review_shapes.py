@@ -116,8 +116,8 @@ def test_shape_priors_that_come_with_the_scores_are_there_to_be_shown(reviewed: 
 
     working, review_scoring.focusnet_arguments = review_scoring.focusnet_arguments, stand_in
     section = reviewed.panel.review
-    found = review_scoring.has_small_organs
-    review_scoring.has_small_organs = lambda segmentation: True
+    found = review_scoring.may_have_shape_priors
+    review_scoring.may_have_shape_priors = lambda segmentation: True
     try:
         section.score()
         reviewed.until(lambda: not section.scoring.is_running, 60)
@@ -129,7 +129,7 @@ def test_shape_priors_that_come_with_the_scores_are_there_to_be_shown(reviewed: 
         paint(reviewed, "Larynx")
         reviewed.until(lambda: not section.scoring.is_running, 60)
     finally:
-        review_scoring.focusnet_arguments, review_scoring.has_small_organs = working, found
+        review_scoring.focusnet_arguments, review_scoring.may_have_shape_priors = working, found
     assert set(shape_priors_of(node)) == set(ORGANS)
     assert is_outdated(node, "Larynx"), "it was changed while the scores were made"
     assert not is_outdated(node, "Brainstem")

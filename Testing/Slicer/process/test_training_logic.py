@@ -21,7 +21,8 @@ from FocusNetSegmentationLib.process.training import FocusNetTrainingLogic, Trai
 DOUBLE = """#!{python}
 import os, sys, time
 arguments = sys.argv[1:]
-assert arguments[:3] == ["-m", "focusnet", "train"], arguments
+assert arguments[:2] == ["-m", "focusnet"], arguments
+assert arguments[2] == "train" or (arguments[2] == "finetune" and arguments[4:6] == ["--from", "han7-openkbp"]), arguments
 out = arguments[arguments.index("--out") + 1]
 mode = open(os.path.join(out, "mode")).read()
 print("resumed" if "--resume" in arguments else "new", flush=True)
@@ -255,3 +256,20 @@ def test_a_real_training_is_started_resumed_and_registered(tmp_path: Path, monke
         assert logic.register(overwrite=True) == "tiny"
     finally:
         kill_tree(None, logic.find(out).mark)
+
+
+def test_a_fine_tuning_that_was_killed_goes_on_with_the_same_model_and_data(
+    logic: FocusNetTrainingLogic, dataset: Path, tmp_path: Path
+) -> None:
+    out = out_folder(tmp_path, "vanish")
+    logic.fine_tune(dataset, "han7-openkbp", out, more=["--minutes", "3"])
+    wait(logic, out, "interrupted")
+    out_folder(tmp_path, "finish")
+    logic.resume(out)
+    wait(logic, out, "finished")
+    words = logic.find(out).arguments(resume=True)
+    assert words == [
+        "finetune", str(dataset), "--from", "han7-openkbp", "--out", str(out), "--minutes", "3", "--resume"
+    ]  # fmt: skip
+    with pytest.raises(DatasetError, match="is no folder"):
+        logic.fine_tune(tmp_path / "nowhere")

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 
 class WeightAverage:
@@ -19,39 +18,33 @@ class WeightAverage:
     def __init__(self, model: nn.Module, trained: tuple[str, ...], decay: float) -> None:
         self.parts = nn.ModuleDict({name: getattr(model, name) for name in trained})
         self.decay = decay
-        self.averaged: AveragedModel | None = None
+        self.steps = 0  # that were averaged
+        self.average: dict[str, Tensor] = {}
         if decay > 0:
-            self.averaged = AveragedModel(self.parts, avg_fn=self._mix, use_buffers=True)
-            self._count(0)
-
-    def _mix(self, average: Tensor, live: Tensor, step: Tensor | int) -> Tensor:
-        if not average.is_floating_point():
-            return live
-        step = int(step)
-        decay = min(self.decay, (1 + step) / (10 + step))  # the first averages forget the random start quickly
-        return average.lerp(live, 1 - decay)
-
-    def _count(self, steps: int) -> None:
-        """Tell torch how many steps were averaged. The start counts as one, so that the first step does not replace it."""
-        if self.averaged is not None:
-            self.averaged.n_averaged.fill_(steps + 1)
+            self.average = {name: value.clone() for name, value in _floating(self.parts).items()}
 
     def update(self) -> None:
-        """Mix the weights as they are after a step into the average."""
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.parts)
+        """Mix the weights as they are after a step into the average. In one operation: a GPU need not wait for the CPU."""
+        if not self.average:
+            return
+        self.steps += 1
+        decay = min(
+            self.decay, (1 + self.steps) / (10 + self.steps)
+        )  # the first averages forget the random start quickly
+        live = _floating(self.parts)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.values()), [live[name] for name in self.average], 1 - decay)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the averaged tensors by their names in the model, for a checkpoint; empty where averaging is off."""
-        return _floating(self.averaged.module) if self.averaged is not None else {}
+        return self.average
 
     def load(self, tensors: dict[str, Tensor], step: int) -> None:
         """Go on from a checkpoint's ``tensors``, made after ``step`` steps."""
-        mine = self.tensors()
         for name, value in tensors.items():
-            if name in mine:
-                mine[name].copy_(value)
-        self._count(step)
+            if name in self.average:
+                self.average[name].copy_(value)
+        self.steps = step
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -35,9 +35,9 @@ class ScaledOptimizer:
             self._scaler = torch.amp.GradScaler(device.type)
 
     def begin(self, learning_rate: float) -> None:
-        """Set the learning rate of the next step and forget the gradients of the last one."""
+        """Set the learning rate of the next step, times each group's own ``factor``, and forget the gradients of the last one."""
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get("factor", 1.0)
         self.optimizer.zero_grad(set_to_none=True)
 
     def backward(self, loss: Tensor) -> None:

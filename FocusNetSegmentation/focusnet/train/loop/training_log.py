@@ -7,7 +7,8 @@ import csv
 import io
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from ...errors import OutputError
 from ...files.atomic_write import atomic_path
 from ...files.disk import append_whole, reason
+from ..heartbeat import tell
 from ..logger import LOGGER, stderr_handler
 from .tensorboard import open_writer
 
@@ -29,7 +31,8 @@ class TrainingLog:
     def __init__(self, out: Path, stage: str, updates: tuple[str, ...], first_step: int, steps: int) -> None:
         self.out, self.stage, self.updates, self.steps = out, stage, updates, steps
         self.recent: dict[str, list[float]] = {name: [] for name in updates}
-        self.started, self.first = time.monotonic(), first_step
+        self.pace_s, self.other_s_a_step = 0.0, 0.0  # of training alone; of validations and checkpoints
+        self.started, self.first, self.paused = time.monotonic(), first_step, 0.0
         for path in (self._csv, self._validation_csv):
             forget_after(path, first_step)
         folder = out / "tensorboard" / stage
@@ -57,26 +60,53 @@ class TrainingLog:
         """Take the loss of one update of one batch."""
         self.recent[update].append(loss)
 
-    def tick(self) -> None:
-        """Advance the progress bar by one step."""
-        if self._bar is not None:
+    def tick(self, step: int) -> None:
+        """Note that ``step`` steps are made, for the progress bar and whoever asks for the run's state."""
+        losses = self.recent[self.updates[0]]
+        loss = f", loss {losses[-1]:.4f}" if losses else ""
+        self._measure(step)
+        tell(f"{self.stage} step {step}/{self.steps}{loss}, {self._left(step)}", self.stage, step, self.steps)
+        if self._bar is not None and losses:
             self._bar.set_postfix_str(f"loss {self.recent[self.updates[0]][-1]:.4f}", refresh=False)
             self._bar.update(1)
 
+    @contextmanager
+    def pausing(self, doing: str) -> Iterator[None]:
+        """Keep what is done in the block, a validation or a checkpoint, out of the pace of a step."""
+        began = time.monotonic()
+        tell(doing)
+        try:
+            yield
+        finally:
+            lasted = time.monotonic() - began
+            if self.pace_s:
+                self.paused += lasted
+            else:  # before the first step: it will not come again
+                self.started += lasted
+
+    def _measure(self, step: int) -> None:
+        made = max(1, step - self.first)
+        self.pace_s = (time.monotonic() - self.started - self.paused) / made
+        self.other_s_a_step = self.paused / made
+
+    def _left(self, step: int) -> str:
+        """The pace, and the time to the end of the stage, validations and checkpoints as often as so far."""
+        left_s = (self.pace_s + self.other_s_a_step) * max(0, self.steps - step)
+        left = f"{left_s / 60:.0f} min" if left_s >= 90 else f"{left_s:.0f} s"
+        return f"{self.pace_s:.2f} s/step, {left} left"
+
     def report(self, step: int) -> None:
-        """Write one row of STAGE.csv and one message: mean losses since the last report, seconds per step, minutes left."""
+        """Write one row of STAGE.csv and one message: mean losses since the last report, seconds per step without validations, time left."""
         means = [float(np.mean(values)) for values in self.recent.values()]
-        pace = (time.monotonic() - self.started) / max(1, step - self.first)
+        self._measure(step)
+        pace = self.pace_s
         others = {f"loss_{name}": round(mean, 5) for name, mean in zip(self.updates[1:], means[1:], strict=True)}
         row = {"step": step, "loss": round(means[0], 5), "seconds_per_step": round(pace, 4), **others}
         curves = {f"loss/{n}": m for n, m in zip(self.updates, means, strict=True)}
         self._attempt(lambda: append_csv(self._csv, row))
         self._attempt(lambda: self._add_curves(step, curves))
-        left = pace * (self.steps - step) / 60
         more = "".join(f", {name} loss {mean:.4f}" for name, mean in zip(self.updates[1:], means[1:], strict=True))
-        LOGGER.info(
-            f"{self.stage} step {step}/{self.steps}: loss {means[0]:.4f}, {pace:.2f} s/step, {left:.0f} min left{more}"
-        )
+        LOGGER.info(f"{self.stage} step {step}/{self.steps}: loss {means[0]:.4f}, {self._left(step)}{more}")
         for values in self.recent.values():
             values.clear()
 

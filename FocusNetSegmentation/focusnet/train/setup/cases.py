@@ -13,6 +13,7 @@ from ...datasets.dataset_toml import SPLIT_REMEDY
 from ...datasets.file_dataset import Dataset
 from ...datasets.sides import orientation_problem
 from ...errors import DatasetError, FocusNetError
+from ..heartbeat import tell
 from ..logger import LOGGER
 
 MOST_WARNINGS = 10
@@ -26,7 +27,7 @@ def read_cases(source: Dataset) -> tuple[list[Case], list[Case]]:
             raise DatasetError(f"{source.folder}: there is no case to {what} on (split {split}). {SPLIT_REMEDY}")
     all_of_them = f"focusnet datasets check {shlex.quote(str(source.folder))}"
     try:
-        training, validating = list(source.cases("train")), list(source.cases("val"))
+        training, validating = _read(source, "train"), _read(source, "val")
         for case in (*training, *validating):
             _refuse_swapped_sides(case)
     except FocusNetError as problem:
@@ -38,6 +39,15 @@ def read_cases(source: Dataset) -> tuple[list[Case], list[Case]]:
     if len(warnings) > MOST_WARNINGS:
         LOGGER.warning(f"{len(warnings) - MOST_WARNINGS} more such warnings: {all_of_them}")
     return training, validating
+
+
+def _read(source: Dataset, split: str) -> list[Case]:
+    """Read the cases of a split, telling how far it is."""
+    count, cases = len(source.patients(split)), []
+    for number, case in enumerate(source.cases(split), start=1):
+        cases.append(case)
+        tell(f"reading the data set, {number} of {count} cases of the split {split}")
+    return cases
 
 
 def _refuse_swapped_sides(case: Case) -> None:

@@ -38,7 +38,7 @@ def copy_weights(model: TrainingNet, bundle: ModelBundle) -> list[str]:
     old_config, config = bundle.config, model.config
     tensors = dict(bundle.build().state_dict())
     if model.aae is not None:
-        tensors |= {AAE_PREFIX + k: v for k, v in _autoencoder(bundle).items()}
+        tensors |= {AAE_PREFIX + k: v for k, v in shape_autoencoder(bundle).items()}
     new_parts: set[str] = set()
     with torch.no_grad():
         for key, target in model.state_dict().items():
@@ -113,7 +113,8 @@ def _part(key: str) -> str:
     return {"snet": "S-Net", "solnet": "SOL-Net", "aae": "the shape autoencoder"}[pieces[0]]
 
 
-def _autoencoder(bundle: ModelBundle) -> dict[str, Tensor]:
+def shape_autoencoder(bundle: ModelBundle) -> dict[str, Tensor]:
+    """Return the tensors of the bundle's shape autoencoder; empty where it has none."""
     if AAE_WEIGHTS not in bundle.manifest["sha256"]:
         return {}
     path: Path = bundle.folder / AAE_WEIGHTS

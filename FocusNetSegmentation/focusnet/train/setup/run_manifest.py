@@ -6,20 +6,33 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError, DatasetError
 from ...files.atomic_write import atomic_path, ensure_folder
 from ...nets.config import DILATION_BEFORE_THE_KEY
+from ..settings import Settings
 
 if TYPE_CHECKING:
     from ...datasets.case import Case
 
 MANIFEST = "training.json"
 # may differ in a resumed run: they say how long, how often and how fast, not what a step does
-FREE = {"steps", "checkpoint_every", "validate_every", "validate_cases", "pictures", "workers"}
+FREE = {
+    "steps",
+    "checkpoint_every",
+    "validate_every",
+    "validate_cases",
+    "pictures",
+    "workers",
+    "crops",
+    "patience",
+    "minutes",
+}
 MOST_NAMED = 5
+DEFAULTS = asdict(Settings())
 NOT_COMPARED = {"cases", "val_cases", "code", "started", "dataset", "device", "pid"}
 
 
@@ -64,6 +77,9 @@ def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
     """
     old = read_manifest(out)
     before, now = dict(_flat(old)), dict(_flat(json.loads(json.dumps(new))))
+    for key in now.keys() - before.keys():
+        if key.startswith("settings.") and now[key] == DEFAULTS.get(key.split(".")[-1]):
+            before[key] = now[key]  # runs from before there was such a setting did as its default says
     different = []
     for key in sorted({*before, *now}):
         parts = key.split(".")

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ...datasets.case import Case
 from ...image.organs import mirrored as mirrored_organ
-from ...image.resample import AIR_HU
 from ...image.volume import box_corners
 from ...inference.preprocess import normalise
 from ...nets.config import NetworkConfig
 from ...nets.roi import Roi
+from .device_crops import add_noise, intensities, interpolated, tensors_on, values_within
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,14 @@ NO_AUGMENTATION = Augmentation(0.0, 0.0, (1.0, 1.0))
 class Sample:
     """A training crop. ``ct`` (1, D, H, W) float32, ``labels`` (D, H, W) long, ``known`` bool (C + 1,),
     ``centers_zyx``: small organ -> its centre in the crop's voxels (may lie outside). ``rois``: of the small organs that lie
-    whole in the crop, where a stage asked for them."""
+    whole in the crop, where a stage asked for them. ``answered``: organs that a model drew, not a person."""
 
     ct: Tensor
     labels: Tensor
     known: Tensor
     centers_zyx: dict[str, tuple[float, float, float]]
     rois: dict[str, Roi] = field(default_factory=dict)
+    answered: frozenset[str] = frozenset()
 
     def to(self, device: torch.device) -> Sample:
         """Return the sample on ``device``."""
@@ -95,8 +95,9 @@ def draw_sample(
     augmentation: Augmentation,
     rng: np.random.Generator,
     slices: int | None = None,
+    device: torch.device | None = None,
 ) -> Sample:
-    """Return a random crop of ``slices`` (default: ``config.chunk_slices``) network slices.
+    """Return a random crop of ``slices`` (default: ``config.chunk_slices``) network slices, cut and turned on ``device`` (None: on the CPU).
 
     Half of the crops are placed on the centre of a random contoured organ, the others anywhere in the scan: organs that
     span a few slices only would otherwise be rare.
@@ -108,7 +109,7 @@ def draw_sample(
     shift = rng.uniform(-1, 1, 3) * augmentation.shift_mm
     shift[2] = 0.0  # the random choice of slices is the shift along z
     to_case = crop_to_case(case, config, shape, linear_xyz, center + shift)
-    return sample_at(case, config, CropPlace(shape, to_case, mirrored), augmentation.noise_hu, rng)
+    return sample_at(case, config, CropPlace(shape, to_case, mirrored), augmentation.noise_hu, rng, device)
 
 
 @dataclass(frozen=True)
@@ -120,14 +121,23 @@ class CropPlace:
     mirrored: bool
 
 
-def sample_at(case: Case, config: NetworkConfig, place: CropPlace, noise_hu: float, rng: np.random.Generator) -> Sample:
-    """Return the crop at ``place``, with white noise of a random standard deviation up to ``noise_hu``."""
+def sample_at(
+    case: Case,
+    config: NetworkConfig,
+    place: CropPlace,
+    noise_hu: float,
+    rng: np.random.Generator,
+    device: torch.device | None = None,
+) -> Sample:
+    """Return the crop at ``place``, with white noise of a random standard deviation up to ``noise_hu``; on ``device`` if there is one."""
     to_case, mirrored = place.to_case, place.mirrored
-    ct, labels = interpolate(case, to_case, place.shape_zyx)
-    if noise_hu > 0:
-        ct = ct + rng.normal(0.0, rng.uniform(0, noise_hu), ct.shape).astype(np.float32)
-    if mirrored:
-        labels = swap_sides(labels, config.organs)
+    if device is None:
+        ct, labels = _on_the_cpu(case, config, place, noise_hu, rng)
+    else:
+        hu, labels = interpolate_on(case, to_case, place.shape_zyx, device)
+        ct = intensities(add_noise(hu, noise_hu, rng) if noise_hu > 0 else hu, config)
+        if mirrored:
+            labels = torch.from_numpy(side_table(config.organs)).to(device)[labels]
     centers = {}
     inverse = np.linalg.inv(to_case)
     for organ, point in case.centroids_mm_xyz.items():
@@ -137,16 +147,34 @@ def sample_at(case: Case, config: NetworkConfig, place: CropPlace, noise_hu: flo
             z, y, x = (inverse @ np.append(index, 1.0))[:3]
             centers[name] = (float(z), float(y), float(x))
     contoured = {mirrored_organ(o) for o in case.contoured} if mirrored else set(case.contoured)
+    answered = frozenset(mirrored_organ(o) for o in case.answered) if mirrored else case.answered
     known = torch.tensor([True, *(organ in contoured for organ in config.organs)])
-    return Sample(torch.from_numpy(normalise(ct, config))[None], torch.from_numpy(labels), known, centers)
+    return Sample(ct[None], labels, known, centers, answered=answered)
+
+
+def _on_the_cpu(
+    case: Case, config: NetworkConfig, place: CropPlace, noise_hu: float, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Intensities and labels (D, H, W) of a crop."""
+    ct, labels = interpolate(case, place.to_case, place.shape_zyx)
+    if noise_hu > 0:
+        ct = ct + rng.normal(0.0, rng.uniform(0, noise_hu), ct.shape).astype(np.float32)
+    if place.mirrored:
+        labels = swap_sides(labels, config.organs)
+    return torch.from_numpy(normalise(ct, config)), torch.from_numpy(labels)
 
 
 def swap_sides(labels: np.ndarray, organs: tuple[str, ...]) -> np.ndarray:
     """Return ``labels`` (any shape) with left and right organs exchanged, after a mirror reflection."""
+    return side_table(organs)[labels]
+
+
+def side_table(organs: tuple[str, ...]) -> np.ndarray:
+    """Return for each label value, 0 included, that of the organ on the other side."""
     table = np.arange(len(organs) + 1)
     for value, organ in enumerate(organs, start=1):
         table[value] = organs.index(mirrored_organ(organ)) + 1
-    return table[labels]
+    return table
 
 
 def random_linear(augmentation: Augmentation, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
@@ -210,18 +238,30 @@ def interpolate(case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, 
     low, high = _window(case, to_case_zyx, shape_zyx)
     part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     labels = case.labels[part]
-    present = np.unique(labels[labels > 0])  # a few of many organs
-    hu = torch.from_numpy(case.hu[part].astype(np.float32)) - AIR_HU  # 0 outside is air
-    stack = torch.stack([hu, *(torch.from_numpy((labels == value).astype(np.float32)) for value in present)])
+    present = np.unique(labels[labels > 0]).tolist()  # a few of many organs
+    hu, grid = torch.from_numpy(case.hu[part].astype(np.float32)), _part_grid(low, to_case_zyx, shape_zyx, labels.shape)
+    ct, best = interpolated(hu, torch.from_numpy(np.ascontiguousarray(labels)), present, grid, shape_zyx)
+    return ct.numpy(), best.numpy()
+
+
+def interpolate_on(
+    case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return the same on ``device``, where the case is kept."""
+    low, high = _window(case, to_case_zyx, shape_zyx)
+    part = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    hu, labels = tensors_on(case, device)
+    grid = _part_grid(low, to_case_zyx, shape_zyx, labels[part].shape).to(device)
+    return interpolated(hu[part], labels[part], values_within(case, low, high), grid, shape_zyx)
+
+
+def _part_grid(
+    low: Sequence[int], to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int], size_zyx: Sequence[int]
+) -> Tensor:
+    """grid_sample's grid for a part of the case that begins at ``low``."""
     shift = np.eye(4)
     shift[:3, 3] = -np.array(low)
-    grid = _sampling_grid(shift @ to_case_zyx, shape_zyx, stack.shape[1:])
-    out = F.grid_sample(stack[None], grid, mode="bilinear", padding_mode="zeros", align_corners=True)[0]
-    best, strength = torch.zeros(shape_zyx, dtype=torch.int64), 1.0 - out[1:].sum(dim=0)  # the background
-    for value, organ in zip(present.tolist(), out[1:], strict=True):
-        stronger = organ > strength
-        best[stronger], strength = value, torch.maximum(strength, organ)
-    return out[0].numpy() + AIR_HU, best.numpy()
+    return _sampling_grid(shift @ to_case_zyx, shape_zyx, size_zyx)
 
 
 def _window(case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int]) -> tuple[list[int], list[int]]:
@@ -234,7 +274,7 @@ def _window(case: Case, to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int]
     return low.tolist(), high.tolist()
 
 
-def _sampling_grid(to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int], size_zyx: torch.Size) -> Tensor:
+def _sampling_grid(to_case_zyx: np.ndarray, shape_zyx: tuple[int, int, int], size_zyx: Sequence[int]) -> Tensor:
     """Return grid_sample's (1, D, H, W, 3) grid in x, y, z order and its -1..1 coordinates (align_corners)."""
     scale = 2.0 / np.maximum(np.array(size_zyx) - 1, 1)
     matrix = torch.from_numpy((to_case_zyx[:3, :3] * scale[:, None]).astype(np.float32))

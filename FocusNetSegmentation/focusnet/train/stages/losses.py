@@ -70,9 +70,15 @@ def dice_loss(probabilities: Tensor, target: Tensor, known: Tensor) -> Tensor:
     present = (one_hot.sum(dims) > 0) & known
     present[:, 0] = False
     dice = (2 * overlap + EPSILON) / (total + EPSILON)
-    if not bool(present.any()):
-        return probabilities.sum() * 0.0
-    return (1 - dice)[present].mean()
+    return mean_of(1 - dice, present)
+
+
+def mean_of(values: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean of the finite ``values`` where ``counted`` (bool, same shape) is True, a scalar; 0 where nothing is counted.
+
+    Not by indexing and not by asking whether there is any: either would make a GPU wait for the CPU in every step.
+    """
+    return (values * counted).sum() / counted.sum().clamp(min=1)
 
 
 def binary_dice_loss(probability: Tensor, target: Tensor) -> Tensor:
@@ -97,17 +103,15 @@ def segmentation_loss(
 
 def heatmap_loss(predicted: Tensor, wanted: Tensor, known: Tensor, kind: HeatmapLoss = "l2") -> Tensor:
     """Return SOL-Net's loss over the organs that are known: (B, S, D, H, W) each, ``known`` bool (B, S). ``kind``: Settings.heatmap_loss."""
-    if not bool(known.any()):
-        return predicted.sum() * 0.0
     predicted = predicted.float()
     if kind == "focal":
-        return penalty_reduced_focal_loss(predicted, wanted)[known].mean()
+        return mean_of(penalty_reduced_focal_loss(predicted, wanted), known)
     if kind == "l2":
         error = (predicted - wanted) ** 2
     else:
         p = predicted.clamp(EPSILON, 1 - EPSILON)
         error = -wanted * p.log() - (1 - wanted) * (1 - p).log()
-    return error.mean(dim=(2, 3, 4))[known].mean()
+    return mean_of(error.mean(dim=(2, 3, 4)), known)
 
 
 def penalty_reduced_focal_loss(predicted: Tensor, wanted: Tensor, alpha: float = 2.0, beta: float = 4.0) -> Tensor:

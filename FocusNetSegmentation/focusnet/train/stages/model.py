@@ -16,3 +16,4 @@ class TrainingNet(FocusNet):
     def __init__(self, config: NetworkConfig, with_aae: bool) -> None:
         super().__init__(config)
         self.aae = ShapeAutoencoder(config) if with_aae else None
+        self.old: tuple[FocusNet, ...] = ()  # fine-tuning: the model before; in a tuple it is no part of this one

@@ -94,7 +94,9 @@ def reconstruction_loss(model: Any, sample: ShapeSample, context: StageContext) 
 
 
 AAE_PRETRAINING = Update("AAE", ("aae",), reconstruction_loss)
-AAE_SHAPES = Stage("aae", (AAE_PRETRAINING,), draw=draw_shape, join=join_shapes, validates="reconstruction")
+AAE_SHAPES = Stage(
+    "aae", (AAE_PRETRAINING,), draw=draw_shape, join=join_shapes, validates="reconstruction", crops_on_device=False
+)
 
 
 class ShapeValidator:

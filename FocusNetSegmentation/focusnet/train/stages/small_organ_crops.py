@@ -71,7 +71,7 @@ def draw_whole_organs(case: Case, context: StageContext, rng: np.random.Generato
         rois = _rois(case, context, extents, place, rng)
         if rois:
             break
-    return replace(sample_at(case, config, place, augmentation.noise_hu, rng), rois=rois)
+    return replace(sample_at(case, config, place, augmentation.noise_hu, rng, context.draws_on), rois=rois)
 
 
 def _whole_z_mm(

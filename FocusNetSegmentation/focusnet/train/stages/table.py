@@ -1,19 +1,22 @@
-"""The five stages of the paper (section 4.2) as data, in the order of ``settings.STAGE_ORDER``."""
+"""The five stages of the paper (section 4.2) as data, in the order of ``settings.STAGE_ORDER``, and that of fine-tuning."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...nets.solnet import gaussian_heatmap
+from ..settings import TUNE
 from .adversarial import AAE_ADVERSARIAL, shape_constrained_loss, sos_loss
-from .augment import Crops
+from .augment import Crops, Sample
 from .losses import heatmap_loss, segmentation_loss
 from .shape_samples import AAE_PRETRAINING, join_shapes
 from .small_organ_crops import draw_case_shapes, draw_whole_organs
-from .stage import Stage, StageContext, Update, has_small_organ
+from .stage import Stage, StageContext, Update, draw_crop, has_small_organ
 
 
 def snet_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
@@ -44,7 +47,7 @@ def heatmaps_against(predicted: Tensor, crops: Crops, context: StageContext) -> 
         for i, organ in enumerate(config.small_organs):
             if organ in sample.centers_zyx:
                 center, sigma = sample.centers_zyx[organ], config.heatmap_sigma_voxels
-                wanted[b, i] = gaussian_heatmap(shape, center, sigma, config.heatmap_z_window).to(predicted.device)
+                wanted[b, i] = gaussian_heatmap(shape, center, sigma, config.heatmap_z_window, predicted.device)
                 known[b, i] = True
     return heatmap_loss(predicted, wanted, known, context.settings.heatmap_loss)
 
@@ -54,6 +57,47 @@ def joint_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
     features, scores = model.snet(crops.ct)
     located = heatmaps_against(model.solnet(features, scores), crops, context)
     return loss_of_scores(scores, crops, context) + located + shape_constrained_loss(model, features, crops, context)
+
+
+def tune_loss(model: Any, crops: Crops, context: StageContext) -> Tensor:
+    """Return the loss of ``focusnet finetune``, a scalar: eq. 3 on S-Net and, where the network has them, SOL-Net's L2 and eq. 3 on the SOS-Nets.
+
+    SOL-Net learns to read the features as they change, but does not change them.
+    """
+    for old in model.old:
+        crops = with_answers_on_crops(crops, old, context.config.organs)
+    features, scores = model.snet(crops.ct)
+    loss = loss_of_scores(scores, crops, context)
+    if model.solnet is not None:
+        loss = loss + heatmaps_against(model.solnet(features.detach(), scores.detach()), crops, context)
+    if len(model.sosnets):
+        loss = loss + shape_constrained_loss(model, features, crops, context)
+    return loss
+
+
+def with_answers_on_crops(crops: Crops, old: Any, organs: tuple[str, ...]) -> Crops:
+    """Return the crops with what ``old`` draws in them for the organs that it drew in their cases, under what people drew.
+
+    The answer in the case went through two interpolations, from ``old``'s grid to the case's and to the crop's, which make thin organs thinner.
+    ``organs``: what label values mean, the old model's first.
+    """
+    if not any(sample.answered for sample in crops.samples):
+        return crops
+    with torch.no_grad():
+        answers = old.snet(crops.ct)[1].argmax(dim=1)  # (B, D, H, W)
+    samples = []
+    for sample, answer in zip(crops.samples, answers, strict=True):
+        values = torch.tensor([organs.index(organ) + 1 for organ in sorted(sample.answered)], device=answer.device)
+        by_people = (sample.labels > 0) & ~torch.isin(sample.labels, values)
+        answered = torch.where(torch.isin(answer, values), answer, torch.zeros_like(answer))
+        samples.append(replace(sample, labels=torch.where(by_people, sample.labels, answered)))
+    return replace(crops, samples=tuple(samples))
+
+
+def draw_for_tuning(case: Any, context: StageContext, rng: np.random.Generator) -> Sample:
+    """Return a crop anywhere, or, where the network has SOS-Nets, one that holds small organs whole."""
+    draw = draw_whole_organs if context.config.has_sos else draw_crop
+    return draw(case, context, rng)
 
 
 STAGES = {
@@ -74,6 +118,7 @@ STAGES = {
             join=join_shapes,
             usable=has_small_organ,
             validates="reconstruction",
+            crops_on_device=False,
         ),
         Stage(
             "sos",
@@ -91,6 +136,12 @@ STAGES = {
             class_weights=True,
             validates="all",
             needs=("snet", "sol", "aae", "sos"),
+        ),
+        Stage(
+            TUNE,
+            (Update("FocusNet", ("snet", "solnet", "sosnets"), tune_loss),),
+            draw=draw_for_tuning,
+            validates="tune",
         ),
     )
 }
