@@ -1,3 +1,3 @@
 """The one place of the version; pyproject.toml reads it."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"
