@@ -44,7 +44,7 @@ MEASURED: dict[str, Callable[[float, float], str]] = {
     "thinnest": lambda v, u: f"Is thinned to {100 * v:.0f} % of its usual area in one slice.",
     "widest": lambda v, u: f"Has {v:.1f} times its median area in its widest slice (usual: {u:.1f}).",
     "area_change": lambda v, u: f"Its area changes by {100 * v:.0f} % from one slice to the next (usual: {100 * u:.0f} %).",
-    "area_mm2": lambda v, u: f"Has {v:.0f} mm2 in its median slice (usual: {u:.0f} mm2).",
+    "area_mm2": lambda v, u: f"Has {v:.0f} mm² in its median slice (usual: {u:.0f} mm²).",
     "hu": lambda v, u: f"Its median is {v:.0f} HU (usual: {u:.0f} HU).",
     "hu_spread": lambda v, u: f"Its HU vary by {v:.0f} (usual: {u:.0f}).",
     "air_inside": lambda v, u: f"{100 * v:.0f} % of it is air (usual: {100 * u:.0f} %).",
