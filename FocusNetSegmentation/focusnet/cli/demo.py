@@ -65,6 +65,7 @@ def demo(options: argparse.Namespace) -> int:
     if source is None:
         print(f"Making a synthetic head-and-neck phantom in {out} ...", file=sys.stderr, flush=True)
         source = write_phantom(out, overwrite=options.overwrite)[0]
+        wanted = replace(wanted, model=wanted.bundle, check_orientation=False)  # nobody has turned it
     volume = read_scan(source, options)
     if options.input is None:
         volume = replace(volume, source=f"synthetic phantom ({source.name})")  # its header brought the note

@@ -170,9 +170,9 @@ def _check_orientation(
     done: _NetworkRun,
     report: ProgressCallback,
 ) -> dict[str, Any]:
-    """Return what ``check_orientation`` says of the result; {} where only the surroundings of seeds were run."""
+    """Return what ``check_orientation`` says of the result; {} where it was not asked for or only the surroundings of seeds were run."""
     bundle = options.bundle
-    if options.wanted <= set(options.seeds_mm):
+    if not options.check_orientation or options.wanted <= set(options.seeds_mm):
         return {}
 
     def coarse_run(turned: Volume) -> Fits:
