@@ -64,7 +64,9 @@ def run(step: Step, folder: Path) -> str:
     done = subprocess.run(
         step.command, shell=True, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, check=False
     )  # fmt: skip
-    said = re.sub(r"\S*/(?:focusnet/models|Resources/Models)\b", "FOLDER/focusnet/models", done.stdout.replace(str(folder), "."))
+    said = re.sub(
+        r"\S*/(?:focusnet/models|Resources/Models)\b", "FOLDER/focusnet/models", done.stdout.replace(str(folder), ".")
+    )
     printed = [line.rstrip() for line in re.split(r"[\r\n]+", said) if line.strip()]
     shown = printed[: step.lines] + (["..."] if len(printed) > step.lines else [])
     if done.returncode:

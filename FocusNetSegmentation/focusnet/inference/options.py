@@ -21,7 +21,8 @@ class SegmentOptions:
     ``model``: a bundle, or its name or folder. ``device``: auto, cpu, cuda, cuda:N or mps. ``precision``: auto, fp32, bf16 or fp16.
     ``organs``: TG-263 names or synonyms to keep, None for all that the bundle knows. ``backend``: auto, torch or openvino.
     ``seeds``: organ -> (x, y, z) in LPS mm of the scan's own space: SOS-Net looks there, whatever the heat map says.
-    ``check_orientation``: False where the scan's directions are known, as of a phantom. ``qa_passes``: 1 runs the networks once more on the mirrored scan, to see which organs then come out otherwise; 0 does not.
+    ``check_orientation``: False where the scan's directions are known, as of a phantom.
+    ``qa_passes``: 1 runs the networks once more on the mirrored scan, to see which organs then come out otherwise; 0 does not.
 
     Derived: ``bundle``; ``chosen_device``, what "auto" means here; ``wanted``, TG-263 names; ``seeds_mm``, seeds by TG-263 name.
 
