@@ -97,7 +97,7 @@ class Check:
 
 def end_to_end(check: Check) -> None:
     """From the array to the labels, whole and by part."""
-    options = SegmentOptions(_bundle(check), device=str(check.device), backend="torch")
+    options = SegmentOptions(_bundle(check), device=str(check.device), backend="torch", check_orientation=False)
     if check.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     check.add("end to end s", check.seconds(lambda: segment_scan(check.scan, options), 3))

@@ -81,9 +81,9 @@ def measure(way: str, folder: Path, shape: tuple[int, ...]) -> dict[str, float]:
     ways: dict[str, Callable[[], object]] = {}
     from focusnet.inference.segment import segment
 
-    ways["lean"] = lambda: segment(scan, bundle, device="cpu")
-    ways["lean-fp32"] = lambda: segment(scan, bundle, device="cpu", precision="fp32")
-    ways["openvino"] = lambda: segment(scan, bundle, device="cpu", backend="openvino")
+    ways["lean"] = lambda: segment(scan, bundle, device="cpu", check_orientation=False)
+    ways["lean-fp32"] = lambda: segment(scan, bundle, device="cpu", precision="fp32", check_orientation=False)
+    ways["openvino"] = lambda: segment(scan, bundle, device="cpu", backend="openvino", check_orientation=False)
     ways["paper"] = lambda: paper_style(scan, bundle)
     if way == "openvino":
         import openvino  # noqa: F401 - its libraries are not the scan's memory

@@ -103,7 +103,7 @@ def prepared(way: str, scan: Any, width: float) -> Callable[[], object]:
     backend, device = (
         ("openvino", "cpu") if way == "ours-openvino" else ("torch", "cuda" if way == "ours-cuda" else "cpu")
     )
-    options = SegmentOptions(bundle, device=device, backend=backend)
+    options = SegmentOptions(bundle, device=device, backend=backend, check_orientation=False)
     kept_backend(options.bundle, options.chosen_device, backend, bundle.config.chunk_when_segmenting)
     return lambda: segment_scan(scan, options)
 
@@ -218,7 +218,9 @@ def _swept(sizes: dict[str, int]) -> tuple[Any, Any]:
     scan = make_scan((sizes["slices"], sizes["matrix"], sizes["matrix"]))
     pixel_mm = 500.0 / sizes["matrix"]
     scan = replace(scan, geometry=replace(scan.geometry, spacing_mm_xyz=(pixel_mm, pixel_mm, 3.0)))
-    return SegmentOptions(random_bundle(0.25, sizes["organs"]), device="cpu", backend="torch"), scan
+    return SegmentOptions(
+        random_bundle(0.25, sizes["organs"]), device="cpu", backend="torch", check_orientation=False
+    ), scan
 
 
 if __name__ == "__main__":

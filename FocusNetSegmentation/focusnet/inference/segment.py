@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         backend: str
         seeds: Seeds | None
         qa_passes: int
+        check_orientation: bool
 
 
 SMALLEST_CHUNK = 8  # slices: below this an out-of-memory retry is pointless
