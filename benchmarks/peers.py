@@ -34,7 +34,7 @@ PATCH_ZYX = (40, 192, 192)
 FEATURES = (32, 64, 128, 256, 320, 320)
 STRIDES = ((1, 1, 1), (1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
 SWEEP: dict[str, tuple[int, ...]] = {
-    "slices": (50, 100, 150, 300),
+    "slices": (50, 100, 150, 300, 600),
     "matrix": (256, 512, 768, 1024),
     "organs": (7, 22, 35),  # as many as the organ table has
 }
