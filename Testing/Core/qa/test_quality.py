@@ -132,6 +132,10 @@ def test_certainty_is_not_believed_of_an_organ_that_was_moved() -> None:
     result = OrganResult(organ=larynx, label=1, found=True, volume_ml=3.4, certainty=drawn_at)
     assert is_where_it_was_drawn(result, cube_scan())
     assert not is_where_it_was_drawn(replace(result, certainty={**drawn_at, "at_x_mm": 40.0}), cube_scan())
+    diagonal_mm = float(np.linalg.norm(cube_scan().spacing_mm_zyx))  # less is the rounding of two grids
+    for shift_mm, still in ((0.9 * diagonal_mm, True), (1.1 * diagonal_mm, False)):
+        shifted = replace(result, certainty={**drawn_at, "at_z_mm": 30.0 + shift_mm})
+        assert is_where_it_was_drawn(shifted, cube_scan()) is still
 
 
 def test_volume_and_extent_beside_a_prediction_count_only_where_they_are_gross() -> None:

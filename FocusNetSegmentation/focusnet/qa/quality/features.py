@@ -17,19 +17,22 @@ CERTAINTY = (
     "spread_mm", "second",
 )  # fmt: skip
 PEAK = ("peak_x_mm", "peak_y_mm", "peak_z_mm")
-MOVED_MM = 4.5  # about a voxel and a half: rounding of two grids is less
 WORST_OF_GAPS = 3
 
 
 def is_where_it_was_drawn(result: OrganResult, scan: CoarseScan) -> bool:
-    """Return whether the organ still lies where the network drew it: its certainty says nothing of one that was moved."""
+    """Return whether the organ still lies where the network drew it: its certainty says nothing of one that was moved.
+
+    The median voxels of two grids of about the same fineness may differ by half a voxel's diagonal of each.
+    """
     if not result.certainty or not all(key in result.certainty for key in DRAWN_AT):
         return bool(result.certainty)
     index = np.argwhere(scan.labels == result.label)
     if not index.size:
         return False
     now = (np.median(index, axis=0) * scan.spacing_mm_zyx + scan.origin_mm_zyx)[::-1]
-    return bool(np.linalg.norm(now - [result.certainty[key] for key in DRAWN_AT]) < MOVED_MM)
+    moved_mm = np.linalg.norm(now - [result.certainty[key] for key in DRAWN_AT])
+    return bool(moved_mm <= np.linalg.norm(scan.spacing_mm_zyx))
 
 
 def organ_features(
