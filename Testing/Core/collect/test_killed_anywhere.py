@@ -19,12 +19,10 @@ from focusnet.datasets.collected import LOCK, read_collection
 from focusnet.datasets.open_dataset import open_dataset
 from focusnet.files.lock import lock_file
 
+from ..helpers_killed import fork, killed_at, note
 from ..helpers_outputs import scan_and_organs
-from ..node.test_killed_anywhere import fork, killed_at, note
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked copies of this process")
-
-STEPS = ("replace", "fsync", "unlink", "rmdir", "mkdir", "rename")  # of os: what changes the disk
 
 
 @lru_cache
@@ -45,11 +43,6 @@ def life(folder: Path) -> None:
     for number, (patient, how) in enumerate((("A", ASK), ("A", REPLACE), ("B", ASK))):
         added = put_case(folder / "set", case(patient, number), how)
         note(folder / "told" / f"{number} {added.name} {added.split}", b"")
-
-
-@pytest.fixture(autouse=True)
-def count_these_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("Testing.Core.node.test_killed_anywhere.STEPS", STEPS)
 
 
 def test_no_case_is_lost_and_none_is_half_there_wherever_a_station_is_killed(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from focusnet.nets.bundle import ModelBundle, available_bundles, find_bundle, lo
 from focusnet.nets.versions import STORE, adopt_bundle, earlier_versions, go_back
 
 from ..helpers_engine import random_network, small_config
+from ..helpers_killed import fork, killed_at
 
 NAME = "han"
 
@@ -142,34 +142,6 @@ def test_a_model_that_was_found_worse_or_not_compared_is_not_adopted(
 
 # killed before each change of the disk, one after the other (as Testing/Core/node/test_killed_anywhere.py does)
 
-STEPS = ("replace", "fsync", "unlink", "mkdir", "rename", "rmdir")
-
-
-def killed_at(step: int, act: Callable[[], Any]) -> int:
-    """Run ``act`` in a copy of this process that ends without any clean-up before its ``step``-th change of the disk; return its status."""
-    count = itertools.count(1)
-
-    def counting(real: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(*given: Any, **more: Any) -> Any:
-            if next(count) == step:
-                os._exit(7)
-            return real(*given, **more)
-
-        return counted
-
-    sys.stdout.flush()
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    try:
-        for name in STEPS:
-            setattr(os, name, counting(getattr(os, name)))
-        act()
-        os._exit(0)
-    except BaseException as problem:
-        os.write(2, f"{type(problem).__name__}: {problem}\n".encode())
-        os._exit(99)
-
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked copies of this process")
 @pytest.mark.parametrize("way", ["forward", "back"])
@@ -192,7 +164,7 @@ def test_old_or_new_is_in_force_wherever_it_is_killed(
         if way == "back":
             adopt_bundle(runs[2])
             act, allowed = (lambda: go_back(NAME)), {digests[2], digests[1]}
-        status = killed_at(step, act)
+        status = fork(killed_at(step, act))
         assert status in (0, 7), f"step {step}"
         in_force = load_bundle(NAME)  # which checks every hash
         assert in_force.digest in allowed, f"step {step}"
