@@ -19,7 +19,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "FocusNetSegmentation"), str(ROOT / "benchmarks")]
 
-from synthetic_train import Pool, averaged, draw, network  # noqa: E402
+from synthetic_train import OUTSIDE_ZYX, Pool, averaged, draw, network  # noqa: E402
 
 from focusnet.nets.config import NetworkConfig, with_changes  # noqa: E402
 from focusnet.nets.focusnet import FocusNet  # noqa: E402
@@ -117,6 +117,8 @@ def error_mm(sol: SOLNet, seen: list[tuple[Sample, torch.Tensor, torch.Tensor]],
         with torch.autocast("cpu", torch.bfloat16):
             maps = sol(features, scores)[0]
         for organ, centre in sample.centers_zyx.items():
+            if centre == OUTSIDE_ZYX:
+                continue
             _, peak = heatmap_peak(maps[config.small_organs.index(organ)])
             errors.append(float(np.linalg.norm((np.array(peak) - centre) * config.spacing_mm_zyx)))
     return float(np.mean(errors))

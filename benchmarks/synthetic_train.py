@@ -1,10 +1,12 @@
-"""Train an S-Net, and a SOL-Net on it, on variants of painted heads that are drawn as they are needed: no two steps see the same scan.
+"""Train an S-Net, and then SOL- and SOS-Nets on it, on variants of painted heads that are drawn as they are needed.
 
     python benchmarks/synthetic_train.py paint TCIA_OARS PAINTED [--seed N] [--annotator oncologist] [--split train] [--region base]
     python benchmarks/synthetic_train.py train PAINTED[,PAINTED] RUN --steps 2000 [--init RUN/snet.last.safetensors] [--without bend_mm,gaze]
-    python benchmarks/synthetic_train.py bundle RUN BUNDLE --painted PAINTED --name head14-synthetic
+    python benchmarks/synthetic_train.py train PAINTED RUN --stage second --steps 1000 --init RUN/snet.last.safetensors --heatmap-loss focal
+    python benchmarks/synthetic_train.py bundle RUN BUNDLE --painted PAINTED --name head22-synthetic
 
-``train`` goes on where it was stopped. Heads that are painted while it runs are used as they come. ``--without`` leaves tricks of
+No two steps see the same scan. ``--stage second`` trains SOL-Net and the SOS-Nets at once, on the same features of an S-Net that stays as it
+is. ``train`` goes on where it was stopped. Heads that are painted while it runs are used as they come. ``--without`` leaves tricks of
 ``focusnet.simulate.variety.Variety`` out, to measure their worth.
 """
 
@@ -32,6 +34,7 @@ from focusnet.image.organs import mirrored  # noqa: E402
 from focusnet.nets.bundle import save_bundle  # noqa: E402
 from focusnet.nets.config import NetworkConfig, with_changes  # noqa: E402
 from focusnet.nets.focusnet import FocusNet  # noqa: E402
+from focusnet.nets.roi import Roi, roi_around  # noqa: E402
 from focusnet.simulate.dataset import Recipe, split_cases  # noqa: E402
 from focusnet.simulate.specimen import Specimen, load_specimen, make_specimen, save_specimen  # noqa: E402
 from focusnet.simulate.variant import draw_variant  # noqa: E402
@@ -39,12 +42,16 @@ from focusnet.simulate.variants import labels_of_variants  # noqa: E402
 from focusnet.simulate.variety import Variety  # noqa: E402
 from focusnet.train.loop import loop  # noqa: E402
 from focusnet.train.settings import Settings  # noqa: E402
-from focusnet.train.stages.augment import Augmentation, Sample  # noqa: E402
+from focusnet.train.stages.adversarial import shape_constrained_loss  # noqa: E402
+from focusnet.train.stages.augment import Augmentation, Crops, Sample  # noqa: E402
 from focusnet.train.stages.model import TrainingNet  # noqa: E402
-from focusnet.train.stages.table import STAGES  # noqa: E402
+from focusnet.train.stages.stage import Stage, StageContext, Update  # noqa: E402
+from focusnet.train.stages.table import STAGES, heatmaps_against  # noqa: E402
 
 CROP_ZYX = (16, 96, 112)  # network voxels of 3 x 1 x 1 mm
 NEAR_MM_XYZ = (38.0, 32.0, 22.0)  # most crops lie this near to a small organ's centre
+OUTSIDE_ZYX = (-1e3, -1e3, -1e3)  # centre of an organ that the crop does not show: its heat map is empty
+ROI_JITTER_ZYX = (1.0, 4.0, 4.0)  # voxels: SOL-Net's place is not exact either
 ANYWHERE = 0.07  # share of crops anywhere in the painted head: a net that never saw it finds eyes there
 RESCAN_SECONDS = 60.0
 VOXELS = {
@@ -77,8 +84,19 @@ class Pool:
         return self.kept[names[int(rng.integers(len(names)))]]
 
 
+def second_loss(model: Any, crops: Crops, context: StageContext) -> torch.Tensor:
+    """Return the sum of SOL-Net's loss and that of the SOS-Nets (eq. 7 without a shape constraint), S-Net fixed."""
+    with torch.no_grad():
+        features, scores = model.snet(crops.ct)
+    located = heatmaps_against(model.solnet(features, scores), crops, context)
+    return located + shape_constrained_loss(model, features, crops, context)
+
+
+SECOND = Stage("second", (Update("SOL- and SOS-Nets", ("solnet", "sosnets"), second_loss),))
+
+
 def network(organs: tuple[str, ...], localizes: bool) -> NetworkConfig:
-    """Return half the paper's width at its resolution. ``localizes``: with heat maps of every organ but brain and brainstem."""
+    """Return half the paper's width at its resolution. ``localizes``: with SOL- and SOS-Nets of every organ but brain and brainstem."""
     small = tuple(organ for organ in organs if organ not in ("Brain", "Brainstem"))
     return NetworkConfig(
         organs=organs,
@@ -86,6 +104,9 @@ def network(organs: tuple[str, ...], localizes: bool) -> NetworkConfig:
         width=0.5,
         dilation_zyx=(2, 2, 2),  # as the first run was trained
         sol_width=1.0 if localizes else 0.0,
+        sol_inputs="features+scores" if localizes else "features",
+        heatmap_bias=-4.6 if localizes else None,
+        has_sos=localizes,
         crop_size_yx=CROP_ZYX[1:],
         chunk_slices=CROP_ZYX[0],
         stride=CROP_ZYX[0],
@@ -107,12 +128,35 @@ def draw(specimen: Specimen, config: NetworkConfig, variety: Variety, rng: np.ra
     variant = draw_variant(specimen, CROP_ZYX, config.spacing_mm_zyx, centre, variety, rng)
     known = {mirrored(organ) if variant.mirrored else organ for organ in specimen.contoured}
     ct = ((variant.hu + config.hu_offset) / config.hu_scale).astype(np.float32)[None]
+    centres = whole_centres(variant.labels, config)
+    absent = {
+        organ: OUTSIDE_ZYX
+        for organ in config.small_organs
+        if organ in known and organ not in present(variant.labels, config)
+    }
     return Sample(
         torch.from_numpy(ct),
         torch.from_numpy(variant.labels.astype(np.int64)),
         torch.tensor([True, *(organ in known for organ in config.organs)]),
-        whole_centres(variant.labels, config),
+        absent | centres,
+        rois_about(centres, config, rng) if config.has_sos else {},
     )
+
+
+def present(labels: np.ndarray, config: NetworkConfig) -> set[str]:
+    """Return the organs that have voxels in the crop."""
+    return {config.organs[value - 1] for value in np.unique(labels) if value}
+
+
+def rois_about(
+    centres: dict[str, tuple[float, float, float]], config: NetworkConfig, rng: np.random.Generator
+) -> dict[str, Roi]:
+    """Return an ROI for each organ that lies whole in the crop, moved by chance as SOL-Net may be off."""
+    out = {}
+    for organ, centre in centres.items():
+        z, y, x = (float(v) for v in np.array(centre) + rng.uniform(-1, 1, 3) * ROI_JITTER_ZYX)
+        out[organ] = roi_around((z, y, x), config.roi_size_of(organ), CROP_ZYX)
+    return out
 
 
 def whole_centres(labels: np.ndarray, config: NetworkConfig) -> dict[str, tuple[float, float, float]]:
@@ -145,7 +189,7 @@ def train(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     pool = Pool([Path(p) for p in args.painted.split(",")])
     organs = pool.pick(np.random.default_rng(0)).organs
-    config = network(organs, args.stage == "sol")
+    config = network(organs, args.stage != "snet")
     none = Variety.none()
     known = {item.name for item in fields(Variety)}
     left_out = [trick for trick in args.without.split(",") if trick]
@@ -158,17 +202,17 @@ def train(args: argparse.Namespace) -> None:
     if args.init is not None:
         print(
             "new here:",
-            ", ".join(k for k in start_from(model, args.init) if "solnet" not in k) or "nothing",
+            ", ".join(k for k in start_from(model, args.init) if not k.startswith(("solnet", "sosnets"))) or "nothing",
             flush=True,
         )
     settings = Settings(
         steps=args.steps, learning_rate=args.rate, schedule="cosine", ema_decay=0.998, alpha_power=0.5, precision=args.precision, grad_clip=5.0,
-        checkpoint_every=20, validate_every=10**9, workers=0, pictures=False, seed=args.seed, heatmap_loss=args.heatmap_loss,
+        checkpoint_every=20, validate_every=10**9, workers=0, pictures=False, seed=args.seed, heatmap_loss=args.heatmap_loss, aae_mode="none",
     )  # fmt: skip
     voxels = [4e5, *(VOXELS.get(o, VOXELS.get(o.rsplit("_", 1)[0], 60.0)) for o in organs)]
     loop.mean_class_voxels = lambda items, config: torch.tensor(voxels)  # type: ignore[attr-defined, assignment]
     stage = replace(
-        STAGES[args.stage],
+        STAGES.get(args.stage, SECOND),
         draw=lambda item, context, rng: draw(item.pick(rng), config, mild if rng.random() < args.mild else wide, rng),
         usable=lambda *_: True,
     )
@@ -193,8 +237,8 @@ def averaged(checkpoint: Path) -> dict[str, torch.Tensor]:
 
 def bundle(args: argparse.Namespace) -> None:
     """Write a bundle that segments whole heads from what was trained so far."""
-    checkpoints = {stage: args.run / f"{stage}.last.safetensors" for stage in ("snet", "sol")}
-    localizes = checkpoints["sol"].is_file()
+    checkpoints = {stage: args.run / f"{stage}.last.safetensors" for stage in ("snet", "second")}
+    localizes = checkpoints["second"].is_file()
     organs = load_specimen(next(iter(sorted(args.painted.glob("*.npz"))))).organs
     config = with_changes(
         network(organs, localizes),
@@ -206,7 +250,7 @@ def bundle(args: argparse.Namespace) -> None:
     )
     state = {k: v for k, v in averaged(checkpoints["snet"]).items() if k.startswith("snet.")}
     if localizes:
-        state |= {k: v for k, v in averaged(checkpoints["sol"]).items() if k.startswith("solnet.")}
+        state |= {k: v for k, v in averaged(checkpoints["second"]).items() if k.startswith(("solnet.", "sosnets."))}
     net = FocusNet(config)
     net.load_state_dict(state)
     steps = {stage: int(line.split(",")[0]) for stage in checkpoints if (line := last_row(args.run / f"{stage}.csv"))}
@@ -241,7 +285,7 @@ def main() -> None:
     training = commands.add_parser("train")
     training.add_argument("painted")
     training.add_argument("run", type=Path)
-    training.add_argument("--stage", default="snet", choices=("snet", "sol"))
+    training.add_argument("--stage", default="snet", choices=("snet", "second"))
     training.add_argument("--steps", type=int, required=True)
     training.add_argument("--rate", type=float, default=1e-3)
     training.add_argument("--init", type=Path)
@@ -256,7 +300,7 @@ def main() -> None:
     bundling.add_argument("run", type=Path)
     bundling.add_argument("bundle", type=Path)
     bundling.add_argument("--painted", type=Path, required=True, help="painted heads: they say which organs there are")
-    bundling.add_argument("--name", default="head14-synthetic")
+    bundling.add_argument("--name", default="head22-synthetic")
     bundling.add_argument("--version", default="0")
     bundling.set_defaults(run_command=bundle)
     args = parser.parse_args()

@@ -9,6 +9,9 @@ from .blocks import SEResBlock
 from .config import NetworkConfig
 
 
+FIRST_WEIGHTS = 1e-3  # standard deviation of the last layer's weights where the first bias is given
+
+
 class SOLNet(nn.Module):
     """One SEResBlock and a 1x1x1 convolution with a sigmoid (Table 10, rows "SOL-Net").
 
@@ -24,6 +27,8 @@ class SOLNet(nn.Module):
         self.head = nn.Conv3d(channels, len(config.small_organs), 1)
         if config.heatmap_bias is not None and self.head.bias is not None:
             nn.init.constant_(self.head.bias, config.heatmap_bias)
+            # S-Net's features are not normalised: with drawn weights of the usual size they would outweigh the bias from the start
+            nn.init.normal_(self.head.weight, std=FIRST_WEIGHTS)
 
     def forward(self, features: Tensor, scores: Tensor) -> Tensor:
         """Return heat maps (B, small organs, D, H, W), 0 to 1, of features (B, F, D, H, W) and S-Net's scores (B, C + 1, D, H, W)."""
