@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from .blocks import SEResBlock
 from .config import NetworkConfig
 
-
 FIRST_WEIGHTS = 1e-3  # standard deviation of the last layer's weights where the first bias is given
 
 
