@@ -79,9 +79,19 @@ class Pool:
             self.looked = time.monotonic()
             for path in sorted(p for folder in self.folders for p in folder.glob("*.npz")):
                 if path not in self.kept:
-                    self.kept[path] = load_specimen(path)
+                    self.kept[path] = self._of_the_same_organs(path)
         names = sorted(self.kept)
         return self.kept[names[int(rng.integers(len(names)))]]
+
+    def _of_the_same_organs(self, path: Path) -> Specimen:
+        """Return a head. Exits where its label values mean other organs than those of the heads before: left would be taught as right."""
+        head = load_specimen(path)
+        for before in self.kept.values():
+            if before.organs != head.organs:
+                sys.exit(
+                    f"{path} has the organs {', '.join(head.organs)} in this order; expected {', '.join(before.organs)}. Paint it anew."
+                )
+        return head
 
 
 def second_loss(model: Any, crops: Crops, context: StageContext) -> torch.Tensor:
