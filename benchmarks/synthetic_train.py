@@ -105,13 +105,16 @@ def second_loss(model: Any, crops: Crops, context: StageContext) -> torch.Tensor
 SECOND = Stage("second", (Update("SOL- and SOS-Nets", ("solnet", "sosnets"), second_loss),))
 
 
-def network(organs: tuple[str, ...], localizes: bool) -> NetworkConfig:
-    """Return half the paper's width at its resolution. ``localizes``: with SOL- and SOS-Nets of every organ but brain and brainstem."""
+def network(organs: tuple[str, ...], localizes: bool, width: float = 0.5) -> NetworkConfig:
+    """Return a network of ``width`` times the paper's channels at the paper's resolution.
+
+    ``localizes``: with SOL- and SOS-Nets of every organ but brain and brainstem.
+    """
     small = tuple(organ for organ in organs if organ not in ("Brain", "Brainstem"))
     return NetworkConfig(
         organs=organs,
         small_organs=small if localizes else (),
-        width=0.5,
+        width=width,
         dilation_zyx=(2, 2, 2),  # as the first run was trained
         sol_width=1.0 if localizes else 0.0,
         sol_inputs="features+scores" if localizes else "features",
@@ -199,7 +202,7 @@ def train(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     pool = Pool([Path(p) for p in args.painted.split(",")])
     organs = pool.pick(np.random.default_rng(0)).organs
-    config = network(organs, args.stage != "snet")
+    config = network(organs, args.stage != "snet", args.width)
     none = Variety.none()
     known = {item.name for item in fields(Variety)}
     left_out = [trick for trick in args.without.split(",") if trick]
@@ -248,10 +251,10 @@ def averaged(checkpoint: Path) -> dict[str, torch.Tensor]:
 def bundle(args: argparse.Namespace) -> None:
     """Write a bundle that segments whole heads from what was trained so far."""
     checkpoints = {stage: args.run / f"{stage}.last.safetensors" for stage in ("snet", "second")}
-    localizes = checkpoints["second"].is_file()
+    localizes = checkpoints["second"].is_file() and not args.only_snet
     organs = load_specimen(next(iter(sorted(args.painted.glob("*.npz"))))).organs
     config = with_changes(
-        network(organs, localizes),
+        network(organs, localizes, args.width),
         crop_size_yx=(208, 192),
         chunk_slices=16,
         segment_slices=32,
@@ -303,6 +306,7 @@ def main() -> None:
     training.add_argument("--mild", type=float, default=0.5, help="share of crops with Variety.mild()")
     training.add_argument("--heatmap-loss", default="cross-entropy")
     training.add_argument("--precision", default="bf16")
+    training.add_argument("--width", type=float, default=0.5, help="factor on every channel count; 1 is the paper")
     training.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "1")))
     training.add_argument("--seed", type=int, default=0)
     training.set_defaults(run_command=train)
@@ -312,6 +316,8 @@ def main() -> None:
     bundling.add_argument("--painted", type=Path, required=True, help="painted heads: they say which organs there are")
     bundling.add_argument("--name", default="head22-synthetic")
     bundling.add_argument("--version", default="0")
+    bundling.add_argument("--width", type=float, default=0.5)
+    bundling.add_argument("--only-snet", action="store_true", help="without SOL- and SOS-Nets, to see what they add")
     bundling.set_defaults(run_command=bundle)
     args = parser.parse_args()
     args.run_command(args)
