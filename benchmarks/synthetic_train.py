@@ -52,7 +52,9 @@ CROP_ZYX = (16, 96, 112)  # network voxels of 3 x 1 x 1 mm
 NEAR_MM_XYZ = (38.0, 32.0, 22.0)  # most crops lie this near to a small organ's centre
 OUTSIDE_ZYX = (-1e3, -1e3, -1e3)  # centre of an organ that the crop does not show: its heat map is empty
 ROI_JITTER_ZYX = (1.0, 4.0, 4.0)  # voxels: SOL-Net's place is not exact either
-ANYWHERE = 0.07  # share of crops anywhere in the painted head: a net that never saw it finds eyes there
+ANYWHERE = 0.07  # share of crops anywhere in a head of region "base": a net that never saw it finds eyes there
+ANYWHERE_WHOLE = 0.5  # the same in one of region "head": without jaws and neck in training, brain is drawn there
+WHOLE_MM = 160.0  # longer painted heads are of region "head"
 RESCAN_SECONDS = 60.0
 VOXELS = {
     "Brain": 3e5,
@@ -130,7 +132,9 @@ def network(organs: tuple[str, ...], localizes: bool, width: float = 0.5) -> Net
 def draw(specimen: Specimen, config: NetworkConfig, variety: Variety, rng: np.random.Generator) -> Sample:
     """Return one crop of one variant."""
     small = [organ for organ in specimen.centres_mm_xyz if organ not in ("Brain", "Brainstem")]
-    if small and rng.random() >= ANYWHERE:
+    slices, spacing_mm = specimen.geometry.shape_zyx[0], specimen.geometry.spacing_mm_xyz[2]
+    anywhere = ANYWHERE_WHOLE if slices * spacing_mm > WHOLE_MM else ANYWHERE
+    if small and rng.random() >= anywhere:
         centre = (
             np.array(specimen.centres_mm_xyz[small[int(rng.integers(len(small)))]])
             + rng.uniform(-1, 1, 3) * NEAR_MM_XYZ
