@@ -13,6 +13,7 @@ is. ``train`` goes on where it was stopped. Heads that are painted while it runs
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -279,8 +280,20 @@ def bundle(args: argparse.Namespace) -> None:
         "intended_use": "Research. Not a medical device.",
         "training": {"date": time.strftime("%Y-%m-%d"), "cases": {"train": 20, "val": 0}, "stages": {k: {"steps": v} for k, v in steps.items()}},
     }  # fmt: skip
+    if args.scores is not None:
+        metadata["known_organs"] = known_organs(json.loads(args.scores.read_text()), args.name)
     saved = save_bundle(args.bundle, args.name, net, metadata, overwrite=True)
     print(f"{saved.folder}: {saved.name}, {steps}")
+
+
+def known_organs(scores: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """Return what a bundle says of each organ, from the file of ``synthetic_scores.py --json``: the mean DSC on held-out simulated heads."""
+    if name not in scores:
+        sys.exit(f"--scores has no bundle {name!r}; it has {', '.join(scores)}.")
+    return {
+        organ: {"dsc": round(float(np.mean([row["dsc"] for row in rows])), 3), "measured_on": "simulated CT"}
+        for organ, rows in scores[name].items()
+    }
 
 
 def last_row(path: Path) -> str:
@@ -320,6 +333,9 @@ def main() -> None:
     bundling.add_argument("--painted", type=Path, required=True, help="painted heads: they say which organs there are")
     bundling.add_argument("--name", default="head22-synthetic")
     bundling.add_argument("--version", default="0")
+    bundling.add_argument(
+        "--scores", type=Path, help="what synthetic_scores.py --json wrote of this bundle: kept in it"
+    )
     bundling.add_argument("--width", type=float, default=0.5)
     bundling.add_argument("--only-snet", action="store_true", help="without SOL- and SOS-Nets, to see what they add")
     bundling.set_defaults(run_command=bundle)
