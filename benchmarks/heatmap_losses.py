@@ -3,7 +3,8 @@
     python benchmarks/heatmap_losses.py RUN PAINTED PAINTED_TEST -o losses.json [--steps 100] [--seed 0]
 
 RUN holds snet.last.safetensors of ``benchmarks/synthetic_train.py``. Every SOL-Net sees the same variants in the same order; the error is the
-mean distance from the heat map's maximum to the centre of each small organ that lies whole in one of the held-out crops.
+mean distance from the heat map's maximum to the centre of each small organ that lies whole in one of the held-out crops, and the part
+of the paired organs whose maximum lies nearer to the centre of the other side's.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ sys.path[:0] = [str(ROOT / "FocusNetSegmentation"), str(ROOT / "benchmarks")]
 
 from synthetic_train import OUTSIDE_ZYX, Pool, averaged, draw, network  # noqa: E402
 
+from focusnet.image.organs import mirrored  # noqa: E402
 from focusnet.nets.config import NetworkConfig, with_changes  # noqa: E402
 from focusnet.nets.focusnet import FocusNet  # noqa: E402
 from focusnet.nets.solnet import SOLNet, gaussian_heatmap, heatmap_peak  # noqa: E402
@@ -31,6 +33,7 @@ from focusnet.train.stages.losses import heatmap_loss  # noqa: E402
 ROWS = {  # name: loss, first bias, inputs
     "l2 (paper)": ("l2", None, "features"),
     "cross-entropy": ("cross-entropy", None, "features"),
+    "cross-entropy, bias -4.6": ("cross-entropy", -4.6, "features"),
     "focal, bias -4.6": ("focal", -4.6, "features"),
     "focal, bias -4.6, S-Net's scores": ("focal", -4.6, "features+scores"),
 }
@@ -65,13 +68,13 @@ def main() -> None:
         for rng in map(np.random.default_rng, range(1000, 1000 + CHECKS))
     ]
     seen = [(sample, *see(snet, sample)) for sample in checks]
-    out: dict[str, dict[int, float]] = {name: {} for name in ROWS}
+    out: dict[str, dict[int, tuple[float, float]]] = {name: {} for name in ROWS}
     for step in range(args.steps + 1):
-        if step in (args.steps // 4, args.steps // 2, args.steps):
+        if step in (args.steps // 8, args.steps // 4, args.steps // 2, args.steps):
             for name, sol in sols.items():
-                out[name][step] = error_mm(sol.eval(), seen, config)
+                out[name][step] = errors(sol.eval(), seen, config)
                 sol.train()
-            print(step, {name: round(values[step], 1) for name, values in out.items()}, flush=True)
+            print(step, {name: f"{v[step][0]:.1f} mm, {v[step][1]:.2f}" for name, v in out.items()}, flush=True)
             args.output.write_text(json.dumps(out, indent=1))
         rng = np.random.default_rng((args.seed, step))
         sample = draw(pool.pick(rng), config, Variety.ordinary(), rng)
@@ -110,18 +113,25 @@ def targets(sample: Sample, config: NetworkConfig) -> tuple[torch.Tensor, torch.
 
 
 @torch.no_grad()
-def error_mm(sol: SOLNet, seen: list[tuple[Sample, torch.Tensor, torch.Tensor]], config: NetworkConfig) -> float:
-    """Return the mean distance of the heat maps' maxima to the centres, over organs and crops. ``seen``: crops with S-Net's features and scores."""
-    errors = []
+def errors(
+    sol: SOLNet, seen: list[tuple[Sample, torch.Tensor, torch.Tensor]], config: NetworkConfig
+) -> tuple[float, float]:
+    """Return the mean distance (mm) of the heat maps' maxima to the centres, over organs and crops, and the part taken for the other side.
+
+    ``seen``: crops with S-Net's features and scores.
+    """
+    distances, swapped = [], []
     for sample, features, scores in seen:
         with torch.autocast("cpu", torch.bfloat16):
             maps = sol(features, scores)[0]
-        for organ, centre in sample.centers_zyx.items():
-            if centre == OUTSIDE_ZYX:
-                continue
+        shown = {organ: np.array(c) for organ, c in sample.centers_zyx.items() if c != OUTSIDE_ZYX}
+        for organ in shown:
             _, peak = heatmap_peak(maps[config.small_organs.index(organ)])
-            errors.append(float(np.linalg.norm((np.array(peak) - centre) * config.spacing_mm_zyx)))
-    return float(np.mean(errors))
+            off = {o: float(np.linalg.norm((np.array(peak) - c) * config.spacing_mm_zyx)) for o, c in shown.items()}
+            distances.append(off[organ])
+            if (other := mirrored(organ)) != organ and other in shown:
+                swapped.append(off[other] < off[organ])
+    return float(np.mean(distances)), float(np.mean(swapped))
 
 
 if __name__ == "__main__":
