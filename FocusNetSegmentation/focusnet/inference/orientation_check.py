@@ -7,7 +7,7 @@ holds for any model with enough organs. How often it is right: docs/input.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -53,12 +53,14 @@ Fits = Mapping[str, OrganFit]  # organ -> fit
 @dataclass(frozen=True)
 class Doubted:
     """A result that may come from a wrongly named orientation. ``results``: every organ of the model; ``labels``: uint8 (z, y, x) on
-    ``geometry``; ``usual_ml``: organ -> {"p1_ml", "p99_ml", ...} of the training contours, {} where not known."""
+    ``geometry``; ``usual_ml``: organ -> {"p1_ml", "p99_ml", ...} of the training contours, {} where not known. ``small``: organs of SOS-Nets, which are
+    often not found in scans that are right, because they lie outside or are too small: only their order counts."""
 
     results: Sequence[OrganResult]
     labels: np.ndarray
     geometry: Geometry
     usual_ml: Mapping[str, Mapping[str, float]]
+    small: Collection[str] = ()
 
 
 def check_orientation(
@@ -91,8 +93,10 @@ def check_orientation(
 
 def is_suspicious(result: Doubted) -> bool:
     """Return whether so many organs are missing or of an unlikely size, or in such an order, that the header may be wrong."""
-    odd = sum(not r.found or _unlikely(r, result.usual_ml.get(r.organ.name, {})) for r in result.results)
-    return odd >= max(2, len(result.results) / 4) or in_wrong_order(result)
+    large = [r for r in result.results if r.organ.name not in result.small]
+    odd = sum(not r.found or _unlikely(r, result.usual_ml.get(r.organ.name, {})) for r in large)
+    several = len(large) >= FEWEST_ORGANS and odd >= max(2, len(large) / 4)
+    return several or in_wrong_order(result)
 
 
 def in_wrong_order(result: Doubted) -> bool:

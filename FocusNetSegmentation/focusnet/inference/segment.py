@@ -182,7 +182,8 @@ def _check_orientation(
         return TwoStage(bundle.config, backend, done.chunk_slices).coarse_fits(ct, record.network.voxel_ml)
 
     usual = bundle.manifest.get("volume_statistics", {})
-    return check_orientation(volume, Doubted(results, labels, volume.geometry, usual), coarse_run, report)
+    small = bundle.config.small_organs if bundle.config.has_sos else ()
+    return check_orientation(volume, Doubted(results, labels, volume.geometry, usual, small), coarse_run, report)
 
 
 def is_out_of_memory(problem: BaseException) -> bool:
