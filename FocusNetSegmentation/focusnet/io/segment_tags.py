@@ -10,11 +10,23 @@ import json
 from typing import Any
 
 from ..files.atomic_write import json_text
+from ..image.drawn_by import CHOSEN, IDENTITY
 from ..image.organs import Organ
+from ..image.orientation_doubt import DOUBT
 from ..image.segmentation import OrganResult, status_of
 
 ORGAN_TAG = "FocusNet.Organ"  # the organ's TG-263 name, whatever the user calls the segment
 RUN_TAG = "FocusNet.Run"  # JSON: model, version, hash, date and device of the run that drew it
+RUN_KEYS = (
+    *IDENTITY,
+    "focusnet_version",
+    "created",
+    "device",
+    "precision",
+    "caution",
+    CHOSEN,
+    DOUBT,
+)  # of a provenance, in RUN_TAG
 RESULT_TAG = "FocusNet.Result"  # JSON: see to_tag
 REVIEW_TAG = (
     "FocusNet.Review"  # JSON: state; fingerprints of what the model drew and of what was approved; by whom, when
