@@ -80,7 +80,7 @@ def origins(provenance: Mapping[str, Any]) -> list[str]:
         reasons: dict[str, list[str]] = {}
         for organ, why in (model.get(TAKEN) or {}).items():
             reasons.setdefault(str(why), []).append(organ)
-        told += [f"From {model['model']}: {', '.join(organs)}. {why}" for why, organs in reasons.items()]
+        told += [f"From {model['model']}: {', '.join(organs)}. {why}".strip() for why, organs in reasons.items()]
     return told
 
 

@@ -41,7 +41,7 @@ class SegmentOptions:
     qa_passes: int = 0
     check_orientation: bool = True
     bundles: tuple[ModelBundle, ...] = field(init=False)
-    choices: Mapping[str, Choice] = field(init=False)
+    choices: Mapping[str, Choice[ModelBundle]] = field(init=False)
     chosen_device: Device = field(init=False)
     wanted: frozenset[str] = field(init=False)
     seeds_mm: dict[str, tuple[float, float, float]] = field(init=False)
@@ -91,7 +91,7 @@ def choose_organs(bundles: Sequence[ModelBundle], organs: Sequence[str] | None) 
 
 
 def _checked_seeds(
-    bundles: Sequence[ModelBundle], choices: Mapping[str, Choice], seeds: Seeds | None
+    bundles: Sequence[ModelBundle], choices: Mapping[str, Choice[ModelBundle]], seeds: Seeds | None
 ) -> dict[str, tuple[float, float, float]]:
     """Return the seeds by TG-263 name, each checked against the model that draws its organ. Raises InputError."""
     by_model: dict[str, dict[str, Sequence[float]]] = {bundle.digest: {} for bundle in bundles}

@@ -75,7 +75,9 @@ def segment_with_several(
 
 
 def _next(
-    bundles: Sequence[ModelBundle], choices: dict[str, Choice], drawn: Sequence[tuple[ModelBundle, Segmentation]]
+    bundles: Sequence[ModelBundle],
+    choices: dict[str, Choice[ModelBundle]],
+    drawn: Sequence[tuple[ModelBundle, Segmentation]],
 ) -> tuple[ModelBundle, list[str]] | None:
     """Return the next model to run and its organs that are not drawn yet."""
     for bundle in bundles:
@@ -86,7 +88,7 @@ def _next(
     return None
 
 
-def _checker(choices: dict[str, Choice]) -> ModelBundle | None:
+def _checker(choices: dict[str, Choice[ModelBundle]]) -> ModelBundle | None:
     """Return the model that checks the scan's orientation: the first that knows how large organs usually are, so that it was made from contours
     of patients. One model is enough, and one that knows real scans badly would doubt headers that are right."""
     chosen = [choice.bundle for choice in choices.values()]
@@ -96,7 +98,10 @@ def _checker(choices: dict[str, Choice]) -> ModelBundle | None:
 
 
 def _share(
-    bundles: Sequence[ModelBundle], choices: dict[str, Choice], bundle: ModelBundle, report: ProgressCallback
+    bundles: Sequence[ModelBundle],
+    choices: dict[str, Choice[ModelBundle]],
+    bundle: ModelBundle,
+    report: ProgressCallback,
 ) -> ProgressCallback:
     """Return a callback that tells one model's progress as a part of the whole run's."""
     running = [b for b in bundles if any(choice.bundle is b for choice in choices.values())]
@@ -115,7 +120,7 @@ def _share(
 def _joined(
     volume: Volume,
     drawn: Sequence[tuple[ModelBundle, Segmentation]],
-    choices: dict[str, Choice],
+    choices: dict[str, Choice[ModelBundle]],
     failed: Sequence[_Failure],
     options: SegmentOptions,
 ) -> Segmentation:
@@ -154,7 +159,7 @@ def _with_notes(made: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _provenance(
-    drawn: Sequence[tuple[ModelBundle, Segmentation]], choices: dict[str, Choice], options: SegmentOptions
+    drawn: Sequence[tuple[ModelBundle, Segmentation]], choices: dict[str, Choice[ModelBundle]], options: SegmentOptions
 ) -> dict[str, Any]:
     """Return the provenance of the merged result: each model's own under MODELS, what they share at the top."""
     models: dict[str, dict[str, Any]] = {}

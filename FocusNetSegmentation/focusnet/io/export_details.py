@@ -80,11 +80,9 @@ class ExportDetails:
 
 def caution_sentences(provenance: Mapping[str, Any]) -> list[str]:
     """Return what a DICOM object must say of its models."""
-    return (
-        cautions(provenance)
-        if is_merged(provenance)
-        else [str(provenance["caution"])] * bool(provenance.get("caution"))
-    )
+    if is_merged(provenance):
+        return cautions(provenance)
+    return [str(provenance["caution"])] if provenance.get("caution") else []
 
 
 def origin_sentences(provenance: Mapping[str, Any]) -> list[str]:

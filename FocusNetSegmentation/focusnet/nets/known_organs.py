@@ -11,11 +11,9 @@ was not measured; then the higher DSC, then the order in which the models were n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from .bundle import ModelBundle
+from typing import Any, Generic, Protocol, TypeVar
 
 KEY = "known_organs"
 REAL, SIMULATED = "real CT", "simulated CT"
@@ -39,11 +37,25 @@ class KnownOrgan:
         return "not measured" if self.dsc is None else f"DSC {self.dsc:.2f} on {self.measured_on}"
 
 
+class Knowing(Protocol):
+    """What the rule needs of a model: a ModelBundle, or a bundle.json that was only read."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def manifest(self) -> Mapping[str, Any]: ...
+    @property
+    def organ_names(self) -> Sequence[str]: ...
+
+
+Model = TypeVar("Model", bound=Knowing)
+
+
 @dataclass(frozen=True)
-class Choice:
+class Choice(Generic[Model]):
     """``bundle``: the model that draws an organ; ``reason``: why, as a sentence."""
 
-    bundle: ModelBundle
+    bundle: Model
     reason: str
 
 
@@ -69,22 +81,22 @@ def _known(row: Any, key: str, measured_on: Any) -> KnownOrgan:
     return KnownOrgan(float(dsc), str(measured_on))
 
 
-def best_models(bundles: Sequence[ModelBundle], failed: Sequence[ModelBundle] = ()) -> dict[str, Choice]:
+def best_models(bundles: Sequence[Model], failed: Collection[Model] = ()) -> dict[str, Choice[Model]]:
     """Return organ -> the model of ``bundles`` that knows it best, for every organ that one of them draws, in the order of the models.
 
     ``failed``: those of ``bundles`` that could not be used; the best of the others is taken.
     """
-    organs = dict.fromkeys(organ for bundle in bundles for organ in bundle.config.organs)
+    organs = dict.fromkeys(organ for bundle in bundles for organ in bundle.organ_names)
     chosen = {organ: _best(organ, bundles, failed) for organ in organs}
     return {organ: choice for organ, choice in chosen.items() if choice is not None}
 
 
-def _best(organ: str, bundles: Sequence[ModelBundle], failed: Sequence[ModelBundle]) -> Choice | None:
-    able = [bundle for bundle in bundles if organ in bundle.config.organs]
+def _best(organ: str, bundles: Sequence[Model], failed: Collection[Model]) -> Choice[Model] | None:
+    able = [bundle for bundle in bundles if organ in bundle.organ_names]
     ordered = sorted(
         able, key=lambda bundle: known_organ(bundle.manifest, organ).order
     )  # stable: ties as they were named
-    usable = [bundle for bundle in ordered if bundle not in failed]
+    usable = [bundle for bundle in ordered if not any(bundle is broken for broken in failed)]
     if not usable:
         return None
     best = usable[0]
