@@ -148,6 +148,7 @@ def full_result(name: str, label: int) -> OrganResult:
         second_peak=0.5,
         second_mm_xyz=(-4.0, 5.25, 6.5),
         spread_mm=2.75,
+        place_from="S-Net",
         warnings=('Two places are likely: "left | right".', "C:\\new ü"),
         notes=("1 separate part | removed.",),
         alarms=("C:\\new ü",),

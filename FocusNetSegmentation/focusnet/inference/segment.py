@@ -147,7 +147,7 @@ def _run_networks(
             backend = kept_backend(options.bundle, device, chosen, chunk)
             began = time.monotonic()
             sums = SlicewiseSums()
-            stages = TwoStage(config, backend, chunk, report=report, sums=sums)
+            stages = TwoStage(config, backend, chunk, report=report, sums=sums, check_places=True)
             run = stages.segment_at_seeds if options.wanted <= set(seeds) else stages.segment
             labels, locations = run(ct, grids, seeds)
             if auto:

@@ -54,6 +54,7 @@ def to_tag(result: OrganResult, voxels: int) -> str:
             "second_peak": result.second_peak,
             "second_mm_lps": result.second_mm_xyz,
             "spread_mm": result.spread_mm,
+            "place_from": result.place_from,
             "warnings": result.warnings,
             "certainty": result.certainty and {key: round(value, 4) for key, value in result.certainty.items()},
             "notes": result.notes,
@@ -82,6 +83,7 @@ def from_tag(text: str, organ: Organ, label: int, voxels: int, voxel_ml: float) 
         second_peak=kept.get("second_peak"),
         second_mm_xyz=_point_mm(kept.get("second_mm_lps")),
         spread_mm=kept.get("spread_mm"),
+        place_from=str(kept.get("place_from") or ""),
         certainty=_numbers(kept.get("certainty")),
         **_sentences(kept),
     )
