@@ -130,7 +130,9 @@ def _segment(result: OrganResult, voxels: int, run: Mapping[str, Any], further: 
     ):  # a reference drawn by people must not be exported to DICOM as made by a program, nor the other way round
         tags[ALGORITHM_TYPE_TAG] = "AUTOMATIC"
         tags[ALGORITHM_NAME_TAG] = _ascii(f"FocusNetv2 {run['model']}")
-    if CHOSEN in run:  # several models: Slicer drops the file's provenance, but keeps what a segment says of its own
+    if CHOSEN in run or run.get(
+        "caution"
+    ):  # Slicer drops the file's provenance, but keeps what a segment says of its own
         tags[RUN_TAG] = escape_for_nrrd(tag_text({key: run[key] for key in RUN_KEYS if key in run}))
     tags.update({name: escape_for_nrrd(value) for name, value in further.items()})
     segment: dict[str, Any] = {

@@ -4,9 +4,10 @@ A bundle's ``bundle.json`` may hold, organ by organ, the DSC to be expected and 
 
     "known_organs": {"Lens_L": {"dsc": 0.74, "measured_on": "simulated CT"}, ...}
 
-``measured_on``: one of MEASURED_ON. A bundle without it is known by its held-out scores (``held_out``), which are of real CT unless
-``held_out.measured_on`` says otherwise. What was measured on real CT comes before what was measured on simulated CT, which comes before what
-was not measured; then the higher DSC, then the order in which the models were named.
+``measured_on``: one of MEASURED_ON. A bundle without ``known_organs`` is known by its held-out scores (``held_out``, of real CT unless
+``held_out.measured_on`` says otherwise), without these by its training's own validation (on real CT, unless the bundle asks for caution). What was
+measured on real CT comes before what was measured on simulated CT, which comes before what was not measured; then the higher DSC, then the
+order in which the models were named.
 """
 
 from __future__ import annotations
@@ -61,21 +62,24 @@ class Choice(Generic[Model]):
 
 def known_organ(manifest: Mapping[str, Any], organ: str) -> KnownOrgan:
     """Return what a bundle.json says of how well its model draws an organ; anything that cannot be read counts as not measured."""
-    said = manifest.get(KEY)
-    if isinstance(said, Mapping):
-        row = said.get(organ)
-        return _known(row, "dsc", row.get("measured_on") if isinstance(row, Mapping) else None)
-    held_out = manifest.get("held_out")
-    if not isinstance(held_out, Mapping):
-        return KnownOrgan()
-    organs = held_out.get("organs")
-    return _known(
-        organs.get(organ) if isinstance(organs, Mapping) else None, "dsc_mean", held_out.get("measured_on", REAL)
-    )
+    if isinstance(manifest.get(KEY), Mapping):
+        row = _mapping(manifest[KEY].get(organ))
+        return _known(row.get("dsc"), row.get("measured_on"))
+    if manifest.get("held_out"):
+        held_out = _mapping(manifest["held_out"])
+        row = _mapping(_mapping(held_out.get("organs")).get(organ))
+        return _known(row.get("dsc_mean"), held_out.get("measured_on", REAL))
+    stages = _mapping(_mapping(manifest.get("training")).get("stages"))
+    scores = [_mapping(_mapping(stage).get("validation")).get(organ) for stage in stages.values()]
+    last = next((dsc for dsc in reversed(scores) if dsc is not None), None)
+    return _known(last, SIMULATED if manifest.get("caution") else REAL)
 
 
-def _known(row: Any, key: str, measured_on: Any) -> KnownOrgan:
-    dsc = row.get(key) if isinstance(row, Mapping) else None
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _known(dsc: Any, measured_on: Any) -> KnownOrgan:
     if not isinstance(dsc, (int, float)) or not 0 <= dsc <= 1 or measured_on not in MEASURED_ON:
         return KnownOrgan()
     return KnownOrgan(float(dsc), str(measured_on))
@@ -103,7 +107,7 @@ def _best(organ: str, bundles: Sequence[Model], failed: Collection[Model]) -> Ch
     known = {bundle.name: known_organ(bundle.manifest, organ) for bundle in ordered}
     others = [f"{bundle.name} ({known[bundle.name]})" for bundle in ordered if bundle is not best]
     if not others:
-        return Choice(best, f"No other model draws it ({known[best.name]}).")
+        return Choice(best, "No other model draws it.")
     broken = [bundle.name for bundle in ordered[: ordered.index(best)]]
     why = f", because {', '.join(broken)} could not be used" if broken else ""
     return Choice(best, f"{best.name} ({known[best.name]}) was taken before {' and '.join(others)}{why}.")

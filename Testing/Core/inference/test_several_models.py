@@ -52,7 +52,7 @@ def test_each_organ_is_from_the_model_that_knows_it_best(
     assert drawn_by.chosen_because(made, "Brainstem") == (
         "real7 (DSC 0.80 on real CT) was taken before eyes22 (DSC 0.90 on simulated CT)."
     )
-    assert drawn_by.chosen_because(made, "Lens_L") == "No other model draws it (DSC 0.90 on simulated CT)."
+    assert drawn_by.chosen_because(made, "Lens_L") == "No other model draws it."
     assert made["model"] == "real7 + eyes22"
     assert [model["bundle_sha256"] for model in drawn_by.models_of(made)] == [real.digest, simulated.digest]
 
@@ -91,6 +91,15 @@ def test_scores_that_cannot_be_read_count_as_not_measured() -> None:
     for row in ({"dsc": "high", "measured_on": "real CT"}, {"dsc": 0.9}, {"dsc": 7, "measured_on": "real CT"}, None):
         assert str(known_organ({"known_organs": {"Larynx": row}}, "Larynx")) == "not measured"
     assert str(known_organ({"held_out": {"organs": {"Larynx": {"dsc_mean": 0.5}}}}, "Larynx")) == "DSC 0.50 on real CT"
+
+
+def test_a_model_of_ones_own_is_known_by_its_trainings_validation() -> None:
+    stages = {"snet": {"validation": {"Larynx": 0.6, "Brainstem": 0.7}}, "tune": {"validation": {"Larynx": 0.65}}}
+    tuned = {"training": {"stages": stages}}
+    assert str(known_organ(tuned, "Larynx")) == "DSC 0.65 on real CT"
+    assert str(known_organ(tuned, "Brainstem")) == "DSC 0.70 on real CT"
+    assert str(known_organ({**tuned, "caution": CAUTION}, "Larynx")) == "DSC 0.65 on simulated CT"
+    assert str(known_organ({**tuned, "held_out": {"organs": {}}}, "Larynx")) == "not measured"
 
 
 def test_a_model_that_fails_does_not_lose_what_the_other_draws(

@@ -42,7 +42,7 @@ def test_both_models_are_one_choice_beside_each_alone(both: Any) -> None:
     tips = [listed.item(i).toolTip() for i in range(listed.count)]
     assert tips[0].startswith("Brainstem han7-openkbp (DSC 0.7")
     assert tips[0].endswith("was taken before head22-synthetic (not measured).")
-    assert tips[-1] == "Lens_L No other model draws it (DSC 0.74 on simulated CT)."
+    assert tips[-1] == "Lens_L No other model draws it."
     assert not both.ui.removeModelButton.enabled
     assert not both.ui.verifyModelButton.enabled
 
