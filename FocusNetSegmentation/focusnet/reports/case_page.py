@@ -12,7 +12,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..image.drawn_by import caution_of, cautions, chosen_because, failures, is_merged, model_of, models_of, origins
+from ..image.drawn_by import (
+    caution_of,
+    cautions,
+    chosen_because,
+    failures,
+    is_merged,
+    model_of,
+    models_of,
+    origins,
+    same_model,
+)
 from ..image.orientation_doubt import doubt_text
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
@@ -152,11 +162,17 @@ def model_notes(report: CaseReport) -> list[str]:
         notes.append(
             f"Scored for contours of {_name(scored)}, but these contours are by {_name(own)}: score them again."
         )
-    if report.model_copy is not None and models_differ(own, copy := _model(report.model_copy.provenance)):
+    if report.model_copy is not None and not _same_models(report.segmentation, report.model_copy):
+        copy = _model(report.model_copy.provenance)
         notes.append(
             f"The model's copy is by {_name(copy)}, the contours by {_name(own)}: their differences are not edits alone."
         )
     return notes
+
+
+def _same_models(one: Segmentation, other: Segmentation) -> bool:
+    both = {r.organ.name for r in one.results} & {r.organ.name for r in other.results}
+    return same_model(one.provenance, other.provenance, both)
 
 
 def _model(known: Mapping[str, Any]) -> dict[str, str]:
