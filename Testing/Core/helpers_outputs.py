@@ -149,6 +149,7 @@ def full_result(name: str, label: int) -> OrganResult:
         second_mm_xyz=(-4.0, 5.25, 6.5),
         spread_mm=2.75,
         place_from="S-Net",
+        place_likelihood=0.9375,
         warnings=('Two places are likely: "left | right".', "C:\\new ü"),
         notes=("1 separate part | removed.",),
         alarms=("C:\\new ü",),

@@ -157,7 +157,7 @@ def organ_table(result: Segmentation) -> str:
     wide = max(map(len, [*models.values(), "model"]))
     lines = [f"{'organ':<{width}}  {'':<{STATUS_WIDTH}}  {'volume ml':>9}  {'sure':>5}{'  model' if models else ''}"]
     for r in result.results:
-        peak = "" if r.peak is None else f"{r.peak:.2f}"
+        peak = "" if r.place_certainty is None else f"{r.place_certainty:.2f}"
         model = f"  {models[r.organ.name]:<{wide}}" if models else ""
         lines.append(
             f"{r.organ.name:<{width}}  {r.status:<{STATUS_WIDTH}}  {r.volume_ml:>9.2f}  {peak:>5}{model}  {' '.join(r.warnings)}".rstrip()

@@ -78,7 +78,8 @@ class OrganLocation:
     likely location; ``above_half``: voxels with at least half of the peak. Neither is known of a seeded organ.
 
     ``source``: whose place it is; of one that is not the heat map's (``places``) ``peak`` is the heat map's value there, ``second`` its maximum,
-    and ``snet`` S-Net's mean probability if the place is S-Net's. ``remark``: what a reader must know of the place; ``wrong_side``: it is grave.
+    and ``snet`` S-Net's mean probability if the place is S-Net's, or if both agree and S-Net is the surer. ``remark``: what a reader must know of
+    the place; ``wrong_side``: it is grave.
     """
 
     peak: float = -1.0
@@ -95,7 +96,7 @@ class OrganLocation:
 
     @property
     def likelihood(self) -> float:
-        """How sure the network is whose place it is, 0 to 1."""
+        """How sure the network is whose place it is, or the surer one where both agree, 0 to 1."""
         return self.peak if self.snet is None else max(self.peak, self.snet)
 
     def is_sure(self, threshold: float) -> bool:

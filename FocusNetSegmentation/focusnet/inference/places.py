@@ -7,7 +7,7 @@ as. What is never taken is a place that puts a left organ to the right of its pa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -92,7 +92,8 @@ def limit_mm(organ: str) -> float:
 
 @dataclass(frozen=True)
 class TakenPlace:
-    """Where an organ is looked for. ``source``: HEAT_MAP, SNET, SECOND_PEAK, SEED or NOWHERE. ``likelihood``: 0 to 1, of the network whose place it is.
+    """Where an organ is looked for. ``source``: HEAT_MAP, SNET, SECOND_PEAK, SEED or NOWHERE. ``likelihood``: 0 to 1, of the network whose place it is,
+    or of the surer one where both agree.
 
     ``remark``: what a reader must know of the choice, "" where nothing spoke against the heat map's maximum; ``wrong_side``: it lay where the organ
     cannot be.
@@ -118,7 +119,10 @@ def take_places(
     for left, right in _pairs(locations):
         by_hand = taken[left].source == taken[right].source == SEED
         if not by_hand and not _sides_are_right(taken[left], taken[right], spacing[2]):
-            taken |= _on_their_sides(left, right, options, spacing[2])
+            for organ, place in zip(
+                (left, right), _on_their_sides(options[left], options[right], spacing[2]), strict=True
+            ):
+                taken[organ] = _moved(place, options[organ][0], locations[organ].peak, mirrored(organ))
     return taken
 
 
@@ -128,11 +132,14 @@ def _options(
     """Return the places where an organ may be: the heat map's maximum first, then S-Net's if it is another place, then the next maximum."""
     if at.seeded:
         return [TakenPlace(SEED, at.peak_zyx, PERSON)]
-    found = [TakenPlace(HEAT_MAP, at.peak_zyx, at.peak)]
-    if snet is not None and snet.gap_mm(at.peak_zyx, spacing) > limit_mm(organ):
-        found.append(TakenPlace(SNET, snet.voxel_zyx, snet.probability))
-    else:  # so that the first two of the list are always heat map and S-Net
-        found.append(found[0])
+    if snet is None:
+        found = [
+            TakenPlace(HEAT_MAP, at.peak_zyx, at.peak)
+        ] * 2  # the first two of the list are always heat map and S-Net
+    elif snet.gap_mm(at.peak_zyx, spacing) > limit_mm(organ):
+        found = [TakenPlace(HEAT_MAP, at.peak_zyx, at.peak), TakenPlace(SNET, snet.voxel_zyx, snet.probability)]
+    else:  # both see it there: as sure as the surer of them
+        found = [TakenPlace(HEAT_MAP, at.peak_zyx, max(at.peak, snet.probability))] * 2
     return found if at.second is None else [*found, TakenPlace(SECOND_PEAK, at.second[1], at.second[0])]
 
 
@@ -163,24 +170,16 @@ def _sides_are_right(left: TakenPlace, right: TakenPlace, spacing_x: float) -> b
 
 
 def _on_their_sides(
-    left: str, right: str, options: Mapping[str, list[TakenPlace]], spacing_x: float
-) -> dict[str, TakenPlace]:
-    """Return the likeliest two places of which the left organ's lies to the left; one of them is nowhere if there are no such two."""
+    left: Sequence[TakenPlace], right: Sequence[TakenPlace], spacing_x: float
+) -> tuple[TakenPlace, TakenPlace]:
+    """Return the likeliest two of a pair's places of which the left organ's lies to the left; one of them is nowhere if there are no such two."""
     nowhere = TakenPlace(NOWHERE, (0, 0, 0), 0.0)
-    possible = [
-        (a, b)
-        for a, b in product([*options[left], nowhere], [*options[right], nowhere])
-        if _sides_are_right(a, b, spacing_x)
-    ]
-    best = max(possible, key=lambda pair: pair[0].likelihood + pair[1].likelihood)
-    return {
-        organ: _moved(place, options[organ][0], partner)
-        for organ, partner, place in ((left, right, best[0]), (right, left, best[1]))
-    }
+    possible = [(a, b) for a, b in product([*left, nowhere], [*right, nowhere]) if _sides_are_right(a, b, spacing_x)]
+    return max(possible, key=lambda pair: pair[0].likelihood + pair[1].likelihood)
 
 
-def _moved(place: TakenPlace, first: TakenPlace, partner: str) -> TakenPlace:
-    """Return a place with what is to be said of it, where it is not the ``first`` of the organ's places."""
+def _moved(place: TakenPlace, first: TakenPlace, peak: float, partner: str) -> TakenPlace:
+    """Return a place with what is to be said of it, where it is not the ``first`` of the organ's places. ``peak``: of its heat map."""
     if place.source == first.source:
         return place
     instead = {
@@ -189,5 +188,5 @@ def _moved(place: TakenPlace, first: TakenPlace, partner: str) -> TakenPlace:
         NOWHERE: "no other place is likely, so none was taken",
     }[place.source]
     side = "left" if partner.endswith("_R") else "right"
-    text = f"Its heat map is highest ({first.likelihood:.2f} of 1) where {partner} is looked for or beyond, which cannot be on the {side}; {instead}."
+    text = f"Its heat map is highest ({peak:.2f} of 1) where {partner} is looked for or beyond, which cannot be on the {side}; {instead}."
     return TakenPlace(place.source, place.voxel_zyx, place.likelihood, text, wrong_side=True)

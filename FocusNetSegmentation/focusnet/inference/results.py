@@ -66,6 +66,7 @@ def describe(
                 if location is None
                 else _tuple3(record.network.index_to_mm(np.array(location.peak_zyx))),
                 place_from="" if location is None else location.source,
+                place_likelihood=None if location is None else location.likelihood,
                 **_heatmap_clarity(location, record.network),
                 certainty=(certainties or {}).get(organ.name) if counts[value] else None,
                 warnings=(*said.alarms, *said.warnings),

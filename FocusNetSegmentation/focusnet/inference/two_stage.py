@@ -16,7 +16,7 @@ from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
 from .backends import Backend
 from .certainty import SlicewiseSums, winning
-from .chunks import SECOND_PEAK, SNET, Localizer, OrganLocation, run_chunks
+from .chunks import HEAT_MAP, SECOND_PEAK, SNET, Localizer, OrganLocation, run_chunks
 from .orientation_check import OrganFit
 from .overlay import SmallOrgan, erase_organ, overlay
 from .places import NOWHERE, SnetVoxels, take_places
@@ -119,6 +119,9 @@ class TwoStage:
         moved = {organ: place for organ, place in taken.items() if place.source in (SNET, SECOND_PEAK)}
         if not self.config.has_sos:
             return checked
+        for organ, place in taken.items():
+            if place.source == HEAT_MAP and place.likelihood > locations[organ].peak:
+                checked[organ] = replace(checked[organ], snet=place.likelihood)
         again = self._look_at(ct, {organ: place.voxel_zyx for organ, place in moved.items()}) if moved else {}
         for organ, place in taken.items():
             if place.source == NOWHERE:  # S-Net's voxels stay; a peak of 0 is below every threshold

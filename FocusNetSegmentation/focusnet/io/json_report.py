@@ -80,6 +80,7 @@ def _organ(result: OrganResult, provenance: Mapping[str, Any]) -> dict[str, Any]
         "localization_peak": None if result.peak is None else round(float(result.peak), 4),
         "localization_mm_lps": _place(result.peak_mm_xyz),
         "localization_from": result.place_from or None,
+        "localization_certainty": None if result.place_certainty is None else round(float(result.place_certainty), 4),
         "localization_second_peak": None if result.second_peak is None else round(float(result.second_peak), 4),
         "localization_second_mm_lps": _place(result.second_mm_xyz),
         "localization_spread_mm": None if result.spread_mm is None else round(float(result.spread_mm), 1),

@@ -55,6 +55,7 @@ def to_tag(result: OrganResult, voxels: int) -> str:
             "second_mm_lps": result.second_mm_xyz,
             "spread_mm": result.spread_mm,
             "place_from": result.place_from,
+            "place_likelihood": result.place_likelihood,
             "warnings": result.warnings,
             "certainty": result.certainty and {key: round(value, 4) for key, value in result.certainty.items()},
             "notes": result.notes,
@@ -84,6 +85,7 @@ def from_tag(text: str, organ: Organ, label: int, voxels: int, voxel_ml: float) 
         second_mm_xyz=_point_mm(kept.get("second_mm_lps")),
         spread_mm=kept.get("spread_mm"),
         place_from=str(kept.get("place_from") or ""),
+        place_likelihood=kept.get("place_likelihood"),
         certainty=_numbers(kept.get("certainty")),
         **_sentences(kept),
     )

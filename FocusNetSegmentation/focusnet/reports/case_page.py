@@ -199,7 +199,7 @@ def _organ(result: OrganResult, report: CaseReport) -> dict[str, Any]:
         "title": result.organ.title,
         "color": css_color(result.organ.color_rgb),
         "volume_ml": result.volume_ml,
-        "peak": result.peak,
+        "peak": result.place_certainty,
         "mark": result.peak_mm_xyz,
         "status": result.status,
         "state": _state(review, edit),

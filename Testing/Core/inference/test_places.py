@@ -95,6 +95,20 @@ def test_places_on_which_both_networks_agree_are_taken_without_a_word() -> None:
     assert made.drawn_at == {"Lens_R": (8, 7, 6), "Lens_L": LEFT_EYE}
 
 
+def test_where_both_agree_the_place_is_as_sure_as_the_surer_of_them() -> None:
+    made = Made(BOTH_EYES, {"Lens_R": [((8, 7, 6), 0.3)], "Lens_L": [(LEFT_EYE, 0.9)]})
+    labels, found = run(made)
+    at = found["Lens_R"]
+    assert (at.source, at.peak, at.likelihood) == ("heat map", pytest.approx(0.3), pytest.approx(0.8))
+    assert at.is_sure(0.6)
+    assert labels[8, 7, 6] == 1, "SOS-Net draws there"
+    assert found["Lens_L"].likelihood == pytest.approx(0.9)
+    _, without_sos = run(made, has_sos=False)
+    assert not without_sos["Lens_R"].is_sure(0.6), (
+        "what is drawn there, S-Net drew: the heat map alone says how sure it is"
+    )
+
+
 def test_where_they_are_far_apart_the_likelier_is_s_nets_place() -> None:
     made = Made(BOTH_EYES, {"Lens_R": [((12, 20, 10), 0.7), (RIGHT_EYE, 0.4)], "Lens_L": [(LEFT_EYE, 0.9)]})
     labels, found = run(made)
