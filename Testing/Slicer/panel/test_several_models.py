@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ...paths import ROOT
+from ..helpers_panel_review import choose
+from ..helpers_worker import worker_python
 from .test_models import SHIPPED, own_model
 
 CAUTION = "Trained on simulated CT only, research preview."
@@ -89,3 +93,52 @@ def test_several_models_are_not_fine_tuned_together(both: Any) -> None:
     both.settle()
     both.panel.review.finish.learn.fine_tune()
     assert "One model is fine-tuned at a time" in both.text("reviewStatusLabel") + both.says
+
+
+def test_a_seed_is_offered_for_what_the_model_that_draws_the_organ_can_do(both: Any) -> None:
+    from FocusNetSegmentationLib.review.seed_points import why_no_seed
+
+    both.parameters.model = "han7-openkbp,head22-synthetic"
+    both.settle()
+    entry = both.panel.models.entry
+    entry.part_of("Lens_L").manifest["network"].update(has_sos=True, small_organs=["Lens_L"])
+    assert why_no_seed(entry.part_of("Lens_L").manifest, "Lens_L") == ""
+    assert "han7-openkbp has no SOS-Nets" in why_no_seed(entry.part_of("Larynx").manifest, "Larynx")
+
+
+@pytest.mark.slow
+def test_the_whole_way_of_two_models_with_the_real_worker(open_panel: Callable[..., Any], tmp_path: Path) -> None:
+    """Apply both, look at the caution, draw one organ again at a seed: the others stay, and each keeps its model."""
+    python = worker_python()
+    make = (
+        "from pathlib import Path; import sys; from Testing.Core.helpers_several import real_bundle, simulated_bundle;"
+        "real_bundle(Path(sys.argv[1]), 'han7-openkbp'); simulated_bundle(Path(sys.argv[1]), 'head22-synthetic')"
+    )
+    subprocess.run([python, "-c", make, str(tmp_path / "models")], check=True, cwd=ROOT)
+    panel = open_panel(python=python)
+    panel.volume()
+    panel.parameters.model = "han7-openkbp,head22-synthetic"
+    panel.settle()
+    panel.ui.applyButton.click()
+    panel.until(lambda: not panel.panel.runs.is_running, 240)
+    panel.settle()
+    assert "Done in" in panel.says, panel.says
+    assert panel.text("cautionLabel") == f"⚠ Lens_R, Lens_L, OpticChiasm: {CAUTION}"
+    panel.ui.reviewCollapsibleButton.collapsed = False
+    panel.until(lambda: not panel.panel.review.scoring.is_running, 120)
+    review = panel.panel.review.review
+    assert review.notes(panel.panel.review._chosen_model()) == []
+    before = review.current_fingerprints()
+    choose(panel, "Lens_L")
+    panel.ui.seedButton.click()
+    panel.ui.runSeedButton.click()
+    panel.until(lambda: not panel.panel.runs.is_running, 240)
+    panel.settle()
+    after = review.current_fingerprints()
+    assert all(after[name].same_as(before[name]) for name in after if name != "Lens_L")
+    assert panel.text("cautionLabel") == f"⚠ Lens_R, Lens_L, OpticChiasm: {CAUTION}"
+    from FocusNetSegmentationLib.scene.run_tags import node_provenance
+
+    known = node_provenance(panel.parameters.resultSegmentation)
+    assert [model["model"] for model in known["models"]] == ["han7-openkbp", "head22-synthetic"]
+    assert review.notes(panel.panel.review._chosen_model()) == []
