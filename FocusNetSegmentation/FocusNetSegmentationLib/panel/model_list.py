@@ -157,10 +157,11 @@ def summary(entry: ModelEntry) -> str:
 
 def _summary_of_several(entry: ModelEntry) -> str:
     """Return which model draws how many organs, and what must stand beside them."""
-    drawn = {part.name: sum(entry.part_of(organ) is part for organ in entry.organs) for part in entry.parts}
-    told = [
-        f"{part.name} draws {drawn[part.name]}{f' ({part.caution})' if part.caution else ''}" for part in entry.parts
-    ]
+    told = []
+    for part in entry.parts:
+        count = sum(entry.part_of(organ) is part for organ in entry.organs)
+        caution = part.caution.rstrip(".")
+        told.append(f"{part.name} draws {count}{f' ({caution})' if caution else ''}")
     return f"{len(entry.organs)} organs, each from the model that knows it best: {'; '.join(told)}. The models run one after the other."
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from focusnet.image.drawn_by import CHOSEN, MODELS, caution_of, is_merged, merged_from_runs, models_of, run_of
@@ -12,6 +12,7 @@ from focusnet.io.segment_tags import ORGAN_TAG, RUN_KEYS, RUN_TAG, tag_value
 from .labelmaps import get_tag
 from .types import SegmentationNode
 
+FEW = 3  # organs that a narrow panel has room to name
 PROVENANCE = "FocusNet.Provenance"  # attribute of a segmentation node: JSON
 
 
@@ -58,22 +59,22 @@ def provenance_to_keep(segmentation_node: SegmentationNode, new: Mapping[str, An
     return new
 
 
-def organ_cautions(segmentation_node: SegmentationNode | None) -> dict[str, list[str]]:
-    """Return caution -> organs that it stands beside, of every segment that is there."""
-    told: dict[str, list[str]] = {}
-    for organ, run in runs_of(segmentation_node).items():
+def caution_text(segmentation_node: SegmentationNode | None) -> str:
+    """Return what must stand beside the result, in one line; with the organs, or how many by which model, where it does not hold for all."""
+    runs = runs_of(segmentation_node)
+    told: dict[tuple[str, str], list[str]] = {}
+    for organ, run in runs.items():
         caution = caution_of(run, organ)
         if caution:
-            told.setdefault(caution, []).append(organ)
-    return told
-
-
-def caution_text(segmentation_node: SegmentationNode | None) -> str:
-    """Return what must stand beside the result, in one line; with the organs' names where it does not hold for all."""
-    runs, told = runs_of(segmentation_node), organ_cautions(segmentation_node)
+            told.setdefault((caution, str(run["model"])), []).append(organ)
     return " ".join(
-        caution if len(organs) == len(runs) else f"{', '.join(organs)}: {caution}" for caution, organs in told.items()
+        caution if len(organs) == len(runs) else f"{_which(organs, len(runs), model)}: {caution}"
+        for (caution, model), organs in told.items()
     )
+
+
+def _which(organs: Sequence[str], total: int, model: str) -> str:
+    return ", ".join(organs) if len(organs) <= FEW else f"{len(organs)} of {total} organs, by {model}"
 
 
 def origin_text(run: Mapping[str, Any]) -> str:

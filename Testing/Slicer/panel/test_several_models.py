@@ -40,7 +40,7 @@ def test_both_models_are_one_choice_beside_each_alone(both: Any) -> None:
     assert both.ui.organsCollapsibleButton.text == "Organs: all 8"
     assert both.text("modelInfoLabel") == (
         "⚠ 8 organs, each from the model that knows it best: han7-openkbp draws 7; head22-synthetic draws 1 "
-        f"({CAUTION}). The models run one after the other."
+        f"({CAUTION.rstrip('.')}). The models run one after the other."
     )
     listed = both.ui.organsListWidget
     tips = [listed.item(i).toolTip() for i in range(listed.count)]

@@ -37,6 +37,12 @@ def test_each_segment_names_the_model_that_drew_it(world: World) -> None:
     assert provenance_of(node)["model"] == "han7-test + eyes22"
 
 
+def test_many_organs_of_a_model_are_counted_in_the_narrow_panel(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("FocusNetSegmentationLib.scene.run_tags.FEW", 2)
+    _, node = merged_node(world)
+    assert caution_text(node) == f"3 of 5 organs, by eyes22: {CAUTION}"
+
+
 def test_an_organ_drawn_anew_by_one_of_the_models_leaves_the_others_theirs(world: World) -> None:
     ct, node = merged_node(world)
     _, result = scan_and_organs()
