@@ -6,7 +6,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from focusnet.image.drawn_by import CHOSEN, MODELS, caution_of, is_merged, merged_from_runs, models_of, run_of
+from focusnet.image.drawn_by import (
+    CHOSEN,
+    MODELS,
+    by_several_models,
+    caution_of,
+    is_merged,
+    merged_from_runs,
+    models_of,
+    run_of,
+)
 from focusnet.io.segment_tags import ORGAN_TAG, RUN_KEYS, RUN_TAG, tag_value
 
 from .labelmaps import get_tag
@@ -42,7 +51,7 @@ def node_provenance(segmentation_node: SegmentationNode) -> dict[str, Any]:
         known = {}
     known = known if isinstance(known, dict) else {}
     runs = runs_of(segmentation_node)
-    if any(run.get(CHOSEN) for run in runs.values()):
+    if by_several_models(runs.values()):
         rest = {key: value for key, value in known.items() if key not in (MODELS, "caution")}
         return {**rest, **merged_from_runs(runs)}
     return known

@@ -101,6 +101,11 @@ def merged_identity(models: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return dict(zip(IDENTITY, (BETWEEN.join(names), BETWEEN.join(versions), together), strict=True))
 
 
+def by_several_models(runs: Collection[Mapping[str, Any]]) -> bool:
+    """Return whether the organs whose runs (``run_of``) these are were drawn by more than one model, in one merged run or one run after the other."""
+    return any(CHOSEN in run for run in runs) or len({str(run.get("bundle_sha256")) for run in runs}) > 1
+
+
 def merged_from_runs(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the provenance of a merged result from what each organ's own tag says of its run (``run_of``): the inverse of that function."""
     models: dict[str, dict[str, Any]] = {}

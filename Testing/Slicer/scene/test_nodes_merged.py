@@ -16,7 +16,7 @@ from FocusNetSegmentationLib.scene.nodes import import_result, provenance_of, re
 from FocusNetSegmentationLib.scene.run_tags import caution_text, node_provenance
 from FocusNetSegmentationLib.scene.volumes import world_geometry
 
-from ...Core.helpers_outputs import CAUTION, MERGED, NAMES, scan_and_organs
+from ...Core.helpers_outputs import CAUTION, MERGED, NAMES, PROVENANCE, scan_and_organs
 from ..helpers_nodes import World, segment
 
 EYES = {**MERGED["models"][1], "device": "cpu"}  # type: ignore[index,dict-item]
@@ -41,6 +41,18 @@ def test_many_organs_of_a_model_are_counted_in_the_narrow_panel(world: World, mo
     monkeypatch.setattr("FocusNetSegmentationLib.scene.run_tags.FEW", 2)
     _, node = merged_node(world)
     assert caution_text(node) == f"3 of 5 organs, by eyes22: {CAUTION}"
+
+
+def test_the_caution_of_an_earlier_run_stays_with_its_organs(world: World) -> None:
+    """A second Apply with a model that asks for none must not take it from what the first model drew."""
+    scan, result = scan_and_organs()
+    ct = world.volume(scan)
+    first = {**PROVENANCE, "model": "eyes22", "bundle_sha256": "cd" * 32, "caution": CAUTION}
+    node = import_result(world.scene, replace(result, provenance=first), ct).node
+    replace_organs(world.scene, replace(result, provenance=dict(PROVENANCE)), ct, node, ["Brainstem", "SpinalCord"])
+    found, _ = segmentation_on(world_geometry(ct), node)
+    assert [name for name in NAMES if caution_of(found.provenance, name)] == ["Parotid_R", "Parotid_L", "Larynx"]
+    assert model_of(found.provenance, "Brainstem") == "han7-test"
 
 
 def test_an_organ_drawn_anew_by_one_of_the_models_leaves_the_others_theirs(world: World) -> None:
