@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from focusnet.image.drawn_by import merged_identity
 from focusnet.image.organs import Organ, find_organ
 from focusnet.image.segmentation import OrganResult, Segmentation
 from focusnet.image.volume import Geometry, Volume
@@ -28,6 +29,32 @@ PROVENANCE = {
     "created": "2026-01-02T03:04:05+0000",
     "notes": ["HU offset -1024 applied."],
 }
+
+
+CAUTION = "Trained on simulated CT only, research preview."
+MERGED = {  # of two models, of which the second asks for caution
+    **{key: value for key, value in PROVENANCE.items() if key not in ("model", "model_version", "bundle_sha256")},
+    "models": [
+        {
+            "model": "han7-test",
+            "model_version": "1.2",
+            "bundle_sha256": "ab" * 32,
+            "organs": {
+                "Brainstem": "han7-test (DSC 0.80 on real CT) was taken before eyes22 (not measured).",
+                "SpinalCord": "No other.",
+            },
+        },
+        {
+            "model": "eyes22",
+            "model_version": "0",
+            "bundle_sha256": "cd" * 32,
+            "caution": CAUTION,
+            "organs": {"Parotid_R": "No other.", "Parotid_L": "No other.", "Larynx": "No other."},
+        },
+    ],
+}
+
+MERGED |= merged_identity(MERGED["models"])  # type: ignore[arg-type]
 
 
 def organ(name: str) -> Organ:
@@ -121,6 +148,8 @@ def full_result(name: str, label: int) -> OrganResult:
         second_peak=0.5,
         second_mm_xyz=(-4.0, 5.25, 6.5),
         spread_mm=2.75,
+        place_from="S-Net",
+        place_likelihood=0.9375,
         warnings=('Two places are likely: "left | right".', "C:\\new ü"),
         notes=("1 separate part | removed.",),
         alarms=("C:\\new ü",),

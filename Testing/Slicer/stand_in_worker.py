@@ -4,7 +4,7 @@ before (``write_results``); it has no network and does not read the CT.
 ``python stand_in_worker.py segment CT -o OUT --report R.json --model M ...``. The variable FOCUSNET_STAND_IN says how it goes: "good",
 "wait" (until it is killed), "wait a little", "crash" (a signal), "memory" (out of memory after its retries), "refuse", "missing" (an
 organ is not found, and a retry was made), "uncertain" (an organ is drawn, but was not localized), "turned" (the
-CT's header seems to be wrong). FOCUSNET_STAND_IN_RESULTS: the folder of results.
+CT's header seems to be wrong), "merged" (the last two organs are by a second model, which asks for caution). FOCUSNET_STAND_IN_RESULTS: the folder of results.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def main() -> int:
     if mode == "turned" and not asked.orientation_override:
         say("error", message="The header seems to have front and back reversed.", status=2)
         return 2
-    result = mode if mode in ("missing", "uncertain", "turned") else "good"
+    result = mode if mode in ("missing", "uncertain", "turned", "merged") else "good"
     shutil.copy(Path(os.environ["FOCUSNET_STAND_IN_RESULTS"]) / f"{result}.seg.nrrd", asked.output)
     report = {"run": {"retries": [RETRY] if mode == "missing" else []}}
     Path(asked.report).write_text(json.dumps(report), encoding="utf-8")
@@ -96,6 +96,9 @@ def write_results(folder: Path, spacing_mm: float) -> None:
     write_seg_nrrd(Segmentation(labels, ct.geometry, tuple(results), made), folder / "good.seg.nrrd")
     turned = {**made, DOUBT: doubt("front and back reversed", 0.12, 0.95)}
     write_seg_nrrd(Segmentation(labels, ct.geometry, tuple(results), turned), folder / "turned.seg.nrrd")
+    write_seg_nrrd(
+        Segmentation(labels, ct.geometry, tuple(results), merged_provenance(made, names)), folder / "merged.seg.nrrd"
+    )
     last = results[-1]
     results[-1] = replace(last, found=False, warnings=("Uncertain: not localized with confidence.",))
     write_seg_nrrd(Segmentation(labels, ct.geometry, tuple(results), made), folder / "uncertain.seg.nrrd")
@@ -104,6 +107,24 @@ def write_results(folder: Path, spacing_mm: float) -> None:
         organ=by_name[names[-1]], label=len(names), found=False, volume_ml=0.0, warnings=("not found",)
     )
     write_seg_nrrd(Segmentation(labels, ct.geometry, tuple(results), made), folder / "missing.seg.nrrd")
+
+
+def merged_provenance(made: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """The last two organs are by head22-synthetic."""
+    models: list[dict[str, Any]] = [
+        {
+            "model": "han7-openkbp",
+            "bundle_sha256": "ab" * 32,
+            "organs": dict.fromkeys(names[:-2], "No other model draws it."),
+        },
+        {
+            "model": "head22-synthetic",
+            "bundle_sha256": "cd" * 32,
+            "caution": "Trained on simulated CT only, research preview.",
+            "organs": dict.fromkeys(names[-2:], "Only head22-synthetic draws it."),
+        },
+    ]
+    return {**made, "model": "han7-openkbp + head22-synthetic", "models": models}
 
 
 if __name__ == "__main__":

@@ -159,6 +159,14 @@ class LearnTools:
             if entry is None:
                 self._tell("warning", _("Choose the model to fine-tune under Inputs."))
                 return
+            if entry.parts:
+                self._tell(
+                    "warning",
+                    _("One model is fine-tuned at a time: choose one of {models} under Inputs.").format(
+                        models=entry.drawn_as
+                    ),
+                )
+                return
             count = len(read_collection(self.folder).cases)
             question = _(
                 "Fine-tune {model} on the {count} cases of {folder}? It runs in the background, also when Slicer is closed, and makes a new "

@@ -13,7 +13,7 @@ from focusnet.errors import FocusNetError
 
 from ..messages import marked
 from ..process.worker_protocol import explain_end
-from .model_list import ModelEntry, list_models, organ_rows, remove_model, summary
+from .model_list import ModelEntry, list_models, organ_reason, organ_rows, remove_model, summary
 
 if TYPE_CHECKING:
     from ..process.background import BackgroundCommand
@@ -94,14 +94,15 @@ class ModelSection:
             ui.modelComboBox.enabled = not self.panel_runs
             ui.organsListWidget.enabled = not self.panel_runs
             ui.addModelButton.enabled = not busy
-            ui.verifyModelButton.enabled = not busy and self.entry is not None
+            ui.verifyModelButton.enabled = not busy and self.entry is not None and not self.entry.parts  # one at a time
             own = self.entry is not None and not self.entry.is_shipped
             ui.removeModelButton.enabled = own and not busy
             if self.message[0] == "ok" and self.problem():  # what was fine then is not any more
                 self.message = ("", "")
             level, text = self.message
             if not text and self.entry is not None:
-                level, text = ("refused" if self.entry.problem else "", summary(self.entry))
+                level = "refused" if self.entry.problem else "warning" if self.entry.caution else ""
+                text = summary(self.entry)
             if not text and self.problem():
                 level, text = "refused", self.problem()
             ui.modelInfoLabel.text = marked(level, text)
@@ -115,12 +116,12 @@ class ModelSection:
 
     def _update_combo(self) -> None:
         combo = self.ui.modelComboBox
-        names = tuple(e.name for e in self.entries)
-        if self._shown != names:
-            self._shown = names
+        titles = tuple(e.title for e in self.entries)
+        if self._shown != titles:
+            self._shown = titles
             combo.clear()
-            for name in names:
-                combo.addItem(name)
+            for title in titles:
+                combo.addItem(title)
             self._organs_of = None
         combo.setCurrentIndex(self.entries.index(self.entry) if self.entry is not None else -1)
 
@@ -132,7 +133,9 @@ class ModelSection:
             listed.clear()
             for organ, title, score in organ_rows(entry) if entry is not None else []:
                 item = qt.QListWidgetItem(f"{title}   {score}")
-                item.setToolTip(organ)
+                item.setToolTip(
+                    " ".join(filter(None, [organ, organ_reason(entry, organ) if entry is not None else ""]))
+                )
                 item.setData(qt.Qt.UserRole, organ)
                 item.setCheckState(qt.Qt.Checked)
                 listed.addItem(item)

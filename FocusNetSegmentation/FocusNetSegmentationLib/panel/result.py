@@ -14,6 +14,7 @@ from focusnet.errors import FocusNetError, InputError
 from ..messages import marked
 from ..scene.nodes import make_closed_surfaces, provenance_of, remove_orphans
 from ..scene.orientation_doubt import doubt_text_of
+from ..scene.run_tags import caution_text
 from ..scene.types import SegmentationNode, VolumeNode
 from .editor import Editor
 from .widgets import remember, remembered
@@ -88,6 +89,9 @@ class ResultSection:
         doubt = doubt_text_of(node)
         self.ui.orientationLabel.text = marked("warning", doubt) if doubt else ""
         self.ui.orientationLabel.setVisible(bool(doubt))
+        caution = caution_text(node)
+        self.ui.cautionLabel.text = marked("warning", caution) if caution else ""
+        self.ui.cautionLabel.setVisible(bool(caution))
         if self.ui.show3DButton.segmentationNode() is not node:
             self.ui.show3DButton.setSegmentationNode(node)
         self.editing.show(node, self.ct_of(node))

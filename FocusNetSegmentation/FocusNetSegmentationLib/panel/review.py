@@ -183,10 +183,10 @@ class ReviewSection:
     def _chosen_model(self) -> Mapping[str, str]:
         """The model that Apply would use, as far as its bundle.json says who it is."""
         entry = self.panel.models.entry
-        if entry is None or provenance_of(self.node).get("model") != entry.name:
+        if entry is None or provenance_of(self.node).get("model") != entry.drawn_as:
             return {}
         return {
-            "model": entry.name,
+            "model": entry.drawn_as,
             "model_version": str(entry.manifest.get("version", "")),
             "bundle_sha256": entry.digest,
         }
@@ -390,6 +390,7 @@ def _reasons(row: Row | None) -> str:
     if said:
         text = _("The model says: {warnings}").format(warnings=" ".join(said))
         parts.append(marked("warning", text))
+    parts += [html.escape(text, quote=False) for text in (row.origin, row.caution) if text]
     if row.stale:
         parts.append(_("It was changed since it was scored."))
     if row.state == APPROVED and row.approved_by:

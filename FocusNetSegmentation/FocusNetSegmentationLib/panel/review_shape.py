@@ -76,7 +76,9 @@ class ShapeTools:
         if self.section.panel.runs.is_running:
             return _("A segmentation is running.")
         entry = self.section.panel.models.entry
-        return _("Choose a model first.") if entry is None else why_no_seed(entry.manifest, self.organ)
+        return (
+            _("Choose a model first.") if entry is None else why_no_seed(entry.part_of(self.organ).manifest, self.organ)
+        )
 
     # Showing -------------------------------------------------------------------------------------------------------------------------
 

@@ -177,7 +177,7 @@ def _state(row: Row) -> str:
 
 def tool_tip(row: Row) -> str:
     """Return all reasons, and who approved the organ."""
-    lines = [f"{row.organ}: {state_text(row)}", *row.reasons, *row.warnings]
+    lines = [f"{row.organ}: {state_text(row)}", *row.reasons, *row.warnings, *filter(None, [row.origin, row.caution])]
     if row.state == APPROVED and row.approved_by:
         lines.append(_("Approved by {name}.").format(name=row.approved_by))
     return "\n".join(lines)

@@ -76,15 +76,20 @@ class Callbacks:
 class RunOptions:
     """How a CT is contoured.
 
-    ``model``: a bundle's name or folder. ``organs``: TG-263 names or synonyms, None for all of the model's. ``hu_offset``: added to every
+    ``model``: a bundle's name or folder, or several. ``organs``: TG-263 names or synonyms, None for all of the model's. ``hu_offset``: added to every
     voxel. ``seeds``: where to look for a small organ, by its name, in the world's LPS mm.
     """
 
-    model: str | Path = DEFAULT_MODEL
+    model: str | Path | Sequence[str | Path] = DEFAULT_MODEL
     device: str = "auto"
     organs: Sequence[str] | None = None
     hu_offset: float | None = None
     seeds: Mapping[str, Sequence[float]] | None = None
+
+    @property
+    def model_argument(self) -> str:
+        """Return what ``--model`` takes."""
+        return str(self.model) if isinstance(self.model, (str, Path)) else ",".join(map(str, self.model))
 
     def arguments(self) -> tuple[str, ...]:
         """Return the arguments of ``focusnet segment`` that are not part of every run's paths, model and organs.
@@ -152,7 +157,7 @@ class SegmentationRun:
                 input_path=folder / "ct.nrrd",
                 output_path=folder / "organs.seg.nrrd",
                 report_path=folder / "report.json",
-                model=str(self.options.model),
+                model=self.options.model_argument,
                 device=self.options.device,
                 organs=tuple(self.options.organs or ()),
                 work_folder=folder,

@@ -22,7 +22,8 @@ class Row:
     """One organ of the list. ``score``: None where it does not apply. ``stale``: the organ was changed after it was scored.
 
     ``found``: what the model says of the organ as it is now, "found", "uncertain" or "not found" (``OrganResult.status``), and ``warnings`` its
-    own sentences. ``seen``: it was shown to a person since the model drew it.
+    own sentences. ``seen``: it was shown to a person since the model drew it. ``caution``: what must stand beside the organ because of the model
+    that drew it; ``origin``: which of several models that was, and why.
     """
 
     organ: str
@@ -39,6 +40,8 @@ class Row:
     found: str = FOUND
     warnings: tuple[str, ...] = ()
     seen: bool = False
+    caution: str = ""
+    origin: str = ""
 
     @property
     def absent(self) -> bool:

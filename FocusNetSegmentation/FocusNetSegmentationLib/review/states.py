@@ -15,6 +15,7 @@ from typing import Any
 import slicer
 
 from focusnet.errors import InputError
+from focusnet.image.drawn_by import CHOSEN, merged_identity
 from focusnet.io.segment_tags import ORGAN_TAG, RESULT_TAG, RUN_TAG, tagged_alarms, tagged_status, tagged_voxels
 
 from ..scene.fingerprints import Fingerprint, Fingerprints
@@ -22,6 +23,7 @@ from ..scene.labelmaps import get_tag
 from ..scene.nodes import organ_segments
 from ..scene.review_records import ReviewRecords, keeping_redo
 from ..scene.review_tags import APPROVED, DRAFT, EDITED, model_text, read_tag
+from ..scene.run_tags import origin_text
 from ..scene.types import Segment, SegmentationNode, SegmentList
 from .rows import Row, group, reasons_of
 from .scores import Score, Scores
@@ -198,6 +200,9 @@ class Review:
                 if data.get("bundle_sha256"):
                     found[str(data["bundle_sha256"])] = data
         notes = []
+        if any(run.get(CHOSEN) for run in drawn.values()):  # one run of several models, not several runs
+            merged = merged_identity(list(drawn.values()))
+            drawn = {merged["bundle_sha256"]: merged}
         if len(drawn) > 1:
             notes.append(f"The organs were drawn by different models: {', '.join(map(model_text, drawn.values()))}.")
         others = [data for sha, data in scored.items() if sha not in drawn]
@@ -333,6 +338,7 @@ class Review:
         state = self._state(segment_id)
         text = "" if state == EDITED else get_tag(segment, RESULT_TAG)  # what a person drew is no longer the model's
         found, warnings = tagged_status(text, mark.voxels)
+        run = read_tag(segment, RUN_TAG)
         return Row(
             organ=name,
             segment_id=segment_id,
@@ -348,6 +354,8 @@ class Review:
             found=found,
             warnings=warnings,
             seen=_is_seen(record),
+            caution=str(run.get("caution") or ""),
+            origin=origin_text(run),
         )
 
     def _rank(self, row: Row) -> float:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import numpy as np
 
 from focusnet.errors import InputError
@@ -15,7 +12,7 @@ from focusnet.image.volume import Geometry
 from focusnet.io.segment_tags import ORGAN_TAG, RESULT_TAG, from_tag
 
 from .labelmaps import empty_image, get_tag
-from .nodes import PROVENANCE
+from .run_tags import node_provenance
 from .segment_boxes import SegmentBoxes
 from .types import SegmentationNode
 from .volumes import LPS_RAS, transform_matrix
@@ -62,12 +59,4 @@ def segmentation_on(geometry: Geometry, segmentation_node: SegmentationNode) -> 
         from_tag(get_tag(segment, RESULT_TAG), organ, label, int(counts[label]), voxel_ml)
         for organ, label, segment in results
     )
-    return Segmentation(labels, geometry, found, _provenance(segmentation_node)), notes
-
-
-def _provenance(node: SegmentationNode) -> dict[str, Any]:
-    try:
-        known = json.loads(node.GetAttribute(PROVENANCE) or "{}")
-    except ValueError:
-        return {}
-    return known if isinstance(known, dict) else {}
+    return Segmentation(labels, geometry, found, node_provenance(segmentation_node)), notes

@@ -17,7 +17,6 @@ import slicer
 from focusnet.errors import InputError
 from focusnet.files.atomic_write import json_text
 from focusnet.image.organs import Organ, find_organ
-from focusnet.image.orientation_doubt import DOUBT
 from focusnet.image.segmentation import NOT_FOUND, UNCERTAIN, OrganResult, Segmentation
 from focusnet.image.volume import Geometry
 from focusnet.io.segment_tags import (
@@ -44,6 +43,7 @@ from .helper_nodes import (
 from .import_steps import finished
 from .labelmaps import LABELMAP, clear_or_keep_old_segments, get_tag, image_matrix, oriented_image, same_voxels
 from .review_records import ReviewRecords
+from .run_tags import PROVENANCE, provenance_to_keep, run_tag
 from .types import OrientedImage, Scene, Segment, SegmentationNode, SegmentList, TransformableNode, VolumeNode
 from .volumes import LPS_RAS, ijk_to_ras, transform_matrix, volume_summary, world_geometry, write_ct_for_worker
 
@@ -68,7 +68,6 @@ __all__ = [
 ]
 
 SURFACE = "Closed surface"
-PROVENANCE = "FocusNet.Provenance"
 ATTRIBUTES = {
     "FocusNet.Model": "model",
     "FocusNet.ModelVersion": "model_version",
@@ -77,7 +76,6 @@ ATTRIBUTES = {
     "FocusNet.Created": "created",
     "FocusNet.Device": "device",
 }
-RUN_KEYS = (*ATTRIBUTES.values(), "precision", "caution", DOUBT)
 
 
 @dataclass(frozen=True)
@@ -141,12 +139,13 @@ def import_in_steps(
     try:
         if volume_node is not None:
             segmentation_node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+        provenance = provenance_to_keep(segmentation_node, segmentation.provenance)
         ids = {name: present[name] for name in kept}
         if shown.results:
             ids |= _put(segmentation_node, oriented_image(shown.labels, matrix) if kept else image, shown)
         for attribute, key in ATTRIBUTES.items():
-            segmentation_node.SetAttribute(attribute, str(segmentation.provenance.get(key) or ""))
-        segmentation_node.SetAttribute(PROVENANCE, json_text(segmentation.provenance))
+            segmentation_node.SetAttribute(attribute, str(provenance.get(key) or ""))
+        segmentation_node.SetAttribute(PROVENANCE, json_text(provenance))
     finally:
         segmentation_node.EndModify(modifying)
     yield
@@ -373,8 +372,8 @@ def _tag(segment: Segment, result: OrganResult, segmentation: Segmentation) -> N
     segment.SetTag(RESULT_TAG, to_tag(result, voxels))
     statuses = slicer.vtkSlicerSegmentationsModuleLogic
     statuses.SetSegmentStatus(segment, statuses.Flagged if result.warnings else statuses.NotStarted)
-    run = {key: segmentation.provenance[key] for key in RUN_KEYS if key in segmentation.provenance}
-    if run.get("model"):
+    run = run_tag(segmentation.provenance, result.organ.name)
+    if run:
         segment.SetTag(RUN_TAG, tag_text(run))
         segment.SetTag(ALGORITHM_TYPE_TAG, "AUTOMATIC")
         segment.SetTag(ALGORITHM_NAME_TAG, f"FocusNetv2 {run['model']}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FocusNetError
+from ..image.drawn_by import failures
 from ..image.orientation_doubt import doubt_text, refuse_doubtful
 from ..image.segmentation import FOUND, NOT_FOUND, UNCERTAIN, status_of
 from ..progress import ProgressCallback
@@ -114,7 +115,7 @@ def _contour_series(
         return failed_row(name, str(problem))
     from ..io.json_report import report
 
-    told = " ".join(filter(None, [*volume.notes, doubt_text(result.provenance)]))
+    told = " ".join(filter(None, [*volume.notes, *failures(result.provenance), doubt_text(result.provenance)]))
     return {**row_of(name, report(result)), "status": DONE, "message": told}
 
 
@@ -181,13 +182,13 @@ def _write_scores(name: str, result: Segmentation, volume: Volume, options: Batc
     from ..reports.case_page import CaseReport, write_case_page
     from ..reports.case_scores import ranked_organs, scored
 
-    bundle = segment_options(options).bundle
+    bundles = segment_options(options).bundles
     if options.qa:
         write_ranking(
-            ranked_organs(result, volume, bundle)[0], Path(options.output) / f"{name}.qa.json", overwrite=True
+            ranked_organs(result, volume, bundles)[0], Path(options.output) / f"{name}.qa.json", overwrite=True
         )
     if options.report:
-        scores, shape_priors = scored(result, volume, bundle)
+        scores, shape_priors = scored(result, volume, bundles)
         page = CaseReport(volume, result, scores, shape_prior=shape_priors)
         write_case_page(page, Path(options.output) / f"{name}.html", overwrite=True)
 
@@ -208,9 +209,16 @@ def row_of(name: str, report: Mapping[str, Any]) -> Row:
         "uncertain": " ".join(names[UNCERTAIN]),
         "not_found": " ".join(names[NOT_FOUND]),
         "warnings": "; ".join(f"{organ['name']}: {text}" for organ in organs for text in organ["warnings"]),
+        "caution": " ".join(_cautions(report)),
         "output": f"{name}.seg.nrrd",
         **{f"{organ['name']}_ml": organ["volume_ml"] for organ in organs},
     }
+
+
+def _cautions(report: Mapping[str, Any]) -> list[str]:
+    """Return what must be said of the models; reports of earlier versions say it of their only model alone."""
+    told = report.get("cautions")
+    return list(told) if told is not None else [c for c in (report.get("run", {}).get("caution"),) if c]
 
 
 def kept_row(name: str, options: BatchOptions) -> Row:

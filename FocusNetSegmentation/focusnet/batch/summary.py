@@ -12,7 +12,18 @@ from ..errors import OutputError
 from ..files.atomic_write import atomic_path
 from ..files.disk import append_whole, reason
 
-COLUMNS = ("scan", "status", "message", "seconds", "organs_found", "uncertain", "not_found", "warnings", "output")
+COLUMNS = (
+    "scan",
+    "status",
+    "message",
+    "seconds",
+    "organs_found",
+    "uncertain",
+    "not_found",
+    "warnings",
+    "caution",
+    "output",
+)
 SORTED_AT_MOST = 100_000  # rows: beyond it the rows stay in the order in which scans were done
 
 

@@ -66,7 +66,7 @@ def batch(options: argparse.Namespace) -> int:
     wanted = batch_options(options)
     checked = segment_options(wanted)
     ensure_folder(options.output)
-    organs = [organ.name for organ in checked.bundle.organs if organ.name in checked.wanted]
+    organs = [organ.name for organ in checked.organs_in_order]
     summary = Summary(options.output / "summary.csv", organs)
     number = 0
     try:
@@ -91,6 +91,7 @@ def batch(options: argparse.Namespace) -> int:
 def batch_options(options: argparse.Namespace) -> BatchOptions:
     """Return what travels to the workers: plain values and absolute paths."""
     from ..batch.contour import BatchOptions
+    from ..nets.several import model_names
 
     same = named(
         options,
@@ -106,7 +107,8 @@ def batch_options(options: argparse.Namespace) -> BatchOptions:
         "report",
         "orientation_override",
     )
-    model = str(Path(options.model).absolute()) if Path(options.model).is_dir() else options.model
+    names = model_names(options.model)  # folders become absolute: a worker may run elsewhere
+    model = ",".join(str(Path(name).absolute()) if Path(name).is_dir() else name for name in names)
     organs = None if options.organs is None else tuple(options.organs)
     return BatchOptions(output=str(options.output.absolute()), model=model, organs=organs, **same)
 

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..image.drawn_by import failures
 from ..wording import RESEARCH_ONLY
 from .options import Commands, add_command
 from .scan import (
@@ -22,6 +23,7 @@ from .scan import (
     run_model,
     segment_options,
 )
+from .terminal import tell_warning
 
 if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
@@ -65,7 +67,7 @@ def demo(options: argparse.Namespace) -> int:
     if source is None:
         print(f"Making a synthetic head-and-neck phantom in {out} ...", file=sys.stderr, flush=True)
         source = write_phantom(out, overwrite=options.overwrite)[0]
-        wanted = replace(wanted, model=wanted.bundle, check_orientation=False)  # nobody has turned it
+        wanted = replace(wanted, model=wanted.bundles, check_orientation=False)  # nobody has turned it
     volume = read_scan(source, options)
     if options.input is None:
         volume = replace(volume, source=f"synthetic phantom ({source.name})")  # its header brought the note
@@ -76,6 +78,8 @@ def demo(options: argparse.Namespace) -> int:
     )
     write_report(result, outputs[1], options.overwrite)
     overview(volume, result, outputs[2], options.overwrite, outputs[1].name)
+    for sentence in failures(result.provenance):
+        tell_warning(sentence, options.json_progress)
     print(organ_table(result))
     if options.input is None:
         print(f"\n{against_reference(result, out / REFERENCE)}")

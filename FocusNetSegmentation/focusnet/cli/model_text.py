@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import ModelError
 from ..nets.bundle import KINDS, SHAPE, ModelBundle, load_bundle, user_models_folder
+from ..nets.known_organs import known_organ
 from ..nets.versions import earlier_versions, lineage_words, shadows_shipped
 from ..wording import RESEARCH_ONLY, counted
 
@@ -36,7 +37,8 @@ def listing(folders: Sequence[Path]) -> str:
                     else ""
                 )
             )
-            lines += [f"{'':<20} {words}" for words in _version_words(bundle)]
+            told = [bundle.caution] if bundle.caution else []
+            lines += [f"{'':<20} {words}" for words in [*told, *_version_words(bundle)]]
         except ModelError as problem:
             lines.append(f"{folder.name:<20} UNUSABLE: {problem}")
     return "\n".join([*lines, "", *(f"{parent}: {which}" for parent, which in _places(folders))])
@@ -68,6 +70,12 @@ def _lineage(manifest: Mapping[str, Any]) -> list[str]:
     return [lineage_words({"lineage": steps[: n + 1]}) for n in range(len(steps))]
 
 
+def _known(bundle: ModelBundle, organ: str) -> str:
+    """Return how well an organ without a held-out score is known."""
+    known = known_organ(bundle.manifest, organ)
+    return "no held-out score" if known.dsc is None else str(known)
+
+
 def description(bundle: ModelBundle) -> str:
     """Return what a user should know about a model before using it."""
     manifest = bundle.manifest
@@ -90,7 +98,7 @@ def description(bundle: ModelBundle) -> str:
         scores = (
             f"{'reconstruction ' if bundle.kind == SHAPE else ''}DSC {row['dsc_mean']:.3f} +- {row['dsc_sd']:.3f} (n = {row['n']})"
             if "dsc_mean" in row
-            else "no held-out score"
+            else _known(bundle, organ.name)
         )
         small = ", localized by SOL-Net" if organ.name in bundle.small_organs and bundle.kind != SHAPE else ""
         lines.append(f"    {organ.name:<16} {scores}{small}")

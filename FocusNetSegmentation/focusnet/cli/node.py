@@ -54,16 +54,16 @@ def start_log(debug: bool = False) -> None:
 def check_rules(settings: Settings) -> None:
     """Raises InputError, ModelError for a rule whose model or organs are not there."""
     from ..image.organs import find_organ
-    from ..nets.bundle import load_bundle
+    from ..nets.several import load_bundles
 
     for rule in settings.rules:
-        bundle = load_bundle(rule.model)
-        known = {organ.name for organ in bundle.organs}
+        bundles = load_bundles(rule.model)
+        known = {organ.name for bundle in bundles for organ in bundle.organs}
         for name in rule.organs:
             organ = find_organ(name)
             if organ is None or organ.name not in known:
                 raise InputError(
-                    f"Rule {rule.name!r}: model {bundle.name} has no organ {name!r}; it knows {', '.join(sorted(known))}."
+                    f"Rule {rule.name!r}: model {rule.model} has no organ {name!r}; it knows {', '.join(sorted(known))}."
                 )
         if "seg" in rule.outputs:
             check_highdicom()

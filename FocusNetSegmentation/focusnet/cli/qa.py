@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ def add_arguments(commands: Commands) -> None:
     add_series(parser)
     add_hu_offset(parser, " of the CT")
     parser.add_argument(
-        "--model", help="whose volume statistics and thresholds count (default: the model that made it, if installed)"
+        "--model",
+        help="whose volume statistics and thresholds count (default: the model or the models that made it, if installed)",
     )
     parser.add_argument(
         "--shape-model", metavar="S", help="judges small organs and gives shape priors (default: those that ship)"
@@ -65,11 +67,11 @@ def qa(options: argparse.Namespace) -> int:
     if options.ct is not None:
         volume = read_volume(options.ct, series=options.series, hu_offset=options.hu_offset)
         check_same_grid(segmentation, volume)
-    bundle = _bundle(segmentation, options)
+    bundles = _bundles(segmentation, options)
     shape_model = _shape_model(segmentation, options)
     with progress_to(sys.stderr, options.json_progress) as callback:
         tell = _organs_too(callback) if options.json_progress else callback
-        result = rank_organs(segmentation, volume, bundle, shape_model=shape_model, progress=tell)
+        result = rank_organs(segmentation, volume, bundles, shape_model=shape_model, progress=tell)
     if options.output is not None:
         write_ranking(result, options.output, options.overwrite)
     if options.shape_priors is not None and shape_model is not None:
@@ -100,23 +102,17 @@ def _organs_too(callback: ProgressCallback) -> ProgressCallback:
     return tell
 
 
-def _bundle(segmentation: Segmentation, options: argparse.Namespace) -> ModelBundle | None:
-    """Return the model that was named, else the one that made the segmentation, if it is installed."""
-    from ..nets.bundle import load_bundle
+def _bundles(segmentation: Segmentation, options: argparse.Namespace) -> ModelBundle | Sequence[ModelBundle]:
+    """Return the model that was named, or those that were, else those that made the segmentation, as far as they are installed."""
+    from ..nets.several import bundles_of, load_bundles
 
     if options.model is not None:
-        return load_bundle(options.model)
-    name = segmentation.provenance.get("model")
-    if not name:
-        return None
-    try:
-        bundle = load_bundle(str(name))
-    except ModelError:
-        tell_warning(f"The model {name} that made this is not installed; its own statistics are not used.", options.json_progress)  # fmt: skip
-        return None
-    if bundle.digest != segmentation.provenance.get("bundle_sha256"):
-        tell_warning(f"The model {name} that is installed is another version than the one that made this.", options.json_progress)  # fmt: skip
-    return bundle
+        named = load_bundles(options.model)
+        return named[0] if len(named) == 1 else named
+    found, told = bundles_of(segmentation.provenance)
+    for sentence in told:
+        tell_warning(sentence, options.json_progress)
+    return found
 
 
 def _shape_model(segmentation: Segmentation, options: argparse.Namespace) -> ShapeModel | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..image.drawn_by import cautions, failures, is_merged, model_of, origins
 from ..progress import json_line
 from ..wording import CHECK_CONTOURS
 from .options import (
@@ -33,7 +34,11 @@ STATUS_WIDTH = 9  # of the longest, "uncertain" and "not found"
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Add model, device, precision, backend and organs."""
     parser.add_argument(
-        "--model", default=DEFAULT_MODEL, help="name of an installed bundle, or its folder (default: %(default)s)"
+        "--model",
+        default=DEFAULT_MODEL,
+        metavar="MODEL[,MODEL]",
+        help="name of an installed bundle, or its folder; several with commas between them are all run, and each organ is taken from "
+        "the model that knows it best (default: %(default)s)",
     )
     add_device(parser)
     parser.add_argument("--precision", default="auto", help="auto, fp32, bf16 or fp16 (default: auto)")
@@ -136,18 +141,25 @@ def tell_result(result: Segmentation, options: argparse.Namespace) -> None:
     if options.json_progress:
         report = str(options.report) if options.report is not None else None
         print(json_line("result", segmentation=str(options.output), report=report), file=sys.stderr, flush=True)
+    for sentence in failures(result.provenance):
+        tell_warning(sentence, options.json_progress)
     print(organ_table(result))
     print(f"Wrote {options.output}. {CHECK_CONTOURS}")
 
 
 def organ_table(result: Segmentation) -> str:
     """Return the result as lines for a terminal: organ, found or not (``OrganResult.status``), volume, how sure the model is where it is (the
-    heat map's peak, 0 to 1), warnings. Notes are left to the report."""
+    heat map's peak, 0 to 1), the model that drew it where there are several, warnings. Then why each organ is from its model, and what
+    must be known of the models. Notes are left to the report."""
+    made = result.provenance
     width = max(len(r.organ.name) for r in result.results)
-    lines = [f"{'organ':<{width}}  {'':<{STATUS_WIDTH}}  {'volume ml':>9}  {'sure':>5}"]
+    models = {r.organ.name: model_of(made, r.organ.name) for r in result.results} if is_merged(made) else {}
+    wide = max(map(len, [*models.values(), "model"]))
+    lines = [f"{'organ':<{width}}  {'':<{STATUS_WIDTH}}  {'volume ml':>9}  {'sure':>5}{'  model' if models else ''}"]
     for r in result.results:
-        peak = "" if r.peak is None else f"{r.peak:.2f}"
+        peak = "" if r.place_certainty is None else f"{r.place_certainty:.2f}"
+        model = f"  {models[r.organ.name]:<{wide}}" if models else ""
         lines.append(
-            f"{r.organ.name:<{width}}  {r.status:<{STATUS_WIDTH}}  {r.volume_ml:>9.2f}  {peak:>5}  {' '.join(r.warnings)}".rstrip()
+            f"{r.organ.name:<{width}}  {r.status:<{STATUS_WIDTH}}  {r.volume_ml:>9.2f}  {peak:>5}{model}  {' '.join(r.warnings)}".rstrip()
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *origins(made), *cautions(made)])

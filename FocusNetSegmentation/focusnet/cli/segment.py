@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,14 +64,14 @@ def segment(options: argparse.Namespace) -> int:
     volume = read_scan(options.input, options)
     result = run_model(volume, wanted, options)
     if doubt_text(result.provenance) and not options.orientation_override:
-        _write_beside(result, volume, wanted.bundle, options)  # they show what is wrong; contours are not written
+        _write_beside(result, volume, wanted.bundles, options)  # they show what is wrong; contours are not written
     refuse_or_tell_orientation(result, options)
     details = ExportDetails(not_localized=options.not_localized)
     left_out = write_segmentation(
         result, volume, options.output, options.dicom, options.overwrite, details, options.orientation_override
     )
     try:
-        _write_beside(result, volume, wanted.bundle, options)
+        _write_beside(result, volume, wanted.bundles, options)
     except OutputError as problem:
         raise OutputError(f"{problem} The segmentation {options.output} is written.") from problem
     tell_result(result, options)
@@ -79,9 +80,11 @@ def segment(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write_beside(result: Segmentation, volume: Volume, bundle: ModelBundle, options: argparse.Namespace) -> None:
+def _write_beside(
+    result: Segmentation, volume: Volume, bundles: Sequence[ModelBundle], options: argparse.Namespace
+) -> None:
     if options.report is not None:
-        _write_report(result, volume, bundle, options.report, options.overwrite)
+        _write_report(result, volume, bundles, options.report, options.overwrite)
     if options.picture is not None:
         from ..reports.overview import overview
 
@@ -89,7 +92,9 @@ def _write_beside(result: Segmentation, volume: Volume, bundle: ModelBundle, opt
         overview(volume, result, options.picture, options.overwrite, report)
 
 
-def _write_report(result: Segmentation, volume: Volume, bundle: ModelBundle, path: Path, overwrite: bool) -> None:
+def _write_report(
+    result: Segmentation, volume: Volume, bundles: Sequence[ModelBundle], path: Path, overwrite: bool
+) -> None:
     """Write JSON for programs or a page for people, by the file's ending."""
     from ..io.suffixes import PAGES, has_suffix
 
@@ -101,5 +106,5 @@ def _write_report(result: Segmentation, volume: Volume, bundle: ModelBundle, pat
     from ..reports.case_page import CaseReport, write_case_page
     from ..reports.case_scores import scored
 
-    scores, shape_priors = scored(result, volume, bundle)
+    scores, shape_priors = scored(result, volume, bundles)
     write_case_page(CaseReport(volume, result, scores, shape_prior=shape_priors), path, overwrite)

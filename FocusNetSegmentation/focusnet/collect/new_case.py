@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..image.body import body_box
+from ..image.drawn_by import MODELS, TAKEN, is_merged, models_of
 from ..image.label_boxes import labelled_box
 from ..image.organs import ORGANS, find_organ
 from ..image.orientation import to_upright
@@ -60,7 +61,10 @@ def new_case(
         origin_mm_xyz=tuple(upright.index_to_mm(np.array([s.start for s in box]))),
     )
     model = (_model(drawn) if drawn is not None else None) or _model(approved)
+    made = (drawn if drawn is not None and drawn.provenance.get("model") else approved).provenance
+    several = [dict(m) for m in models_of(made)] if is_merged(made) else []
     about = {MODEL_KEYS[key]: value for key, value in (model or {}).items() if value is not None}
+    about |= {MODELS: several} if several else {}
     kept, *others = [
         Segmentation(np.ascontiguousarray(part[box]), geometry, results, provenance)
         for (part, results), provenance in zip(labels, ({}, about), strict=False)
@@ -73,7 +77,7 @@ def new_case(
         approved=kept,
         drawn=frozen,
         patient=found.strip(),
-        facts={"model": model, **_facts(kept, frozen, reviews)},
+        facts={"model": model, **_models(several), **_facts(kept, frozen, reviews)},
     )
 
 
@@ -109,6 +113,15 @@ def _model(segmentation: Segmentation) -> dict[str, Any] | None:
     if not known.get("model"):
         return None
     return {key: None if known.get(source) is None else str(known[source]) for key, source in MODEL_KEYS.items()}
+
+
+def _models(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what case.json says of the models of a merged result: the identity of each, and its organs."""
+    told = [
+        {name: str(m.get(key) or "") for name, key in MODEL_KEYS.items()} | {"organs": list(m.get(TAKEN) or ())}
+        for m in several
+    ]
+    return {"models": told} if told else {}
 
 
 def _upright_labels(

@@ -29,8 +29,11 @@ class OrganResult:
     ``found``: it has voxels and was localized with confidence. ``status`` tells the three cases apart and is what a reader is told.
 
     ``peak`` is the maximum of the organ's localization heat map (0 to 1) and ``peak_mm_xyz`` its place in LPS millimetres,
-    both None for an organ that SOL-Net does not look for. ``second_peak`` and ``second_mm_xyz``: the likeliest place away from it;
-    ``spread_mm``: radius of a ball as large as the part of the heat map above half its maximum; None where not known.
+    both None for an organ that SOL-Net does not look for. ``place_from``: whose place it is, "heat map" or where that was not believed "S-Net",
+    "second peak" or "nowhere" (``inference.places``), or "seed"; then ``peak`` is the heat map's value there. "" where not known.
+    ``place_likelihood``: how sure the network is whose place it is, or the surer one where both agree; None where not known (then ``peak``).
+    ``second_peak`` and ``second_mm_xyz``: the likeliest place away from it; ``spread_mm``: radius of a ball as large as the part of the heat
+    map above half its maximum; None where not known.
     ``warnings``: sentences that a reader must know; ``alarms``: those of them for which the organ must be looked at first. ``notes``:
     sentences that ask for nothing, such as specks that were removed; they raise no flag. ``certainty``: how sure the network was of the
     voxels that it drew (``inference.certainty``), None where that is not known.
@@ -45,6 +48,8 @@ class OrganResult:
     second_peak: float | None = None
     second_mm_xyz: tuple[float, float, float] | None = None
     spread_mm: float | None = None
+    place_from: str = ""
+    place_likelihood: float | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
@@ -53,6 +58,11 @@ class OrganResult:
     def __post_init__(self) -> None:
         missing = tuple(text for text in self.alarms if text not in self.warnings)
         object.__setattr__(self, "warnings", (*missing, *self.warnings))
+
+    @property
+    def place_certainty(self) -> float | None:
+        """How sure the model is where the organ is, 0 to 1; None for an organ that is not looked for on its own."""
+        return self.peak if self.place_likelihood is None else self.place_likelihood
 
     @property
     def grade(self) -> str:

@@ -66,6 +66,9 @@ def chunk_starts(slices: int, chunk: int, stride: int) -> list[int]:
     return [*range(0, slices - chunk, stride), slices - chunk]
 
 
+HEAT_MAP, SECOND_PEAK, SNET, SEED = "heat map", "second peak", "S-Net", "seed"  # whose place an organ's location is
+
+
 @dataclass
 class OrganLocation:
     """Where one small organ is, as far as the scan has been seen: the heat map's maximum ``peak`` (0 to 1) and its voxel ``peak_zyx`` on
@@ -73,6 +76,10 @@ class OrganLocation:
 
     ``seeded``: the location was given by a person, and ``peak`` is the heat map's value there. ``second``: value and voxel of the next
     likely location; ``above_half``: voxels with at least half of the peak. Neither is known of a seeded organ.
+
+    ``source``: whose place it is; of one that is not the heat map's (``places``) ``peak`` is the heat map's value there, ``second`` its maximum,
+    and ``snet`` S-Net's mean probability if the place is S-Net's, or if both agree and S-Net is the surer. ``remark``: what a reader must know of
+    the place; ``wrong_side``: it is grave.
     """
 
     peak: float = -1.0
@@ -82,6 +89,19 @@ class OrganLocation:
     seeded: bool = False
     second: tuple[float, tuple[int, int, int]] | None = None
     above_half: int | None = None
+    source: str = HEAT_MAP
+    snet: float | None = None
+    remark: str = ""
+    wrong_side: bool = False
+
+    @property
+    def likelihood(self) -> float:
+        """How sure the network is whose place it is, or the surer one where both agree, 0 to 1."""
+        return self.peak if self.snet is None else max(self.peak, self.snet)
+
+    def is_sure(self, threshold: float) -> bool:
+        """Return whether the place is trusted: a person gave it, or it is at least as likely as ``threshold``."""
+        return self.seeded or self.likelihood >= threshold
 
 
 @dataclass
@@ -104,7 +124,7 @@ class Localizer:
     def __post_init__(self) -> None:
         for organ, center in self.seeds.items():
             roi = roi_around(center, self.config.roi_size_of(organ), self.shape_zyx)
-            self.locations[organ] = OrganLocation(peak_zyx=center, roi=roi, seeded=True)
+            self.locations[organ] = OrganLocation(peak_zyx=center, roi=roi, seeded=True, source=SEED)
 
     def add(self, finished: FinishedSlices) -> None:
         """Take in the next slices of the scan; without heat maps there is nothing to follow."""

@@ -54,7 +54,7 @@ def describe(
             say_size(said, organ, volume_ml, usual, scan_ml=labels.size * voxel_ml, cut=value in cut)
         if value in islands:
             said.notes.append(islands_note(*islands[value], voxel_ml))
-        sure = location is None or location.seeded or location.peak >= bundle.config.location_threshold
+        sure = location is None or location.is_sure(bundle.config.location_threshold)
         results.append(
             OrganResult(
                 organ=organ,
@@ -65,6 +65,8 @@ def describe(
                 peak_mm_xyz=None
                 if location is None
                 else _tuple3(record.network.index_to_mm(np.array(location.peak_zyx))),
+                place_from="" if location is None else location.source,
+                place_likelihood=None if location is None else location.likelihood,
                 **_heatmap_clarity(location, record.network),
                 certainty=(certainties or {}).get(organ.name) if counts[value] else None,
                 warnings=(*said.alarms, *said.warnings),
@@ -86,9 +88,9 @@ class Remarks:
 
 def say_how_located(said: Remarks, drawn: bool, location: OrganLocation | None, config: NetworkConfig) -> None:
     """Add what is to be said of an organ's place. ``drawn``: it has voxels."""
-    unsure = location is not None and not location.seeded and location.peak < config.location_threshold
+    unsure = location is not None and not location.is_sure(config.location_threshold)
     certainty = (
-        f"certainty {max(0.0, location.peak):.2f} of 1, {config.location_threshold:.2f} is needed"
+        f"certainty {max(0.0, location.likelihood):.2f} of 1, {config.location_threshold:.2f} is needed"
         if location is not None and unsure
         else ""
     )
@@ -96,6 +98,8 @@ def say_how_located(said: Remarks, drawn: bool, location: OrganLocation | None, 
         said.notes.append(
             f"Looked for at the place given by the user; by itself the model gives that place {location.peak:.2f} of 1."
         )
+    if location is not None and location.remark:
+        (said.warnings if location.wrong_side else said.notes).append(location.remark)
     if not drawn:
         said.warnings.append(f"Not found in this scan{f' ({certainty})' if certainty else ''}.")
     elif unsure:

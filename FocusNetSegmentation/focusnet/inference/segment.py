@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from ..errors import FocusNetError
 from ..image.as_volume import as_volume
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Volume
-from ..nets.bundle import ModelBundle
 from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
 from .backend_choice import choose_backend, note_run
@@ -31,6 +29,7 @@ from .preprocess import PreprocessRecord, preprocess
 from .restore import download, restore, working_grid
 from .results import describe, provenance
 from .seed_points import seed_voxels
+from .several_models import segment_with_several
 from .two_stage import Grids, TwoStage
 
 if TYPE_CHECKING:
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from SimpleITK import Image as SitkImage
     from typing_extensions import TypedDict, Unpack
 
+    from ..nets.several import Model
     from .seed_points import Seeds
 
     class Choices(TypedDict, total=False):
@@ -57,14 +57,15 @@ SMALLEST_CHUNK = 8  # slices: below this an out-of-memory retry is pointless
 
 def segment(
     volume: Volume | SitkImage,
-    bundle: ModelBundle | str | Path,
+    bundle: Model | Sequence[Model],
     device: str = "auto",
     *,
     progress: ProgressCallback | None = None,
     **choices: Unpack[Choices],
 ) -> Segmentation:
-    """Contour a CT. ``volume``: a Volume or a SimpleITK image; ``bundle``: a model bundle, or its name or folder; keywords ``precision``,
-    ``organs``, ``backend``, ``seeds`` and ``qa_passes``: see SegmentOptions.
+    """Contour a CT. ``volume``: a Volume or a SimpleITK image; ``bundle``: a model bundle, or its name or folder, or several
+    (a list, or "NAME,NAME"), whose results are merged; keywords ``precision``, ``organs``, ``backend``, ``seeds`` and ``qa_passes``: see
+    SegmentOptions.
 
     ``progress`` is called with ``Progress`` and may raise ``Cancelled``. Raises InputError for what cannot be segmented, ModelError for a
     bundle that cannot be used, TypeError with the remedy for a ``volume`` of another kind.
@@ -73,13 +74,19 @@ def segment(
 
 
 def segment_scan(volume: Volume, options: SegmentOptions, progress: ProgressCallback | None = None) -> Segmentation:
-    """Contour a CT as ``options`` say; labels lie on the scan's own grid.
+    """Contour a CT as ``options`` say; labels lie on the scan's own grid. With several models their results are merged (``merge``).
 
     With ``organs`` all of them seeded, only the slices around the seeds are run. When memory runs out, smaller chunks are tried, then the
     CPU; what was tried stands in the result's provenance. Raises InputError for what cannot be segmented, FocusNetError where memory
     does not suffice.
     """
     report = progress or silent
+    if len(options.bundles) > 1:
+        return segment_with_several(volume, options, report, _segment_with_one)
+    return _segment_with_one(volume, options, report)
+
+
+def _segment_with_one(volume: Volume, options: SegmentOptions, report: ProgressCallback) -> Segmentation:
     bundle = options.bundle
     started = time.monotonic()
     report(Progress("Preparing the scan", 0.0))
@@ -140,7 +147,7 @@ def _run_networks(
             backend = kept_backend(options.bundle, device, chosen, chunk)
             began = time.monotonic()
             sums = SlicewiseSums()
-            stages = TwoStage(config, backend, chunk, report=report, sums=sums)
+            stages = TwoStage(config, backend, chunk, report=report, sums=sums, check_places=True)
             run = stages.segment_at_seeds if options.wanted <= set(seeds) else stages.segment
             labels, locations = run(ct, grids, seeds)
             if auto:

@@ -5,8 +5,8 @@ Segmenting and validating during training both run through here, so that what is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,10 +15,11 @@ from ..image.volume import Geometry
 from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
 from .backends import Backend
-from .certainty import SlicewiseSums
-from .chunks import Localizer, OrganLocation, run_chunks
+from .certainty import SlicewiseSums, winning
+from .chunks import HEAT_MAP, SECOND_PEAK, SNET, Localizer, OrganLocation, run_chunks
 from .orientation_check import OrganFit
 from .overlay import SmallOrgan, erase_organ, overlay
+from .places import NOWHERE, SnetVoxels, take_places
 from .restore import StreamingArgmax, roi_on_target
 
 SeedVoxels = Mapping[
@@ -40,7 +41,8 @@ class TwoStage:
 
     ``chunk_slices``: slices that go through the network at once. ``smallest_peak``: small organs whose heat-map maximum is lower keep
     S-Net's voxels; None for ``config.location_threshold``. ``report`` is told of progress between 0.05 and 0.87. ``sums`` collects what
-    ``certainty_of`` needs, where it is wanted.
+    ``certainty_of`` needs, where it is wanted. ``check_places``: compare the places of small organs with S-Net's voxels and with each other
+    (``places``); without it each heat map's maximum is taken, as in the paper.
     """
 
     config: NetworkConfig
@@ -49,6 +51,7 @@ class TwoStage:
     smallest_peak: float | None = None
     report: ProgressCallback = silent
     sums: SlicewiseSums | None = None
+    check_places: bool = False
 
     @torch.inference_mode()
     def segment(
@@ -65,33 +68,77 @@ class TwoStage:
         small = [config.organs.index(o) + 1 for o in config.small_organs] if config.has_sos else []
         labels = StreamingArgmax(grids.target, grids.network, small, self.backend.torch_device)
         localizer = Localizer(config, _shape(ct), seeds or {})
+        snet = SnetVoxels(config)
         for finished in run_chunks(ct, self.backend, config, self.chunk_slices):
             labels.add(finished.output.probabilities)
             localizer.add(finished)
             if self.sums is not None:
                 self.sums.add(finished.output.probabilities)
+            if self.check_places and config.small_organs:
+                winners = self.sums.winners[-1] if self.sums is not None else winning(finished.output.probabilities)
+                snet.add(finished.output.probabilities, winners, finished.start)
             stop = finished.start + finished.output.probabilities.shape[1]
             del finished  # the next chunk needs the room
             self._tell("Segmenting all organs", stop / len(ct), f"slice {stop} of {len(ct)}")
+        locations = localizer.locations
+        if self.check_places:
+            locations = self._checked_places(ct, locations, snet, grids.network)
         if labels.without_small is None:
-            return labels.labels, localizer.locations
-        whole = self._add_small_organs(labels.labels, labels.without_small, ct, localizer.locations, grids)
-        return whole, localizer.locations
+            return labels.labels, locations
+        return self._add_small_organs(labels.labels, labels.without_small, ct, locations, grids), locations
 
     @torch.inference_mode()
     def segment_at_seeds(self, ct: Tensor, grids: Grids, seeds: SeedVoxels) -> tuple[Tensor, dict[str, OrganLocation]]:
         """Return the same for the seeded organs alone: only the chunks that see their ROIs are run, all other labels stay 0."""
         ct = ct.to(self.backend.torch_device)
-        localizer = Localizer(self.config, _shape(ct), seeds)
+        locations = self._look_at(ct, seeds, lambda done: self._tell("Looking around the seed", done))
+        nothing = torch.zeros(grids.target.shape_zyx, dtype=torch.uint8, device=ct.device)
+        return self._add_small_organs(nothing.clone(), nothing, ct, locations, grids), locations
+
+    def _look_at(
+        self, ct: Tensor, places: SeedVoxels, tell: Callable[[float], object] = lambda done: None
+    ) -> dict[str, OrganLocation]:
+        """Return the locations of organs whose ``places`` are given; only the chunks that see their ROIs are run."""
+        localizer = Localizer(self.config, _shape(ct), places)
         slices = [location.roi.inside[0] for location in localizer.locations.values() if location.roi is not None]
         needed = range(min(s.start for s in slices), max(s.stop for s in slices))
         for finished in run_chunks(ct, self.backend, self.config, self.chunk_slices, needed):
             localizer.add(finished)
             stop = finished.start + finished.output.probabilities.shape[1]
-            self._tell("Looking around the seed", min(1.0, (stop - needed.start) / len(needed)))
-        locations = {organ: localizer.locations[organ] for organ in seeds}
-        nothing = torch.zeros(grids.target.shape_zyx, dtype=torch.uint8, device=ct.device)
-        return self._add_small_organs(nothing.clone(), nothing, ct, locations, grids), locations
+            tell(min(1.0, (stop - needed.start) / len(needed)))
+        return {organ: localizer.locations[organ] for organ in places}
+
+    def _checked_places(
+        self, ct: Tensor, locations: Mapping[str, OrganLocation], snet: SnetVoxels, network: Geometry
+    ) -> dict[str, OrganLocation]:
+        """Return the locations with what ``take_places`` says of them. Without SOS-Nets nothing is drawn at a location, so that none is moved."""
+        taken = take_places(locations, snet.places(network.voxel_ml), network)
+        checked = {}
+        for organ, location in locations.items():
+            checked[organ] = replace(location, remark=taken[organ].remark, wrong_side=taken[organ].wrong_side)
+        moved = {organ: place for organ, place in taken.items() if place.source in (SNET, SECOND_PEAK)}
+        if not self.config.has_sos:
+            return checked
+        for organ, place in taken.items():
+            if place.source == HEAT_MAP and place.likelihood > locations[organ].peak:
+                checked[organ] = replace(checked[organ], snet=place.likelihood)
+        again = self._look_at(ct, {organ: place.voxel_zyx for organ, place in moved.items()}) if moved else {}
+        for organ, place in taken.items():
+            if place.source == NOWHERE:  # S-Net's voxels stay; a peak of 0 is below every threshold
+                was = locations[organ]
+                checked[organ] = replace(checked[organ], peak=0.0, second=(was.peak, was.peak_zyx), source=NOWHERE)
+            elif organ in moved:
+                was = locations[organ]
+                checked[organ] = replace(
+                    again[organ],
+                    seeded=False,
+                    source=place.source,
+                    snet=place.likelihood if place.source == SNET else None,
+                    second=(was.peak, was.peak_zyx),
+                    remark=place.remark,
+                    wrong_side=place.wrong_side,
+                )
+        return checked
 
     @torch.inference_mode()
     def locate(self, ct: Tensor) -> dict[str, OrganLocation]:
@@ -139,7 +186,7 @@ class TwoStage:
             location = locations.get(organ)
             if location is None or location.roi is None or location.features is None:
                 continue
-            if location.peak < smallest_peak and not location.seeded:
+            if not location.is_sure(smallest_peak) or location.source == NOWHERE:
                 continue
             value = config.organs.index(organ) + 1
             probability = self.backend.small_organ(

@@ -12,6 +12,7 @@ import pydicom
 from pydicom.uid import generate_uid
 
 from ..errors import InputError
+from ..image.drawn_by import caution_of, run_of
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Volume
 from ..version import __version__
@@ -51,8 +52,10 @@ def write_dicom_seg(
         warnings.simplefilter("ignore")  # highdicom comments on how the CT spells its patient's name
         data = _segmentation_object(segmentation, volume, drawn, made)
     for segment, result in zip(data.SegmentSequence, drawn, strict=True):
-        if details.is_unsure(result):
-            segment.SegmentDescription = NOT_LOCALIZED
+        caution = caution_of(segmentation.provenance, result.organ.name) if made[result.organ.name] != "MANUAL" else ""
+        told = [NOT_LOCALIZED] if details.is_unsure(result) else []
+        if told or caution:
+            segment.SegmentDescription = text(". ".join([*told, *filter(None, [caution])]), 1024)
     save_checked(Path(path), data.save_as, lambda partial: verify_dicom_seg(partial, segmentation, volume, drawn))
     return [r.organ.name for r in segmentation.results if r not in drawn]
 
@@ -61,7 +64,6 @@ def _segmentation_object(
     segmentation: Segmentation, volume: Volume, drawn: list[OrganResult], made: Mapping[str, str]
 ) -> Any:
     hd = _highdicom()
-    algorithm = _algorithm(hd, segmentation)
     numbers = np.zeros(256, np.uint8)  # label -> segment number, which counts from 1 without gaps
     for number, result in enumerate(drawn, start=1):
         numbers[result.label] = number
@@ -72,7 +74,7 @@ def _segmentation_object(
             pixel_array=numbers[segmentation.labels],
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
             segment_descriptions=[
-                _segment(hd, number, result, algorithm, made[result.organ.name])
+                _segment(hd, number, result, _algorithm(hd, segmentation, result), made[result.organ.name])
                 for number, result in enumerate(drawn, start=1)
             ],
             series_instance_uid=generate_uid(),
@@ -119,13 +121,14 @@ def _source_images(volume: Volume) -> list[pydicom.Dataset]:
     return headers
 
 
-def _algorithm(hd: Any, segmentation: Segmentation) -> Any:
-    model = segmentation.provenance.get("model", "unknown model")
-    caution = segmentation.provenance.get("caution")
+def _algorithm(hd: Any, segmentation: Segmentation, result: OrganResult) -> Any:
+    """Return the model that drew an organ: DICOM SEG names one for each segment."""
+    own = run_of(segmentation.provenance, result.organ.name)
+    model, caution = own.get("model", "unknown model"), own.get("caution")
     return hd.AlgorithmIdentificationSequence(
         name=text(f"FocusNetv2 {model}", 64),
         family=hd.sr.CodedConcept("123110", "DCM", "Artificial Intelligence"),
-        version=text(segmentation.provenance.get("model_version") or __version__, 64),
+        version=text(own.get("model_version") or __version__, 64),
         source=text(f"{caution} FocusNet" if caution else "FocusNet Segmentation, research software", 64),
     )
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import InputError
+from ..image.drawn_by import TAKEN, cautions, failures, is_merged, models_of
 from ..image.segmentation import NOT_FOUND, UNCERTAIN, OrganResult, Segmentation
 
 LEAVE_OUT, MARK = "leave-out", "mark"
@@ -74,6 +76,19 @@ class ExportDetails:
             return "MANUAL"
         changed = state != "draft" if self.edited is None else organ in self.edited
         return "SEMIAUTOMATIC" if changed else "AUTOMATIC"
+
+
+def caution_sentences(provenance: Mapping[str, Any]) -> list[str]:
+    """Return what a DICOM object must say of its models."""
+    if is_merged(provenance):
+        return cautions(provenance)
+    return [str(provenance["caution"])] if provenance.get("caution") else []
+
+
+def origin_sentences(provenance: Mapping[str, Any]) -> list[str]:
+    """Return which organs are from which of several models, and models that could not be used."""
+    several = models_of(provenance) if is_merged(provenance) else []
+    return [f"{m['model']}: {', '.join(m.get(TAKEN) or ())}." for m in several] + failures(provenance)
 
 
 AS_THE_MODEL_DREW = ExportDetails()

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import InputError
+from ..image.drawn_by import by_several_models, merged_from_runs
 from ..image.orientation_doubt import DOUBT
 from ..image.segmentation import Segmentation
 from .seg_nrrd import organ_of_segment
@@ -102,7 +103,9 @@ def with_run(segmentation: Segmentation, reviews: Mapping[str, OrganReview]) -> 
     runs = [review.run for review in reviews.values() if review.run.get("model")]
     doubt = next((run[DOUBT] for run in runs if run.get(DOUBT)), None)
     doubts = {} if doubt is None else {DOUBT: doubt}
-    first = {} if segmentation.provenance.get("model") or not runs else runs[0]
+    first: Mapping[str, Any] = {} if segmentation.provenance.get("model") or not runs else runs[0]
+    if first and by_several_models(runs):  # each organ says of which
+        first = merged_from_runs({name: review.run for name, review in reviews.items() if review.run.get("model")})
     return replace(segmentation, provenance={**first, **doubts, **segmentation.provenance})
 
 

@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from ..errors import InputError
+from ..image.drawn_by import run_of
 from ..image.orientation_doubt import doubt_text
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Volume
@@ -23,7 +24,14 @@ from ..version import __version__
 from .contour_lines import slice_contours
 from .dicom_objects import save_checked
 from .dicom_verify import NO_FRAME_OF_REFERENCE, check_states, prepare_export, slice_offsets_mm, text, verify_rtstruct
-from .export_details import APPROVALS, AS_THE_MODEL_DREW, NOT_LOCALIZED, ExportDetails
+from .export_details import (
+    APPROVALS,
+    AS_THE_MODEL_DREW,
+    NOT_LOCALIZED,
+    ExportDetails,
+    caution_sentences,
+    origin_sentences,
+)
 from .terminology import SIDES
 
 DETACHED_STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"  # what a reference to a study is called
@@ -106,9 +114,10 @@ def _header(segmentation: Segmentation, volume: Volume, told: list[str]) -> File
     data.FrameOfReferenceUID = uids["frame_of_reference"]
     data.StructureSetLabel = "FocusNet OARs"
     sentences = [f"FocusNetv2 {segmentation.provenance.get('model', '')}, research software: check every contour."]
-    sentences += [str(segmentation.provenance["caution"])] if segmentation.provenance.get("caution") else []
+    sentences += caution_sentences(segmentation.provenance)
     sentences += filter(None, [doubt_text(segmentation.provenance)])
     sentences += [*told, *(note for note in volume.notes if note == NO_FRAME_OF_REFERENCE)]
+    sentences += origin_sentences(segmentation.provenance)
     data.StructureSetDescription = text(" ".join(sentences), 1024)
     data.StructureSetDate, data.StructureSetTime = data.InstanceCreationDate, data.InstanceCreationTime
     data.ReferencedFrameOfReferenceSequence = [_frame_of_reference(uids)]
@@ -140,9 +149,11 @@ def _roi(
     roi.ROINumber, roi.ROIName = number, result.organ.name
     roi.ReferencedFrameOfReferenceUID = volume.dicom_uids["frame_of_reference"]
     # DICOM approves whole structure sets only; the state of each organ is kept in words
-    roi.ROIDescription = text(f"{result.organ.title}. Review: {state}.", 1024)
+    own = run_of(segmentation.provenance, result.organ.name)
+    caution = f" {own['caution']}" if made != "MANUAL" and own.get("caution") else ""
+    roi.ROIDescription = text(f"{result.organ.title}. Review: {state}.{caution}", 1024)
     roi.ROIGenerationAlgorithm = made
-    model = f"FocusNetv2 {segmentation.provenance.get('model', '')}, research software"
+    model = f"FocusNetv2 {own.get('model', '')}, research software"
     roi.ROIGenerationDescription = "Drawn by a person" if made == "MANUAL" else text(model, 64)
     return roi
 

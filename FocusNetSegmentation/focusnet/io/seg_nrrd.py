@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..files.atomic_write import atomic_path, check_output
+from ..image.drawn_by import CHOSEN, run_of
 from ..image.label_boxes import label_counts, labelled_box
 from ..image.organs import Organ, find_organ
 from ..image.segmentation import OrganResult, Segmentation
@@ -26,6 +27,8 @@ from .segment_tags import (
     ALGORITHM_TYPE_TAG,
     ID_PREFIX,
     RESULT_TAG,
+    RUN_KEYS,
+    RUN_TAG,
     escape_for_nrrd,
     from_tag,
     tag_text,
@@ -61,7 +64,7 @@ def write_seg_nrrd(
     import slicerio
 
     check_output(path, overwrite, SEG_NRRD)
-    model = segmentation.provenance.get("model")
+    runs = {r.organ.name: run_of(segmentation.provenance, r.organ.name) for r in segmentation.results}
     box = (labelled_box(segmentation.labels) if crop else None) or tuple(slice(0, n) for n in segmentation.labels.shape)
     affine = segmentation.geometry.affine_xyz.copy()
     affine[:3, 3] = segmentation.geometry.index_to_mm(np.array([s.start for s in box]))
@@ -76,7 +79,8 @@ def write_seg_nrrd(
         "Segmentation_ConversionParameters": f"{REFERENCE_GEOMETRY}|{_slicer_geometry(segmentation.geometry)}|&",
         PROVENANCE_KEY: escape_for_nrrd(tag_text(segmentation.provenance)),
         "segments": [
-            _segment(r, int(counts[r.label]), model, (tags or {}).get(r.organ.name, {})) for r in segmentation.results
+            _segment(r, int(counts[r.label]), runs[r.organ.name], (tags or {}).get(r.organ.name, {}))
+            for r in segmentation.results
         ],
     }
     with atomic_path(path) as partial:
@@ -118,12 +122,18 @@ def segmentation_from(content: dict[str, Any], path: Path | str, organs: Sequenc
     )
 
 
-def _segment(result: OrganResult, voxels: int, model: object, further: Mapping[str, str]) -> dict[str, Any]:
+def _segment(result: OrganResult, voxels: int, run: Mapping[str, Any], further: Mapping[str, str]) -> dict[str, Any]:
     organ = result.organ
     tags = {RESULT_TAG: escape_for_nrrd(to_tag(result, voxels))}
-    if model:  # a reference drawn by people must not be exported to DICOM as made by a program, nor the other way round
+    if run.get(
+        "model"
+    ):  # a reference drawn by people must not be exported to DICOM as made by a program, nor the other way round
         tags[ALGORITHM_TYPE_TAG] = "AUTOMATIC"
-        tags[ALGORITHM_NAME_TAG] = _ascii(f"FocusNetv2 {model}")
+        tags[ALGORITHM_NAME_TAG] = _ascii(f"FocusNetv2 {run['model']}")
+    if CHOSEN in run or run.get(
+        "caution"
+    ):  # Slicer drops the file's provenance, but keeps what a segment says of its own
+        tags[RUN_TAG] = escape_for_nrrd(tag_text({key: run[key] for key in RUN_KEYS if key in run}))
     tags.update({name: escape_for_nrrd(value) for name, value in further.items()})
     segment: dict[str, Any] = {
         "id": ID_PREFIX + _ascii(organ.name),

@@ -10,11 +10,23 @@ import json
 from typing import Any
 
 from ..files.atomic_write import json_text
+from ..image.drawn_by import CHOSEN, IDENTITY
 from ..image.organs import Organ
+from ..image.orientation_doubt import DOUBT
 from ..image.segmentation import OrganResult, status_of
 
 ORGAN_TAG = "FocusNet.Organ"  # the organ's TG-263 name, whatever the user calls the segment
 RUN_TAG = "FocusNet.Run"  # JSON: model, version, hash, date and device of the run that drew it
+RUN_KEYS = (
+    *IDENTITY,
+    "focusnet_version",
+    "created",
+    "device",
+    "precision",
+    "caution",
+    CHOSEN,
+    DOUBT,
+)  # of a provenance, in RUN_TAG
 RESULT_TAG = "FocusNet.Result"  # JSON: see to_tag
 REVIEW_TAG = (
     "FocusNet.Review"  # JSON: state; fingerprints of what the model drew and of what was approved; by whom, when
@@ -42,6 +54,8 @@ def to_tag(result: OrganResult, voxels: int) -> str:
             "second_peak": result.second_peak,
             "second_mm_lps": result.second_mm_xyz,
             "spread_mm": result.spread_mm,
+            "place_from": result.place_from,
+            "place_likelihood": result.place_likelihood,
             "warnings": result.warnings,
             "certainty": result.certainty and {key: round(value, 4) for key, value in result.certainty.items()},
             "notes": result.notes,
@@ -70,6 +84,8 @@ def from_tag(text: str, organ: Organ, label: int, voxels: int, voxel_ml: float) 
         second_peak=kept.get("second_peak"),
         second_mm_xyz=_point_mm(kept.get("second_mm_lps")),
         spread_mm=kept.get("spread_mm"),
+        place_from=str(kept.get("place_from") or ""),
+        place_likelihood=kept.get("place_likelihood"),
         certainty=_numbers(kept.get("certainty")),
         **_sentences(kept),
     )

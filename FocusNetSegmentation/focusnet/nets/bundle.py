@@ -77,6 +77,10 @@ class ModelBundle:
         return self.config.small_organs
 
     @property
+    def organ_names(self) -> tuple[str, ...]:
+        return self.config.organs
+
+    @property
     def version(self) -> str:
         return str(self.manifest.get("version", ""))
 

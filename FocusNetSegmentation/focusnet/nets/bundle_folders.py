@@ -56,6 +56,10 @@ def find_bundle(name_or_path: str | Path) -> Path:
         if folder.name == str(name_or_path):
             return folder
     known = ", ".join(folder.name for folder in available_bundles()) or "none"
+    if "," in str(name_or_path):
+        raise ModelError(
+            f"{str(name_or_path)!r} names several models, which can be run together, but one is expected here; installed: {known}."
+        )
     raise ModelError(
         f"No model {str(name_or_path)!r}: neither a folder nor the name of an installed bundle; installed: {known}."
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FocusNetError, InputError, OutputError
 from ..files.disk import is_full
+from ..image.drawn_by import cautions, failures
 from ..jobs.serve import serve
 from .instance import without_patient
 from .spool import RESULT, write_json
@@ -27,11 +28,11 @@ INPUT, DISK, ERROR = (
 
 
 def main() -> int:
-    bundles: dict[str, ModelBundle] = {}
+    bundles: dict[str, tuple[ModelBundle, ...]] = {}
     return serve(lambda job: answer(job, bundles))
 
 
-def answer(job: Mapping[str, Any], bundles: dict[str, ModelBundle]) -> dict[str, Any]:
+def answer(job: Mapping[str, Any], bundles: dict[str, tuple[ModelBundle, ...]]) -> dict[str, Any]:
     """Do a job; return {"ok": true, ...} or {"ok": false, "kind": ..., "reason": one line without a patient's name}."""
     try:
         return {"ok": True, **contour(job, bundles)}
@@ -50,7 +51,7 @@ def answer(job: Mapping[str, Any], bundles: dict[str, ModelBundle]) -> dict[str,
     return {"ok": False, "kind": kind, "reason": without_patient(reason, file)[:500]}
 
 
-def contour(job: Mapping[str, Any], bundles: dict[str, ModelBundle]) -> dict[str, Any]:
+def contour(job: Mapping[str, Any], bundles: dict[str, tuple[ModelBundle, ...]]) -> dict[str, Any]:
     """Contour a series and write what was asked for, each file read back and compared before it has its name.
 
     ``job``: ``scan`` (folder), ``out`` (empty folder), ``uid``, ``rule``, ``content``, ``instances``, ``device``, ``precision``.
@@ -61,7 +62,7 @@ def contour(job: Mapping[str, Any], bundles: dict[str, ModelBundle]) -> dict[str
 
     rule = job["rule"]
     if rule["model"] not in bundles:
-        bundles.clear()  # one model at a time: memory is for the scan
+        bundles.clear()  # one rule's models at a time: memory is for the scan
         bundles[rule["model"]] = load_model(rule["model"])
     volume = read_volume(Path(job["scan"]), series=job["uid"])
     result = run_model(volume, bundles[rule["model"]], job)
@@ -76,6 +77,8 @@ def contour(job: Mapping[str, Any], bundles: dict[str, ModelBundle]) -> dict[str
         "instances": job["instances"],
         "model": result.provenance.get("model"),
         "model_sha256": result.provenance.get("bundle_sha256"),
+        "cautions": cautions(result.provenance),
+        "failed_models": failures(result.provenance),
         "seconds": result.provenance.get("seconds"),
         "found": [r.organ.name for r in kept.results],
         "left_out": left_out,
@@ -85,20 +88,22 @@ def contour(job: Mapping[str, Any], bundles: dict[str, ModelBundle]) -> dict[str
     return {key: summary[key] for key in ("seconds", "found", "left_out", "outputs")}
 
 
-def load_model(name: str) -> ModelBundle:
-    """Raises ModelError."""
-    from ..nets.bundle import load_bundle
+def load_model(name: str) -> tuple[ModelBundle, ...]:
+    """Return the bundle of a rule's model, or of several with commas between them. Raises ModelError."""
+    from ..nets.several import load_bundles
 
-    return load_bundle(name)
+    return load_bundles(name)
 
 
-def run_model(volume: Any, bundle: ModelBundle, job: Mapping[str, Any]) -> Segmentation:
+def run_model(volume: Any, bundles: Sequence[ModelBundle], job: Mapping[str, Any]) -> Segmentation:
     """Contour as the job's rule says. Raises InputError."""
     from ..inference.options import SegmentOptions
     from ..inference.segment import segment_scan
 
     organs = list(job["rule"]["organs"]) or None
-    return segment_scan(volume, SegmentOptions(bundle, device=job["device"], precision=job["precision"], organs=organs))
+    return segment_scan(
+        volume, SegmentOptions(bundles, device=job["device"], precision=job["precision"], organs=organs)
+    )
 
 
 def found_only(result: Segmentation) -> tuple[Segmentation, list[str]]:

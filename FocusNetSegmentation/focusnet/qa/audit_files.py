@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import InputError
 from ..evaluation.case_pairs import pairs
 from ..files.atomic_write import atomic_path, check_output, json_text
+from ..image.drawn_by import same_model
 from ..image.segmentation import Segmentation
 from ..image.volume import Volume
 from ..io.read import read_segmentation
@@ -93,9 +94,8 @@ def run_notes(frozen: Segmentation, edited: Segmentation) -> list[str]:
         return [
             "The first file names no model and the second does: the model's copy comes first, the edited one second."
         ]
-    keys = ("model", "model_version", "bundle_sha256")
-    told = [key for key in keys if before.get(key) and after.get(key)]
-    if any(str(before[key]) != str(after[key]) for key in told):
+    both = {r.organ.name for r in frozen.results} & {r.organ.name for r in edited.results}
+    if not same_model(before, after, both):
         named = [f"{p.get('model')} {p.get('model_version') or ''}".strip() for p in (before, after)]
         return [f"The copy is of model {named[0]}, the edited file of {named[1]}: differences are not edits alone."]
     return []

@@ -71,7 +71,10 @@ class Score:
 
 @dataclass(frozen=True)
 class OrganRanking:
-    """All scores of one organ, the highest severity first. ``rank`` counts from 1; organs of one finding (swapped sides) share it."""
+    """All scores of one organ, the highest severity first. ``rank`` counts from 1; organs of one finding (swapped sides) share it.
+
+    ``caution``: what must stand beside the organ because of the model that drew it.
+    """
 
     organ: Organ
     label: int
@@ -81,6 +84,7 @@ class OrganRanking:
     volume_ml: float
     center_mm_xyz: Point | None
     rank: int = 0
+    caution: str = ""
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -195,6 +199,7 @@ def organ_dict(o: OrganRanking) -> dict[str, Any]:
         "state_hint": o.group,
         "score": None if o.severity is None else round(o.severity, 3),
         "reasons": list(o.reasons),
+        "caution": o.caution or None,
         "predicted_dsc": _predicted(o.predicted),
         "volume_ml": round(o.volume_ml, 4),
         "center_mm_lps": _place(o.center_mm_xyz),

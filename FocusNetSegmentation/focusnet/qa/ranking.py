@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
+from ..image.drawn_by import caution_of, cautions
 from ..image.organs import Organ
 from ..image.orientation import to_upright
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
 from ..nets.bundle import ModelBundle
+from ..nets.several import bundle_of
 from ..progress import Progress, ProgressCallback, silent
 from .localization_scores import second_peak_score, spread_score
 from .measure import Measured, measure_all
@@ -45,7 +48,7 @@ class OrganScored(Progress):
 def rank_organs(
     segmentation: Segmentation,
     volume: Volume | None = None,
-    bundle: ModelBundle | None = None,
+    bundle: ModelBundle | Sequence[ModelBundle] | None = None,
     statistics: ReferenceStatistics | None = None,
     shape_model: ShapeModel | None = None,
     progress: ProgressCallback = silent,
@@ -54,7 +57,8 @@ def rank_organs(
     """Score every organ of ``segmentation``, worst first.
 
     ``volume``: the CT, for HU; without it those scores do not apply. ``bundle``: the model that segmented, whose own volume
-    statistics and localization threshold are then used. ``statistics``: instead of those that ship. ``shape_model``:
+    statistics and localization threshold are then used; of a merged result a list of its models, each of
+    which counts for the organs that it drew. ``statistics``: instead of those that ship. ``shape_model``:
     ``load_shape_model()``; without it the shapes of small organs are not scored. ``progress`` gets an OrganScored for each organ as
     soon as its scores are there. ``quality``: predicts the DSC of the organs that it knows,
     by default the one that ships; it needs the CT. Raises InputError if the grids differ.
@@ -62,8 +66,8 @@ def rank_organs(
     if volume is not None:
         check_same_grid(segmentation, volume)
     statistics = statistics or load_reference_statistics()
-    if bundle is not None:
-        statistics = statistics.with_volumes(bundle.manifest.get("volume_statistics", {}))
+    own = {r.organ.name: _own_bundle(bundle, segmentation, r.organ.name) for r in segmentation.results}
+    statistics = statistics.with_volumes(_usual_volumes(own))
     labels, upright, _, _ = to_upright(segmentation.labels, segmentation.geometry)
     hu = to_upright(volume.array, volume.geometry)[0] if volume is not None else None
     progress(Progress("Measuring organs", 0.05))
@@ -77,22 +81,24 @@ def rank_organs(
             upright,
             segmentation,
             quality or load_quality_model(),
-            bundle.name if bundle is not None else None,
+            bundle.name if isinstance(bundle, ModelBundle) else None,
         )
     )
     rankings = []
     for number, result in enumerate(_torch_last(segmentation.results, shape_model)):
         fraction = 0.1 + 0.8 * number / len(segmentation.results)
-        shape = shape_model is not None and shape_model.knows(result.organ.name)
-        progress(Progress("Comparing shapes" if shape else "Scoring", fraction, result.organ.name))
-        found = organs.get(result.organ.name)
-        scores = _empty(result) if found is None else _scores(found, result, organs, hu, upright, statistics, bundle)
+        name = result.organ.name
+        shape = shape_model is not None and shape_model.knows(name)
+        progress(Progress("Comparing shapes" if shape else "Scoring", fraction, name))
+        found = organs.get(name)
+        scores = _empty(result) if found is None else _scores(found, result, organs, hu, upright, statistics, own[name])
         if found is not None:
             scores += shape_scores(found, result.organ, upright, shape_model)
-        if result.organ.name in predicted:
-            scores = [*predicted[result.organ.name], *beside_prediction(scores)]
-        rankings.append(organ_ranking(result, found, scores, statistics.knows(result.organ.name)))
-        progress(OrganScored("Scoring", fraction, result.organ.name, rankings[-1]))
+        if name in predicted:
+            scores = [*predicted[name], *beside_prediction(scores)]
+        ranking = organ_ranking(result, found, scores, statistics.knows(name))
+        rankings.append(replace(ranking, caution=caution_of(segmentation.provenance, name)))
+        progress(OrganScored("Scoring", fraction, name, rankings[-1]))
     progress(Progress("Done", 1.0))
     notes = [] if volume is not None else ["No CT was given: HU were not looked at."]
     if hu is not None and not predicted:
@@ -100,9 +106,31 @@ def rank_organs(
     if shape_model is None and any(r.organ.small for r in segmentation.results):
         notes.append("No shape model: the shapes of small organs were not looked at.")
     known = segmentation.provenance
+    notes += cautions(known)
     model = {"name": known.get("model"), "version": known.get("model_version"), "sha256": known.get("bundle_sha256")}
     used = shape_model.describe() if shape_model is not None else None
     return Ranking(ranked(rankings), model, used, str(known.get("source", "")), tuple(notes))
+
+
+def _own_bundle(
+    bundle: ModelBundle | Sequence[ModelBundle] | None, segmentation: Segmentation, organ: str
+) -> ModelBundle | None:
+    """Return the model that counts for an organ: the only one, of several the one that drew it."""
+    if bundle is None or isinstance(bundle, ModelBundle):
+        return bundle
+    return bundle_of(bundle, segmentation.provenance, organ)
+
+
+def _usual_volumes(own: Mapping[str, ModelBundle | None]) -> dict[str, Any]:
+    """Return the volume statistics of each organ's own model, by organ, for all that the models know where there is but one."""
+    bundles = {bundle.digest: bundle for bundle in own.values() if bundle is not None}
+    volumes: dict[str, Any] = {}
+    for bundle in bundles.values():
+        usual = bundle.manifest.get("volume_statistics", {})
+        volumes |= (
+            usual if len(bundles) == 1 else {organ: row for organ, row in usual.items() if own.get(organ) is bundle}
+        )
+    return volumes
 
 
 def _torch_last(results: Sequence[OrganResult], shape_model: ShapeModel | None) -> list[OrganResult]:

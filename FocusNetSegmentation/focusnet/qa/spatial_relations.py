@@ -161,25 +161,24 @@ def chiasm_score(m: Measured, organs: Organs) -> Score | None:
 
 
 def localization_score(m: Measured, result: OrganResult, threshold: float) -> Score:
-    """Score the heat map's peak and the distance of the organ from it."""
+    """Score how sure the model is of the organ's place and the distance of the organ from it."""
     title = "Localization"
-    if result.peak is None:
+    sure = result.place_certainty
+    if sure is None:
         return Score(
             "localization", title, "Does not apply: the model does not look for it on its own, or it was edited since."
         )
-    reasons, severity = [], (1 - result.peak) / max(1 - threshold, 1e-3)
-    if result.peak < threshold:
-        reasons.append(
-            f"The model is not sure where it is: certainty {result.peak:.2f} of 1, {threshold:.2f} is needed."
-        )
-        severity = 1.0 + 2 * (threshold - result.peak) / max(threshold, 1e-3)
+    reasons, severity = [], (1 - sure) / max(1 - threshold, 1e-3)
+    if sure < threshold:
+        reasons.append(f"The model is not sure where it is: certainty {sure:.2f} of 1, {threshold:.2f} is needed.")
+        severity = 1.0 + 2 * (threshold - sure) / max(threshold, 1e-3)
     if result.peak_mm_xyz is not None:
         apart = float(np.linalg.norm(np.subtract(result.peak_mm_xyz, m.center_mm_xyz)))
         if apart > PEAK_MM:
             reasons.append(f"Its centre lies {apart:.0f} mm from where the model looked for it.")
         severity = max(severity, apart / PEAK_MM)
-    reason = " ".join(reasons) or f"The model is sure of its place: {result.peak:.2f} of 1."
-    return Score("localization", title, reason, min(HIGHEST, severity), result.peak, "peak", None, result.peak_mm_xyz)
+    reason = " ".join(reasons) or f"The model is sure of its place: {sure:.2f} of 1."
+    return Score("localization", title, reason, min(HIGHEST, severity), sure, "peak", None, result.peak_mm_xyz)
 
 
 def roi_edge_score(m: Measured, result: OrganResult, geometry: Geometry, bundle: ModelBundle | None) -> Score:

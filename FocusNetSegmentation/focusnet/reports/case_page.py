@@ -12,6 +12,17 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..image.drawn_by import (
+    caution_of,
+    cautions,
+    chosen_because,
+    failures,
+    is_merged,
+    model_of,
+    models_of,
+    origins,
+    same_model,
+)
 from ..image.orientation_doubt import doubt_text
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
@@ -81,7 +92,8 @@ def case_content(report: CaseReport) -> dict[str, Any]:
         "warnings": [
             *filter(None, [doubt_text(known)]),
             *(["Synthetic phantom, not a patient."] if synthetic else []),
-            *([f"Model {known.get('model')}: {known['caution']}"] if known.get("caution") else []),
+            *cautions(known),
+            *failures(known),
             *model_notes(report),
         ],
         "scan_id": scan,
@@ -95,14 +107,32 @@ def case_content(report: CaseReport) -> dict[str, Any]:
         "organs": organs,
         "present": [o for o in organs if o["volume_ml"]],
         "overview": overview_pictures(case),
+        "merged": is_merged(known),
+        "origins": origins(known),
         "has_model": report.model_copy is not None,
         "has_shape_prior": report.shape_prior is not None,
         "has_qa": report.qa is not None,
         "editor": report.audit.editor if report.audit else "",
-        "provenance": [(name, str(known[key])) for name, key in PROVENANCE if known.get(key) not in (None, "", [])],
+        "provenance": _provenance(known),
         "notes": list(dict.fromkeys([*map(str, known.get("notes") or ()), *report.volume.notes, *report.notes,
                                      *map(str, (report.qa or {}).get("notes") or ())])),
     }  # fmt: skip
+
+
+def _provenance(known: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return name and value of each line of "How it was made"; of a merged result the identity of each model."""
+    merged = is_merged(known)
+    shown = [(name, str(known[key])) for name, key in PROVENANCE if known.get(key) not in (None, "", [])]
+    if not merged:
+        return shown
+    models = [
+        (f"Model {model['model']}", f"version {model.get('model_version')}, SHA-256 {model.get('bundle_sha256')}")
+        for model in models_of(known)
+    ]
+    return [
+        *models,
+        *((name, value) for name, value in shown if name not in ("Model", "Version", "SHA-256 of the model")),
+    ]
 
 
 def scan_id(volume: Volume) -> str:
@@ -132,11 +162,17 @@ def model_notes(report: CaseReport) -> list[str]:
         notes.append(
             f"Scored for contours of {_name(scored)}, but these contours are by {_name(own)}: score them again."
         )
-    if report.model_copy is not None and models_differ(own, copy := _model(report.model_copy.provenance)):
+    if report.model_copy is not None and not _same_models(report.segmentation, report.model_copy):
+        copy = _model(report.model_copy.provenance)
         notes.append(
             f"The model's copy is by {_name(copy)}, the contours by {_name(own)}: their differences are not edits alone."
         )
     return notes
+
+
+def _same_models(one: Segmentation, other: Segmentation) -> bool:
+    both = {r.organ.name for r in one.results} & {r.organ.name for r in other.results}
+    return same_model(one.provenance, other.provenance, both)
 
 
 def _model(known: Mapping[str, Any]) -> dict[str, str]:
@@ -154,7 +190,7 @@ def _name(model: Mapping[str, str]) -> str:
 
 
 def _organ(result: OrganResult, report: CaseReport) -> dict[str, Any]:
-    name = result.organ.name
+    name, known = result.organ.name, report.segmentation.provenance
     scored = _scored(report.qa).get(name, {})
     edit = next((o for o in report.audit.organs if o.organ == name), None) if report.audit else None
     review = report.reviews.get(name)
@@ -163,7 +199,7 @@ def _organ(result: OrganResult, report: CaseReport) -> dict[str, Any]:
         "title": result.organ.title,
         "color": css_color(result.organ.color_rgb),
         "volume_ml": result.volume_ml,
-        "peak": result.peak,
+        "peak": result.place_certainty,
         "mark": result.peak_mm_xyz,
         "status": result.status,
         "state": _state(review, edit),
@@ -171,6 +207,9 @@ def _organ(result: OrganResult, report: CaseReport) -> dict[str, Any]:
         "remarks": list(result.warnings),
         "small_remarks": list(result.notes),
         "alarm": bool(result.alarms),
+        "model": model_of(known, name),
+        "why": chosen_because(known, name),
+        "caution": caution_of(known, name),
         "score": _finite(scored.get("score")),
         "group": str(scored.get("state_hint") or ("see remarks" if result.warnings else "no remark")),
         "reasons": [str(r) for r in scored.get("reasons") or ()] or list(result.warnings) or ["Nothing was remarked."],

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from ..errors import InputError, ModelError
+from ..image.drawn_by import models_of
 from ..image.segmentation import Segmentation
 from ..image.volume import Volume
-from ..nets.bundle import ModelBundle, load_bundle
+from ..nets.bundle import ModelBundle
+from ..nets.several import bundles_of
 from ..qa import Ranking
 from ..qa.organ_scores import as_dict
 from ..qa.ranking import rank_organs
 from ..qa.shape_model import ShapeModel, load_shape_model
 from ..qa.shape_prior import shape_priors
 
+Bundles: TypeAlias = "ModelBundle | Sequence[ModelBundle]"
+
 
 def scored(
-    segmentation: Segmentation, volume: Volume, bundle: ModelBundle | None = None
+    segmentation: Segmentation, volume: Volume, bundle: Bundles | None = None
 ) -> tuple[dict[str, Any], Segmentation | None]:
     """Return (plain values as 'focusnet qa' writes them, shape priors or None), on the grid of both.
 
-    ``bundle``: the model that segmented; by default the installed one of that name, if its hash is the same.
+    ``bundle``: the model that segmented, or the models; by default the installed ones of these names, if their hashes are the same.
     """
     ranking, shape_model = ranked_organs(segmentation, volume, bundle)
     result = as_dict(ranking)
@@ -34,20 +39,17 @@ def scored(
 
 
 def ranked_organs(
-    segmentation: Segmentation, volume: Volume, bundle: ModelBundle | None = None
+    segmentation: Segmentation, volume: Volume, bundle: Bundles | None = None
 ) -> tuple[Ranking, ShapeModel | None]:
     """Return the ranking and the shape model that it used, None if there was none to use. ``bundle``: as in ``scored``."""
     shape_model = _shape_model(segmentation)
-    return rank_organs(segmentation, volume, bundle or _own_bundle(segmentation), shape_model=shape_model), shape_model
+    return rank_organs(segmentation, volume, bundle or _own_bundles(segmentation), shape_model=shape_model), shape_model
 
 
-def _own_bundle(segmentation: Segmentation) -> ModelBundle | None:
-    name = segmentation.provenance.get("model")
-    try:
-        bundle = load_bundle(str(name)) if name else None
-    except ModelError:
-        return None
-    return bundle if bundle and bundle.digest == segmentation.provenance.get("bundle_sha256") else None
+def _own_bundles(segmentation: Segmentation) -> list[ModelBundle]:
+    made = {model.get("bundle_sha256") for model in models_of(segmentation.provenance)}
+    found, _ = bundles_of(segmentation.provenance)
+    return [bundle for bundle in found if bundle.digest in made]
 
 
 def _shape_model(segmentation: Segmentation) -> ShapeModel | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..image.segmentation import FOUND, NOT_FOUND, status_of
+from ..wording import counted
 
 KINDS = ("report", "qa", "audit")
 KIND_ENDING = re.compile(r"[._-]?(report|qa|audit|review|scores)$", re.IGNORECASE)
@@ -23,7 +24,8 @@ MODEL_KEYS = {"model": "name", "model_version": "version", "bundle_sha256": "sha
 
 @dataclass(slots=True)
 class CohortCase:
-    """One case. ``volumes_ml``, ``scores`` (1 is the limit), ``look_at`` and ``edits`` (an audit's entry) are by organ."""
+    """One case. ``volumes_ml``, ``scores`` (1 is the limit), ``look_at`` and ``edits`` (an audit's entry) are by organ. ``cautions``: what must be said of
+    the models."""
 
     name: str
     created: str = ""
@@ -37,6 +39,7 @@ class CohortCase:
     scored_by: dict[str, str] = field(default_factory=dict)
     editor: str = ""
     kinds: set[str] = field(default_factory=set)
+    cautions: tuple[str, ...] = ()
 
     @property
     def added_path_mm(self) -> float | None:
@@ -101,7 +104,7 @@ def read_cohort(folder: Path) -> Cohort:
         )
     ordered = tuple(sorted(cases.values(), key=lambda c: (c.created or "9999", c.name)))
     usual = usual_model(ordered)
-    return Cohort(ordered, (*_model_notes(ordered, usual), *notes), usual)
+    return Cohort(ordered, (*_cautions(ordered), *_model_notes(ordered, usual), *notes), usual)
 
 
 def case_name(path: Path, folder: Path) -> str:
@@ -128,6 +131,12 @@ def model_name(model: Mapping[str, str]) -> str:
     parts = [model.get("model", "a model"), model.get("model_version", "")]
     sha = model.get("bundle_sha256", "")
     return " ".join(part for part in (*parts, f"({sha[:8]})" if sha else "") if part)
+
+
+def _cautions(cases: Iterable[CohortCase]) -> list[str]:
+    """Return what must be said of the models, with the number of cases that it holds for."""
+    counts = Counter(text for case in cases for text in case.cautions)
+    return [f"{counted(count, 'case')}: {text}" for text, count in counts.items()]
 
 
 def _model_notes(cases: Iterable[CohortCase], usual: Mapping[str, str]) -> list[str]:
@@ -168,6 +177,8 @@ def _entries(content: Any, name: str) -> Iterable[tuple[str, str, Mapping[str, A
 def _add_report(case: CohortCase, content: Mapping[str, Any]) -> None:
     case.created = str(content.get("created") or "")
     case.model = _model(content.get("model"))
+    told = content.get("cautions")
+    case.cautions = tuple(sys.intern(str(text)) for text in told) if isinstance(told, list) else ()
     for organ in content["organs"]:
         name = sys.intern(str(organ["name"]))  # ten thousand cases name the same few organs
         volume = _number(organ.get("volume_ml")) or 0.0

@@ -6,7 +6,7 @@ of the file was. Drawn with matplotlib's Agg canvas alone: no window, no pyplot 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
@@ -23,6 +23,7 @@ from scipy import ndimage
 from ..errors import InputError
 from ..files.atomic_write import atomic_path, check_output
 from ..image.body import BODY_GRID_MM, BODY_HU
+from ..image.drawn_by import caution_of, is_merged, models_of
 from ..image.orientation import is_oblique, to_upright
 from ..image.orientation_doubt import doubt_text
 from ..image.segmentation import OrganResult, Segmentation
@@ -46,6 +47,9 @@ GAP_IN, EDGE_IN, FOOTER_IN = 0.08, 0.14, 0.3
 WARNING_IN = 0.42  # two lines about the scan's orientation, above the footer
 WARNING_WIDTH_IN = 15.0  # letters of them on an inch
 NARROW_IN = 2.5  # a slice narrower than this has its title in two lines, clear of the letter at its top
+CAUTION_MARK = "*"  # behind the organs of a model that asks for caution, where others drew the rest
+LEGEND_NOTE_LETTERS = 19.0  # of the legend's notes on an inch
+NOTE_LINE_IN = 0.13
 LONGEST_NAME = 18  # characters that fit beside a volume; TG-263 names have 16 at most
 LEGEND_WIDTH_IN, ROW_IN = 2.45, 0.205  # one legend column; one legend row
 
@@ -177,7 +181,10 @@ def _figure(scene: ShownScan, provenance: dict[str, object], report: str) -> Fig
     width, depth, height = x_mm * scale, y_mm * scale, z_mm * scale
     columns = _legend_columns(len(scene.results), depth)
     right = max(depth, columns * LEGEND_WIDTH_IN)
-    top = max(depth, (-(-len(scene.results) // columns) + 2) * ROW_IN)
+    marked = {r.organ.name for r in scene.results if is_merged(provenance) and caution_of(provenance, r.organ.name)}
+    told = [fill(text, int(LEGEND_NOTE_LETTERS * right)) for text in _merged_cautions(provenance, marked)]
+    lines = sum(text.count("\n") + 1 for text in told)
+    top = max(depth, (-(-len(scene.results) // columns) + 2) * ROW_IN + lines * NOTE_LINE_IN)
     warning = doubt_text(provenance)
     below = FOOTER_IN + (WARNING_IN if warning else 0.0)
     size = (2 * EDGE_IN + width + GAP_IN + right, EDGE_IN + top + GAP_IN + height + below)
@@ -197,10 +204,12 @@ def _figure(scene: ShownScan, provenance: dict[str, object], report: str) -> Fig
     _draw(axes(across, below, depth, height), scene, Panel("Sagittal", 2, at[2], ("A", "P", "S", "I")), at)
     drawn = {int(v) for axis in range(3) for v in np.unique(np.take(scene.labels, at[axis], axis=axis))}
     legend = axes(across, upper, right, top)
-    _legend(legend, scene.results, drawn, columns, (right, top))
+    _legend(legend, scene.results, drawn, columns, (right, top), marked)
     note = _legend_note(scene.results, drawn, report)
     rows = -(-len(scene.results) // columns)
     legend.text(0.1, (rows + 0.9) * ROW_IN, note, color=DIM, fontsize=7, va="center")
+    if told:
+        legend.text(0.1, (rows + 1.4) * ROW_IN, "\n".join(told), color=ACCENT, fontsize=7, va="top")
     _footer(figure, provenance, size, is_oblique(scene.geometry))
     if warning:
         place = (EDGE_IN / size[0], (FOOTER_IN + 0.45 * WARNING_IN) / size[1])
@@ -286,9 +295,14 @@ def _legend_columns(rows: int, depth_in: float) -> int:
 
 
 def _legend(
-    axes: Axes, results: Sequence[OrganResult], drawn: set[int], columns: int, size_in: tuple[float, float]
+    axes: Axes,
+    results: Sequence[OrganResult],
+    drawn: set[int],
+    columns: int,
+    size_in: tuple[float, float],
+    marked: Collection[str] = (),
 ) -> None:
-    """Draw names and volumes. Filled box: contoured in these slices; open box: only elsewhere; dash: not found."""
+    """Draw names and volumes, CAUTION_MARK behind the names of ``marked``. Filled box: contoured in these slices; open box: only elsewhere; dash: not found."""
     axes.set_xlim(0, size_in[0])
     axes.set_ylim(size_in[1], 0)
     rows = -(-len(results) // columns)
@@ -305,6 +319,7 @@ def _legend(
         color = DIM if empty else TEXT
         name = result.organ.name
         name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        name += CAUTION_MARK if result.organ.name in marked else ""
         axes.text(x + 0.25, y, name, color=color, fontsize=8.5, va="center")
         edge = column * wide + min(wide, 1.06 * LEGEND_WIDTH_IN) - 0.22
         size = "not found" if empty else f"{result.volume_ml:.{1 if result.volume_ml >= 1 else 2}f} ml"
@@ -325,6 +340,12 @@ def _legend_note(results: Sequence[OrganResult], drawn: set[int], report: str) -
         grave = " (red: look at it first)" if any(r.alarms for r in there) else ""
         notes.append(f"!: has a warning{grave}" + (f", see {report}" if report else ""))
     return "; ".join(notes)
+
+
+def _merged_cautions(provenance: Mapping[str, Any], marked: Collection[str]) -> list[str]:
+    """Return one sentence for each model of a merged result that asks for caution with the ``marked`` organs."""
+    models = models_of(provenance) if marked else []
+    return [f"{CAUTION_MARK} by {m['model']}: {m['caution']}" for m in models if m.get("caution")]
 
 
 def _footer(figure: Figure, provenance: dict[str, object], size_in: tuple[float, float], oblique: bool) -> None:

@@ -201,3 +201,28 @@ def test_a_parotid_moved_by_15_mm_is_listed_with_its_predicted_dsc() -> None:
     assert after.predicted.dsc < before.predicted.dsc - 0.1
     written = json.loads(json.dumps(organ_dict(after)))["predicted_dsc"]
     assert set(written) == {"dsc", "low", "high", "part_below_0.6"}
+
+
+def test_a_merged_results_organs_have_the_prediction_that_they_have_alone() -> None:
+    volume, alone = real_case()
+    lens = find_organ("Lens_L")
+    assert lens is not None
+    added = OrganResult(organ=lens, label=9, found=True, volume_ml=1.0)
+    labels = alone.labels.copy()
+    labels[-4:, :3, :3] = 9
+    models = [
+        {"model": "han7-openkbp", "organs": {r.organ.name: "" for r in alone.results if r.organ.name != "Larynx"}},
+        {"model": "eyes22", "organs": {"Lens_L": "", "Larynx": ""}},
+    ]
+    about = {"model": "han7-openkbp + eyes22", "models": models}
+    merged = rank_organs(Segmentation(labels, alone.geometry, (*alone.results, added), about), volume)
+    without_larynx = replace(alone, results=tuple(r for r in alone.results if r.organ.name != "Larynx"))
+    expected = rank_organs(without_larynx, volume)
+    for name in ("Parotid_L", "Brainstem", "SpinalCord"):
+        found, wanted = merged.organ(name).predicted, expected.organ(name).predicted
+        assert found is not None
+        assert wanted is not None
+        assert found.dsc == pytest.approx(wanted.dsc)
+    assert merged.organ("Larynx").predicted is None, "it is of a model that the prediction was not fitted on"
+    assert merged.organ("Lens_L").predicted is None
+    assert not any("No DSC was predicted" in note for note in merged.notes)

@@ -132,7 +132,7 @@ def test_every_reference_organ_has_a_rank_a_reason_and_a_group_in_the_json() -> 
     for organ in data["organs"]:
         assert set(organ) == {
             "organ", "title", "label", "rank", "state_hint", "score", "reasons", "volume_ml", "center_mm_lps", "scores",
-            "predicted_dsc",
+            "predicted_dsc", "caution",
         }  # fmt: skip
         assert organ["state_hint"] in (LOOK_AT, NO_SIGN, NOT_JUDGED)
         assert organ["reasons"]

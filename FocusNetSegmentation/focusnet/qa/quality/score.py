@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...image.drawn_by import is_merged, model_of
 from ...image.segmentation import Segmentation
 from ...image.volume import Geometry
 from ..organ_scores import HIGHEST, PredictedDsc, Score
@@ -41,8 +42,15 @@ def quality_scores(
     ``labels``, ``hu`` (z, y, x): upright, on one grid. Nothing is returned for contours of another model than those that ``model`` was
     fitted on, nor for contours of unknown origin (``made_by`` and provenance empty) in a scan that as a whole is unlike its scans.
     """
-    made_by = made_by or segmentation.provenance.get("model")
-    if made_by and made_by not in model.models:
+    if is_merged(segmentation.provenance):  # the organs of the models that it knows, as if they alone had been drawn
+        drawn_by = {r.organ.name: model_of(segmentation.provenance, r.organ.name) for r in segmentation.results}
+        results = [r for r in segmentation.results if drawn_by[r.organ.name] in model.models]
+        labels = np.where(np.isin(labels, [r.label for r in results]), labels, 0).astype(labels.dtype)
+        segmentation = replace(segmentation, results=tuple(results))
+        made_by = drawn_by[results[0].organ.name] if results else None
+    else:
+        made_by = made_by or segmentation.provenance.get("model")
+    if (made_by and made_by not in model.models) or not segmentation.results:
         return {}
     names = {r.label: r.organ.name for r in segmentation.results}
     scan = coarse_scan(labels, hu, upright)

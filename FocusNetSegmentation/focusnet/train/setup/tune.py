@@ -25,7 +25,9 @@ FROZEN_BELOW = (
 ENCODER_RATE = 0.1  # of the learning rate, with more cases; not measured
 MEASURED_VOLUMES = 20  # cases of an organ from which its own volumes replace those of the old model
 # of the old model's bundle.json: what would no longer be true of the new one
-NOT_INHERITED = {"format_version", "name", "organs", "network", "sha256", "training", "held_out", "volume_statistics"}
+NOT_INHERITED = {
+    "format_version", "name", "organs", "network", "sha256", "training", "held_out", "known_organs", "volume_statistics",
+}  # fmt: skip
 
 
 def tune_settings(cases: int, changes: Mapping[str, Any]) -> Settings:
