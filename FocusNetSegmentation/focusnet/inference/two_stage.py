@@ -18,10 +18,11 @@ from .backends import Backend
 from .certainty import SlicewiseSums, winning
 from .chunks import HEAT_MAP, SECOND_PEAK, SNET, Localizer, OrganLocation, run_chunks
 from .orientation_check import OrganFit
-from .overlay import SmallOrgan, erase_organ, overlay
+from .overlay import THRESHOLD, SmallOrgan, erase_organ, overlay
 from .places import NOWHERE, SnetVoxels, take_places
 from .restore import StreamingArgmax, roi_on_target
 
+FIRST_NETWORKS = "The network for small organs drew nothing there; what is drawn is that of the network for all organs."
 SeedVoxels = Mapping[
     str, tuple[int, int, int]
 ]  # organ -> voxel (z, y, x) of the network's grid at which it is looked for
@@ -171,17 +172,19 @@ class TwoStage:
         labels: Tensor,
         large_only: Tensor,
         ct: Tensor,
-        locations: Mapping[str, OrganLocation],
+        locations: dict[str, OrganLocation],
         grids: Grids,
     ) -> Tensor:
         """Run SOS-Net once for each organ that SOL-Net is sure of and lay the results over the large organs, in place.
 
-        An organ below the smallest peak keeps S-Net's own voxels, unless a person said where it is.
+        An organ below the smallest peak keeps S-Net's own voxels, unless a person said where it is; so does one of which SOS-Net draws
+        nothing, which is added to the remark of ``locations``.
         """
         config = self.config
         self.report(Progress("Segmenting small organs", 0.87))
         smallest_peak = config.location_threshold if self.smallest_peak is None else self.smallest_peak
         overlays = []
+        kept: dict[int, Tensor] = {}
         for organ in config.small_organs:
             location = locations.get(organ)
             if location is None or location.roi is None or location.features is None:
@@ -194,9 +197,17 @@ class TwoStage:
             )  # (d, h, w)
             inside = tuple(slice(0, s.stop - s.start) for s in location.roi.inside)  # without what was padded
             window, on_target = roi_on_target(probability[inside], location.roi.start_zyx, grids.target, grids.network)
+            first = labels == value
+            if not location.seeded and not bool((on_target > THRESHOLD).any()) and bool(first.any()):
+                locations[organ] = replace(location, remark=f"{location.remark} {FIRST_NETWORKS}".strip())
+                kept[value] = first
+                continue
             erase_organ(labels, large_only, value, window[0] if organ in config.long_organs else slice(None))
             overlays.append(SmallOrgan(value, window, on_target))
-        return overlay(labels, overlays)
+        whole = overlay(labels, overlays)
+        for value, first in kept.items():  # a globe's SOS-Net fills the place of a lens that no SOS-Net drew
+            whole[first] = value
+        return whole
 
     def _tell(self, step: str, done: float, message: str = "") -> None:
         self.report(Progress(step, 0.05 + 0.8 * done, message))

@@ -8,7 +8,7 @@ import torch
 
 from focusnet.image.volume import Geometry
 from focusnet.inference.backends import TorchBackend
-from focusnet.inference.two_stage import Grids, TwoStage
+from focusnet.inference.two_stage import FIRST_NETWORKS, Grids, TwoStage
 from focusnet.nets.focusnet import FocusNet, Prediction
 
 from ..helpers_engine import random_network, small_config
@@ -17,7 +17,8 @@ GRID = Geometry((16, 32, 32), (6.0, 6.0, 6.0), (0.0, 0.0, 0.0))
 
 
 def labels_of(out: Prediction, network: FocusNet) -> np.ndarray:
-    """Section 3.1 on one chunk, voxel by voxel: S-Net's organs, the small ones erased and drawn again by their SOS-Nets."""
+    """Section 3.1 on one chunk, voxel by voxel: S-Net's organs, the small ones erased and drawn again by their SOS-Nets. An organ of which
+    its SOS-Net draws nothing stays as S-Net drew it (not in the paper)."""
     config = network.config
     probabilities = out.scores[0].softmax(dim=0).numpy()
     labels = probabilities.argmax(axis=0)
@@ -25,6 +26,7 @@ def labels_of(out: Prediction, network: FocusNet) -> np.ndarray:
     without_small = probabilities.copy()
     without_small[0] += probabilities[small].sum(axis=0)
     without_small[small] = 0
+    first, drawn_at_all = labels, []
     labels = np.where(np.isin(labels, small), without_small.argmax(axis=0), labels)
     strongest = np.full(labels.shape, 0.5, np.float32)
     for organ, value in zip(config.small_organs, small, strict=True):
@@ -32,6 +34,10 @@ def labels_of(out: Prediction, network: FocusNet) -> np.ndarray:
         drawn[out.rois[organ].inside] = out.small[organ][0, 0].sigmoid().numpy()
         wins = drawn > strongest
         labels[wins], strongest[wins] = value, drawn[wins]
+        if (drawn > 0.5).any():
+            drawn_at_all.append(value)
+    for value in set(small) - set(drawn_at_all):
+        labels[first == value] = value
     return labels
 
 
@@ -68,6 +74,33 @@ def test_an_organ_below_the_smallest_peak_keeps_what_s_net_drew() -> None:
     backend = TorchBackend(network)
     kept, _ = TwoStage(network.config, backend, 16, smallest_peak=1.01).segment(ct, Grids(GRID, GRID))
     np.testing.assert_array_equal(kept, backend.run(ct).probabilities.argmax(dim=0))
+
+
+class DrawsNothing(TorchBackend):
+    """A stand-in for a SOS-Net of one organ that finds nothing in its ROI."""
+
+    organ = ""
+
+    def small_organ(self, organ: str, features: torch.Tensor, ct: torch.Tensor) -> torch.Tensor:
+        probability = super().small_organ(organ, features, ct)
+        return torch.zeros_like(probability) if organ == self.organ else torch.ones_like(probability)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_an_organ_of_which_its_sos_net_draws_nothing_keeps_what_s_net_drew_and_it_is_said(seed: int) -> None:
+    network = random_network(small_config(has_sos=True, roi_size_zyx=(8, 16, 16), location_threshold=0.0), seed)
+    config = network.config
+    ct = torch.from_numpy(np.random.default_rng(seed).normal(size=GRID.shape_zyx).astype(np.float32))
+    backend = DrawsNothing(network)
+    by_s_net = backend.run(ct).probabilities.argmax(dim=0)
+    values = {organ: config.organs.index(organ) + 1 for organ in config.small_organs}
+    backend.organ = max(values, key=lambda organ: int((by_s_net == values[organ]).sum()))
+    assert (by_s_net == values[backend.organ]).any(), "S-Net with random weights draws that organ"
+    labels, locations = TwoStage(config, backend, 16).segment(ct, Grids(GRID, GRID))
+    # the other organs' SOS-Nets fill their ROIs, and do not draw over it
+    np.testing.assert_array_equal(labels == values[backend.organ], by_s_net == values[backend.organ])
+    assert FIRST_NETWORKS in locations[backend.organ].remark
+    assert not any(FIRST_NETWORKS in locations[organ].remark for organ in values if organ != backend.organ)
 
 
 def test_what_is_not_looked_at_is_not_computed() -> None:
