@@ -13,8 +13,12 @@ from focusnet.cli.node import check_rules
 from focusnet.cli.scan import organ_table
 from focusnet.errors import InputError
 from focusnet.image.segmentation import Segmentation
+from focusnet.image.volume import Volume
+from focusnet.inference import segment as engine
+from focusnet.inference.options import SegmentOptions
 from focusnet.io.seg_nrrd import read_seg_nrrd, write_seg_nrrd
 from focusnet.node.settings import read_settings
+from focusnet.progress import ProgressCallback
 
 from ..helpers_engine import head
 from ..helpers_images import write_image
@@ -136,3 +140,32 @@ def test_contours_of_models_that_are_not_here_are_scored_without_their_statistic
     told = capsys.readouterr().err
     assert "The model han7-test that made this is not installed" in told
     assert "The model eyes22 that is installed is another version than the one that made this." in told
+
+
+def test_a_model_that_fails_is_told_and_the_rest_is_written(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = engine._segment_with_one
+
+    def failing(volume: Volume, options: SegmentOptions, report: ProgressCallback) -> Segmentation:
+        if options.bundle.name == "real7":
+            raise InputError("The scan does not show the neck.")
+        return run(volume, options, report)
+
+    monkeypatch.setattr(engine, "_segment_with_one", failing)
+    said = "Model real7 could not be used: The scan does not show the neck. Not drawn: SpinalCord, Parotid_R, Parotid_L, Larynx."
+    out, report = tmp_path / "o.seg.nrrd", tmp_path / "r.json"
+    assert (
+        main(["segment", str(scan), "-o", str(out), "--model", BOTH, "--report", str(report), "--json-progress"]) == 0
+    )
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert said in [event["message"] for event in events if event["event"] == "warning"]
+    told = json.loads(report.read_text())
+    assert said in told["notes"]
+    assert told["model"]["name"] == "eyes22"
+    assert [organ["name"] for organ in told["organs"]] == ["Brainstem", "Lens_R", "Lens_L", "OpticChiasm"]
+    assert main(["batch", str(scan.parent), "-o", str(tmp_path / "out"), "--model", BOTH]) == 0
+    with (tmp_path / "out" / "summary.csv").open(newline="") as handle:
+        (row,) = csv.DictReader(handle)
+    assert said in row["message"]
+    assert (row["status"], row["Larynx_ml"]) == ("done", "")
