@@ -53,6 +53,14 @@ def organ_names(wanted: Sequence[str]) -> list[str]:
     return [name for name in wanted if name in PARTS or name in JOINED]
 
 
+def with_others(names: Sequence[str]) -> list[str]:
+    """Return those of ``names`` that the phantom has, then the paper's other organs that are no part of them."""
+    chosen = organ_names(names)
+    within = {part for name in chosen for part in JOINED.get(name, ()) if part != name}
+    paper = [organ.name for organ in organ_set("paper22")]
+    return [*chosen, *(name for name in paper if name not in chosen and name not in within)]
+
+
 def as_organs(parts: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Return labels 1.. of the organs ``names`` (uint8 (z, y, x)) for painted ``parts``; an organ within another one lies over it."""
     number = part_numbers()

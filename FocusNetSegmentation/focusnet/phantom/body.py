@@ -50,7 +50,7 @@ OUTLINE: list[Row] = [
 
 def outline() -> list[Shape]:
     """Return the skin's outline: head, neck and shoulders with nose and ears."""
-    nose = [tube([(0, -86, 4), (0, -103, -24)], [6, 8]), ellipsoid((0, -96, -27), (15, 11, 9))]
+    nose = [tube([(0, -79, 9), (0, -90, -8), (0, -103, -24)], [10, 8, 8]), ellipsoid((0, -96, -27), (15, 11, 9))]
     ears = [s for x, y, z in ((74.0, 14, -28), (78.0, 22, -18)) for s in both((x, y, z), (6, 10, 20))]
     return [loft(OUTLINE), *nose, *ears]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .patient import AIR, SIDES, Patient, both, both_tubes, on_side
-from .shapes import Canvas, Point, Shape, ellipsoid, tube
+from .shapes import Canvas, Point, Shape, ellipsoid, paint_cells, tube
 
 BODY: list[Point] = [
     (47, -24, -80),
@@ -23,10 +23,12 @@ def paint_face(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
     """Paint nose, sinuses, palate and cheek bones: air in thin bone. ``within``: bool (z, y, x)."""
     bone = patient.bone
     hard: list[tuple[Shape, float]] = [
-        *((shape, 600.0) for shape in both((27, -56, -27), (18, 19, 19))),  # upper jaw
-        (ellipsoid((0, -52, -16), (16, 30, 25)), 450.0),  # walls of the nose and of the ethmoid's cells
-        (ellipsoid((0, -60, -45), (21, 27, 2.2)), 500.0),  # palate
-        (tube([(0, -84, 6), (0, -92, -8)], [4.5, 3.5]), 800.0),  # nasal bone
+        *(
+            (shape, 550.0) for shape in (*both((28, -55, -24), (16.5, 17.5, 14)), *both((24, -56, -37), (13, 16.5, 11)))
+        ),  # upper jaw
+        (ellipsoid((0, -52, -16), (15, 30, 25)), 450.0),  # walls of the nose and of the ethmoid's cells
+        (ellipsoid((0, -61, -45), (17, 25, 2.0)), 350.0),  # palate
+        (tube([(0, -80, 8), (0, -90, -8)], [4, 2.5]), 600.0),  # nasal bone
         *(
             (tube([on_side(a, s) for a in arch()], [5.5] * 6, stretch_z=1.5), 750.0) for s in (1, -1)
         ),  # upper jaw's arch
@@ -39,19 +41,16 @@ def paint_face(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
     for shape, hu in hard:
         canvas.paint(shape, hu * bone, inside=within)
     air: list[Shape] = [
-        *both((27, -55, -26), (14.5, 16, 16)),  # maxillary sinuses
+        *both((28, -55, -24), (14.8, 15.8, 12.3)),  # maxillary sinuses
+        *both((24, -55, -36), (11.0, 14.5, 9.5)),
         *both((4.5, -56, -30), (3.6, 30, 12)),  # nasal passages
         *both_tubes([(5, -92, -34), (5, -80, -37)], [3, 4]),
         *both((6.5, -22, -10), (6.0, 9, 8)),  # sphenoid sinuses
-        *both_tubes([(8, -78, 16), (14, -76, 20)], [4.5, 4.0]),  # frontal sinuses
-        *(
-            ellipsoid((s * (5 + 0.8 * n), y, -6 + 1.5 * n), (3.6, 4.2, 6.5))
-            for s in (1, -1)
-            for n, y in enumerate((-68.0, -58.5, -49.0, -40.0))
-        ),  # ethmoid
+        *both_tubes([(7, -79, 14), (15, -77, 20)], [5.0, 4.5]),  # frontal sinuses
     ]
     for shape in air:
         canvas.paint(shape, AIR, inside=within)
+    paint_cells(canvas, ellipsoid((0, -53, -1), (12.5, 22, 12)), within, 3.6, 300.0 * bone)  # ethmoid
     for side in (1, -1):
         for points, radius in (([(7, -74, -36), (7, -40, -36)], 3.2), ([(6, -68, -25), (6, -42, -25)], 2.6)):
             turbinate: list[Point] = [on_side(p, side) for p in points]

@@ -18,7 +18,17 @@ _CORD = PchipInterpolator(
     [71, 66, 58, 50, 42, 35, 29, 25, 21, 19, 17.5, 17.5, 19.5, 20],
 )
 # Lower end of each vertebra's body from the second of the neck down, and how high the body is
-VERTEBRAE = ((-88, 20), (-105, 14), (-122, 14), (-139, 14), (-156, 14), (-175, 15), (-195, 17), (-216, 18), (-238, 19))
+VERTEBRAE = (
+    (-87, 19),
+    (-104, 12),
+    (-121, 12),
+    (-138, 12),
+    (-155, 12.5),
+    (-174, 14),
+    (-194, 15),
+    (-215, 16),
+    (-238, 18),
+)
 TRACHEA: list[Point] = [(0, -18, -152), (0, -14, -166), (0, -8, -182), (0, 0, -202), (0, 9, -224), (0, 17, -245)]
 GULLET: list[Point] = [(0, 0, -154), (2, 4, -166), (3, 9.5, -182), (3, 17, -202), (3, 25, -224), (3, 32, -245)]
 
@@ -94,25 +104,30 @@ def _paint_muscles(canvas: Canvas, patient: Patient, within: np.ndarray) -> None
         ),  # sternocleidomastoid
         *(column(beside_cord(x, -3), (11, 12), (-240, -64)) for x in (35, -35)),  # levator, scalenes
         *(column(beside_cord(x, -27), (9, 5), (-190, -56)) for x in (9, -9)),  # in front of the spine
+        *both_tubes([(5, -40, -130), (22, -14, -132)], [3.2, 3.2], stretch_z=6.0),  # over the thyroid cartilage
         *both_tubes([(12, -38, -110), (13, -32, -150), (12, -27, -196)], [5, 5, 6]),  # straps
         *both_tubes([(56, -32, -40), (53, -33, -62), (49, -30, -84)], [7, 9, 8]),  # masseters
         *both_tubes([(28, -27, -30), (31, -26, -60), (39, -24, -82)], [8, 8, 6]),  # pterygoids
         *both_tubes([(24, -34, -30), (44, -20, -34)], [8, 6]),
         *both((64, -18, -8), (8, 28, 26)),  # temporal muscles
-        ellipsoid((0, -54, -74), (28, 32, 20)),  # tongue
+        ellipsoid((0, -56, -72), (25, 31, 19)),  # tongue
         *both_tubes([(26, -40, -96), (8, -80, -102)], [7, 7]),  # floor of the mouth
         ellipsoid((0, -56, -96), (24, 30, 9)),
+        tube([(0, -36, -47), (0, -25, -52), (0, -22, -62)], [3.5, 4, 3]),  # soft palate
     ]
     for shape in shapes:
         canvas.paint(shape, patient.muscle, inside=within)
-    for side in (1, -1):  # fat between the layers of the neck's back
+    for side in (1, -1):  # the layers of the neck's back, each in a thin coat of fat
         for x, y, wide, deep in (
-            (0.0, 34.0, 1.0, 18.0),
-            (27.0, 14.0, 1.2, 16.0),
-            (17.0, 27.0, 13.0, 0.9),
-            (40.0, 24.0, 10.0, 0.9),
+            (0.0, 33.0, 1.0, 18.0),
+            (38.0, 17.0, 17.0, 19.0),
+            (16.0, 34.0, 15.0, 15.0),
+            (15.0, 22.0, 13.0, 9.0),
         ):
-            canvas.paint(column(beside_cord(side * x, y), (wide, deep), (-200, -62)), patient.fat + 40, inside=within)
+            line = beside_cord(side * x, y)
+            canvas.paint(column(line, (wide, deep), (-200, -64)), patient.fat + 50, inside=within)
+            if wide > 2:
+                canvas.paint(column(line, (wide - 0.9, deep - 0.9), (-200, -64)), patient.muscle, inside=within)
 
 
 def _paint_shoulders(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
@@ -134,19 +149,21 @@ def _paint_shoulders(canvas: Canvas, patient: Patient, within: np.ndarray) -> No
         canvas.paint(tube(blade, [4, 5, 8]), 600.0 * bone, inside=within)
         canvas.paint(ellipsoid(on_side((146, 36, -214), side), (22, 22, 24)), 400.0 * bone, inside=within)  # humerus
         canvas.paint(ellipsoid(on_side((45, 42, -258), side), (36, 42, 88)), -840.0, inside=within)  # lung
-    for side in (1, -1):  # breastbone
-        canvas.paint(tube([(side * 12, -24, -212), (side * 9, -16, -245)], [6, 6]), 300.0 * bone, inside=within)
-    canvas.paint(tube([(0, -24, -212), (0, -16, -245)], [6, 6]), 300.0 * bone, inside=within)
+    canvas.paint(ellipsoid((0, -22, -232), (24, 6.5, 28)), 700.0 * bone, inside=within)  # breastbone
+    canvas.paint(ellipsoid((0, -22, -232), (22, 4.5, 26)), 220.0 * bone, inside=within)
     canvas.paint(ellipsoid((0, 20, -245), (24, 30, 40)), patient.fat + 30, inside=within)  # between the lungs
 
 
 def _paint_larynx(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
     """Paint throat and voice box: wide airway, epiglottis, cartilages, the cleft between the vocal cords, the ring below."""
-    voice = column(lambda z: (0.0, -19 + 0.06 * (z + 136)), (14.5, 15.0), (-152, -119))
-    canvas.paint(voice, patient.muscle - 12, patient.label("Larynx"), inside=within)
-    box = within & canvas.mask(voice)
+    window, voice = column(lambda z: (0.0, -18.5), (14.5, 16.5), (-156, -122))(canvas)
+    x, y, _ = canvas.coordinates(window)
+    voice &= within[window] & (
+        np.abs(x) < 3.5 + 0.62 * (y + 37)
+    )  # narrow in front, between the plates of the cartilage
+    canvas.hu[window][voice], canvas.labels[window][voice] = patient.muscle - 12, patient.label("Larynx")
     for shape, hu in (
-        (ellipsoid((0, -28, -122), (9, 5, 8)), -70.0),  # fat before the epiglottis
+        (ellipsoid((0, -28, -119), (8, 4, 7)), -60.0),  # fat before the epiglottis
         (column(lambda z: (0.0, -20.0), (11.5, 12), (-157, -146)), 190.0),  # cricoid
         *(
             (tube([(0, -36, -133), (s * 17, -10, -134)], [2.0, 2.0], stretch_z=5.0), 150.0) for s in (1, -1)
@@ -154,13 +171,13 @@ def _paint_larynx(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
         *((ellipsoid((s * 5, -11, -142), (3, 3, 5)), 170.0) for s in (1, -1)),  # arytenoids
     ):
         window, mask = shape(canvas)
-        canvas.hu[window][mask & (box | within)[window]] = hu
+        canvas.hu[window][mask & within[window]] = hu
     throat = (
         ellipsoid((0, -24, -44), (11, 12, 15)),  # behind the nose
         tube([(0, -20, -56), (0, -20, -72)], [6.5, 6.0]),
         *both_tubes([(5, -19, -66), (6, -19, -108)], [6.0, 6.0]),
-        *both_tubes([(5, -18, -106), (3, -19, -126)], [5.5, 4.0]),
-        column(lambda z: (0.0, -19.0), (2.6, 10), (-143, -126)),  # between the cords
+        *both_tubes([(5, -17, -106), (2, -17, -124)], [5.5, 3.5]),
+        column(lambda z: (0.0, -19.0), (2.2, 8.5), (-143, -122)),  # between the cords
         column(lambda z: (0.0, -19.0), (7.5, 9), (-158, -143)),
     )
     for shape in throat:
@@ -184,7 +201,7 @@ def paint_spine(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
         top = low + high
         wide = float(np.interp(low, [-240, -160, -90], [15.5, 13.5, 11.5]))
         canvas.paint(column(beside_cord(0, -16), (wide, 8.5), (low, top)), 800 * bone, inside=within)
-        canvas.paint(column(beside_cord(0, -16), (wide - 2, 6.8), (low + 2, top - 2)), 260 * bone, inside=within)
+        canvas.paint(column(beside_cord(0, -16), (wide - 2, 6.8), (low + 1.5, top - 1.5)), 200 * bone, inside=within)
         middle = low + 0.5 * high
         for side in (1, -1):
             canvas.paint(ellipsoid(at_cord(side * 19, -2, middle), (6.5, 8, 8)), 600 * bone, inside=within)
@@ -196,7 +213,7 @@ def paint_spine(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
             )
             lamina = [at_cord(side * 17, 4, middle), at_cord(side * 8, 13, middle - 3), at_cord(0, 16, middle - 5)]
             canvas.paint(tube(lamina, [4, 3, 3], stretch_z=1.6), 700 * bone, inside=within)
-        length = 32.0 if low in (-88, -156, -175) or low < -175 else 24.0
+        length = 32.0 if low in (-87, -155, -174) or low < -175 else 24.0
         canvas.paint(
             tube([at_cord(0, 17, middle - 5), at_cord(0, length, middle - 11)], [3, 3.2], stretch_z=1.4),
             600 * bone,

@@ -217,6 +217,16 @@ def loft(rows: Sequence[Row]) -> Shape:
     return draw
 
 
+def paint_cells(canvas: Canvas, shape: Shape, within: np.ndarray, size_mm: float, wall_hu: float) -> None:
+    """Paint air cells about two ``size_mm`` wide with walls between them where ``shape`` lies in ``within`` (bool (z, y, x))."""
+    window, mask = shape(canvas)
+    x, y, z = (c / size_mm * np.pi / 2 for c in canvas.coordinates(window))
+    wall = np.minimum(np.abs(np.sin(x + 0.4 * np.sin(y))), np.abs(np.sin(y + 0.5 * np.sin(z)))) < 0.22
+    wall |= np.abs(np.sin(0.8 * z + 0.5 * np.sin(x))) < 0.16
+    inner = mask & within[window]
+    canvas.hu[window][inner] = np.where(wall, wall_hu, -950.0)[inner]
+
+
 def _width_squared(row: Row) -> np.ndarray:
     """Return the square of a row's half width at TABLE_Y_MM: linear between the given places (so its ends are round), negative outside."""
     _, front, back, widths = row

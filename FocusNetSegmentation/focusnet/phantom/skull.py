@@ -9,8 +9,8 @@ from scipy import ndimage
 from scipy.interpolate import LinearNDInterpolator
 
 from .neck import beside_cord
-from .patient import AIR, SIDES, Patient, both, both_tubes
-from .shapes import Canvas, Point, Row, column, ellipsoid, loft, tube
+from .patient import SIDES, Patient, both, both_tubes
+from .shapes import Canvas, Point, Row, column, ellipsoid, loft, paint_cells, tube
 
 # The room inside the skull, without its floor
 CAVITY: list[Row] = [
@@ -31,25 +31,34 @@ CAVITY: list[Row] = [
 # Height of the skull's floor at (x, y) on one side, mm: anterior fossa, sphenoid ridge, sella and clivus, middle fossa, petrous ridge,
 # posterior fossa, foramen magnum (where there is none)
 FLOOR: list[Point] = [
-    (0, -80, 22), (0, -70, 14), (0, -60, 6), (0, -45, 6), (0, -32, 5), (0, -25, 2), (0, -21, -10), (0, -11.5, -11), (0, -9, -2),
+    (0, -80, 22), (0, -70, 17), (0, -60, 11), (0, -45, 11), (0, -32, 8), (0, -25, 3), (0, -21, -10), (0, -11.5, -11), (0, -9, -2),
     (0, -7.5, -10), (0, -5, -24), (0, 0, -38), (0, 4, -48), (0, 6, -75), (0, 38, -75), (0, 41, -57), (0, 56, -54), (0, 75, -34),
     (0, 95, 0),
-    (8, -70, 15), (8, -60, 7), (8, -45, 7), (8, -32, 6), (8, -25, 3), (8, -20, -9), (8, -11, -10), (8, -7, -8), (8, -4, -24), (9, 2, -38),
+    (8, -70, 18), (8, -60, 12), (8, -45, 12), (8, -32, 8), (8, -25, 3), (8, -20, -9), (8, -11, -10), (8, -7, -8), (8, -4, -24), (9, 2, -38),
     (11, 8, -52), (13, 20, -75), (11, 36, -75), (13, 42, -58),
-    (15, -72, 20), (15, -58, 12), (15, -45, 10), (15, -33, 8), (15, -24, -4), (15, -15, -12), (14, -7, -14), (14, 1, -28), (17, 9, -44),
+    (15, -72, 23), (15, -58, 17), (15, -45, 15), (15, -33, 9), (15, -24, -4), (15, -15, -12), (14, -7, -14), (14, 1, -28), (17, 9, -44),
     (20, 22, -60), (20, 40, -59), (20, 58, -54), (20, 78, -30),
-    (26, -72, 22), (26, -56, 17), (26, -45, 14), (26, -37, 9), (26, -31, -8), (26, -24, -19), (26, -10, -20), (26, -2, -13), (26, 4, -28),
+    (26, -72, 25), (26, -56, 21), (26, -45, 17), (26, -37, 9), (26, -31, -8), (26, -24, -19), (26, -10, -20), (26, -2, -13), (26, 4, -28),
     (28, 14, -46), (30, 30, -56), (30, 46, -56), (30, 64, -47), (30, 80, -20),
-    (38, -66, 20), (38, -54, 17), (38, -42, 11), (38, -36, -4), (38, -29, -19), (38, -14, -23), (38, -1, -19), (38, 6, -12), (38, 12, -28),
+    (38, -66, 24), (38, -54, 20), (38, -42, 11), (38, -36, -4), (38, -29, -19), (38, -14, -23), (38, -1, -19), (38, 6, -12), (38, 12, -28),
     (40, 22, -46), (42, 38, -52), (42, 56, -44), (42, 72, -20),
     (50, -50, 14), (50, -40, 0), (50, -32, -15), (50, -18, -22), (50, 0, -19), (50, 13, -11), (50, 19, -26), (52, 32, -42), (52, 46, -40),
     (54, 60, -24),
     (64, -40, 0), (64, -20, -16), (64, 10, -15), (64, 20, -11), (64, 30, -28), (64, 46, -24), (64, 60, -10),
 ]  # fmt: skip
+FLUID = 5.0  # HU
 VAULT_MM, BASE_MM = 6.5, 4.0  # thickness of the bone
 STEM_Z_MM = (-57.0, 5.0)  # from the foramen magnum to the midbrain
-STEM: list[Point] = [(0, 8, 12), (0, 11, 2), (0, 14, -8), (0, 15, -18), (0, 16.5, -28), (0, 18.5, -40), (0, 20, -58)]
-STEM_MM = [12.0, 13.0, 14.0, 14.0, 11.8, 9.2, 7.5]  # radii
+STEM: list[Point] = [
+    (3, 8, 12),
+    (3, 11, 2),
+    (3.5, 13.5, -8),
+    (4, 14.5, -18),
+    (2, 16.5, -28),
+    (1, 18.5, -40),
+    (0.5, 20, -58),
+]
+STEM_MM = [11.0, 12.2, 13.0, 13.0, 11.2, 8.8, 7.2]  # radii; its left half, the right one is its mirror image
 
 
 @cache
@@ -97,7 +106,7 @@ def paint_skull(canvas: Canvas, patient: Patient, within: np.ndarray) -> np.ndar
     canvas.hu[shell], canvas.labels[shell] = 1150 * bone, 0
     marrow = shell & (away > 2.0) & (away < thick - 2.0)
     canvas.hu[marrow] = 550 * bone
-    canvas.hu[room], canvas.labels[room] = 9.0, 0
+    canvas.hu[room], canvas.labels[room] = FLUID, 0
     return room
 
 
@@ -130,7 +139,7 @@ def paint_brain(canvas: Canvas, patient: Patient, room: np.ndarray) -> None:
     white = brain & (depth > 8.0) & ~below
     canvas.hu[white] = patient.brain - 4
     furrows = brain & (depth < 11) & ~below & (_folds(x, y, z) > 1.25)
-    canvas.hu[furrows] = 14.0
+    canvas.hu[furrows] = FLUID + 4
     canvas.hu[brain & below] = patient.brain + 2
     sheet = brain & (np.abs(z - tent) < 1.0) & (y > 22) & (np.abs(x) > 12)
     canvas.hu[sheet] = 52.0  # the tentorium
@@ -142,13 +151,14 @@ def paint_brain(canvas: Canvas, patient: Patient, room: np.ndarray) -> None:
         lobe &= (side * x > 24) & (canvas.hu > 20)
         canvas.labels[lobe] = patient.label("Lobe_Temporal" + suffix)
     g = patient.size("Brainstem")
-    cistern = canvas.mask(tube([(p[0], p[1] - 3, p[2]) for p in STEM], [r + 2.5 for r in STEM_MM])) & room
-    cistern &= (z < 2) & ((z > -30) | (depth > 0))
-    canvas.hu[cistern], canvas.labels[cistern] = 10.0, 0
+    around = canvas.mask(*both_tubes([(p[0], p[1], p[2]) for p in STEM], [r + 3.0 for r in STEM_MM]))
+    before = (np.abs(x) < 14) & (y < 14) & (y > -12) & (z < 0)  # between clivus and stem
+    cistern = room & (z < 3) & (around | before)
+    canvas.hu[cistern], canvas.labels[cistern] = FLUID, 0
     for shape in both_tubes([(6, 15, -17), (21, 24, -20)], [9, 8]):  # the pons' arms to the cerebellum
         canvas.paint(shape, patient.brain, patient.label("Brain"), inside=room)
-    canvas.paint(ellipsoid((0, 31.5, -22), (5, 4, 9)), 9.0)  # fourth ventricle
-    stem = canvas.mask(tube(STEM, [g * r for r in STEM_MM])) & (z > STEM_Z_MM[0]) & (z < STEM_Z_MM[1])
+    canvas.paint(ellipsoid((0, 31, -22), (6, 4, 9)), FLUID)  # fourth ventricle
+    stem = canvas.mask(*both_tubes(STEM, [g * r for r in STEM_MM])) & (z > STEM_Z_MM[0]) & (z < STEM_Z_MM[1])
     stem &= room | (z < -40)
     canvas.hu[stem], canvas.labels[stem] = patient.brain - 1, patient.label("Brainstem")
     canvas.paint(column(beside_cord(0, 0), (7.0, 6.0), (-70, STEM_Z_MM[0])), 37.0, patient.label("SpinalCord"))
@@ -166,20 +176,16 @@ def _paint_fluid(canvas: Canvas, patient: Patient, brain: np.ndarray) -> None:
     """Paint ventricles, Sylvian fissures and the cisterns above the sella and around the midbrain."""
     fluid = patient.label("Brain")
     for shape in (
-        *both_tubes([(8, -22, 26), (10, 0, 34), (16, 32, 30), (24, 40, 18)], [4.5, 4.5, 5.5, 4]),  # lateral ventricles
+        *both_tubes([(9, -26, 24), (9, 0, 33), (17, 32, 28), (26, 42, 16)], [6, 5, 6.5, 5]),  # lateral ventricles
         *both_tubes([(34, -30, 2), (46, -14, 10), (50, 6, 16)], [2.2, 2.6, 1.6]),  # Sylvian fissures
         ellipsoid((0, 4, 20), (2.2, 13, 9)),  # third ventricle
         ellipsoid((0, -13, 2), (14, 9, 6)),  # above the sella
         ellipsoid((0, 26, 6), (12, 5, 7)),  # behind the midbrain
     ):
-        canvas.paint(shape, 9.0, fluid, inside=brain)
+        canvas.paint(shape, FLUID, fluid, inside=brain)
 
 
 def paint_mastoid_cells(canvas: Canvas, within: np.ndarray) -> None:
     """Paint the air cells of both mastoids in walls of bone. ``within``: bool (z, y, x)."""
     for shape in both((57, 21, -38), (8, 11, 14)):
-        window, mask = shape(canvas)
-        x, y, z = canvas.coordinates(window)
-        cells = np.sin(x / 1.25) + np.sin(y / 1.4 + x / 5) + np.sin(z / 1.5) < 0.6
-        inner = mask & within[window]
-        canvas.hu[window][inner] = np.where(cells, AIR * 0.85, 500.0)[inner]
+        paint_cells(canvas, shape, within, 2.4, 500.0)

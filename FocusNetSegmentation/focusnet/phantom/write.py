@@ -142,6 +142,6 @@ def _as_scanned(hu: np.ndarray, spacing_mm_xyz: tuple[float, float, float], rng:
     out = ndimage.gaussian_filter(hu, sigma)
     body = hu > -500
     texture = ndimage.gaussian_filter(rng.standard_normal(hu.shape, dtype=np.float32), 2.0)
-    out += np.where(body, texture * (12.0 / max(float(texture.std()), 1e-6)), 0.0)
-    out += rng.standard_normal(hu.shape, dtype=np.float32) * rng.uniform(10, 18)
+    out += np.where(body, texture * (6.0 / max(float(texture.std()), 1e-6)), 0.0)
+    out += rng.standard_normal(hu.shape, dtype=np.float32) * rng.uniform(9, 14)
     return np.clip(np.round(out), -1024, 3071).astype(np.int16)
