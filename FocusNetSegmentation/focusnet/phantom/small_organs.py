@@ -7,7 +7,7 @@ import numpy as np
 from .patient import AIR, SIDES, Patient, on_side
 from .shapes import Canvas, Point, ellipsoid, tube
 
-EYE: Point = (32.0, -65.0, 3.0)
+EYE: Point = (32.0, -65.0, 6.0)
 COCHLEA: Point = (33.0, 6.0, -25.0)
 CHIASM: Point = (0.0, -14.5, 1.5)
 PITUITARY: Point = (0.0, -15.0, -8.0)
@@ -55,24 +55,24 @@ def paint_orbits(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
         def at(dx: float, dy: float, dz: float, side: int = side) -> Point:
             return on_side((EYE[0] + dx, EYE[1] + dy, EYE[2] + dz), side)
 
-        cone = [at(-1, 2, 0), at(-3, 14, 0.5), at(-9, 26, 1), at(-16, 38, 0)]
-        front = canvas.mask(tube(cone, [21.0, 18.5, 12, 6])) & within
+        cone = [at(-1, 2, 0), at(-3, 14, -0.5), at(-9, 26, -1.5), at(-16, 38, -3.5)]
+        front = canvas.mask(tube(cone, [19.5, 17.5, 12, 6])) & within
         wall = front & (canvas.y_mm > EYE[1] - 4) & (canvas.hu < 1200 * patient.bone) & (canvas.hu > -1200)
         canvas.hu[wall] = 800 * patient.bone
-        canvas.paint(tube(cone, [18.5, 16.5, 10, 4]), patient.fat, inside=within)
+        canvas.paint(tube(cone, [17.3, 15.5, 10, 4]), patient.fat, inside=within)
         lids = canvas.mask(tube([at(0, -9, 0), at(0, -9, 0.1)], [17.0, 17.0])) & within & (canvas.y_mm < EYE[1] - 7)
         canvas.hu[lids] = 30.0
         for dx, dz in MUSCLES:
-            points = [at(-15, 36, -0.5), at(0.8 * dx - 5, 19, 0.85 * dz), at(dx, 3, dz)]
+            points = [at(-15, 36, -3.5), at(0.8 * dx - 5, 19, 0.85 * dz - 1), at(dx, 3, dz)]
             canvas.paint(tube(points, [1.5, 2.4, 1.4]), patient.muscle, inside=within)
         gland = ellipsoid(at(11.5, 3, 7.5), (3.6, 7.0, 6.5))
         canvas.paint(gland, patient.muscle - 12, patient.label("Glnd_Lacrimal" + suffix), inside=within)
         g = patient.size("Eye" + suffix)
         eye, lens = patient.label("Eye" + suffix), patient.label("Lens" + suffix)
-        canvas.paint(ellipsoid(at(0, 0, 0), (12.2 * g, 12.2 * g, 12.2 * g)), 45.0, eye)
-        canvas.tint(ellipsoid(at(0, 0, 0), (10.9 * g, 10.9 * g, 10.9 * g)), 9.0, eye)
+        canvas.paint(ellipsoid(at(0, 0, 0), (12.8 * g, 12.8 * g, 12.8 * g)), 45.0, eye)
+        canvas.tint(ellipsoid(at(0, 0, 0), (11.5 * g, 11.5 * g, 11.5 * g)), 9.0, eye)
         canvas.paint(ellipsoid(at(0, -8.2 * g, 0), (4.7, 2.3, 4.7)), 85.0, lens)
-        nerve = [at(-1, 11.5, 0), at(-5, 22, -1.5), at(-15, 36, -0.5), at(-24.5, 46, -1.0)]
+        nerve = [at(-1, 12, -0.5), at(-5, 22, -2.5), at(-15, 36, -3.5), at(-21.5, 42, -4.5)]
         canvas.paint(tube(nerve, [2.5, 2.4, 2.2, 2.2]), 42.0, patient.label("OpticNrv" + suffix))
     _paint_sella(canvas, patient)
 
@@ -89,6 +89,7 @@ def _paint_sella(canvas: Canvas, patient: Patient) -> None:
             for p in ((11.0, -6.0, -12.0), (11.5, -17.0, -9.0), (10.5, -19.0, -3.0), (10.0, -12.0, 0.0))
         ]
         canvas.paint(tube(siphon, [2.3] * 4), patient.vessel)  # carotid artery
+        canvas.paint(tube([on_side((12.0, -25.0, 2.0), side), on_side((7.5, y0 - 5.5, z0), side)], [2.1, 2.1]), 42.0)
         arms: list[Point] = [
             on_side(p, side) for p in ((7.5, y0 - 5.5, z0), (0.0, y0, z0 + 0.5), (9.0, y0 + 8.0, z0 + 2.0))
         ]

@@ -333,10 +333,12 @@ def test_the_demo_can_be_run_twice_and_compares_explains_and_says_how_to_look(
         said = capsys.readouterr().out
         assert f"In {folder}:" in said
         assert "Compared with the phantom's true organs (reference.seg.nrrd): DSC" in said
-        assert re.search(r"^  Brainstem +0\.\d\d$", said, re.MULTILINE)
+        assert re.search(r"^  Brainstem +0\.\d\d +\d+\.\d mm$", said, re.MULTILINE)
         assert "The model does not know OpticChiasm" in said
         assert "reference.seg.nrrd   its true organs" in said
-        assert re.search(rf"To look at the picture: \S+ {folder}/overview.png", said)
+        assert re.search(rf"To look at the picture: \S+ {folder}/comparison.png", said)
+        assert (tmp_path / folder / "comparison.png").is_file()
+        assert all(f"  {path.name} " in said for path in (tmp_path / folder).iterdir())  # each file is explained
 
 
 def test_the_demo_leaves_nothing_in_a_git_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
