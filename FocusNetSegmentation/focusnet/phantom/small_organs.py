@@ -65,7 +65,7 @@ def paint_orbits(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
         for dx, dz in MUSCLES:
             points = [at(-15, 36, -3.5), at(0.8 * dx - 5, 19, 0.85 * dz - 1), at(dx, 3, dz)]
             canvas.paint(tube(points, [1.5, 2.4, 1.4]), patient.muscle, inside=within)
-        gland = ellipsoid(at(11.5, 3, 7.5), (3.6, 7.0, 6.5))
+        gland = ellipsoid(at(12.5, 4, 4), (4.0, 6.8, 8.5))
         canvas.paint(gland, patient.muscle - 12, patient.label("Glnd_Lacrimal" + suffix), inside=within)
         g = patient.size("Eye" + suffix)
         eye, lens = patient.label("Eye" + suffix), patient.label("Lens" + suffix)
@@ -93,7 +93,13 @@ def _paint_sella(canvas: Canvas, patient: Patient) -> None:
         arms: list[Point] = [
             on_side(p, side) for p in ((7.5, y0 - 5.5, z0), (0.0, y0, z0 + 0.5), (9.0, y0 + 8.0, z0 + 2.0))
         ]
-        canvas.paint(tube(arms, [2.1, 2.6, 2.0]), 42.0, patient.label("OpticChiasm"))
+        canvas.paint(tube(arms, [2.1, 2.6, 2.0]), 42.0)
+        window, cross = tube(arms, [2.1, 2.6, 2.0])(canvas)
+        x, y, z = canvas.coordinates(window)
+        cross &= (x / 9) ** 2 + ((y - y0) / 6) ** 2 + (
+            (z - z0) / 4.5
+        ) ** 2 <= 1  # the tracts behind it are no part of it
+        canvas.labels[window][cross] = patient.label("OpticChiasm")
     g = patient.size("Pituitary")
     canvas.paint(ellipsoid(PITUITARY, (6.8 * g, 5.2 * g, 4.4 * g)), 65.0, patient.label("Pituitary"))
     canvas.paint(tube([(0, -14, -4), (0, y0, z0 - 2.5)], [1.0, 1.2]), 50.0)  # its stalk

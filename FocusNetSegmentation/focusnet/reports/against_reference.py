@@ -36,6 +36,7 @@ WIDTH_IN, SLICES_IN, TABLE_IN, GAP_IN, EDGE_IN, FOOTER_IN, CAPTION_IN = 13.4, 5.
 LARGEST_TILE_IN, KEY_IN, LEAST_ROW_IN, MOST_ROW_IN = 2.12, 0.65, 0.19, 0.27
 LETTERS = (("R", "L", "A", "P"), ("R", "L", "S", "I"), ("A", "P", "S", "I"))  # left, right, top, bottom of each plane
 PLANES = ("Axial", "Coronal", "Sagittal")
+BONE_WINDOW_HU, BONE_HU = (-500.0, 1700.0), 200.0  # for close-ups of organs in bone: with more than BONE_HU about them
 DASHES = (0, (3.0, 2.0))
 SHADE = [withStroke(linewidth=2.2, foreground="black")]
 
@@ -50,6 +51,22 @@ class Pair:
     reference: np.ndarray
     values: dict[str, tuple[int, int]]
     colors: dict[str, tuple[float, float, float]]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Which part of which slice is drawn: the upright ``axis`` (z, y, x) that it cuts at ``index``, the ``box`` that is shown, its grey values."""
+
+    axis: int
+    index: int
+    box: tuple[slice, ...]
+    window_hu: tuple[float, float] = WINDOW_HU
+
+    def of(self, array: np.ndarray) -> np.ndarray:
+        """Return this part of an array (z, y, x); rows go up the page: to the nose, or to the head."""
+        row_axis, column_axis = (a for a in range(3) if a != self.axis)
+        part = np.take(array, self.index, axis=self.axis)[self.box[row_axis], self.box[column_axis]]
+        return np.asarray(part[::-1] if self.axis == 0 else part)
 
 
 def against_reference_picture(
@@ -124,7 +141,7 @@ def _slices(figure: Figure, pair: Pair, box: Sequence[slice], scale: float, top:
     left = EDGE_IN
     for plane, wide, high in ((1, x_in, z_in), (2, y_in, z_in), (0, x_in, y_in)):
         axes = _axes(figure, (left, top - high, wide, high))
-        _draw_plane(axes, pair, plane, at[plane], box, list(pair.values))
+        _draw_plane(axes, pair, Cut(plane, at[plane], tuple(box)), list(pair.values))
         _letters(axes, plane)
         title = f"{PLANES[plane]}\n{place_text(pair.geometry, plane, at[plane])}"
         style: dict[str, Any] = {"va": "top", "fontsize": 8, "color": TEXT, "path_effects": SHADE}
@@ -157,39 +174,20 @@ def _box_around_organs(pair: Pair) -> tuple[slice, slice, slice]:
     return z, y, x
 
 
-def _draw_plane(
-    axes: Axes, pair: Pair, axis: int, index: int, box: Sequence[slice], organs: Sequence[str], line: float = 1.1
-) -> None:
-    """Draw one slice of ``box`` across ``axis`` at ``index``: CT, reference dashed, result solid. Coordinates are mm, the page's y upwards."""
-    row_axis, column_axis = (a for a in range(3) if a != axis)
+def _draw_plane(axes: Axes, pair: Pair, cut: Cut, organs: Sequence[str], line: float = 1.1) -> None:
+    """Draw one slice: CT, reference dashed, result solid. Coordinates are mm on the page, its second axis upwards."""
+    row_axis, column_axis = (a for a in range(3) if a != cut.axis)
     row_mm, column_mm = pair.geometry.spacing_mm_zyx[row_axis], pair.geometry.spacing_mm_zyx[column_axis]
-
-    def cut(array: np.ndarray) -> np.ndarray:
-        part = np.take(array, index, axis=axis)[box[row_axis], box[column_axis]]
-        return np.asarray(
-            part[::-1] if axis == 0 else part
-        )  # the page's second axis points up: to the nose, or to the head
-
-    image = cut(pair.hu)
+    image, result, reference = cut.of(pair.hu), cut.of(pair.result), cut.of(pair.reference)
     high, wide = image.shape[0] * row_mm, image.shape[1] * column_mm
-    low_hu, high_hu = WINDOW_HU
-    axes.imshow(
-        image,
-        cmap="gray",
-        vmin=low_hu,
-        vmax=high_hu,
-        interpolation="bicubic",
-        extent=(0, wide, 0, high),
-        origin="lower",
-        aspect="auto",
-    )
-    result, reference = cut(pair.result), cut(pair.reference)
+    page: dict[str, Any] = {"extent": (0, wide, 0, high), "origin": "lower", "aspect": "auto"}
+    low_hu, high_hu = cut.window_hu
+    axes.imshow(image, cmap="gray", vmin=low_hu, vmax=high_hu, interpolation="bicubic", **page)
+    dashed: dict[str, Any] = {"colors": ["white"], "linewidths": 0.75 * line, "linestyles": [DASHES]}
     for name in organs:
         ours, theirs = pair.values[name]
         _outline(axes, result == ours, row_mm, column_mm, colors=[pair.colors[name]], linewidths=line)
-        _outline(
-            axes, reference == theirs, row_mm, column_mm, colors=["white"], linewidths=0.75 * line, linestyles=[DASHES]
-        )
+        _outline(axes, reference == theirs, row_mm, column_mm, **dashed)
     axes.set_xlim(0, wide)
     axes.set_ylim(0, high)
 
@@ -232,36 +230,30 @@ def _close_up(axes: Axes, pair: Pair, row: OrganScores) -> None:
     found = ndimage.find_objects(mask.astype(np.uint8))
     if not found:
         return
-    spacing = pair.geometry.spacing_mm_zyx
-    extent = [(part.stop - part.start) * step for part, step in zip(found[0], spacing, strict=True)]
-    axis = (
-        int(np.argmin(extent)) if extent[0] > 2.0 * max(extent[1:]) else 0
-    )  # axial, unless the organ runs along the body
-    counts = mask.sum(axis=tuple(a for a in range(3) if a != axis))
-    index = int(counts.argmax())
-    in_plane = max(size for a, size in enumerate(extent) if a != axis)
-    side = float(np.clip(in_plane + 2 * MARGIN_MM, *CLOSE_UP_MM))
-    box = [slice(0, n) for n in mask.shape]
-    for a in range(3):
-        middle = (found[0][a].start + found[0][a].stop) / 2
-        half = side / spacing[a] / 2
-        start = int(np.clip(round(middle - half), 0, max(0, mask.shape[a] - round(2 * half))))
-        box[a] = slice(start, min(mask.shape[a], start + max(2, round(2 * half))))
-    _draw_plane(
-        axes, pair, axis, index, box, [name for name in pair.values if name != row.organ] + [row.organ], line=1.4
-    )
+    cut, side = _close_up_cut(pair, mask, found[0])
+    _draw_plane(axes, pair, cut, [name for name in pair.values if name != row.organ] + [row.organ], line=1.4)
     axes.set_aspect("equal")
-    axes.plot(
-        [0.06 * side, 0.06 * side + 10],
-        [0.06 * side] * 2,
-        color=TEXT,
-        linewidth=2,
-        solid_capstyle="butt",
-        path_effects=SHADE,
-    )
-    axes.text(
-        0.06 * side + 5, 0.08 * side, "10 mm", ha="center", va="bottom", fontsize=6.5, color=TEXT, path_effects=SHADE
-    )
+    bar: dict[str, Any] = {"color": TEXT, "path_effects": SHADE}
+    axes.plot([0.06 * side, 0.06 * side + 10], [0.06 * side] * 2, linewidth=2, solid_capstyle="butt", **bar)
+    axes.text(0.06 * side + 5, 0.08 * side, "10 mm", ha="center", va="bottom", fontsize=6.5, **bar)
+
+
+def _close_up_cut(pair: Pair, mask: np.ndarray, around: Sequence[slice]) -> tuple[Cut, float]:
+    """Return the square cut through an organ's largest slice, and its side in mm. ``around``: the box of ``mask``, bool (z, y, x)."""
+    spacing = pair.geometry.spacing_mm_zyx
+    extent = [(part.stop - part.start) * step for part, step in zip(around, spacing, strict=True)]
+    upright = extent[0] > 2.0 * max(extent[1:])  # such an organ is seen from the side
+    axis = int(np.argmin(extent)) if upright else 0
+    index = int(mask.sum(axis=tuple(a for a in range(3) if a != axis)).argmax())
+    widest = max(size for a, size in enumerate(extent) if a != axis)
+    side = float(np.clip(widest + 2 * MARGIN_MM, *CLOSE_UP_MM))
+    box = []
+    for part, step, size in zip(around, spacing, mask.shape, strict=True):
+        wanted = max(2, round(side / step))
+        first = int(np.clip(round((part.start + part.stop - wanted) / 2), 0, max(0, size - wanted)))
+        box.append(slice(first, min(size, first + wanted)))
+    near = pair.hu[tuple(slice(max(0, part.start - 2), part.stop + 2) for part in around)]
+    return Cut(axis, index, tuple(box), BONE_WINDOW_HU if np.median(near) > BONE_HU else WINDOW_HU), side
 
 
 def score_color(dsc: float) -> str:
