@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ..image.volume import Volume
 
 NAME = "focusnet-demo"
-DEMO_MODEL = DEFAULT_MODEL  # or several with commas between them
+DEMO_MODELS = ("han7-openkbp", "head22-synthetic")  # those of them that are installed
 REFERENCE = "reference.seg.nrrd"
 COMPARISON = "comparison.png"
 
@@ -52,7 +52,7 @@ def add_arguments(commands: Commands) -> None:
         help=f"folder to write (default: {NAME}, numbered if it exists; inside a git clone it is made in the temporary folder)",
     )
     add_model_options(parser)
-    parser.set_defaults(model=DEMO_MODEL)
+    parser.set_defaults(model=demo_models())
 
 
 def demo(options: argparse.Namespace) -> int:
@@ -102,6 +102,14 @@ def demo(options: argparse.Namespace) -> int:
         print("Try a CT of yours: focusnet demo YOUR_SCAN")
     print(RESEARCH_ONLY)
     return 0
+
+
+def demo_models() -> str:
+    """Return the models that the demo runs unless others are named, with commas between them: those that ship and are there."""
+    from ..nets.bundle_folders import MANIFEST, model_folders
+
+    there = [name for name in DEMO_MODELS if any((folder / name / MANIFEST).is_file() for folder in model_folders())]
+    return ",".join(there) or DEFAULT_MODEL
 
 
 def free_folder(here: Path) -> Path:

@@ -9,8 +9,11 @@ from .shapes import Canvas, Point, ellipsoid, tube
 
 EYE: Point = (32.0, -65.0, 6.0)
 COCHLEA: Point = (33.0, 6.0, -25.0)
-CHIASM: Point = (0.0, -14.5, 1.5)
+CHIASM: Point = (0.0, -14.5, 0.0)
 PITUITARY: Point = (0.0, -15.0, -8.0)
+LENS_MM: Point = (4.8, 2.4, 4.8)  # radii
+NERVE: list[Point] = [(-1, 12, -2), (-6, 24, -4), (-15, 36, -6), (-21, 41, -8)]  # outwards, back and up from the eye
+NERVE_MM = [2.7, 2.6, 2.5, 2.4]  # radii
 MUSCLES = (
     (-11.5, 0.5),
     (11.0, 0.0),
@@ -71,9 +74,8 @@ def paint_orbits(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
         eye, lens = patient.label("Eye" + suffix), patient.label("Lens" + suffix)
         canvas.paint(ellipsoid(at(0, 0, 0), (12.8 * g, 12.8 * g, 12.8 * g)), 45.0, eye)
         canvas.tint(ellipsoid(at(0, 0, 0), (11.5 * g, 11.5 * g, 11.5 * g)), 9.0, eye)
-        canvas.paint(ellipsoid(at(0, -8.2 * g, 0), (4.7, 2.3, 4.7)), 85.0, lens)
-        nerve = [at(-1, 12, -0.5), at(-5, 22, -2.5), at(-15, 36, -3.5), at(-21.5, 42, -4.5)]
-        canvas.paint(tube(nerve, [2.5, 2.4, 2.2, 2.2]), 42.0, patient.label("OpticNrv" + suffix))
+        canvas.paint(ellipsoid(at(0, -8.2 * g, 0), LENS_MM), 85.0, lens)
+        canvas.paint(tube([at(*p) for p in NERVE], NERVE_MM), 42.0, patient.label("OpticNrv" + suffix))
     _paint_sella(canvas, patient)
 
 
@@ -89,7 +91,7 @@ def _paint_sella(canvas: Canvas, patient: Patient) -> None:
             for p in ((11.0, -6.0, -12.0), (11.5, -17.0, -9.0), (10.5, -19.0, -3.0), (10.0, -12.0, 0.0))
         ]
         canvas.paint(tube(siphon, [2.3] * 4), patient.vessel)  # carotid artery
-        canvas.paint(tube([on_side((12.0, -25.0, 2.0), side), on_side((7.5, y0 - 5.5, z0), side)], [2.1, 2.1]), 42.0)
+        canvas.paint(tube([on_side((11.5, -25.0, -1.5), side), on_side((7.5, y0 - 5.5, z0), side)], [2.1, 2.1]), 42.0)
         arms: list[Point] = [
             on_side(p, side) for p in ((7.5, y0 - 5.5, z0), (0.0, y0, z0 + 0.5), (9.0, y0 + 8.0, z0 + 2.0))
         ]

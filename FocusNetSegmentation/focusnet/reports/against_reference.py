@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,7 +19,6 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from scipy import ndimage
 
-from ..evaluation.evaluate import OrganScores
 from ..files.atomic_write import atomic_path, check_output
 from ..image.orientation import to_upright
 from ..image.segmentation import Segmentation
@@ -39,6 +38,21 @@ PLANES = ("Axial", "Coronal", "Sagittal")
 BONE_WINDOW_HU, BONE_HU = (-500.0, 1700.0), 200.0  # for close-ups of organs in bone: with more than BONE_HU about them
 DASHES = (0, (3.0, 2.0))
 SHADE = [withStroke(linewidth=2.2, foreground="black")]
+
+
+class Score(Protocol):
+    """How well an organ was drawn, as ``evaluation.evaluate`` says it; distances in mm."""
+
+    @property
+    def organ(self) -> str: ...
+    @property
+    def dsc(self) -> float: ...
+    @property
+    def mean_surface_distance_mm(self) -> float: ...
+    @property
+    def volume_predicted_ml(self) -> float: ...
+    @property
+    def volume_reference_ml(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ def against_reference_picture(
     volume: Volume,
     result: Segmentation,
     reference: Segmentation,
-    scores: Sequence[OrganScores],
+    scores: Sequence[Score],
     path: Path | str,
     overwrite: bool = False,
 ) -> None:
@@ -95,7 +109,7 @@ def upright_pair(volume: Volume, result: Segmentation, reference: Segmentation, 
     return Pair(hu, geometry, labels[0], labels[1], {n: (ours[n].label, theirs[n].label) for n in organs}, colors)  # type: ignore[arg-type]
 
 
-def draw_pair(pair: Pair, scores: Sequence[OrganScores], provenance: dict[str, object]) -> Figure:
+def draw_pair(pair: Pair, scores: Sequence[Score], provenance: dict[str, object]) -> Figure:
     """Return the picture as a matplotlib Figure."""
     small = sorted((row for row in scores if row.volume_reference_ml <= SMALL_ML), key=lambda r: r.volume_reference_ml)
     shown = {row.organ for row in small[:MOST_TILES]}
@@ -221,7 +235,7 @@ def _letters(axes: Axes, plane: int) -> None:
         )
 
 
-def _close_up(axes: Axes, pair: Pair, row: OrganScores) -> None:
+def _close_up(axes: Axes, pair: Pair, row: Score) -> None:
     """Draw the plane in which an organ is largest, around the organ, and its name and scores above."""
     mask = pair.reference == pair.values[row.organ][1]
     axes.set_title(row.organ, fontsize=8.5, color=TEXT, loc="left", pad=3, x=0.0)
@@ -261,7 +275,7 @@ def score_color(dsc: float) -> str:
     return "#7ee787" if dsc >= 0.7 else ACCENT if dsc >= 0.4 else "#ff7b72"
 
 
-def _table(axes: Axes, pair: Pair, scores: Sequence[OrganScores], high: float) -> None:
+def _table(axes: Axes, pair: Pair, scores: Sequence[Score], high: float) -> None:
     """Draw one row an organ: name, DSC as a bar and a number, mean distance of the surfaces."""
     step = min(MOST_ROW_IN, high / (len(scores) + 1))
     axes.set_xlim(0, TABLE_IN)
