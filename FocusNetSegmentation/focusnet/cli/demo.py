@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..image.drawn_by import failures
 from ..wording import RESEARCH_ONLY
-from .options import Commands, add_command
+from .options import DEFAULT_MODEL, Commands, add_command
 from .scan import (
     add_model_options,
     check_outputs,
@@ -27,9 +28,12 @@ from .terminal import tell_warning
 
 if TYPE_CHECKING:
     from ..image.segmentation import Segmentation
+    from ..image.volume import Volume
 
 NAME = "focusnet-demo"
+DEMO_MODELS = ("han7-openkbp", "head22-synthetic")  # those of them that are installed
 REFERENCE = "reference.seg.nrrd"
+COMPARISON = "comparison.png"
 
 
 def add_arguments(commands: Commands) -> None:
@@ -48,25 +52,31 @@ def add_arguments(commands: Commands) -> None:
         help=f"folder to write (default: {NAME}, numbered if it exists; inside a git clone it is made in the temporary folder)",
     )
     add_model_options(parser)
+    parser.set_defaults(model=demo_models())
 
 
 def demo(options: argparse.Namespace) -> int:
     """Contour the phantom or a scan; write contours, report and picture into a folder."""
-    from ..files.atomic_write import ensure_folder
+    from ..files.atomic_write import check_output, ensure_folder
     from ..io.json_report import write_report
     from ..io.write import write_segmentation
+    from ..phantom.anatomy import with_others
     from ..phantom.write import write_phantom
     from ..reports.overview import overview
 
     out: Path = options.output if options.output is not None else free_folder(Path.cwd())
     outputs = (out / "organs.seg.nrrd", out / "report.json", out / "overview.png")
+    comparison = out / COMPARISON
     wanted = segment_options(options)
     ensure_folder(out)
     check_outputs(*outputs, options.overwrite)
     source = options.input
     if source is None:
+        check_output(comparison, options.overwrite, (".png",))
         print(f"Making a synthetic head-and-neck phantom in {out} ...", file=sys.stderr, flush=True)
-        source = write_phantom(out, overwrite=options.overwrite)[0]
+        source = write_phantom(
+            out, overwrite=options.overwrite, organs=with_others([organ.name for organ in wanted.organs_in_order])
+        )[0]
         wanted = replace(wanted, model=wanted.bundles, check_orientation=False)  # nobody has turned it
     volume = read_scan(source, options)
     if options.input is None:
@@ -81,15 +91,25 @@ def demo(options: argparse.Namespace) -> int:
     for sentence in failures(result.provenance):
         tell_warning(sentence, options.json_progress)
     print(organ_table(result))
+    picture = outputs[2]
     if options.input is None:
-        print(f"\n{against_reference(result, out / REFERENCE)}")
-    print(f"\nIn {out}:\n{explained(source, out, phantom=options.input is None)}")
-    print(f"\nTo look at the picture: {opener(outputs[2])}")
+        picture = comparison
+        print(f"\n{against_reference(volume, result, out / REFERENCE, comparison, options.overwrite)}")
+    print(f"\nIn {out}:\n{explained(source, phantom=options.input is None)}")
+    print(f"\nTo look at the picture: {opener(picture)}")
     print(f"To see them in 3D Slicer: drag {source} and {outputs[0]} into its window, then press OK.")
     if options.input is None:
         print("Try a CT of yours: focusnet demo YOUR_SCAN")
     print(RESEARCH_ONLY)
     return 0
+
+
+def demo_models() -> str:
+    """Return the models that the demo runs unless others are named, with commas between them: those that ship and are there."""
+    from ..nets.bundle_folders import MANIFEST, model_folders
+
+    there = [name for name in DEMO_MODELS if any((folder / name / MANIFEST).is_file() for folder in model_folders())]
+    return ",".join(there) or DEFAULT_MODEL
 
 
 def free_folder(here: Path) -> Path:
@@ -103,21 +123,24 @@ def free_folder(here: Path) -> Path:
     return next(folder for folder in numbered if not folder.exists())
 
 
-def against_reference(result: Segmentation, reference: Path) -> str:
-    """Return the comparison with the phantom's true organs as lines: the DSC of each that both name, and what the model does not know."""
+def against_reference(
+    volume: Volume, result: Segmentation, reference: Path, picture: Path, overwrite: bool = False
+) -> str:
+    """Draw the result over the phantom's true organs into ``picture``; return the scores of each organ that the model knows, as lines."""
     from ..evaluation.evaluate import evaluate
-    from ..evaluation.names import match_mandible
     from ..io.seg_nrrd import read_seg_nrrd
+    from ..reports.against_reference import against_reference_picture
 
-    ours, truth, joined = match_mandible(result, read_seg_nrrd(reference))
-    known = {r.organ.name for r in ours.results}
+    truth = read_seg_nrrd(reference)
+    known = {r.organ.name for r in result.results}
     there = [r.organ.name for r in truth.results]
-    scores = evaluate(ours, truth, [name for name in there if name in known])
-    lines = [f"Compared with the phantom's true organs ({reference.name}): DSC, 1 is perfect, 0 no overlap"]
-    lines += [f"  {row.organ:<16} {row.dsc:.2f}" for row in scores]
+    scores = evaluate(result, truth, [name for name in there if name in known])
+    against_reference_picture(volume, result, truth, scores, picture, overwrite)
+    lines = [
+        f"Compared with the phantom's true organs ({reference.name}): DSC, 1 is perfect, 0 no overlap; mean distance of the surfaces"
+    ]
+    lines += [f"  {row.organ:<16} {row.dsc:.2f}  {_distance(row.mean_surface_distance_mm)}" for row in scores]
     unknown = [name for name in there if name not in known]
-    if joined:
-        lines.append(f"  {joined}")
     if unknown:
         lines.append(f"  The model does not know {', '.join(unknown)}.")
     lines.append(
@@ -127,15 +150,20 @@ def against_reference(result: Segmentation, reference: Path) -> str:
     return "\n".join(lines)
 
 
-def explained(source: Path, out: Path, phantom: bool) -> str:
+def _distance(mm: float) -> str:
+    return f"{mm:4.1f} mm" if math.isfinite(mm) else "not found"
+
+
+def explained(source: Path, phantom: bool) -> str:
     """Return what each file of the demo is, one a line."""
     files = [
-        ("organs.seg.nrrd", "the organs, for 3D Slicer"),
+        ("organs.seg.nrrd", "the organs that the model drew, for 3D Slicer"),
         ("report.json", "volumes, warnings, versions, for programs"),
-        ("overview.png", "a picture of them"),
+        ("overview.png", "a picture of them, as 'focusnet segment --picture' makes it"),
     ]
     if phantom:
-        files = [(source.name, "the synthetic CT"), (REFERENCE, "its true organs"), *files]
+        compared = (COMPARISON, "a picture of both, with scores and the small organs close up")
+        files = [(source.name, "the synthetic CT"), (REFERENCE, "its true organs"), *files, compared]
     return "\n".join(f"  {name:<20} {text}" for name, text in files)
 
 

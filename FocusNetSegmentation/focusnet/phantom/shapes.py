@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 
 import numpy as np
+from scipy import ndimage
+from scipy.interpolate import PchipInterpolator
 
 Point = tuple[float, float, float]  # x, y, z in the phantom's own millimetres
 Window = tuple[slice, slice, slice]
 Shape = Callable[["Canvas"], tuple[Window, np.ndarray]]
+Row = tuple[float, float, float, dict[float, float]]  # z, front and back y, and half width in x at some y between; mm
+TABLE_Y_MM = np.arange(-150.0, 171.0)  # heights and half widths of lofted shapes are tabulated at these y
+FAR_MM = 1e3  # a distance where there is nothing near
+DISTANCE_STEP_MM = 2.0  # grid of distance maps: the thinnest layer that is painted by distance is 2 mm thick
 
 
 @dataclass
@@ -75,6 +81,50 @@ class Canvas:
             window, part = shape(self)
             out[window] |= part
         return out
+
+    def distance_mm(self, mask: np.ndarray, reach_mm: float) -> np.ndarray:
+        """Return each voxel's distance to ``mask`` (bool (z, y, x)) in mm, float32: 0 inside, FAR_MM beyond ``reach_mm`` from its box."""
+        out = np.full(mask.shape, FAR_MM, np.float32)
+        window = self._around(mask, reach_mm)
+        if window is not None:
+            out[window] = self._coarse_distance(~mask[window])
+        return out
+
+    def depth_mm(self, mask: np.ndarray) -> np.ndarray:
+        """Return how deep each voxel lies in ``mask`` (bool (z, y, x)) in mm, float32: 0 outside."""
+        out = np.zeros(mask.shape, np.float32)
+        window = self._around(mask, 2 * DISTANCE_STEP_MM)
+        if window is not None:
+            out[window] = self._coarse_distance(mask[window])
+        return out
+
+    def _spacing_mm_zyx(self) -> np.ndarray:
+        return np.asarray(1.0 / np.linalg.norm(self.to_index[::-1, :3], axis=1))
+
+    def _around(self, mask: np.ndarray, reach_mm: float) -> Window | None:
+        boxes = ndimage.find_objects(mask.astype(np.uint8))
+        if not boxes:
+            return None
+        z, y, x = (
+            slice(max(0, part.start - round(reach_mm / step)), min(n, part.stop + round(reach_mm / step)))
+            for part, n, step in zip(boxes[0], mask.shape, self._spacing_mm_zyx(), strict=True)
+        )
+        return z, y, x
+
+    def _coarse_distance(self, mask: np.ndarray) -> np.ndarray:
+        """Return the distance (mm) from each voxel of ``mask`` to the nearest one outside it, on a grid of DISTANCE_STEP_MM."""
+        spacing = self._spacing_mm_zyx()
+        steps = [max(1, round(DISTANCE_STEP_MM / step)) for step in spacing]
+        coarse = mask[tuple(slice(n // 2, None, n) for n in steps)]
+        if not coarse.size or coarse.all():
+            return np.full(mask.shape, FAR_MM, np.float32)
+        far = ndimage.distance_transform_edt(coarse, sampling=[s * n for s, n in zip(spacing, steps, strict=True)])
+        offset = [-(n // 2) / n for n in steps]
+        return np.asarray(
+            ndimage.affine_transform(
+                far.astype(np.float32), [1 / n for n in steps], offset, mask.shape, order=1, mode="nearest"
+            )
+        )
 
 
 def ellipsoid(center: Point, radii: Point) -> Shape:
@@ -141,3 +191,49 @@ def column(
         return window, mask & (z >= z_range[0]) & (z < z_range[1])
 
     return draw
+
+
+def loft(rows: Sequence[Row]) -> Shape:
+    """Return a shape like a stack of smooth outlines, left and right alike: a head, the room in a skull.
+
+    ``rows`` give its outline at some heights, lowest first; between them the outline changes smoothly, beyond them there is nothing.
+    """
+    heights = np.array([row[0] for row in rows])
+    squares = PchipInterpolator(heights, np.stack([_width_squared(row) for row in rows]))
+    z_table = np.linspace(heights[0], heights[-1], int(np.ptp(heights)) + 1)
+    table = squares(z_table).astype(np.float32)  # (z, y): half width squared, below 0 outside
+    step = float(z_table[1] - z_table[0])
+    inside = np.flatnonzero((table > 0).any(axis=0))
+    y_low, y_high = TABLE_Y_MM[inside[0]] - 1, TABLE_Y_MM[inside[-1]] + 1
+    x_high = float(np.sqrt(table.max()))
+
+    def draw(canvas: Canvas) -> tuple[Window, np.ndarray]:
+        window = canvas.window((-x_high, y_low, heights[0]), (x_high, y_high, heights[-1]))
+        x, y, z = canvas.coordinates(window)
+        place = np.stack([(z - heights[0]) / step, y - TABLE_Y_MM[0]])
+        limit = ndimage.map_coordinates(table, place, order=1, mode="nearest")
+        return window, (x * x <= limit) & (z >= heights[0]) & (z <= heights[-1])
+
+    return draw
+
+
+def paint_cells(canvas: Canvas, shape: Shape, within: np.ndarray, size_mm: float, wall_hu: float) -> None:
+    """Paint air cells about two ``size_mm`` wide with walls between them where ``shape`` lies in ``within`` (bool (z, y, x))."""
+    window, mask = shape(canvas)
+    x, y, z = (c / size_mm * np.pi / 2 for c in canvas.coordinates(window))
+    wall = np.minimum(np.abs(np.sin(x + 0.4 * np.sin(y))), np.abs(np.sin(y + 0.5 * np.sin(z)))) < 0.22
+    wall |= np.abs(np.sin(0.8 * z + 0.5 * np.sin(x))) < 0.16
+    inner = mask & within[window]
+    canvas.hu[window][inner] = np.where(wall, wall_hu, -950.0)[inner]
+
+
+def _width_squared(row: Row) -> np.ndarray:
+    """Return the square of a row's half width at TABLE_Y_MM: linear between the given places (so its ends are round), negative outside."""
+    _, front, back, widths = row
+    y = np.array([front, *sorted(widths), back])
+    square = np.array([0.0, *(widths[key] ** 2 for key in sorted(widths)), 0.0])
+    out = np.interp(TABLE_Y_MM, y, square)
+    for end, inner, outside in ((0, 1, front > TABLE_Y_MM), (-1, -2, back < TABLE_Y_MM)):
+        slope = square[inner] / max(abs(y[inner] - y[end]), 1.0)
+        out[outside] = -slope * np.abs(TABLE_Y_MM[outside] - y[end])
+    return out

@@ -5,27 +5,34 @@ Synthetic phantom. Sizes, places and HU are plausible, not anatomical: nothing a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from ..image.organs import organ_set
+from ..image.organs import ORGAN_SETS, organ_set
 from ..image.segmentation import OrganResult, Segmentation
 from ..image.volume import Geometry, Volume
-from .anatomy import AIR, Patient, paint_patient
+from .anatomy import AIR, Patient, as_organs, organ_names, paint_patient, part_numbers
 from .shapes import Canvas
 
 NAME = "synthetic phantom"
 FIELD_MM = ((-150.0, 150.0), (-125.0, 155.0), (-225.0, 129.0))  # x, y, z: vertex to shoulders, a couch behind
 NECK_MM = np.array([0.0, 40.0, -60.0])  # the patient is turned about this point, the top of the neck
+_ORGANS = {organ.name: organ for organs in map(organ_set, ORGAN_SETS) for organ in organs}
 TURN_DEGREES = (3.5, 2.0, 5.0)  # at most, about x (nod), y (tilt to a shoulder), z (turn)
 
 
-def phantom(seed: int = 0, spacing_mm_xyz: tuple[float, float, float] = (1.0, 1.0, 3.0)) -> tuple[Volume, Segmentation]:
+def phantom(
+    seed: int = 0,
+    spacing_mm_xyz: tuple[float, float, float] = (1.0, 1.0, 3.0),
+    organs: Sequence[str] | None = None,
+) -> tuple[Volume, Segmentation]:
     """Return a CT (int16 HU) and reference labels (uint8, values 1..22 in the order of ``organ_set("paper22")``), both (z, y, x).
 
+    ``organs``: names of the organs in the reference instead, in this order (values 1..); those that the phantom lacks are left out.
     ``seed`` draws the patient's size, place, tilt, organ sizes, tissue HU, contrast agent and noise. Each voxel has the label of
     the tissue that gave it its HU: where structures touch, the one painted later replaces the earlier one, and small organs are
     painted last, so that they lie over large ones (lens over eye, chiasm over optic nerve); teeth are no part of the mandible.
@@ -35,25 +42,26 @@ def phantom(seed: int = 0, spacing_mm_xyz: tuple[float, float, float] = (1.0, 1.
     rng = np.random.default_rng(seed)
     geometry, from_index = _placed(spacing_mm_xyz, rng)
     canvas = Canvas.empty(geometry.shape_zyx, from_index, AIR)
-    organs = organ_set("paper22")
-    value = {organ.name: label for label, organ in enumerate(organs, start=1)}
-    body = paint_patient(canvas, Patient.draw(rng, value))
+    body = paint_patient(canvas, Patient.draw(rng, part_numbers()))
     _paint_couch(canvas, geometry, body)
     hu = _as_scanned(canvas.hu, spacing_mm_xyz, rng)
-    counts = np.bincount(canvas.labels.ravel(), minlength=len(organs) + 1)
+    names = organ_names(organs) if organs is not None else [organ.name for organ in organ_set("paper22")]
+    reference = _reference(as_organs(canvas.labels, names), names, geometry, seed)
+    return Volume(hu, geometry, f"{NAME}, seed {seed}", notes=("Synthetic phantom, not a patient.",)), reference
+
+
+def _reference(labels: np.ndarray, names: Sequence[str], geometry: Geometry, seed: int) -> Segmentation:
+    counts = np.bincount(labels.ravel(), minlength=len(names) + 1)
     results = tuple(
         OrganResult(
-            organ=organ,
-            label=value[organ.name],
-            found=bool(counts[value[organ.name]]),
-            volume_ml=float(counts[value[organ.name]]) * geometry.voxel_ml,
+            organ=_ORGANS[name],
+            label=label,
+            found=bool(counts[label]),
+            volume_ml=float(counts[label]) * geometry.voxel_ml,
         )
-        for organ in organs
+        for label, name in enumerate(names, start=1)
     )
-    reference = Segmentation(
-        canvas.labels, geometry, results, {"source": f"{NAME}, seed {seed}: reference by construction"}
-    )
-    return Volume(hu, geometry, f"{NAME}, seed {seed}", notes=("Synthetic phantom, not a patient.",)), reference
+    return Segmentation(labels, geometry, results, {"source": f"{NAME}, seed {seed}: reference by construction"})
 
 
 def write_phantom(
@@ -62,11 +70,12 @@ def write_phantom(
     dicom: bool = False,
     overwrite: bool = False,
     spacing_mm_xyz: tuple[float, float, float] = (1.0, 1.0, 3.0),
+    organs: Sequence[str] | None = None,
 ) -> list[Path]:
     """Write a synthetic phantom: ``ct.nrrd``, ``reference.seg.nrrd`` and with ``dicom`` a CT series in ``dicom/``. Return the paths.
 
-    The CT comes first. Raises OutputError, before anything is written, if one of them exists and ``overwrite`` is not set, or if
-    ``dicom/`` holds something else.
+    The CT comes first. ``organs``: as for ``phantom``. Raises OutputError, before anything is written, if one of them exists and
+    ``overwrite`` is not set, or if ``dicom/`` holds something else.
     """
     import SimpleITK as sitk
 
@@ -83,7 +92,7 @@ def write_phantom(
         check_output(path, overwrite)
     if dicom:
         check_series_folder(folder / "dicom", overwrite)
-    volume, reference = phantom(seed, spacing_mm_xyz)
+    volume, reference = phantom(seed, spacing_mm_xyz, organs)
     image = sitk.GetImageFromArray(volume.array)
     image.SetSpacing(volume.geometry.spacing_mm_xyz)
     image.SetOrigin(volume.geometry.origin_mm_xyz)
@@ -133,6 +142,6 @@ def _as_scanned(hu: np.ndarray, spacing_mm_xyz: tuple[float, float, float], rng:
     out = ndimage.gaussian_filter(hu, sigma)
     body = hu > -500
     texture = ndimage.gaussian_filter(rng.standard_normal(hu.shape, dtype=np.float32), 2.0)
-    out += np.where(body, texture * (12.0 / max(float(texture.std()), 1e-6)), 0.0)
-    out += rng.standard_normal(hu.shape, dtype=np.float32) * rng.uniform(10, 18)
+    out += np.where(body, texture * (6.0 / max(float(texture.std()), 1e-6)), 0.0)
+    out += rng.standard_normal(hu.shape, dtype=np.float32) * rng.uniform(9, 14)
     return np.clip(np.round(out), -1024, 3071).astype(np.int16)

@@ -210,7 +210,7 @@ def _figure(scene: ShownScan, provenance: dict[str, object], report: str) -> Fig
     legend.text(0.1, (rows + 0.9) * ROW_IN, note, color=DIM, fontsize=7, va="center")
     if told:
         legend.text(0.1, (rows + 1.4) * ROW_IN, "\n".join(told), color=ACCENT, fontsize=7, va="top")
-    _footer(figure, provenance, size, is_oblique(scene.geometry))
+    draw_footer(figure, provenance, size, is_oblique(scene.geometry))
     if warning:
         place = (EDGE_IN / size[0], (FOOTER_IN + 0.45 * WARNING_IN) / size[1])
         letters = WARNING_WIDTH_IN * (size[0] - 2 * EDGE_IN)
@@ -348,7 +348,8 @@ def _merged_cautions(provenance: Mapping[str, Any], marked: Collection[str]) -> 
     return [f"{CAUTION_MARK} by {m['model']}: {m['caution']}" for m in models if m.get("caution")]
 
 
-def _footer(figure: Figure, provenance: dict[str, object], size_in: tuple[float, float], oblique: bool) -> None:
+def draw_footer(figure: Figure, provenance: dict[str, object], size_in: tuple[float, float], oblique: bool) -> None:
+    """Write whose scan it is and which model drew it below a picture of ``size_in`` inches."""
     y = 0.5 * FOOTER_IN / size_in[1]
     origin = (
         f"{provenance.get('source', '')} {provenance.get('notes', '')}".lower()

@@ -10,19 +10,24 @@ from ..errors import InputError
 from ..image.volume import Geometry
 from ..phantom.anatomy import AIR, cord_y
 from ..phantom.shapes import Canvas, Point, Window
+from ..phantom.small_organs import COCHLEA, EYE
 
 REQUIRED = ("Brain", "Eye_L", "Eye_R", "Bone_Mandible")  # without these there is no telling where the face is
 WARP_REACH_MM = 30.0  # the neck may lie this far from the phantom's: brushes look that much further
 
-# Centres in the phantom's millimetres (x to the left, y to the back, z to the head): those of phantom_anatomy, cochlea = inner ear
+# Centres in the phantom's millimetres (x to the left, y to the back, z to the head): where its own organs lie
 _PAIRS: dict[str, Point] = {
-    "Eye": (32.0, -67.0, -4.0),
-    "Lens": (32.0, -75.5, -4.0),
-    "Cochlea": (36.0, 26.0, -26.0),
-    "Parotid": (52.0, 14.0, -58.0),
-    "Glnd_Submand": (30.0, -24.0, -98.0),
+    "Eye": EYE,
+    "Lens": (EYE[0], EYE[1] - 8.2, EYE[2]),
+    "Cochlea": COCHLEA,
+    "Parotid": (58.0, -8.0, -62.0),
+    "Glnd_Submand": (31.0, -36.0, -102.0),
 }
-_SINGLES: dict[str, Point] = {"Brain": (0.0, 8.0, 32.0), "Brainstem": (0.0, 26.0, -12.0), "Bone_Mandible": (0.0, -30.0, -74.0)}  # fmt: skip
+_SINGLES: dict[str, Point] = {
+    "Brain": (0.0, 13.0, 16.0),
+    "Brainstem": (0.0, 16.0, -22.0),
+    "Bone_Mandible": (0.0, -54.0, -76.0),
+}
 LANDMARKS: dict[str, Point] = {
     **_SINGLES,
     **{f"{name}_L": point for name, point in _PAIRS.items()},

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from focusnet.cli.demo import free_folder
+from focusnet.cli.demo import demo_models, free_folder
 from focusnet.cli.main import build_parser, main
 from focusnet.errors import OutputError
 from focusnet.image.volume import Volume
@@ -311,6 +311,21 @@ def test_evaluate_and_phantom(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert run("evaluate", reference, tmp_path / "none.seg.nrrd") == 2
 
 
+def test_the_phantoms_reference_holds_the_organs_that_were_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("phantom", tmp_path / "p", "--organs", "Larynx,Mandible") == 0
+    assert [r.organ.name for r in read_seg_nrrd(tmp_path / "p" / "reference.seg.nrrd").results] == [
+        "Larynx",
+        "Bone_Mandible",
+    ]
+    capsys.readouterr()
+    assert run("phantom", tmp_path / "q", "--organs", "Larynx,Heart") == 2
+    said = capsys.readouterr().err
+    assert "has no organ Heart; it has Brainstem" in said
+    assert not (tmp_path / "q").exists()
+
+
 def test_the_demo_makes_a_phantom_and_labels_it_synthetic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("demo", "-o", tmp_path / "demo", "--model", "random") == 0
     printed = capsys.readouterr().out
@@ -333,10 +348,21 @@ def test_the_demo_can_be_run_twice_and_compares_explains_and_says_how_to_look(
         said = capsys.readouterr().out
         assert f"In {folder}:" in said
         assert "Compared with the phantom's true organs (reference.seg.nrrd): DSC" in said
-        assert re.search(r"^  Brainstem +0\.\d\d$", said, re.MULTILINE)
+        assert re.search(r"^  Brainstem +0\.\d\d +\d+\.\d mm$", said, re.MULTILINE)
         assert "The model does not know OpticChiasm" in said
         assert "reference.seg.nrrd   its true organs" in said
-        assert re.search(rf"To look at the picture: \S+ {folder}/overview.png", said)
+        assert re.search(rf"To look at the picture: \S+ {folder}/comparison.png", said)
+        assert (tmp_path / folder / "comparison.png").is_file()
+        assert all(f"  {path.name} " in said for path in (tmp_path / folder).iterdir())  # each file is explained
+
+
+def test_the_demo_runs_the_models_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("focusnet.nets.bundle_folders.model_folders", lambda: [tmp_path])
+    assert demo_models() == "han7-openkbp"  # the sentence about a missing model names it
+    for name in ("head22-synthetic", "han7-openkbp", "another"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "bundle.json").touch()
+    assert demo_models() == "han7-openkbp,head22-synthetic"
 
 
 def test_the_demo_leaves_nothing_in_a_git_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

