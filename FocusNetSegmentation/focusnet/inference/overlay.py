@@ -33,15 +33,10 @@ def erase_organ(labels: Tensor, large_only: Tensor, value: int, slices: slice = 
 
 
 def overlay(labels: Tensor, organs: list[SmallOrgan]) -> Tensor:
-    """Write small organs over ``labels`` (uint8 z, y, x) in place. Where two of them overlap the likelier wins."""
-    if not organs:
-        return labels
-    low = [min(o.window[a].start for o in organs) for a in range(3)]
-    high = [max(o.window[a].stop for o in organs) for a in range(3)]
-    strongest = torch.full([h - n for n, h in zip(low, high, strict=True)], THRESHOLD, device=labels.device)
-    for organ in organs:
-        local = tuple(slice(w.start - n, w.stop - n) for w, n in zip(organ.window, low, strict=True))
-        wins = organ.probability > strongest[local]
-        labels[organ.window].masked_fill_(wins, organ.value)
-        torch.maximum(strongest[local], organ.probability, out=strongest[local])
+    """Write small organs over ``labels`` (uint8 z, y, x) in place. Where two of them overlap the smaller one wins: a lens lies in its globe,
+    and the globe's SOS-Net, surer because it is larger, would draw over it. Of two that are equally large the later one of ``organs`` wins.
+    """
+    drawn = [(organ, organ.probability > THRESHOLD) for organ in organs]
+    for organ, mask in sorted(drawn, key=lambda pair: -int(pair[1].sum())):
+        labels[organ.window].masked_fill_(mask, organ.value)
     return labels

@@ -28,13 +28,13 @@ def labels_of(out: Prediction, network: FocusNet) -> np.ndarray:
     without_small[small] = 0
     first, drawn_at_all = labels, []
     labels = np.where(np.isin(labels, small), without_small.argmax(axis=0), labels)
-    strongest = np.full(labels.shape, 0.5, np.float32)
+    masks = {}
     for organ, value in zip(config.small_organs, small, strict=True):
-        drawn = np.zeros(labels.shape, np.float32)
-        drawn[out.rois[organ].inside] = out.small[organ][0, 0].sigmoid().numpy()
-        wins = drawn > strongest
-        labels[wins], strongest[wins] = value, drawn[wins]
-        if (drawn > 0.5).any():
+        masks[value] = np.zeros(labels.shape, bool)
+        masks[value][out.rois[organ].inside] = out.small[organ][0, 0].sigmoid().numpy() > 0.5
+    for value in sorted(small, key=lambda value: -masks[value].sum()):  # the smaller lies over the larger
+        labels[masks[value]] = value
+        if masks[value].any():
             drawn_at_all.append(value)
     for value in set(small) - set(drawn_at_all):
         labels[first == value] = value

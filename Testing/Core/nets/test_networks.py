@@ -112,12 +112,12 @@ def test_an_roi_in_a_scan_smaller_than_itself_is_padded_and_pasted_back_whole() 
     assert float(back[..., :24].abs().max()) == 0.0
 
 
-def test_small_organs_lie_over_large_ones_and_the_likelier_of_two_small_ones_wins() -> None:
+def test_small_organs_lie_over_large_ones_and_the_smaller_of_two_small_ones_wins() -> None:
     labels = torch.ones(1, 1, 6, dtype=torch.uint8)
-    first = SmallOrgan(2, (slice(0, 1), slice(0, 1), slice(1, 4)), torch.tensor([[[0.9, 0.6, 0.4]]]))
-    second = SmallOrgan(3, (slice(0, 1), slice(0, 1), slice(2, 5)), torch.tensor([[[0.8, 0.7, 0.2]]]))
-    for order in ([first, second], [second, first]):
-        assert overlay(labels.clone(), order).tolist() == [[[1, 2, 3, 3, 1, 1]]]
+    globe = SmallOrgan(2, (slice(0, 1), slice(0, 1), slice(0, 5)), torch.tensor([[[0.9, 0.99, 0.99, 0.99, 0.4]]]))
+    lens = SmallOrgan(3, (slice(0, 1), slice(0, 1), slice(2, 6)), torch.tensor([[[0.6, 0.7, 0.2, 0.2]]]))
+    for order in ([globe, lens], [lens, globe]):
+        assert overlay(labels.clone(), order).tolist() == [[[2, 2, 3, 3, 1, 1]]]
 
 
 def test_forward_of_one_chunk_finds_small_organs_where_the_heat_map_says() -> None:
