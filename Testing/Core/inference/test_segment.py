@@ -111,21 +111,21 @@ def test_sos_nets_result_replaces_what_s_net_said_about_a_small_organ(tmp_path: 
 
 
 def test_an_organ_longer_than_its_roi_keeps_what_s_net_drew_above_and_below_it(tmp_path: Path) -> None:
-    """SOS-Net draws nothing here: an ordinary small organ is gone from the whole scan, a long one from its ROI's slices alone."""
+    """SOS-Net fills its ROI here: an ordinary small organ is gone from all other slices, a long one stays there as S-Net drew it."""
     drawn = {}
     for name, long_organs in (("whole", ()), ("long", ("Larynx",))):
         config = small_config(has_sos=True, small_organs=("Larynx",), long_organs=long_organs)
         network = random_network(config)
-        torch.nn.init.constant_(network.sosnets["Larynx"].head.bias, -1e4)  # type: ignore[union-attr, arg-type]
+        torch.nn.init.constant_(network.sosnets["Larynx"].head.bias, 1e4)  # type: ignore[union-attr, arg-type]
         result = segment(head(), save_bundle(tmp_path / name, name, network, {}), device="cpu", precision="fp32")
         larynx = next(r for r in result.results if r.organ.name == "Larynx")
         drawn[name] = (result.labels == larynx.label).any(axis=(1, 2))
-    assert not drawn["whole"].any()
-    gap = np.flatnonzero(~drawn["long"])
-    assert drawn["long"].sum() > 10
+    filled = np.flatnonzero(drawn["whole"])
     height = 8 * 6.0 / 5.0  # of the ROI, in the scan's slices
-    assert height - 2 <= len(gap) <= height + 2
-    assert gap.max() - gap.min() + 1 == len(gap), "one gap"
+    assert height - 2 <= len(filled) <= height + 2
+    assert filled.max() - filled.min() + 1 == len(filled), "one part"
+    assert drawn["long"][filled].all()
+    assert drawn["long"].sum() > 10 + len(filled)
 
 
 def test_progress_rises_to_one_and_cancel_stops_the_work(bundle: ModelBundle) -> None:
