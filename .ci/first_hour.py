@@ -39,7 +39,7 @@ STEPS = (
     Step("## Is it there?", "focusnet --version"),
     Step("", "focusnet", 9),
     Step("A slip of the finger is answered with a guess:", "focusnet segmnet scan -o organs.seg.nrrd"),
-    Step("## The demo", "focusnet demo -o demo", 40, found=True),
+    Step("## The demo", "focusnet demo -o demo", 60, found=True),
     Step("## A scan from the hospital's archive\nHere: the phantom as DICOM files.", "focusnet phantom patient --dicom"),
     Step("", "focusnet segment patient/dicom -o organs.seg.nrrd --report report.json --picture overview.png", 24, found=True),
     Step("Which organs to look at first:", "focusnet qa organs.seg.nrrd --ct patient/dicom", 24, found=True),
