@@ -17,6 +17,7 @@ _CORD = PchipInterpolator(
     [-245, -227, -212, -197, -182, -167, -152, -137, -122, -107, -92, -77, -62, -45],
     [71, 66, 58, 50, 42, 35, 29, 25, 21, 19, 17.5, 17.5, 19.5, 20],
 )
+CORD_MM, CORD_HU = (7.0, 6.0), 37.0  # radii across and from front to back
 # Lower end of each vertebra's body from the second of the neck down, and how high the body is
 VERTEBRAE = (
     (-87, 19),
@@ -220,7 +221,7 @@ def paint_spine(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
             inside=within,
         )
     canvas.paint(column(beside_cord(0, 0), (11.0, 8.0), (-240, -54)), 10.0, inside=within)
-    canvas.paint(column(beside_cord(0, 0), (7.0, 6.0), (-240, -57)), 37.0, patient.label("SpinalCord"), inside=within)
+    canvas.paint(column(beside_cord(0, 0), CORD_MM, (-240, -57)), CORD_HU, patient.label("SpinalCord"), inside=within)
 
 
 def _paint_atlas(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.interpolate import LinearNDInterpolator
 
-from .neck import beside_cord
+from .neck import CORD_HU, CORD_MM, beside_cord
 from .patient import SIDES, Patient, both, both_tubes
 from .shapes import Canvas, Point, Row, column, ellipsoid, loft, paint_cells, tube
 
@@ -31,10 +31,10 @@ CAVITY: list[Row] = [
 # Height of the skull's floor at (x, y) on one side, mm: anterior fossa, sphenoid ridge, sella and clivus, middle fossa, petrous ridge,
 # posterior fossa, foramen magnum (where there is none)
 FLOOR: list[Point] = [
-    (0, -80, 22), (0, -70, 17), (0, -60, 11), (0, -45, 11), (0, -32, 8), (0, -25, 3), (0, -21, -10), (0, -11.5, -11), (0, -9, -2),
+    (0, -80, 22), (0, -70, 17), (0, -60, 11), (0, -45, 11), (0, -32, 8), (0, -25, 3), (0, -21, -14), (0, -11.5, -15), (0, -9, -2),
     (0, -7.5, -10), (0, -5, -24), (0, 0, -38), (0, 4, -48), (0, 6, -75), (0, 38, -75), (0, 41, -57), (0, 56, -54), (0, 75, -34),
     (0, 95, 0),
-    (8, -70, 18), (8, -60, 12), (8, -45, 12), (8, -32, 8), (8, -25, 3), (8, -20, -9), (8, -11, -10), (8, -7, -8), (8, -4, -24), (9, 2, -38),
+    (8, -70, 18), (8, -60, 12), (8, -45, 12), (8, -32, 8), (8, -25, 3), (8, -20, -13), (8, -11, -14), (8, -7, -8), (8, -4, -24), (9, 2, -38),
     (11, 8, -52), (13, 20, -75), (11, 36, -75), (13, 42, -58),
     (15, -72, 23), (15, -58, 17), (15, -45, 15), (15, -33, 9), (15, -24, -4), (15, -15, -12), (14, -7, -14), (14, 1, -28), (17, 9, -44),
     (20, 22, -60), (20, 40, -59), (20, 58, -54), (20, 78, -30),
@@ -150,18 +150,23 @@ def paint_brain(canvas: Canvas, patient: Patient, room: np.ndarray) -> None:
         lobe = canvas.mask(ellipsoid((side * 42, -8, -4), (21 * g, 38 * g, 20 * g))) & brain & ~below
         lobe &= (side * x > 24) & (canvas.hu > 20)
         canvas.labels[lobe] = patient.label("Lobe_Temporal" + suffix)
-    g = patient.size("Brainstem")
-    around = canvas.mask(*both_tubes([(p[0], p[1], p[2]) for p in STEM], [r + 3.0 for r in STEM_MM]))
-    before = (np.abs(x) < 14) & (y < 14) & (y > -12) & (z < 0)  # between clivus and stem
+    _paint_stem(canvas, patient, room)
+
+
+def _paint_stem(canvas: Canvas, patient: Patient, room: np.ndarray) -> None:
+    """Paint the brainstem in its cisterns, between clivus and fourth ventricle, and the cord's upper end. ``room``: bool (z, y, x)."""
+    x, y, z = canvas.x_mm, canvas.y_mm, canvas.z_mm
+    around = canvas.mask(*both_tubes(STEM, [r + 3.0 for r in STEM_MM]))
+    before = (np.abs(x) < 14) & (y < 14) & (y > -12) & (z < 0)
     cistern = room & (z < 3) & (around | before)
     canvas.hu[cistern], canvas.labels[cistern] = FLUID, 0
     for shape in both_tubes([(6, 15, -17), (21, 24, -20)], [9, 8]):  # the pons' arms to the cerebellum
         canvas.paint(shape, patient.brain, patient.label("Brain"), inside=room)
     canvas.paint(ellipsoid((0, 31, -22), (6, 4, 9)), FLUID)  # fourth ventricle
-    stem = canvas.mask(*both_tubes(STEM, [g * r for r in STEM_MM])) & (z > STEM_Z_MM[0]) & (z < STEM_Z_MM[1])
-    stem &= room | (z < -40)
+    g, (low, high) = patient.size("Brainstem"), STEM_Z_MM
+    stem = canvas.mask(*both_tubes(STEM, [g * r for r in STEM_MM])) & (z > low) & (z < high) & (room | (z < -40))
     canvas.hu[stem], canvas.labels[stem] = patient.brain - 1, patient.label("Brainstem")
-    canvas.paint(column(beside_cord(0, 0), (7.0, 6.0), (-70, STEM_Z_MM[0])), 37.0, patient.label("SpinalCord"))
+    canvas.paint(column(beside_cord(0, 0), CORD_MM, (-70, low)), CORD_HU, patient.label("SpinalCord"))
 
 
 def _folds(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:

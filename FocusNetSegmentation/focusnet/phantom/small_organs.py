@@ -9,8 +9,8 @@ from .shapes import Canvas, Point, ellipsoid, tube
 
 EYE: Point = (32.0, -65.0, 6.0)
 COCHLEA: Point = (33.0, 6.0, -25.0)
-CHIASM: Point = (0.0, -14.5, 0.0)
-PITUITARY: Point = (0.0, -15.0, -8.0)
+CHIASM: Point = (0.0, -14.5, 1.0)
+PITUITARY: Point = (0.0, -15.0, -9.5)
 LENS_MM: Point = (4.8, 2.4, 4.8)  # radii
 NERVE: list[Point] = [(-1, 12, -2), (-6, 24, -4), (-15, 36, -6), (-21, 41, -8)]  # outwards, back and up from the eye
 NERVE_MM = [2.7, 2.6, 2.5, 2.4]  # radii
@@ -35,13 +35,13 @@ def paint_ears(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
         canvas.paint(tube([at(-3, 4, 0), at(-15, 9, 0)], [2.0, 3.2]), 25.0, inside=within)  # inner ear canal
         g = patient.size(inner)
         canvas.paint(
-            ellipsoid(at(3.5, 2.5, 0.5), (6.5 * g, 6 * g, 5.5 * g)), 200.0, patient.label(inner), inside=within
+            ellipsoid(at(3.5, 2.5, 0.5), (6.5 * g, 6 * g, 5.5 * g)), 650.0, patient.label(inner), inside=within
         )
         for dx, dy, dz, r in ((3.5, 3.5, 0.5, 2.4), (6.5, 5.0, 2.5, 1.6), (6.5, 3.0, -1.5, 1.5), (4.5, 6.0, 1.0, 1.5)):
-            canvas.tint(ellipsoid(at(dx, dy, dz), (r, r, r)), 60.0, patient.label(inner))  # vestibule and canals
+            canvas.tint(ellipsoid(at(dx, dy, dz), (r, r, r)), 300.0, patient.label(inner))  # vestibule and canals
         canvas.paint(
             ellipsoid(at(0, 0, 0), (2.6, 2.2, 2.6)),
-            250.0,
+            400.0,
             patient.label(cochlea) or patient.label(inner),
             inside=within,
         )
@@ -81,14 +81,17 @@ def paint_orbits(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
 
 def _paint_sella(canvas: Canvas, patient: Patient) -> None:
     _, y0, z0 = CHIASM
-    canvas.paint(ellipsoid((0, -15, -7), (9, 7, 7)), 45.0)  # the fossa: dura, fluid above the gland
+    canvas.paint(ellipsoid((0, -15, -9.5), (9, 7, 6)), 45.0)  # the fossa: dura, and the sinuses beside the gland
+    soft = (canvas.hu < 300) & np.isin(canvas.labels, (0, patient.label("Brain")))
+    for radii in ((11.0, 8.0, 4.5), (17.0, 4.0, 3.5), (4.0, 14.0, 4.0)):  # the star of fluid in which the chiasm lies
+        canvas.paint(ellipsoid((0, y0 + 3, z0 - 0.5), radii), 7.0, inside=soft)
     for side in (1, -1):
         canvas.paint(
             ellipsoid((side * 12, -14, -8), (4.5, 8, 5)), patient.muscle + 0.5 * (patient.vessel - 45)
         )  # cavernous sinus
         siphon: list[Point] = [
             on_side(p, side)
-            for p in ((11.0, -6.0, -12.0), (11.5, -17.0, -9.0), (10.5, -19.0, -3.0), (10.0, -12.0, 0.0))
+            for p in ((11.0, -6.0, -13.0), (11.5, -17.0, -11.0), (10.5, -19.0, -3.0), (10.0, -12.0, 0.0))
         ]
         canvas.paint(tube(siphon, [2.3] * 4), patient.vessel)  # carotid artery
         canvas.paint(tube([on_side((11.5, -25.0, -1.5), side), on_side((7.5, y0 - 5.5, z0), side)], [2.1, 2.1]), 42.0)

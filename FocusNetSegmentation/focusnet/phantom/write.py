@@ -36,7 +36,7 @@ def phantom(
     ``seed`` draws the patient's size, place, tilt, organ sizes, tissue HU, contrast agent and noise. Each voxel has the label of
     the tissue that gave it its HU: where structures touch, the one painted later replaces the earlier one, and small organs are
     painted last, so that they lie over large ones (lens over eye, chiasm over optic nerve); teeth are no part of the mandible.
-    Voxels up to 2 x 2 x 3 mm show all 22 organs; on coarser grids a lens can fall between them. Takes about 3 seconds and 0.7 GB
+    Voxels up to 2 x 2 x 3 mm show all 22 organs; on coarser grids a lens can fall between them. Takes about 5 seconds and 0.9 GB
     at 1 x 1 x 3 mm.
     """
     rng = np.random.default_rng(seed)

@@ -175,10 +175,10 @@ def _paint_brain(scene: Scene) -> None:
     hu[inner] = tissues.white
     sulci = brain & (depth < 9.0) & (scene.field > 1.15)
     hu[sulci] = tissues.fluid + 6
-    canvas.paint(ellipsoid((0, 8, 66), (0.9, 90, 60)), tissues.grey + 15, inside=brain)  # falx
+    canvas.paint(ellipsoid((0, 12, 62), (0.9, 88, 54)), tissues.grey + 15, inside=brain)  # falx
     for side in (1, -1):
-        canvas.paint(ellipsoid((side * 10, 6, 38), (4.5, 26, 7)), tissues.fluid, inside=brain)  # ventricles
-    canvas.paint(ellipsoid((0, -8, 6), (14, 10, 6)), tissues.fluid, inside=brain)  # suprasellar cistern
+        canvas.paint(ellipsoid((side * 10, 8, 29), (4.5, 26, 7)), tissues.fluid, inside=brain)  # ventricles
+    canvas.paint(ellipsoid((0, -13, 2), (14, 10, 6)), tissues.fluid, inside=brain)  # suprasellar cistern
     stem = scene.mask("Brainstem")
     ring = (scene.distance_mm("Brainstem") < 1.8) & (scene.field > -0.3) & brain
     hu[ring & ~stem] = tissues.fluid

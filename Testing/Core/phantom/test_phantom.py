@@ -28,7 +28,7 @@ VOLUMES_ML = {  # rough adult sizes
 }  # fmt: skip
 MEDIAN_HU = {
     "Brainstem": (15, 50), "SpinalCord": (15, 55), "OpticChiasm": (0, 60), "Pituitary": (30, 100), "Eye": (-15, 40), "Lens": (45, 125),
-    "OpticNrv": (-10, 55), "Lobe_Temporal": (20, 55), "Parotid": (-30, 40), "Ear_Internal": (150, 400), "Ear_Middle": (-800, -200),
+    "OpticNrv": (-10, 55), "Lobe_Temporal": (20, 55), "Parotid": (-30, 40), "Ear_Internal": (150, 900), "Ear_Middle": (-800, -200),
     "Joint_TM": (60, 600), "Bone_Mandible": (500, 1400),
 }  # fmt: skip
 
