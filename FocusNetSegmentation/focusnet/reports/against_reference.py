@@ -35,7 +35,12 @@ WIDTH_IN, SLICES_IN, TABLE_IN, GAP_IN, EDGE_IN, FOOTER_IN, CAPTION_IN = 13.4, 5.
 LARGEST_TILE_IN, KEY_IN, LEAST_ROW_IN, MOST_ROW_IN = 2.12, 0.65, 0.19, 0.27
 LETTERS = (("R", "L", "A", "P"), ("R", "L", "S", "I"), ("A", "P", "S", "I"))  # left, right, top, bottom of each plane
 PLANES = ("Axial", "Coronal", "Sagittal")
-BONE_WINDOW_HU, BONE_HU = (-500.0, 1700.0), 200.0  # for close-ups of organs in bone: with more than BONE_HU about them
+BONE_WINDOW_HU, BONE_HU = (-500.0, 1700.0), 200.0  # for organs in bone: with a median above BONE_HU about them
+BRAIN_WINDOW_HU, BRAIN_HU, MOSTLY = (
+    (-30.0, 100.0),
+    (-40.0, 100.0),
+    0.9,
+)  # for organs with little else than BRAIN_HU about them
 DASHES = (0, (3.0, 2.0))
 SHADE = [withStroke(linewidth=2.2, foreground="black")]
 
@@ -267,7 +272,15 @@ def _close_up_cut(pair: Pair, mask: np.ndarray, around: Sequence[slice]) -> tupl
         first = int(np.clip(round((part.start + part.stop - wanted) / 2), 0, max(0, size - wanted)))
         box.append(slice(first, min(size, first + wanted)))
     near = pair.hu[tuple(slice(max(0, part.start - 2), part.stop + 2) for part in around)]
-    return Cut(axis, index, tuple(box), BONE_WINDOW_HU if np.median(near) > BONE_HU else WINDOW_HU), side
+    return Cut(axis, index, tuple(box), window_for(near)), side
+
+
+def window_for(hu: np.ndarray) -> tuple[float, float]:
+    """Return the grey values (HU) in which an organ is seen among what lies about it: those of bone, of the brain, or of soft tissue."""
+    if np.median(hu) > BONE_HU:
+        return BONE_WINDOW_HU
+    low, high = BRAIN_HU
+    return BRAIN_WINDOW_HU if np.mean((hu > low) & (hu < high)) > MOSTLY else WINDOW_HU
 
 
 def score_color(dsc: float) -> str:

@@ -20,6 +20,7 @@ from focusnet.reports.against_reference import (
     draw_pair,
     score_color,
     upright_pair,
+    window_for,
 )
 
 
@@ -64,6 +65,19 @@ def test_what_is_off_or_missing_is_said(case: tuple[Volume, Segmentation, Segmen
     assert "DSC 1.00" in texts
     assert "Synthetic phantom, not a patient. Research software, not a medical device." in texts
     assert len({score_color(dsc) for dsc in (0.9, 0.5, 0.1)}) == 3
+
+
+def test_a_close_up_has_the_window_of_what_lies_about_the_organ(
+    case: tuple[Volume, Segmentation, Segmentation],
+) -> None:
+    def seen(organ: str) -> tuple[float, float]:
+        where = np.argwhere(case[2].mask(organ))
+        (z0, y0, x0), (z1, y1, x1) = where.min(axis=0), where.max(axis=0) + 1
+        return window_for(case[0].array[z0:z1, y0:y1, x0:x1])
+
+    bone, brain, soft = seen("Ear_Internal_L"), seen("Brainstem"), seen("Parotid_L")
+    assert bone[1] > 1000 > soft[1] > brain[1]
+    assert bone[0] < soft[0] < brain[0] < 0
 
 
 def test_the_reference_is_drawn_where_the_result_is_not(
