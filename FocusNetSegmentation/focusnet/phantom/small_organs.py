@@ -70,7 +70,7 @@ def paint_orbits(canvas: Canvas, patient: Patient, within: np.ndarray) -> None:
             canvas.paint(tube(points, [1.5, 2.4, 1.4]), patient.muscle, inside=within)
         gland = ellipsoid(at(12.5, 4, 4), (4.0, 6.8, 8.5))
         canvas.paint(gland, patient.muscle - 12, patient.label("Glnd_Lacrimal" + suffix), inside=within)
-        g = patient.size("Eye" + suffix)
+        g = 0.6 + 0.4 * patient.size("Eye" + suffix)  # adults' eyes differ little
         eye, lens = patient.label("Eye" + suffix), patient.label("Lens" + suffix)
         canvas.paint(ellipsoid(at(0, 0, 0), (12.8 * g, 12.8 * g, 12.8 * g)), 45.0, eye)
         canvas.tint(ellipsoid(at(0, 0, 0), (11.5 * g, 11.5 * g, 11.5 * g)), 9.0, eye)

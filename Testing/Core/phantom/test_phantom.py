@@ -19,6 +19,8 @@ from focusnet.io.ct_checks import check_ct
 from focusnet.io.seg_nrrd import read_seg_nrrd
 from focusnet.phantom.anatomy import with_others
 from focusnet.phantom.write import phantom, write_phantom
+from focusnet.qa.organ_scores import LOOK_AT
+from focusnet.qa.ranking import rank_organs
 
 COARSE = (2.0, 2.0, 3.0)
 VOLUMES_ML = {  # rough adult sizes
@@ -31,6 +33,11 @@ MEDIAN_HU = {
     "OpticNrv": (-10, 55), "Lobe_Temporal": (20, 55), "Parotid": (-30, 40), "Ear_Internal": (150, 900), "Ear_Middle": (-800, -200),
     "Joint_TM": (60, 600), "Bone_Mandible": (500, 1400),
 }  # fmt: skip
+
+QA_ORGANS = (
+    "Brain", "Brainstem", "SpinalCord", "Parotid_R", "Parotid_L", "Esophagus", "Larynx", "Bone_Mandible", "Eye_L", "Eye_R", "Lens_L", "Lens_R",
+    "OpticNrv_L", "OpticNrv_R", "Cochlea_L", "Cochlea_R", "Glnd_Lacrimal_L", "Glnd_Lacrimal_R", "Glnd_Submand_L", "Glnd_Submand_R",
+)  # fmt: skip
 
 
 def _tilt_degrees(made: tuple[Volume, Segmentation]) -> np.ndarray:
@@ -129,6 +136,14 @@ def test_the_brainstem_lies_behind_the_clivus_and_goes_over_into_the_cord(made: 
     assert lowest - highest == 1
     ends = [np.argwhere(mask[k]).mean(axis=0) for mask, k in ((stem, lowest), (cord, highest))]
     assert np.abs(ends[0] - ends[1]).max() < 2
+
+
+def test_the_organs_have_sizes_and_places_of_real_ones() -> None:
+    volume, reference = phantom(0, organs=QA_ORGANS)
+    ranked = rank_organs(reference, volume).organs
+    assert len(ranked) == len(QA_ORGANS)
+    flagged = [organ.organ.name for organ in ranked if organ.group == LOOK_AT]
+    assert len(flagged) <= 2, flagged
 
 
 def test_other_organs_can_be_asked_for_and_have_labels_in_that_order() -> None:
