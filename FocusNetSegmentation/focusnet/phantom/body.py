@@ -64,6 +64,12 @@ def paint_body(canvas: Canvas, patient: Patient) -> tuple[np.ndarray, np.ndarray
     deep = body & (depth > FAT_MM)
     below_skull = (canvas.z_mm < -54) | ((canvas.z_mm < -20) & (canvas.y_mm < 24))
     canvas.hu[deep] = np.where(below_skull[deep], patient.fat + 25, patient.muscle - 4)
-    nape = body & (depth > NAPE_FAT_MM) & (canvas.y_mm > cord_y(canvas.z_mm) + 4) & (canvas.z_mm > -200)
+    nape = nape_mask(canvas, body, depth)
     canvas.hu[nape] = patient.muscle
     return body, body & (depth > SKIN_MM)
+
+
+def nape_mask(canvas: Canvas, body: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Return the muscles' place behind the spine, bool (z, y, x). ``depth``: mm below the skin of ``body``, both (z, y, x)."""
+    behind = canvas.y_mm > cord_y(canvas.z_mm) + 4
+    return np.asarray(body & (depth > NAPE_FAT_MM) & behind & (canvas.z_mm > -200))

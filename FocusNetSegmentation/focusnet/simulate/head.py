@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from ..image.volume import Geometry
 from ..phantom.anatomy import Patient, outline, paint_face, paint_neck, paint_spine
+from ..phantom.body import nape_mask
 from ..phantom.shapes import Canvas, Point, column, ellipsoid
 from .tissue import Tissues
 
@@ -129,6 +130,7 @@ def paint_head(scene: Scene) -> np.ndarray:
     deep = body & (depth > 7.0 + 2.0 * scene.field)
     below = scene.canvas.z_mm < -48
     hu[deep] = np.where(below[deep], tissues.fat + 15, tissues.muscle)
+    hu[nape_mask(scene.canvas, body, depth)] = tissues.muscle
     patient = _as_phantom(scene)
     within = body & (depth > 3.0)
     paint_neck(scene.canvas, patient, within)
