@@ -54,7 +54,8 @@ Fits = Mapping[str, OrganFit]  # organ -> fit
 class Doubted:
     """A result that may come from a wrongly named orientation. ``results``: every organ of the model; ``labels``: uint8 (z, y, x) on
     ``geometry``; ``usual_ml``: organ -> {"p1_ml", "p99_ml", ...} of the training contours, {} where not known. ``small``: organs of SOS-Nets, which are
-    often not found in scans that are right, because they lie outside or are too small: only their order counts."""
+    often not found in scans that are right, because they lie outside or are too small. A model of hardly any others is not checked, whose
+    fine grid would make each turn slow besides."""
 
     results: Sequence[OrganResult]
     labels: np.ndarray
@@ -70,8 +71,8 @@ def check_orientation(
 
     ``coarse_run``: runs the model's first stage on a scan; called only where ``is_suspicious``.
     """
-    if len(result.results) < FEWEST_ORGANS:
-        return {CHECK: f"does not apply: the model has fewer than {FEWEST_ORGANS} organs"}
+    if len(_large(result)) < FEWEST_ORGANS:
+        return {CHECK: f"does not apply: the model has fewer than {FEWEST_ORGANS} organs that are not small"}
     if not is_suspicious(result):
         return {CHECK: "nothing suspicious"}
     fits: dict[Turn, Fits] = {}
@@ -93,10 +94,13 @@ def check_orientation(
 
 def is_suspicious(result: Doubted) -> bool:
     """Return whether so many organs are missing or of an unlikely size, or in such an order, that the header may be wrong."""
-    large = [r for r in result.results if r.organ.name not in result.small]
+    large = _large(result)
     odd = sum(not r.found or _unlikely(r, result.usual_ml.get(r.organ.name, {})) for r in large)
-    several = len(large) >= FEWEST_ORGANS and odd >= max(2, len(large) / 4)
-    return several or in_wrong_order(result)
+    return odd >= max(2, len(large) / 4) or in_wrong_order(result)
+
+
+def _large(result: Doubted) -> list[OrganResult]:
+    return [r for r in result.results if r.organ.name not in result.small]
 
 
 def in_wrong_order(result: Doubted) -> bool:

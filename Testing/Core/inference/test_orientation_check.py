@@ -113,15 +113,20 @@ def test_missing_organs_of_a_scan_that_lies_right_are_no_doubt() -> None:
 def test_a_model_of_few_organs_is_not_checked_and_says_so() -> None:
     few = {name: PLACES_ZYX[name] for name in ("Brainstem", "Larynx", "Esophagus")}
     found = check_orientation(head(), drawn(head(), few, lost=tuple(few)), Model(head().array), silent)
-    assert found == {CHECK: "does not apply: the model has fewer than 4 organs"}
+    assert found == {CHECK: "does not apply: the model has fewer than 4 organs that are not small"}
 
 
 def test_small_organs_that_were_not_found_are_no_reason_to_doubt_a_scan() -> None:
     lost = drawn(head(), lost=("Larynx", "Esophagus"))
     assert is_suspicious(lost)
     assert not is_suspicious(replace(lost, small=("Larynx", "Esophagus")))
-    upside_down = drawn(head(), {name: (39 - z, y, x) for name, (z, y, x) in PLACES_ZYX.items()})
-    assert is_suspicious(replace(upside_down, small=tuple(PLACES_ZYX)))
+
+
+def test_a_model_of_small_organs_is_not_checked_and_says_so() -> None:
+    model = Model(head().array)
+    found = check_orientation(head(), replace(drawn(head(), lost=("Larynx",)), small=tuple(PLACES_ZYX)), model, silent)
+    assert found == {CHECK: "does not apply: the model has fewer than 4 organs that are not small"}
+    assert model.runs == 0
 
 
 def test_organs_in_the_opposite_order_are_suspicious_though_all_are_found() -> None:
