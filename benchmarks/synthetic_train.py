@@ -65,6 +65,9 @@ VOXELS = {
     "OpticChiasm": 110.0,
     "Pituitary": 130.0,
 }  # of 3 mm3
+SURE = 0.2  # likelihood below which a small organ is reported as uncertain
+CUT_ORGANS = ("Brain",)  # no whole one in a head of region "base"
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 CAUTION = "Trained on simulated CT only, research preview."
 
 
@@ -265,6 +268,7 @@ def bundle(args: argparse.Namespace) -> None:
         segment_slices=32,
         stride=8,
         island_fraction=0.5,
+        location_threshold=SURE,
     )
     state = {k: v for k, v in averaged(checkpoints["snet"]).items() if k.startswith("snet.")}
     if localizes:
@@ -278,12 +282,34 @@ def bundle(args: argparse.Namespace) -> None:
         "caution": CAUTION,
         "licence": "Apache-2.0 (weights); contours: Nikolov et al. 2018/2021, CC BY 4.0; places of chiasm and pituitary after the SPL-PNL Brain Atlas",
         "intended_use": "Research. Not a medical device.",
+        "volume_statistics": volume_statistics(args.painted),
         "training": {"date": time.strftime("%Y-%m-%d"), "cases": {"train": 20, "val": 0}, "stages": {k: {"steps": v} for k, v in steps.items()}},
     }  # fmt: skip
     if args.scores is not None:
         metadata["known_organs"] = known_organs(json.loads(args.scores.read_text()), args.name)
     saved = save_bundle(args.bundle, args.name, net, metadata, overwrite=True)
     print(f"{saved.folder}: {saved.name}, {steps}")
+
+
+def volume_statistics(painted: Path) -> dict[str, dict[str, float]]:
+    """Return the volumes of the organs in the painted heads, in the form of a bundle: absurd ones are told in results."""
+    volumes: dict[str, list[float]] = {}
+    for path in sorted(painted.glob("*.npz")):
+        head = load_specimen(path)
+        for organ, count in zip(
+            head.organs, np.bincount(head.labels.ravel(), minlength=len(head.organs) + 1)[1:], strict=True
+        ):
+            if count and organ not in CUT_ORGANS:
+                volumes.setdefault(organ, []).append(float(count) * head.geometry.voxel_ml)
+    return {
+        organ: {
+            "n": float(len(ml)),
+            "mean_ml": round(float(np.mean(ml)), 3),
+            "sd_ml": round(float(np.std(ml)), 3),
+            **{f"p{p}_ml": round(float(np.percentile(ml, p)), 3) for p in PERCENTILES},
+        }
+        for organ, ml in volumes.items()
+    }
 
 
 def known_organs(scores: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
