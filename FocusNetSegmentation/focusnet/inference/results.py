@@ -26,19 +26,28 @@ from .devices import Device
 from .preprocess import PreprocessRecord
 
 
+@dataclass(frozen=True)
+class Removed:
+    """What was taken away after the network. ``loose``: label value -> voxels that hung on a compact organ by a thin neck; ``islands``:
+    label value -> (parts, voxels) that were removed as specks."""
+
+    loose: Mapping[int, int]
+    islands: Mapping[int, tuple[int, int]]
+
+
 def describe(
     labels: np.ndarray,
     geometry: Geometry,
     bundle: ModelBundle,
     record: PreprocessRecord,
     locations: Mapping[str, OrganLocation],
-    islands: Mapping[int, tuple[int, int]],
+    removed: Removed,
     certainties: Mapping[str, Mapping[str, float]] | None = None,
 ) -> list[OrganResult]:
     """Return one OrganResult per organ of the bundle, with what its reader should be warned of.
 
     ``labels``: uint8 (z, y, x) on ``geometry``, the scan's own grid. ``locations``: small organ -> where it was found, in voxels of the
-    network's grid. ``islands``: label value -> (parts, voxels) that were removed as specks. ``certainties``: organ -> how sure the network was.
+    network's grid. ``removed``: what was taken away after the network. ``certainties``: organ -> how sure the network was.
     """
     counts = label_counts(labels)
     voxel_ml = geometry.voxel_ml
@@ -52,8 +61,10 @@ def describe(
         if counts[value]:
             usual = usual_ml.get(organ.name, {})
             say_size(said, organ, volume_ml, usual, scan_ml=labels.size * voxel_ml, cut=value in cut)
-        if value in islands:
-            said.notes.append(islands_note(*islands[value], voxel_ml))
+        if value in removed.loose:
+            said.notes.append(f"{removed.loose[value] * voxel_ml:.1f} ml that hung on it by a thin neck were removed.")
+        if value in removed.islands:
+            said.notes.append(islands_note(*removed.islands[value], voxel_ml))
         sure = location is None or location.is_sure(bundle.config.location_threshold)
         results.append(
             OrganResult(

@@ -22,12 +22,12 @@ from .backends import forget_backend, kept_backend
 from .certainty import SlicewiseSums, certainties_of, mirrored_winners
 from .chunks import OrganLocation
 from .devices import Device, choose_device
-from .islands import remove_islands
+from .islands import remove_islands, remove_loose_parts
 from .options import SegmentOptions
 from .orientation_check import Doubted, Fits, check_orientation
 from .preprocess import PreprocessRecord, preprocess
 from .restore import download, restore, working_grid
-from .results import describe, provenance
+from .results import Removed, describe, provenance
 from .seed_points import seed_voxels
 from .several_models import segment_with_several
 from .two_stage import Grids, TwoStage
@@ -94,8 +94,12 @@ def _segment_with_one(volume: Volume, options: SegmentOptions, report: ProgressC
     done = _run_networks(ct, record, options, report)
     report(Progress("Restoring the scan's own grid", 0.95))
     labels = restore(download(done.labels, record), working_grid(record), record)
-    islands = remove_islands(labels, bundle.config.island_fraction)
-    results = describe(labels, volume.geometry, bundle, record, done.locations, islands, done.certainties)
+    compact = [bundle.config.organs.index(organ) + 1 for organ in bundle.config.compact_organs]
+    removed = Removed(
+        loose=remove_loose_parts(labels, compact, volume.geometry.spacing_mm_zyx),
+        islands=remove_islands(labels, bundle.config.island_fraction),
+    )
+    results = describe(labels, volume.geometry, bundle, record, done.locations, removed, done.certainties)
     checked = _check_orientation(volume, labels, results, options, done, report)
     dropped = [r.label for r in results if r.organ.name not in options.wanted]
     if dropped:
