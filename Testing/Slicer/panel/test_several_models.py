@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from focusnet.nets.bundle import available_bundles
+from FocusNetSegmentationLib.panel import model_list
+
 from ...paths import ROOT
 from ..helpers_panel_review import choose
 from ..helpers_worker import worker_python
@@ -57,9 +60,21 @@ def test_a_model_that_asks_for_caution_says_so_before_it_is_run(both: Any) -> No
     assert both.text("modelInfoLabel").startswith(f"⚠ {CAUTION} 2 organs.")
 
 
-def test_without_the_second_model_there_is_no_such_choice(panel: Any) -> None:
+def test_what_ships_is_offered_alone_and_together_the_model_of_real_scans_first(panel: Any) -> None:
     box = panel.ui.modelComboBox
-    assert [box.itemText(i) for i in range(box.count)] == ["han7-openkbp"]
+    assert [box.itemText(i) for i in range(box.count)] == [
+        "han7-openkbp", "head22-synthetic (caution)", "All organs: han7-openkbp + head22-synthetic",
+    ]  # fmt: skip
+    assert box.currentIndex == 0
+    box.setCurrentIndex(2)
+    panel.settle()
+    assert panel.ui.organsCollapsibleButton.text == "Organs: all 20"
+
+
+def test_without_the_second_model_there_is_no_such_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [folder for folder in available_bundles() if folder.name != "head22-synthetic"]
+    monkeypatch.setattr(model_list, "available_bundles", lambda: others)
+    assert [entry.title for entry in model_list.list_models()] == ["han7-openkbp"]
 
 
 def test_a_merged_result_shows_the_caution_and_each_organs_model(both: Any) -> None:
