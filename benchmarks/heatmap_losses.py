@@ -32,6 +32,7 @@ from focusnet.train.stages.losses import heatmap_loss  # noqa: E402
 
 ROWS = {  # name: loss, first bias, inputs
     "l2 (paper)": ("l2", None, "features"),
+    "l2, bias -4.6": ("l2", -4.6, "features"),
     "cross-entropy": ("cross-entropy", None, "features"),
     "cross-entropy, bias -4.6": ("cross-entropy", -4.6, "features"),
     "focal, bias -4.6": ("focal", -4.6, "features"),
