@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from focusnet.datasets.openkbp import OpenKBPDataset
 from focusnet.errors import DatasetError
 from focusnet.train.loop.checkpoint import load_checkpoint
 from focusnet.train.loop.loop import StageOptions, train_stage
-from focusnet.train.loop.precision import ScaledOptimizer
+from focusnet.train.loop.precision import MOST_LEFT_OUT, ScaledOptimizer
 from focusnet.train.settings import STAGE_ORDER, Settings
 from focusnet.train.setup import plan
 from focusnet.train.stages.augment import NO_AUGMENTATION
@@ -159,3 +160,22 @@ def test_a_loss_that_is_not_a_number_stops_fp16_too_and_names_the_way_out(datase
 def test_a_precision_that_nobody_knows_is_refused() -> None:
     with pytest.raises(DatasetError, match="expected fp32, bf16, fp16, auto"):
         Settings(precision="fp8")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_step_on_the_cpu_whose_gradients_are_not_numbers_is_left_out_unless_they_never_are(precision: str) -> None:
+    """PyTorch's bf16 convolutions give one now and then; a single one would spoil every weight."""
+    weight = torch.nn.Parameter(torch.ones(3))
+    steps = ScaledOptimizer(torch.optim.SGD([weight], lr=1.0), torch.device("cpu"), precision)
+
+    def step(factor: float) -> bool:
+        steps.begin(0.5)
+        steps.backward((factor * weight).sum())
+        return steps.step([weight], 5.0)
+
+    assert step(math.nan)
+    assert torch.equal(weight, torch.ones(3))
+    assert step(1.0)
+    assert torch.equal(weight, torch.full((3,), 0.5))
+    assert [step(math.nan) for _ in range(MOST_LEFT_OUT)] == [True] * (MOST_LEFT_OUT - 1) + [False]
+    assert torch.equal(weight, torch.full((3,), 0.5))
