@@ -247,7 +247,11 @@ class Trainer:
                         optimizer.backward(loss / count)
             if not optimizer.step(parameters, self.settings.grad_clip):
                 names = ", ".join(name for name, _ in samples)
-                raise self._stopped(update, names, "the gradients are not numbers, however little the loss is scaled and however often it is tried")
+                raise self._stopped(
+                    update,
+                    names,
+                    "the gradients are not numbers, however little the loss is scaled and however often it is tried",
+                )
 
     def _draw(self, number: int) -> tuple[str, Any]:
         """Return the ``number``-th batch of the stage: the names of its items, and the sample."""
