@@ -11,6 +11,7 @@ import torch
 
 from focusnet.errors import ConfigError
 from focusnet.nets.bundle import load_bundle
+from focusnet.train.clock import StageClock
 from focusnet.train.loop.checkpoint import load_checkpoint
 from focusnet.train.run import train_bundle
 from focusnet.train.setup.request import TrainRequest
@@ -33,6 +34,21 @@ def test_a_run_ends_by_the_clock_and_a_resumed_one_adds_to_it(dataset: Path, tmp
     again = TrainRequest(dataset, tmp_path / "run", time_budget_s=5.0, resume=True, **request)  # type: ignore[arg-type]
     assert load_bundle(train_bundle(again).folder).name == "tiny"
     assert load_checkpoint(tmp_path / "run" / "snet.last.safetensors")[1]["step"] == steps["snet"], "it was finished"
+
+
+def test_the_last_step_is_saved_as_the_last_though_the_time_ran_out_just_after_one(
+    dataset: Path, tmp_path: Path, config_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A validation or a checkpoint takes seconds: the clock may say one thing before it and another after it."""
+    asked: list[int] = []
+    monkeypatch.setattr(StageClock, "over", lambda clock, step: asked.append(step) or len(asked) > 2)
+    request = TrainRequest(
+        dataset, tmp_path / "run", config_file=config_file, stages=("snet",), device="cpu", time_budget_s=600.0
+    )
+    train_bundle(request)
+    _, state = load_checkpoint(tmp_path / "run" / "snet.last.safetensors")
+    assert state["finished"]
+    assert state["step"] == asked[-1]
 
 
 def test_a_stage_that_is_no_better_than_its_beginning_keeps_the_weights_it_began_with_and_says_so(

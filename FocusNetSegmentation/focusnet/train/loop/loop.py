@@ -143,14 +143,19 @@ class Trainer:
         self.training_log, state, settings = training_log, self.state, self.settings
         if training_log is not None and self.starts_trained and state.step == 0:
             self._validate(training_log)
-        while not (state.finished or self.clock.over(state.step)):
+        ended = state.finished or self.clock.over(state.step)
+        while not ended:
             self._step(samples)
             state.step += 1
             self.clock.made += 1
             self.average.update()
             if training_log is None:
+                ended = self.clock.over(state.step)
                 continue
             self._after_step(training_log, settings)
+            ended = (
+                state.finished
+            )  # the clock is not asked again: a step after which it was not over is not validated and saved as the last
         if training_log is not None and state.step and not self.best.is_file():
             state.best = -math.inf  # resumed with no more steps than were made: what is there is the best
             self._validate(training_log)
