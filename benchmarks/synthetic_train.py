@@ -46,6 +46,7 @@ from focusnet.train.settings import Settings  # noqa: E402
 from focusnet.train.stages.adversarial import shape_constrained_loss  # noqa: E402
 from focusnet.train.stages.augment import Augmentation, Crops, Sample  # noqa: E402
 from focusnet.train.stages.model import TrainingNet  # noqa: E402
+from focusnet.train.stages.organ_volumes import summaries  # noqa: E402
 from focusnet.train.stages.stage import Stage, StageContext, Update  # noqa: E402
 from focusnet.train.stages.table import STAGES, heatmaps_against  # noqa: E402
 
@@ -67,7 +68,6 @@ VOXELS = {
 }  # of 3 mm3
 SURE = 0.2  # likelihood below which a small organ is reported as uncertain
 CUT_ORGANS = ("Brain",)  # no whole one in a head of region "base"
-PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 CAUTION = "Trained on simulated CT only, research preview."
 
 
@@ -302,15 +302,7 @@ def volume_statistics(painted: Path) -> dict[str, dict[str, float]]:
         ):
             if count and organ not in CUT_ORGANS:
                 volumes.setdefault(organ, []).append(float(count) * head.geometry.voxel_ml)
-    return {
-        organ: {
-            "n": float(len(ml)),
-            "mean_ml": round(float(np.mean(ml)), 3),
-            "sd_ml": round(float(np.std(ml)), 3),
-            **{f"p{p}_ml": round(float(np.percentile(ml, p)), 3) for p in PERCENTILES},
-        }
-        for organ, ml in volumes.items()
-    }
+    return summaries(volumes)
 
 
 def known_organs(scores: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:

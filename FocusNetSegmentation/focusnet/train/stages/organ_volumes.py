@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -25,8 +25,13 @@ def volume_statistics(cases: Sequence[Case], config: NetworkConfig) -> dict[str,
         for value, organ in enumerate(config.organs, start=1):
             if organ in case.contoured and counts[value]:
                 volumes[organ].append(float(counts[value]) * voxel_ml)
+    return summaries(volumes)
+
+
+def summaries(volumes_ml: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
+    """Return per organ that has any: count, mean, SD and percentiles of its volumes in ml, as a bundle keeps them."""
     out = {}
-    for organ, values in volumes.items():
+    for organ, values in volumes_ml.items():
         if values:
             row = {"n": float(len(values)), "mean_ml": float(np.mean(values)), "sd_ml": float(np.std(values))}
             row.update({f"p{p}_ml": float(np.percentile(values, p)) for p in PERCENTILES})
