@@ -101,7 +101,12 @@ def parser(text: str | None) -> argparse.ArgumentParser:
         "--shape-relative", action="store_true", help="eq. 5 relative to the true shape's size (docs/training.md)"
     )
     made.add_argument("--reconstruction-dice", type=float, default=0.0, help="weight of a Dice term beside eq. 4's L2")
-    made.add_argument("--heatmap-loss", default="l2", help="or cross-entropy, for short budgets (docs/training.md)")
+    made.add_argument(
+        "--heatmap-loss", default="l2", help="or cross-entropy or focal, for short budgets (docs/training.md)"
+    )
+    made.add_argument(
+        "--heatmap-bias", type=float, help="SOL-Net's maps begin nearly empty, e.g. -4.6 (docs/experiments.md)"
+    )
     made.add_argument("--validate-cases", type=int, default=0, help="of the split val during training (default: all)")
     made.add_argument("--precision", default="fp32")
     made.add_argument("--row", default=FULL, help="whose model Tables 7 and 8 look at (default: %(default)s)")
@@ -166,6 +171,7 @@ def network(options: argparse.Namespace) -> dict[str, Any]:
         "chunk_slices": options.crop[0],
         "stride": options.crop[0],
         "heatmap_sigma_voxels": 5.0 / options.spacing_mm[2],  # the paper's 5 voxels are 5 mm in plane
+        "heatmap_bias": options.heatmap_bias,
         "location_threshold": 0.0,  # every row shows what it draws, however unsure SOL-Net is
     }
 

@@ -6,13 +6,13 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConfigError, DatasetError
 from ...files.atomic_write import atomic_path, ensure_folder
-from ...nets.config import DILATION_BEFORE_THE_KEY
+from ...nets.config import DILATION_BEFORE_THE_KEY, NetworkConfig
 from ..settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ FREE = {
     "minutes",
 }
 MOST_NAMED = 5
-DEFAULTS = asdict(Settings())
+DEFAULTS = {
+    "settings": asdict(Settings()),
+    "network": {f.name: f.default for f in fields(NetworkConfig) if f.default is not MISSING},
+}
 NOT_COMPARED = {"cases", "val_cases", "code", "started", "dataset", "device", "pid"}
 
 
@@ -78,7 +81,7 @@ def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
     old = read_manifest(out)
     before, now = dict(_flat(old)), dict(_flat(json.loads(json.dumps(new))))
     for key in now.keys() - before.keys():
-        if key.startswith("settings.") and now[key] == DEFAULTS.get(key.split(".")[-1]):
+        if _is_default(key, now[key]):
             before[key] = now[key]  # runs from before there was such a setting did as its default says
     different = []
     for key in sorted({*before, *now}):
@@ -109,6 +112,13 @@ def check_same_run(out: Path, new: dict[str, Any]) -> list[str]:
             "the next steps may differ from what that version would have done."
         )
     return warnings
+
+
+def _is_default(key: str, value: object) -> bool:
+    """Is ``value``, as read from JSON, what the setting ``key`` ("settings.stage.name" or "network.name") is when nobody sets it?"""
+    parts = key.split(".")
+    defaults = DEFAULTS.get(parts[0], {})
+    return parts[-1] in defaults and value == json.loads(json.dumps(defaults[parts[-1]]))
 
 
 def _changed_cases(old: dict[str, str] | None, new: dict[str, str] | None) -> str:

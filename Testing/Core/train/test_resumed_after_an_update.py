@@ -1,4 +1,4 @@
-"""A run that was begun before the dilation was a key goes on as it began."""
+"""A run that was begun before the dilation, or any other key of the network, existed goes on as it began."""
 
 from __future__ import annotations
 
@@ -33,3 +33,13 @@ def test_a_new_run_has_nothing_to_take_along(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(json.dumps(manifest()))
     assert network_of_the_run(tmp_path) == {}
     assert check_same_run(tmp_path, manifest()) == []
+
+
+def test_a_run_from_before_any_other_key_of_the_network_goes_on_where_the_key_changes_nothing(tmp_path: Path) -> None:
+    old = json.loads(json.dumps(manifest()))
+    for key in ("uppermost_organs", "heatmap_bias", "known_organs"):
+        del old["network"][key]
+    (tmp_path / MANIFEST).write_text(json.dumps(old))
+    assert check_same_run(tmp_path, manifest()) == []
+    with pytest.raises(FocusNetError, match=r"network\.heatmap_bias was absent, is -4\.6"):
+        check_same_run(tmp_path, manifest(heatmap_bias=-4.6))
