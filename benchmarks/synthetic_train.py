@@ -269,7 +269,7 @@ def bundle(args: argparse.Namespace) -> None:
         stride=8,
         island_fraction=0.5,
         location_threshold=SURE,
-        compact_organs=("Brain",),
+        uppermost_organs=("Brain",),
     )
     state = {k: v for k, v in averaged(checkpoints["snet"]).items() if k.startswith("snet.")}
     if localizes:

@@ -28,7 +28,7 @@ from .preprocess import PreprocessRecord
 
 @dataclass(frozen=True)
 class Removed:
-    """What was taken away after the network. ``loose``: label value -> voxels that hung on a compact organ by a thin neck; ``islands``:
+    """What was taken away after the network. ``loose``: label value -> voxels of an uppermost organ that lay below it; ``islands``:
     label value -> (parts, voxels) that were removed as specks."""
 
     loose: Mapping[int, int]
@@ -62,7 +62,9 @@ def describe(
             usual = usual_ml.get(organ.name, {})
             say_size(said, organ, volume_ml, usual, scan_ml=labels.size * voxel_ml, cut=value in cut)
         if value in removed.loose:
-            said.notes.append(f"{removed.loose[value] * voxel_ml:.1f} ml that hung on it by a thin neck were removed.")
+            said.notes.append(
+                f"{removed.loose[value] * voxel_ml:.1f} ml below it, joined to it by thin necks or not at all, were removed."
+            )
         if value in removed.islands:
             said.notes.append(islands_note(*removed.islands[value], voxel_ml))
         sure = location is None or location.is_sure(bundle.config.location_threshold)

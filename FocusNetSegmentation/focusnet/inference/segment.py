@@ -94,9 +94,9 @@ def _segment_with_one(volume: Volume, options: SegmentOptions, report: ProgressC
     done = _run_networks(ct, record, options, report)
     report(Progress("Restoring the scan's own grid", 0.95))
     labels = restore(download(done.labels, record), working_grid(record), record)
-    compact = [bundle.config.organs.index(organ) + 1 for organ in bundle.config.compact_organs]
+    uppermost = [bundle.config.organs.index(organ) + 1 for organ in bundle.config.uppermost_organs]
     removed = Removed(
-        loose=remove_loose_parts(labels, compact, volume.geometry.spacing_mm_zyx),
+        loose=remove_loose_parts(labels, uppermost, volume.geometry),
         islands=remove_islands(labels, bundle.config.island_fraction),
     )
     results = describe(labels, volume.geometry, bundle, record, done.locations, removed, done.certainties)

@@ -101,8 +101,9 @@ class NetworkConfig:
     island_fraction: float = (
         0.0  # parts of an organ below this fraction of its largest part are removed; 0 (the paper): none
     )
-    # organs that are one compact body: what hangs on it by a thin neck is removed; () (the paper): none
-    compact_organs: tuple[str, ...] = ()
+    # organs that are one thick body with nothing of it below, the brain: of parts that only thin necks join the uppermost large one stays;
+    # () (the paper): none
+    uppermost_organs: tuple[str, ...] = ()
     location_threshold: float = 0.6  # the released code's: below it a small organ is reported as not found
 
     def __post_init__(self) -> None:
@@ -116,8 +117,8 @@ class NetworkConfig:
         _require(len(set(self.organs)) == len(self.organs), "organs", self.organs, "each organ once")
         unknown = set(self.small_organs) - set(self.organs)
         _require(not unknown, "small_organs", ", ".join(sorted(unknown)), f"names among {', '.join(self.organs)}")
-        unknown = set(self.compact_organs) - set(self.organs)
-        _require(not unknown, "compact_organs", sorted(unknown), f"names among {', '.join(self.organs)}")
+        unknown = set(self.uppermost_organs) - set(self.organs)
+        _require(not unknown, "uppermost_organs", sorted(unknown), f"names among {', '.join(self.organs)}")
         not_small = set(self.long_organs) - set(self.small_organs)
         _require(not not_small, "long_organs", sorted(not_small), "a part of small_organs")
         _require(0 <= self.sol_width <= 4, "sol_width", self.sol_width, "0 (as width) to 4")
