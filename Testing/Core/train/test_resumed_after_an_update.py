@@ -37,7 +37,7 @@ def test_a_new_run_has_nothing_to_take_along(tmp_path: Path) -> None:
 
 def test_a_run_from_before_any_other_key_of_the_network_goes_on_where_the_key_changes_nothing(tmp_path: Path) -> None:
     old = json.loads(json.dumps(manifest()))
-    for key in ("uppermost_organs", "heatmap_bias", "known_organs"):
+    for key in ("uppermost_organs", "heatmap_bias", "sol_inputs"):
         del old["network"][key]
     (tmp_path / MANIFEST).write_text(json.dumps(old))
     assert check_same_run(tmp_path, manifest()) == []
