@@ -35,12 +35,12 @@ from focusnet.nets.bundle import ModelBundle  # noqa: E402
 ROWS = {  # what is left out
     "all": "",
     "without deformation": "bend_mm,scale,stretch,tumour",
-    "without turning": "pitch,turn,gaze",
+    "without turning": "pitch,turn,gaze,mouth",
     "without tissue HU and texture": "hu_curve,organ_hu,texture_hu,cavity_fluid",
     "without scanners": "kernel_mm,sharpen,noise_hu,slice_mm,rings,streaks,shading_hu",
-    "without surroundings": "mask,rest,cut",
-    "nothing varied": "pitch,turn,scale,stretch,mirror,bend_mm,gaze,tumour,hu_curve,organ_hu,texture_hu,cavity_fluid,mask,rest,cut,kernel_mm,sharpen,"
-    "noise_hu,slice_mm,rings,streaks,shading_hu",
+    "without surroundings": "mask,rest,couch,cut",
+    "nothing varied": "pitch,turn,scale,stretch,mirror,bend_mm,gaze,mouth,tumour,hu_curve,organ_hu,texture_hu,cavity_fluid,mask,rest,couch,cut,"
+    "kernel_mm,sharpen,noise_hu,slice_mm,rings,streaks,shading_hu",
 }
 SMOOTH_MM = 2.0
 NEAR_MM = 10.0

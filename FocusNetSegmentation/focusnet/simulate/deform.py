@@ -9,10 +9,12 @@ import numpy as np
 from scipy import ndimage
 
 from ..image.volume import Geometry
+from .mouth import open_mouth
 from .specimen import OUTSIDE, Specimen
 from .variety import Variety
 
 EYE_MM = 12.5  # radius of a globe: it turns as one
+MOUTH_DEGREES = (4.0, 16.0)  # a bite block opens some 10 degrees
 EYE_REACH_MM = 19.0  # beyond this nothing follows the globe
 
 
@@ -27,11 +29,13 @@ class Mass:
 
 @dataclass(frozen=True)
 class Places:
-    """``index_zyx`` float32 (3, D, H, W): the specimen's voxel that each voxel of the variant shows. ``inside_mass`` bool (D, H, W) or None.
+    """``index_zyx`` float32 (3, D, H, W): the specimen's voxel that each voxel of the variant shows. ``inside_mass`` and ``open_mouth``: bool
+    (D, H, W) or None.
     ``linear_xyz`` maps the variant's mm about its centre to the specimen's mm; ``mirrored``: left and right are exchanged."""
 
     index_zyx: np.ndarray
     inside_mass: np.ndarray | None
+    open_mouth: np.ndarray | None
     mass: Mass | None
     linear_xyz: np.ndarray
     mirrored: bool
@@ -77,9 +81,12 @@ def places(
     inside = _push(mm, mass) if mass is not None else None
     if variety.gaze > 0:
         _turn_eyes(mm, specimen, variety, rng)
+    mouth = None
+    if variety.mouth > 0 and rng.random() < variety.mouth:
+        mouth = open_mouth(mm, specimen, float(rng.uniform(*MOUTH_DEGREES)))
     g: Geometry = specimen.geometry
     index = [(mm[i] - np.float32(g.origin_mm_xyz[i])) / np.float32(g.spacing_mm_xyz[i]) for i in (2, 1, 0)]
-    return Places(np.stack(index), inside, mass, linear, mirrored)
+    return Places(np.stack(index), inside, mouth, mass, linear, mirrored)
 
 
 def smooth_noise(

@@ -16,6 +16,8 @@ from ..phantom.shapes import Canvas, Point, column, ellipsoid
 from .tissue import Tissues
 
 COARSE_MM = 2.5  # grid of the distance maps: skull and skin are several mm thick
+TEETH, LOWER_MM, UPPER_MM = 14, 3.0, 13.5  # crowns in a row, and the rows' middles above the mandible
+BRIDGES = 0.2  # part of patients
 MARGINS_MM = {  # of tissue around an organ, up to the skin
     "Brain": 15.0,
     "Bone_Mandible": 9.0,
@@ -218,18 +220,31 @@ def _paint_teeth(scene: Scene, jaw: np.ndarray, within: np.ndarray) -> None:
     centre_y = float(np.percentile(y, 60))
     angle = np.arctan2(centre_y - y, x)  # 0 at the patient's left, pi at the right
     filled = rng.random() < 0.6
-    for a in np.linspace(0.16, 0.84, 14) * np.pi:
+    bridge = _bridge(rng.spawn(1)[0])  # a generator of its own: whatever else this seed draws stays as it is
+    for number, a in enumerate(np.linspace(0.16, 0.84, TEETH) * np.pi):
         near = np.abs(angle - a) < 0.09
         if near.sum() < 8 or rng.random() < 0.12:  # a gap
             continue
         top = float(np.percentile(z[near], 92 if 0.3 < a / np.pi < 0.7 else 60))
         cx, cy = float(np.median(x[near])), float(np.median(y[near]))
-        for height in (3.0, 13.5):  # lower and upper row
+        for height in (LOWER_MM, UPPER_MM):
             crown = column(_at(cx * 0.96, cy), (3.4, 3.6), (top + height - 4.5, top + height + 4.5))
             canvas.paint(crown, tissues.tooth, inside=free)
+            if (height, number) in bridge:
+                window, mask = crown(canvas)
+                scene.metal[window] |= mask & free[window]
             if filled and rng.random() < 0.14:
                 window, mask = ellipsoid((cx * 0.96, cy, top + height + 1.0), (2.2, 2.2, 2.5))(canvas)
                 scene.metal[window] |= mask & free[window]
+
+
+def _bridge(rng: np.random.Generator) -> set[tuple[float, int]]:
+    """Return the crowns (row, number) that are metal: in a fifth of patients two to five neighbours in one of the rows."""
+    if rng.random() >= BRIDGES:
+        return set()
+    first, length = int(rng.integers(0, TEETH - 2)), int(rng.integers(2, 6))
+    row = LOWER_MM if rng.random() < 0.5 else UPPER_MM
+    return {(row, number) for number in range(first, min(TEETH, first + length))}
 
 
 def _at(x_mm: float, y_mm: float) -> Callable[[np.ndarray], tuple[float, float]]:

@@ -18,13 +18,15 @@ def add_surroundings(
     variety: Variety,
     rng: np.random.Generator,
 ) -> None:
-    """Draw mask and headrest into the outside air, in place. ``hu`` float32, ``outside`` bool, both (z, y, x)."""
+    """Draw mask, headrest and couch into the outside air, in place. ``hu`` float32, ``outside`` bool, both (z, y, x)."""
     if not outside.any() or outside.all():
         return
     if rng.random() < variety.mask:
         _mask(hu, outside, spacing_mm_zyx, rng)
     if rng.random() < variety.rest:
         _rest(hu, outside, spacing_mm_zyx, rng)
+    if rng.random() < variety.couch:
+        _couch(hu, outside, spacing_mm_zyx, rng)
 
 
 def _mask(
@@ -63,3 +65,21 @@ def _rest(
     for part, free in zip(hu, outside, strict=True):
         part[free & foam & (part <= AIR_HU + 30)] = inner
         part[free & place] = level
+
+
+def _couch(
+    hu: np.ndarray, outside: np.ndarray, spacing_mm_zyx: tuple[float, float, float], rng: np.random.Generator
+) -> None:
+    """The couch's top across the picture: carbon fibre above and below a board of foam. It lies at least a headrest below the head."""
+    rows = np.flatnonzero((~outside).any(axis=(0, 2)))
+    y = np.arange(hu.shape[1])[:, None] * spacing_mm_zyx[1]
+    top = float(rows[-1] * spacing_mm_zyx[1] + rng.uniform(8, 60))
+    board, sheet = rng.uniform(18, 55), rng.uniform(0.8, 3.0)
+    foam, fibre = rng.uniform(-985, -900), rng.uniform(-700, 100)
+    inside = np.broadcast_to((y > top) & (y < top + board), hu.shape[1:])
+    sheets = np.broadcast_to(
+        ((y > top) & (y < top + sheet)) | ((y > top + board - sheet) & (y < top + board)), hu.shape[1:]
+    )
+    for part, free in zip(hu, outside, strict=True):
+        part[free & inside] = foam
+        part[free & sheets] = fibre

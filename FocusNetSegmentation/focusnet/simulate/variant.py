@@ -19,6 +19,7 @@ from .variety import Variety
 
 FINE_MM = 1.6  # tissues are read at slices at most this thick, then scanned
 STEP, REACH_VOXELS = 3, 6.0  # every STEP-th voxel of a variant comes from less than REACH_VOXELS beside its neighbour's
+TOOTH_HU = 200.0  # teeth and jaws are above it, also where they are blurred
 NOTHING_HU = -1024.0  # beyond the field of view
 
 
@@ -48,6 +49,8 @@ def draw_variant(
     where = places(specimen, fine_shape, fine_mm, centre_mm_xyz, variety, rng)
     hu, kind, shares = _read(specimen, where, per_slice)
     metal, outside = kind == METAL, kind == OUTSIDE
+    if where.open_mouth is not None:
+        _empty_mouth(hu, kind, shares, where.open_mouth)
     hu = _tissues(hu, kind, shares, where, fine_mm, per_slice, variety, rng)
     add_surroundings(hu, outside, fine_mm, variety, rng)
     hu = scan(hu, metal, fine_mm, per_slice, variety, rng)
@@ -109,6 +112,14 @@ def _seen_box(index_zyx: np.ndarray, box: tuple[slice, ...]) -> tuple[slice, ...
         slice(max(0, (s.start - 1) * STEP), min(n, s.stop * STEP + 1))
         for s, n in zip(found[0], index_zyx.shape[1:], strict=True)
     )
+
+
+def _empty_mouth(hu: np.ndarray, kind: np.ndarray, shares: dict[int, Tensor], gap: np.ndarray) -> None:
+    """Air between the rows of teeth, which stay; in place."""
+    air = gap & (kind != OUTSIDE) & (hu < TOOTH_HU)
+    hu[air], kind[air] = AIR_HU, CAVITY
+    for share in shares.values():
+        share[torch.from_numpy(air)] = 0.0
 
 
 def _tissues(

@@ -23,6 +23,7 @@ class Variety:
     mirror: bool = True
     bend_mm: float = 4.0  # elastic: standard deviation of the coarse field at 40 mm grain; a tenth as much at 12 mm
     gaze: float = 25.0  # of each eye; both look about the same way
+    mouth: float = 0.3  # probability that it is open
     tumour: float = 0.15  # probability of a mass that pushes its surroundings away
     # tissues
     hu_curve: float = 1.0  # 0: HU as painted; 1: soft tissues off by up to some 25 HU, bone by a quarter
@@ -32,6 +33,7 @@ class Variety:
     # what lies around the head
     mask: float = 0.35
     rest: float = 0.6
+    couch: float = 0.5  # probability of its top behind the head
     cut: float = 0.3  # probability that the field of view ends within the crop
     # the scanner
     kernel_mm: Range = (0.0, 1.3)  # sigma of its blur
@@ -51,8 +53,8 @@ class Variety:
     def mild(cls) -> Variety:
         """Return about half of everything: what a young network learns faster from."""
         return cls(
-            pitch=15, turn=8, scale=(0.9, 1.12), stretch=0.04, bend_mm=2.5, gaze=20, tumour=0.08, hu_curve=0.6, organ_hu=8, texture_hu=5,
-            cavity_fluid=0.35, mask=0.3, rest=0.5, cut=0.12, kernel_mm=(0.3, 1.0), sharpen=0.25, noise_hu=(2, 20), slice_mm=(1.0, 4.0), rings=0.05,
+            pitch=15, turn=8, scale=(0.9, 1.12), stretch=0.04, bend_mm=2.5, gaze=20, mouth=0.2, tumour=0.08, hu_curve=0.6, organ_hu=8, texture_hu=5,
+            cavity_fluid=0.35, mask=0.3, rest=0.5, couch=0.4, cut=0.12, kernel_mm=(0.3, 1.0), sharpen=0.25, noise_hu=(2, 20), slice_mm=(1.0, 4.0), rings=0.05,
             streaks=0.15, shading_hu=8,
         )  # fmt: skip
 
@@ -60,7 +62,7 @@ class Variety:
     def none(cls) -> Variety:
         """Return no variety at all: what was painted, in slices of 1.5 mm."""
         return cls(
-            pitch=0, turn=0, scale=(1, 1), stretch=0, mirror=False, bend_mm=0, gaze=0, tumour=0, hu_curve=0, organ_hu=0, texture_hu=0,
-            cavity_fluid=0, mask=0, rest=0, cut=0, kernel_mm=(0.6, 0.6), sharpen=0, noise_hu=(0, 0), slice_mm=(1.5, 1.5), rings=0,
+            pitch=0, turn=0, scale=(1, 1), stretch=0, mirror=False, bend_mm=0, gaze=0, mouth=0, tumour=0, hu_curve=0, organ_hu=0, texture_hu=0,
+            cavity_fluid=0, mask=0, rest=0, couch=0, cut=0, kernel_mm=(0.6, 0.6), sharpen=0, noise_hu=(0, 0), slice_mm=(1.5, 1.5), rings=0,
             streaks=0, shading_hu=0,
         )  # fmt: skip

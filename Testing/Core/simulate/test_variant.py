@@ -15,6 +15,7 @@ from focusnet.datasets.open_dataset import open_dataset
 from focusnet.errors import DatasetError
 from focusnet.simulate.dataset import Recipe, split_cases
 from focusnet.simulate.deform import smooth_noise
+from focusnet.simulate.mouth import TEETH_MEET, open_mouth
 from focusnet.simulate.scan_variety import CURVE_HU, coloured_noise, scan, stray_hu
 from focusnet.simulate.specimen import METAL, OUTSIDE, Specimen, load_specimen, make_specimen, save_specimen
 from focusnet.simulate.surroundings import add_surroundings
@@ -91,6 +92,45 @@ def test_a_gaze_moves_the_lens_and_leaves_the_globe(specimen: Specimen) -> None:
     assert moved["Lens_L"] > 2.0
 
 
+def _at_the_joints(specimen: Specimen, below_forward: float, radius_mm: float) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A point ``radius_mm`` from the jaw's joints, as an array (x, y, z) and as three arrays (1, 1, 1)."""
+    eyes, ears = _eyes(specimen), np.mean([specimen.centres_mm_xyz[n] for n in ("Cochlea_L", "Cochlea_R")], axis=0)
+    forward = (eyes - ears) * (0.0, 1.0, 1.0)
+    forward /= np.linalg.norm(forward)
+    up = np.array([0.0, forward[2], -forward[1]])
+    angle = np.deg2rad(below_forward)
+    point = ears + 12.0 * forward - 8.0 * up + radius_mm * (np.cos(angle) * forward - np.sin(angle) * up)
+    return point, [np.full((1, 1, 1), c, np.float32) for c in point]
+
+
+@pytest.mark.parametrize(("angle", "moves"), [(20.0, 0.0), (TEETH_MEET - 5, 0.0), (90.0, 12.0), (170.0, 0.0)])
+def test_an_open_mouth_turns_the_lower_jaw_and_nothing_above_or_behind_it(
+    specimen: Specimen, angle: float, moves: float
+) -> None:
+    before, mm = _at_the_joints(specimen, angle, 80.0)
+    open_mouth(mm, specimen, 12.0)
+    after = np.array([c[0, 0, 0] for c in mm])
+    assert np.linalg.norm(after - before) == pytest.approx(2 * 80.0 * np.sin(np.deg2rad(moves / 2)), abs=0.3)
+    if moves:
+        assert after[2] > before[2] - 0.1  # seen at a place: what lay further up before the jaw went down
+        assert after[1] < before[1]  # and further in front
+
+
+def test_air_lies_between_the_teeth_and_not_in_lips_or_cheeks(specimen: Specimen) -> None:
+    for radius, air in ((60.0, True), (100.0, False), (20.0, False)):
+        _, mm = _at_the_joints(specimen, TEETH_MEET + 6, radius)
+        gap = open_mouth(mm, specimen, 12.0)
+        assert gap is not None
+        assert bool(gap.all()) is air
+    blind = replace(specimen, centres_mm_xyz={})
+    assert open_mouth(mm, blind, 12.0) is None
+
+
+def test_an_open_mouth_leaves_the_eyes_where_they_are(specimen: Specimen) -> None:
+    still, opened = _draw(specimen, STILL), _draw(specimen, replace(STILL, mouth=1.0))
+    assert np.array_equal(still.labels, opened.labels)
+
+
 def test_a_mass_has_no_label_and_pushes_its_surroundings(specimen: Specimen) -> None:
     plain = _draw(specimen, STILL)
     pushed = [_draw(specimen, replace(STILL, tumour=1.0), seed) for seed in range(6)]
@@ -133,12 +173,14 @@ def test_thick_slices_mix_neighbours_and_thin_ones_do_not() -> None:
     assert mixed[5.0] > mixed[1.5]
 
 
-def test_masks_and_headrests_stay_outside_the_body() -> None:
+def test_masks_headrests_and_couch_stay_outside_the_body() -> None:
     hu = np.full((4, 60, 60), -1000.0, np.float32)
     outside = np.ones(hu.shape, bool)
     outside[:, 15:35, 15:45] = False
     hu[~outside] = 40.0
-    add_surroundings(hu, outside, (1.5, 2.0, 2.0), replace(STILL, mask=1.0, rest=1.0), np.random.default_rng(0))
+    add_surroundings(
+        hu, outside, (1.5, 2.0, 2.0), replace(STILL, mask=1.0, rest=1.0, couch=1.0), np.random.default_rng(0)
+    )
     assert (hu[~outside] == 40.0).all()
     assert (hu[outside] > -500).any()
 
