@@ -20,6 +20,7 @@ DRAWN_AT = (
     "at_y_mm",
     "at_z_mm",
 )  # in OrganResult.certainty: the median voxel of what the network drew, LPS mm
+BOTH_NETWORKS = "both_networks_dsc"  # in it too: overlap of what S-Net and SOS-Net drew of a small organ
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from ..image.ball import ball_radius_mm
 from ..image.label_boxes import label_counts
 from ..image.organ_volumes import ENDS_OUTSIDE, absurd_volume
 from ..image.organs import Organ, without_side
-from ..image.segmentation import OrganResult
+from ..image.segmentation import BOTH_NETWORKS, OrganResult
 from ..image.volume import Geometry, Volume
 from ..nets.bundle import ModelBundle
 from ..nets.config import NetworkConfig
@@ -81,13 +81,20 @@ def describe(
                 place_from="" if location is None else location.source,
                 place_likelihood=None if location is None else location.likelihood,
                 **_heatmap_clarity(location, record.network),
-                certainty=(certainties or {}).get(organ.name) if counts[value] else None,
+                certainty=_certainty((certainties or {}).get(organ.name), location) if counts[value] else None,
                 warnings=(*said.alarms, *said.warnings),
                 notes=tuple(said.notes),
                 alarms=tuple(said.alarms),
             )
         )
     return results
+
+
+def _certainty(of_snet: Mapping[str, float] | None, location: OrganLocation | None) -> Mapping[str, float] | None:
+    """Return S-Net's certainty and how far SOS-Net agrees with it; None where neither is known."""
+    if location is None or location.both_networks_dsc is None:
+        return of_snet
+    return {**(of_snet or {}), BOTH_NETWORKS: location.both_networks_dsc}
 
 
 @dataclass

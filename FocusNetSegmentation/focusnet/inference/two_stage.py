@@ -94,7 +94,10 @@ class TwoStage:
         ct = ct.to(self.backend.torch_device)
         locations = self._look_at(ct, seeds, lambda done: self._tell("Looking around the seed", done))
         nothing = torch.zeros(grids.target.shape_zyx, dtype=torch.uint8, device=ct.device)
-        return self._add_small_organs(nothing.clone(), nothing, ct, locations, grids), locations
+        labels = self._add_small_organs(nothing.clone(), nothing, ct, locations, grids)
+        return labels, {
+            organ: replace(at, both_networks_dsc=None) for organ, at in locations.items()
+        }  # S-Net drew nothing to compare with
 
     def _look_at(
         self, ct: Tensor, places: SeedVoxels, tell: Callable[[float], object] = lambda done: None
@@ -185,6 +188,7 @@ class TwoStage:
         smallest_peak = config.location_threshold if self.smallest_peak is None else self.smallest_peak
         overlays = []
         kept: dict[int, Tensor] = {}
+        firsts: dict[str, Tensor] = {}  # flat places of S-Net's voxels: a mask of each organ would take half a gigabyte
         for organ in config.small_organs:
             location = locations.get(organ)
             if location is None or location.roi is None or location.features is None:
@@ -202,11 +206,18 @@ class TwoStage:
                 locations[organ] = replace(location, remark=f"{location.remark} {FIRST_NETWORKS}".strip())
                 kept[value] = first
                 continue
+            firsts[organ] = first.flatten().nonzero().flatten()
             erase_organ(labels, large_only, value, window[0] if organ in config.long_organs else slice(None))
             overlays.append(SmallOrgan(value, window, on_target))
         whole = overlay(labels, overlays)
         for value, first in kept.items():  # a globe's SOS-Net fills the place of a lens that no SOS-Net drew
             whole[first] = value
+        for organ, places in firsts.items():
+            value = config.organs.index(organ) + 1
+            same = int((whole.flatten()[places] == value).sum())
+            voxels = int((whole == value).sum()) + len(places)
+            if voxels:
+                locations[organ] = replace(locations[organ], both_networks_dsc=2 * same / voxels)
         return whole
 
     def _tell(self, step: str, done: float, message: str = "") -> None:
