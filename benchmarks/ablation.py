@@ -84,6 +84,13 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     made.add_argument(
         "--crop", type=int, nargs=3, default=(40, 240, 240), metavar=("Z", "Y", "X"), help="voxels of a chunk"
     )
+    made.add_argument(
+        "--roi",
+        type=int,
+        nargs=3,
+        metavar=("Z", "Y", "X"),
+        help="voxels of SOS-Net's ROI (default: made to hold the organs)",
+    )
     made.add_argument("--batch", type=int, default=1, help="crops a step (default, and the paper: %(default)s)")
     made.add_argument("--learning-rate", type=float, default=5e-4)
     made.add_argument(
@@ -163,7 +170,9 @@ def trained(options: argparse.Namespace, row: Row, seed: int) -> ModelBundle:
 
 
 def network(options: argparse.Namespace) -> dict[str, Any]:
+    roi = {"roi_size_zyx": tuple(options.roi)} if options.roi else {}
     return {
+        **roi,
         "width": options.width,
         "sol_width": options.sol_width,
         "spacing_mm_zyx": tuple(options.spacing_mm),

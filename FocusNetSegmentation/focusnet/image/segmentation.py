@@ -20,7 +20,8 @@ DRAWN_AT = (
     "at_y_mm",
     "at_z_mm",
 )  # in OrganResult.certainty: the median voxel of what the network drew, LPS mm
-BOTH_NETWORKS = "both_networks_dsc"  # in it too: overlap of what S-Net and SOS-Net drew of a small organ
+# In it too, of a small organ that SOS-Net drew: overlap with what S-Net drew, and the part of that which lies beyond SOS-Net's box, next to it.
+BOTH_NETWORKS, BEYOND_ROI = "both_networks_dsc", "beyond_roi"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,8 @@ class OrganLocation:
 
     ``source``: whose place it is; of one that is not the heat map's (``places``) ``peak`` is the heat map's value there, ``second`` its maximum,
     and ``snet`` S-Net's mean probability if the place is S-Net's, or if both agree and S-Net is the surer. ``remark``: what a reader must know of
-    the place; ``wrong_side``: it is grave. ``both_networks_dsc``: overlap of what S-Net and SOS-Net drew; None where SOS-Net drew nothing of its own.
+    the place; ``wrong_side``: it is grave. ``both_networks_dsc``: overlap of what S-Net and SOS-Net drew; ``beyond_roi``: part of S-Net's voxels
+    that lie beyond the ROI, near it; None where SOS-Net drew nothing of its own.
     """
 
     peak: float = -1.0
@@ -94,6 +95,7 @@ class OrganLocation:
     remark: str = ""
     wrong_side: bool = False
     both_networks_dsc: float | None = None
+    beyond_roi: float | None = None
 
     @property
     def likelihood(self) -> float:

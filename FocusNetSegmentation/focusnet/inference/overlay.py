@@ -10,6 +10,7 @@ from torch import Tensor
 from .arrays import Box
 
 THRESHOLD = 0.5  # of SOS-Net's probability
+NEAR_MM = 15.0  # voxels further outside a ROI are specks elsewhere, not the organ's end
 
 
 @dataclass(frozen=True)
@@ -40,3 +41,13 @@ def overlay(labels: Tensor, organs: list[SmallOrgan]) -> Tensor:
     for organ, mask in sorted(drawn, key=lambda pair: -int(pair[1].sum())):
         labels[organ.window].masked_fill_(mask, organ.value)
     return labels
+
+
+def part_beyond(voxels_zyx: Tensor, window: Box, spacing_mm_zyx: tuple[float, float, float]) -> float:
+    """Return which part of an organ's ``voxels_zyx`` (n, 3) lies outside ``window``, of those in it or within NEAR_MM; 0 of none."""
+    low = torch.tensor([s.start for s in window], device=voxels_zyx.device)
+    high = torch.tensor([s.stop - 1 for s in window], device=voxels_zyx.device)
+    outside = torch.maximum(low - voxels_zyx, voxels_zyx - high).clamp(min=0)  # voxels along each axis
+    away_mm = (outside * torch.tensor(spacing_mm_zyx, device=voxels_zyx.device)).norm(dim=1)
+    near = away_mm <= NEAR_MM
+    return float((near & (away_mm > 0)).sum() / near.sum().clamp(min=1))

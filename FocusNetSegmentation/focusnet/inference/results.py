@@ -15,7 +15,7 @@ from ..image.ball import ball_radius_mm
 from ..image.label_boxes import label_counts
 from ..image.organ_volumes import ENDS_OUTSIDE, absurd_volume
 from ..image.organs import Organ, without_side
-from ..image.segmentation import BOTH_NETWORKS, OrganResult
+from ..image.segmentation import BEYOND_ROI, BOTH_NETWORKS, OrganResult
 from ..image.volume import Geometry, Volume
 from ..nets.bundle import ModelBundle
 from ..nets.config import NetworkConfig
@@ -92,9 +92,11 @@ def describe(
 
 def _certainty(of_snet: Mapping[str, float] | None, location: OrganLocation | None) -> Mapping[str, float] | None:
     """Return S-Net's certainty and how far SOS-Net agrees with it; None where neither is known."""
-    if location is None or location.both_networks_dsc is None:
+    if location is None:
         return of_snet
-    return {**(of_snet or {}), BOTH_NETWORKS: location.both_networks_dsc}
+    of_both = {BOTH_NETWORKS: location.both_networks_dsc, BEYOND_ROI: location.beyond_roi}
+    known = {key: value for key, value in of_both.items() if value is not None}
+    return {**(of_snet or {}), **known} or None
 
 
 @dataclass

@@ -18,7 +18,7 @@ from .backends import Backend
 from .certainty import SlicewiseSums, winning
 from .chunks import HEAT_MAP, SECOND_PEAK, SNET, Localizer, OrganLocation, run_chunks
 from .orientation_check import OrganFit
-from .overlay import THRESHOLD, SmallOrgan, erase_organ, overlay
+from .overlay import THRESHOLD, SmallOrgan, erase_organ, overlay, part_beyond
 from .places import NOWHERE, SnetVoxels, take_places
 from .restore import StreamingArgmax, roi_on_target
 
@@ -95,9 +95,8 @@ class TwoStage:
         locations = self._look_at(ct, seeds, lambda done: self._tell("Looking around the seed", done))
         nothing = torch.zeros(grids.target.shape_zyx, dtype=torch.uint8, device=ct.device)
         labels = self._add_small_organs(nothing.clone(), nothing, ct, locations, grids)
-        return labels, {
-            organ: replace(at, both_networks_dsc=None) for organ, at in locations.items()
-        }  # S-Net drew nothing to compare with
+        alone = {organ: replace(at, both_networks_dsc=None, beyond_roi=None) for organ, at in locations.items()}
+        return labels, alone  # S-Net drew nothing that could be compared with
 
     def _look_at(
         self, ct: Tensor, places: SeedVoxels, tell: Callable[[float], object] = lambda done: None
@@ -188,7 +187,9 @@ class TwoStage:
         smallest_peak = config.location_threshold if self.smallest_peak is None else self.smallest_peak
         overlays = []
         kept: dict[int, Tensor] = {}
-        firsts: dict[str, Tensor] = {}  # flat places of S-Net's voxels: a mask of each organ would take half a gigabyte
+        firsts: dict[
+            str, Tensor
+        ] = {}  # places of S-Net's voxels (n, 3): a mask of each organ would take half a gigabyte
         for organ in config.small_organs:
             location = locations.get(organ)
             if location is None or location.roi is None or location.features is None:
@@ -206,7 +207,10 @@ class TwoStage:
                 locations[organ] = replace(location, remark=f"{location.remark} {FIRST_NETWORKS}".strip())
                 kept[value] = first
                 continue
-            firsts[organ] = first.flatten().nonzero().flatten()
+            firsts[organ] = first.nonzero()
+            locations[organ] = replace(
+                location, beyond_roi=part_beyond(firsts[organ], window, grids.target.spacing_mm_zyx)
+            )
             erase_organ(labels, large_only, value, window[0] if organ in config.long_organs else slice(None))
             overlays.append(SmallOrgan(value, window, on_target))
         whole = overlay(labels, overlays)
@@ -214,7 +218,7 @@ class TwoStage:
             whole[first] = value
         for organ, places in firsts.items():
             value = config.organs.index(organ) + 1
-            same = int((whole.flatten()[places] == value).sum())
+            same = int((whole[places.unbind(dim=1)] == value).sum())
             voxels = int((whole == value).sum()) + len(places)
             if voxels:
                 locations[organ] = replace(locations[organ], both_networks_dsc=2 * same / voxels)

@@ -1,15 +1,16 @@
-"""Score how clear the localization heat map was: a second likely place, a wide spread. Shown only; neither changes the rank."""
+"""Score the network's own doubts: a second likely place, a wide spread, two networks that disagree. Shown only; none changes the rank."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..image.ball import ball_radius_mm
-from ..image.segmentation import OrganResult
+from ..image.segmentation import BOTH_NETWORKS, OrganResult
 from ..nets.bundle import ModelBundle
 from .organ_scores import HIGHEST, Score
 
 SECOND = 0.8  # of the peak: a second place that looks almost as likely; set by hand
+APART = 0.5  # DSC of what S-Net and SOS-Net drew: below it they do not mean the same; set by hand
 SPREAD = 2.0  # times the radius of the Gaussian that SOL-Net learns; set by hand
 NOT_KNOWN = "Does not apply: the model does not look for it on its own, a person placed it, or it was edited since."
 
@@ -37,3 +38,16 @@ def spread_score(result: OrganResult, bundle: ModelBundle | None) -> Score:
     return Score(
         "spread", title, reason, min(HIGHEST, result.spread_mm / taught / SPREAD), result.spread_mm, "mm", counts=False
     )
+
+
+def both_networks_score(result: OrganResult) -> Score | None:
+    """Score how far the network of all organs and that of the small organ agree; None for an organ that only one of them draws."""
+    both = (result.certainty or {}).get(BOTH_NETWORKS)
+    if both is None:
+        return None
+    says = "does not find it there" if both == 0 else f"draws it otherwise (DSC of both {both:.2f})"
+    reason = (
+        f"The network of all organs {says}." if both < APART else f"Both networks agree on it (DSC of both {both:.2f})."
+    )
+    severity = min(HIGHEST, (1 - both) / (1 - APART))
+    return Score("both_networks", "Both networks", reason, severity, both, "DSC", counts=False)

@@ -17,12 +17,14 @@ from ..image.volume import Geometry, Volume
 from ..nets.bundle import ModelBundle
 from ..nets.several import bundle_of
 from ..progress import Progress, ProgressCallback, silent
-from .localization_scores import second_peak_score, spread_score
+from .localization_scores import both_networks_score, second_peak_score, spread_score
 from .measure import Measured, measure_all
 from .organ_scores import LOOK_AT, NO_SIGN, NOT_JUDGED, OrganRanking, Ranking, Score, ranked
 from .quality.model import QualityModel, load_quality_model
 from .quality.score import beside_prediction, quality_scores
 from .reference_statistics import ReferenceStatistics, load_reference_statistics
+from .rough_models import NOTE as ROUGH_NOTE
+from .rough_models import at_wider_limits
 from .shape_model import ShapeModel
 from .size_scores import edges_score, extent_score, gaps_score, holes_score, hu_score, parts_score, volume_score
 from .spatial_relations import (
@@ -96,8 +98,11 @@ def rank_organs(
             scores += shape_scores(found, result.organ, upright, shape_model)
         if name in predicted:
             scores = [*predicted[name], *beside_prediction(scores)]
+        caution = caution_of(segmentation.provenance, name)
+        if caution:
+            scores = at_wider_limits(scores)
         ranking = organ_ranking(result, found, scores, statistics.knows(name))
-        rankings.append(replace(ranking, caution=caution_of(segmentation.provenance, name)))
+        rankings.append(replace(ranking, caution=caution))
         progress(OrganScored("Scoring", fraction, name, rankings[-1]))
     progress(Progress("Done", 1.0))
     notes = [] if volume is not None else ["No CT was given: HU were not looked at."]
@@ -107,6 +112,8 @@ def rank_organs(
         notes.append("No shape model: the shapes of small organs were not looked at.")
     known = segmentation.provenance
     notes += cautions(known)
+    if any(ranking.caution for ranking in rankings):
+        notes.append(ROUGH_NOTE)
     model = {"name": known.get("model"), "version": known.get("model_version"), "sha256": known.get("bundle_sha256")}
     used = shape_model.describe() if shape_model is not None else None
     return Ranking(ranked(rankings), model, used, str(known.get("source", "")), tuple(notes))
@@ -202,6 +209,7 @@ def _scores(
         localization_score(m, result, threshold),
         second_peak_score(result),
         spread_score(result, bundle),
+        both_networks_score(result),
         roi_edge_score(m, result, geometry, bundle),
     ]
     return [s for s in scores if s is not None]

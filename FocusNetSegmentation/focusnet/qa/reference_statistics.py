@@ -20,9 +20,10 @@ from ..errors import ModelError
 FORMAT_VERSION = 1
 SHIPPED = Path(__file__).with_name("statistics.json")
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
-# A normal distribution's 1st percentile lies 2.326 SD from its middle, its 5th 1.645: where 20 patients cannot show
-# the 1st percentile, it is taken to lie this many times as far out as the 5th.
-TAIL = 2.326 / 1.645
+# SD of a normal distribution at which a limit lies. At the 1st percentile (2.326) the dozen scores together, some with two sides or three axes,
+# flagged 8 to 11 of 100 real contours of patients who are not in the statistics, at the 1000th 3 to 6 (docs/qa.md).
+LIMIT_SD, FIRST_PERCENTILE_SD = 3.09, 2.326
+TAIL = LIMIT_SD / 1.645  # 20 patients show no such percentile: it is taken to lie this many times as far out as the 5th
 LEAVES_SCAN = 0.4  # of real contours that touch the scan's edge
 MINIMUM = 10  # patients: fewer say nothing about what is usual
 
@@ -35,7 +36,7 @@ class Spread:
     percentiles: Mapping[int, float]
 
     def severity(self, value: float, least: float = 0.0) -> float:
-        """Return the distance from the median in logarithms, 1 at the limit that 1 of 100 real contours passes on that side.
+        """Return the distance from the median in logarithms, 1 at LIMIT_SD on that side.
 
         ``least``: the limit lies at least this far from the median, in the value's own unit.
         """

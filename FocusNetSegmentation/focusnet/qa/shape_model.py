@@ -23,13 +23,13 @@ from ..nets.bundle import ModelBundle, find_bundle, load_bundle
 from ..nets.shape_box import ShapeBox, cut, paste, paste_part
 from .measure import Measured
 from .organ_scores import HIGHEST, Score
+from .reference_statistics import LIMIT_SD
 
 if TYPE_CHECKING:
     from ..nets.shape_autoencoder import ShapeAutoencoder
 
 DEFAULT = "shapes-tcia-oars"  # small organs: scored, and given back as shape priors
 LARGE = "shapes-large"  # large organs: given back as shape priors
-ONE_OF_100 = 2.326  # SD of a normal distribution beyond which one of a hundred lies
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class LogNormal:
     sd: float
 
     def severity(self, value: float) -> float:
-        """Return 0 up to the median and 1 where 1 of 100 real shapes lies beyond."""
-        return max(0.0, (math.log(max(value, 1e-6)) - self.mean) / (ONE_OF_100 * self.sd))
+        """Return 0 up to the median and 1 at LIMIT_SD standard deviations beyond it."""
+        return max(0.0, (math.log(max(value, 1e-6)) - self.mean) / (LIMIT_SD * self.sd))
 
     def percentile(self, value: float) -> float:
         """Return the percentile of ``value``, 0.1 to 99.9."""

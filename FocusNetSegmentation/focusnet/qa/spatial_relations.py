@@ -9,12 +9,12 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..image.organs import LEFT, RIGHT, side_of, without_side
-from ..image.segmentation import OrganResult
+from ..image.segmentation import BEYOND_ROI, OrganResult
 from ..image.volume import Geometry
 from ..nets.bundle import ModelBundle
 from .measure import Measured
 from .organ_scores import HIGHEST, Score
-from .reference_statistics import MINIMUM, ReferenceStatistics
+from .reference_statistics import FIRST_PERCENTILE_SD, LIMIT_SD, MINIMUM, ReferenceStatistics
 
 PARTNERS = 5  # an organ's place is judged from the five others that it usually keeps the most constant offset to
 TOUCHES = {
@@ -27,6 +27,7 @@ TOUCHES = {
 TOUCH_MM = 5.0  # set by hand, for pairs without statistics
 PEAK_MM = 15.0  # a localization peak this far from the organ's centre: the network's two halves disagree; set by hand
 ROI_MARGIN_MM = 1.5
+MOST_BEYOND = 0.2  # of what S-Net drew; the top and bottom slice of a globe are 0.05 to 0.1; set by hand
 DIRECTIONS = (("far right", "far left"), ("far to the front", "far to the back"), ("low", "high"))
 
 Organs = Mapping[str, Measured]
@@ -68,7 +69,10 @@ def asymmetry_score(m: Measured, organs: Organs, mirrored: str, statistics: Refe
     times = max(ratio, 1 / ratio)
     word = "larger" if ratio > 1 else "smaller"
     reason = f"{times:.2f} times {word} than {mirrored}; usual is up to {math.exp(limit):.2f} times."
-    return Score("asymmetry", title, reason, min(HIGHEST, abs(math.log(ratio)) / limit), ratio, "ratio")
+    severity = abs(math.log(ratio)) / (
+        limit * LIMIT_SD / FIRST_PERCENTILE_SD
+    )  # the statistics hold the 99th percentile
+    return Score("asymmetry", title, reason, min(HIGHEST, severity), ratio, "ratio")
 
 
 def position_score(m: Measured, organs: Organs, statistics: ReferenceStatistics) -> Score:
@@ -187,17 +191,15 @@ def roi_edge_score(m: Measured, result: OrganResult, geometry: Geometry, bundle:
     small = bundle is not None and bundle.config.has_sos and m.name in bundle.small_organs
     if bundle is None or not small or result.peak_mm_xyz is None:
         return Score("roi_edge", title, "Does not apply: the model did not draw it in a box of its own.")
-    size_mm_zyx = np.multiply(bundle.config.roi_size_zyx, bundle.config.spacing_mm_zyx)
+    size_mm_zyx = np.multiply(bundle.config.roi_size_of(m.name), bundle.config.spacing_mm_zyx)
     corners = np.array([[s.start - 0.5 for s in m.box], [s.stop - 0.5 for s in m.box]])
     reach_xyz = np.abs(geometry.index_to_mm(corners) - np.array(result.peak_mm_xyz)).max(axis=0)
-    room = size_mm_zyx[::-1] / 2 - reach_xyz
-    if room.min() > ROI_MARGIN_MM:
-        return Score("roi_edge", title, "Lies inside the box in which it was drawn.", 0.0, float(room.min()), "mm")
-    return Score(
-        "roi_edge",
-        title,
-        "Reaches the edge of the box in which it was drawn: it may be cut off there.",
-        1.0,
-        float(room.min()),
-        "mm",
-    )
+    room_mm = float((size_mm_zyx[::-1] / 2 - reach_xyz).min())
+    if room_mm > ROI_MARGIN_MM:
+        return Score("roi_edge", title, "Lies inside the box in which it was drawn.", 0.0, room_mm, "mm")
+    reason = "Reaches the edge of the box in which it was drawn: it may be cut off there."
+    beyond = (result.certainty or {}).get(BEYOND_ROI)
+    if beyond is None:
+        return Score("roi_edge", title, reason, 1.0, room_mm, "mm")
+    reason += f" Of what the network of all organs drew, {100 * beyond:.0f} % lie beyond it."
+    return Score("roi_edge", title, reason, min(HIGHEST, beyond / MOST_BEYOND), beyond, "of S-Net's voxels")

@@ -8,7 +8,9 @@ import torch
 
 from focusnet.image.volume import Geometry
 from focusnet.inference.backends import TorchBackend
+from focusnet.inference.overlay import NEAR_MM
 from focusnet.inference.two_stage import FIRST_NETWORKS, Grids, TwoStage
+from focusnet.metrics import dice
 from focusnet.nets.focusnet import FocusNet, Prediction
 
 from ..helpers_engine import random_network, small_config
@@ -66,6 +68,40 @@ def test_for_one_chunk_the_pipeline_equals_the_networks_own_forward(arch: str, s
     np.testing.assert_array_equal(labels, labels_of(out, network))
     drawn_values = set(np.unique(labels.numpy())) & {config.organs.index(organ) + 1 for organ in config.small_organs}
     assert drawn_values, "random weights draw some small organ"
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_both_networks_drew_of_a_small_organ_is_compared(seed: int) -> None:
+    network = random_network(small_config(has_sos=True, roi_size_zyx=(8, 16, 16), location_threshold=0.0), seed)
+    config = network.config
+    ct = torch.from_numpy(np.random.default_rng(seed).normal(size=GRID.shape_zyx).astype(np.float32))
+    backend = TorchBackend(network)
+    first = backend.run(ct).probabilities.argmax(dim=0).numpy()
+    labels, locations = TwoStage(config, backend, 16).segment(ct, Grids(GRID, GRID))
+    compared = 0
+    for organ in config.small_organs:
+        value, location = config.organs.index(organ) + 1, locations[organ]
+        if location.both_networks_dsc is None:
+            continue
+        assert location.both_networks_dsc == pytest.approx(dice(first == value, labels.numpy() == value))
+        assert location.roi is not None
+        middle = np.array([(s.start + s.stop - 1) / 2 for s in location.roi.inside])
+        half = np.array([(s.stop - 1 - s.start) / 2 for s in location.roi.inside])
+        away = np.clip(np.abs(np.argwhere(first == value) - middle) - half, 0, None) * GRID.spacing_mm_zyx
+        near = np.linalg.norm(away, axis=1) <= NEAR_MM
+        beyond = (near & (away > 0).any(axis=1)).sum() / max(1, near.sum())
+        assert location.beyond_roi == pytest.approx(beyond)
+        compared += 1
+    assert compared, "random weights draw some small organ"
+
+
+def test_where_a_person_says_an_organ_is_s_net_did_not_draw_and_nothing_is_compared() -> None:
+    network = random_network(small_config(has_sos=True, roi_size_zyx=(8, 16, 16)))
+    organ = network.config.small_organs[0]
+    ct = torch.from_numpy(np.random.default_rng(0).normal(size=GRID.shape_zyx).astype(np.float32))
+    stages = TwoStage(network.config, TorchBackend(network), 16)
+    _, locations = stages.segment_at_seeds(ct, Grids(GRID, GRID), {organ: (8, 16, 16)})
+    assert (locations[organ].both_networks_dsc, locations[organ].beyond_roi) == (None, None)
 
 
 def test_an_organ_below_the_smallest_peak_keeps_what_s_net_drew() -> None:

@@ -139,8 +139,8 @@ def test_certainty_is_not_believed_of_an_organ_that_was_moved() -> None:
 
 
 def test_volume_and_extent_beside_a_prediction_count_only_where_they_are_gross() -> None:
-    scores = [Score(i, i, "Why.", s) for i, s in (("volume", 1.5), ("extent", 2.5), ("slice_gaps", 1.5))]
-    assert [s.counts for s in beside_prediction(scores)] == [False, True, True]
+    scores = [Score(i, i, "Why.", s) for i, s in (("volume", 1.4), ("extent", 1.6), ("touch", 1.6), ("slice_gaps", 1.5))]
+    assert [s.counts for s in beside_prediction(scores)] == [False, True, False, True]
 
 
 def test_a_cord_that_ends_inside_the_scan_is_listed_and_one_that_leaves_it_is_not() -> None:

@@ -91,11 +91,11 @@ def test_the_cord_is_not_held_to_the_length_of_the_scan() -> None:
     assert rank_organs(reference).organ("SpinalCord").group in (LOOK_AT, NO_SIGN)  # judged all the same
 
 
-def test_severity_is_1_where_one_of_100_real_volumes_lies_beyond() -> None:
+def test_severity_is_1_where_one_of_1000_real_volumes_lies_beyond() -> None:
     rng = np.random.default_rng(0)
     spread = Spread.read(Spread.of(np.exp(rng.normal(1.0, 0.3, 20_000))))
     assert spread.severity(np.exp(1.0)) == pytest.approx(0, abs=0.02)
-    for sd in (2.326, -2.326):
+    for sd in (3.09, -3.09):
         assert spread.severity(float(np.exp(1.0 + 0.3 * sd))) == pytest.approx(1, abs=0.05)
     assert spread.percentile(float(np.exp(1.0))) == pytest.approx(50, abs=1)
 

@@ -18,10 +18,9 @@ from .model import Prediction, QualityModel
 from .words import reasons
 
 ID, TITLE = "predicted_dsc", "Predicted DSC"
-# Beside a predicted DSC these single scores count from GROSS times their limit on: below it they list more good organs than bad ones
+# Beside a predicted DSC these single scores count from so many times their limit on: below it they list more good organs than bad ones
 # (docs/qa.md). The others list next to no good organ and find what costs little DSC, such as a distant part.
-ONLY_GROSS = frozenset({"volume", "extent", "touch", "localization"})
-GROSS = 2.0
+GROSS = {"volume": 1.5, "extent": 1.5, "touch": 2.0, "localization": 2.0}
 CORD_END_MM = 20.0  # of the shipped model's cords on OpenKBP val nine in ten end within 9 mm of the scan's end
 UNLIKE = 0.9  # median "oddness" of a scan's organs: 0.6 in OpenKBP, above 0.8 in one scan of ten; more where tissues are no patient's
 EDITED = "Not looked at: the network's own certainty (the organ was edited, or comes from elsewhere)."
@@ -101,5 +100,5 @@ def severity_of(dsc: float, look_at: float) -> float:
 
 
 def beside_prediction(scores: Sequence[Score]) -> list[Score]:
-    """Return the single scores of an organ with a predicted DSC: those of ONLY_GROSS that are not are shown only."""
-    return [s if s.id not in ONLY_GROSS or (s.severity or 0.0) >= GROSS else replace(s, counts=False) for s in scores]
+    """Return the single scores of an organ with a predicted DSC: those of GROSS that are not are shown only."""
+    return [s if (s.severity or 0.0) >= GROSS.get(s.id, 0.0) else replace(s, counts=False) for s in scores]
