@@ -115,7 +115,7 @@ def merged_provenance(made: dict[str, Any], names: list[str]) -> dict[str, Any]:
         {
             "model": "han7-openkbp",
             "bundle_sha256": "ab" * 32,
-            "organs": dict.fromkeys(names[:-2], "No other model draws it."),
+            "organs": dict.fromkeys(names[:-2], "Drawn by no other model."),
         },
         {
             "model": "head22-synthetic",

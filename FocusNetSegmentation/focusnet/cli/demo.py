@@ -142,7 +142,7 @@ def against_reference(
     lines += [f"  {row.organ:<16} {row.dsc:.2f}  {_distance(row.mean_surface_distance_mm)}" for row in scores]
     unknown = [name for name in there if name not in known]
     if unknown:
-        lines.append(f"  The model does not know {', '.join(unknown)}.")
+        lines.append(f"  Drawn by no model here: {', '.join(unknown)}.")
     lines.append(
         "  The phantom is synthetic: it shows that everything works, not how good the contours are. "
         "'focusnet models show MODEL' has scores on real scans."

@@ -107,7 +107,7 @@ def _best(organ: str, bundles: Sequence[Model], failed: Collection[Model]) -> Ch
     known = {bundle.name: known_organ(bundle.manifest, organ) for bundle in ordered}
     others = [f"{bundle.name} ({known[bundle.name]})" for bundle in ordered if bundle is not best]
     if not others:
-        return Choice(best, "No other model draws it.")
+        return Choice(best, "Drawn by no other model.")
     broken = [bundle.name for bundle in ordered[: ordered.index(best)]]
     why = f", because {', '.join(broken)} could not be used" if broken else ""
     return Choice(best, f"{best.name} ({known[best.name]}) was taken before {' and '.join(others)}{why}.")

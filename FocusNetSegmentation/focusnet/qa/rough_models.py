@@ -16,8 +16,8 @@ GRADED = frozenset(
     {"volume", "extent", "asymmetry", "parts", "holes", "hu", "shape_dsc", "shape_surface", "shape_latent", "position"}
 )
 NOTE = (
-    "Organs of a model that is marked with a caution are listed for size, shape and HU from half as far again as the limit of real contours on: "
-    "nearly all of them are rough. Look at each."
+    "Organs of a model that carries a caution are held to limits half as wide again as those of real contours, because nearly all of them "
+    "are rough. Look at each."
 )
 
 

@@ -59,7 +59,7 @@ def test_segment_qa_and_report_know_the_models_of_a_merged_result(
     files = ["--report", str(tmp_path / "r.json"), "--picture", str(tmp_path / "p.png")]
     assert main(["segment", str(scan), "-o", str(out), "--model", BOTH, *files]) == 0
     printed = capsys.readouterr().out
-    assert f"From eyes22: Lens_R, Lens_L, OpticChiasm. No other model draws it.\n{SAID}" in printed
+    assert f"From eyes22: Lens_R, Lens_L, OpticChiasm. Drawn by no other model.\n{SAID}" in printed
     told = json.loads((tmp_path / "r.json").read_text())
     assert told["cautions"] == [SAID]
     assert {o["name"]: o["model"] for o in told["organs"]}["Lens_L"] == "eyes22"

@@ -52,7 +52,7 @@ def test_each_organ_is_from_the_model_that_knows_it_best(
     assert drawn_by.chosen_because(made, "Brainstem") == (
         "real7 (DSC 0.80 on real CT) was taken before eyes22 (DSC 0.90 on simulated CT)."
     )
-    assert drawn_by.chosen_because(made, "Lens_L") == "No other model draws it."
+    assert drawn_by.chosen_because(made, "Lens_L") == "Drawn by no other model."
     assert made["model"] == "real7 + eyes22"
     assert [model["bundle_sha256"] for model in drawn_by.models_of(made)] == [real.digest, simulated.digest]
 

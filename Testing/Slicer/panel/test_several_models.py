@@ -49,7 +49,7 @@ def test_both_models_are_one_choice_beside_each_alone(both: Any) -> None:
     tips = [listed.item(i).toolTip() for i in range(listed.count)]
     assert tips[0].startswith("Brainstem han7-openkbp (DSC 0.7")
     assert tips[0].endswith("was taken before head22-synthetic (not measured).")
-    assert tips[-1] == "Lens_L No other model draws it."
+    assert tips[-1] == "Lens_L Drawn by no other model."
     assert not both.ui.removeModelButton.enabled
     assert not both.ui.verifyModelButton.enabled
 
@@ -88,7 +88,7 @@ def test_a_merged_result_shows_the_caution_and_each_organs_model(both: Any) -> N
     for organ, row in rows.items():
         assert (row.caution == CAUTION) == (organ in LAST), organ
     assert rows["Larynx"].origin == "By head22-synthetic. Only head22-synthetic draws it."
-    assert rows["Brainstem"].origin == "By han7-openkbp. No other model draws it."
+    assert rows["Brainstem"].origin == "By han7-openkbp. Drawn by no other model."
     assert not any("different models" in note for note in both.panel.review.review.notes())
     from FocusNetSegmentationLib.panel.review_table import tool_tip
 
