@@ -3,7 +3,8 @@
     python benchmarks/sim_to_real.py PAINTED[,PAINTED] RUNS [--steps 1500 --width 0.25 --seeds 0] [--rows all,...] [--table]
 
 Each row is ``synthetic_train.py train`` from scratch with ``--without`` that row's tricks. A young S-Net seldom draws a small organ, so the
-place of an organ is where its probability, smoothed over a few mm, is highest in the scan. Start it again to go on.
+place of an organ is where its probability, smoothed over a few mm, is highest: in the whole scan, and within 25 mm of the landmark, where a net
+that knows nothing is 19 mm off on average. Start it again to go on.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from invesalius_ct import CRANIUM, read_inv3  # noqa: E402
 from real_landmarks import Landmark, read_landmarks  # noqa: E402
 
 import focusnet  # noqa: E402
-from focusnet.image.volume import Volume  # noqa: E402
+from focusnet.image.volume import Geometry, Volume  # noqa: E402
 from focusnet.inference.backends import make_backend  # noqa: E402
 from focusnet.inference.chunks import run_chunks  # noqa: E402
 from focusnet.inference.devices import choose_device  # noqa: E402
@@ -43,37 +44,37 @@ ROWS = {  # what is left out
     "kernel_mm,sharpen,noise_hu,slice_mm,rings,streaks,shading_hu",
 }
 SMOOTH_MM = 2.0
-NEAR_MM = 10.0
+CLOSE_MM, NEAR_MM = 10.0, 25.0
 
 
-def places_mm(bundle: ModelBundle, volume: Volume) -> dict[str, np.ndarray]:
-    """Return for each organ where S-Net's smoothed probability is highest: mm of the upright patient (x, y, z)."""
-    device = choose_device("cpu")
+def probabilities(bundle: ModelBundle, volume: Volume) -> tuple[dict[str, np.ndarray], Geometry]:
+    """Return S-Net's smoothed probability of each organ (z, y, x) and the grid that it lies on."""
     config = bundle.config
     ct, record = preprocess(volume, config)
-    backend = make_backend(bundle, device, "torch", config.chunk_when_segmenting)
+    backend = make_backend(bundle, choose_device("cpu"), "torch", config.chunk_when_segmenting)
     with torch.inference_mode():
         parts = [
             f.output.probabilities.float().numpy()
             for f in run_chunks(ct, backend, config, config.chunk_when_segmenting)
         ]
-    probability = np.concatenate(parts, axis=1)
+    whole = np.concatenate(parts, axis=1)
     sigma = SMOOTH_MM / np.array(config.spacing_mm_zyx)
+    found = {organ: ndimage.gaussian_filter(whole[value], sigma) for value, organ in enumerate(config.organs, start=1)}
+    return found, record.network
+
+
+def errors_mm(bundle: ModelBundle, volume: Volume, landmarks: list[Landmark]) -> dict[str, dict[str, float]]:
+    """Return how far each organ's likeliest place is from its landmark, by organ: ``scan`` in the whole scan, ``near`` within NEAR_MM of it."""
+    found, grid = probabilities(bundle, volume)
+    index = np.indices(grid.shape_zyx).reshape(3, -1).T
+    mm = grid.index_to_mm(index)
     out = {}
-    for value, organ in enumerate(config.organs, start=1):
-        smooth = ndimage.gaussian_filter(probability[value], sigma)
-        index = np.array(np.unravel_index(int(smooth.argmax()), smooth.shape))
-        out[organ] = np.asarray(record.network.index_to_mm(index)).ravel()
+    for mark in landmarks:
+        away = np.linalg.norm(mm - volume.geometry.index_to_mm(mark.place[::-1]).ravel(), axis=1)
+        likely = found[mark.organ].ravel()
+        near = np.flatnonzero(away <= NEAR_MM)
+        out[mark.organ] = {"scan": float(away[likely.argmax()]), "near": float(away[near[likely[near].argmax()]])}
     return out
-
-
-def errors_mm(bundle: ModelBundle, volume: Volume, landmarks: list[Landmark]) -> dict[str, float]:
-    """Return the distance of each organ's place to its landmark."""
-    found = places_mm(bundle, volume)
-    return {
-        m.organ: float(np.linalg.norm(found[m.organ] - volume.geometry.index_to_mm(m.place[::-1]).ravel()))
-        for m in landmarks
-    }
 
 
 def train(args: argparse.Namespace, row: str, seed: int) -> Path:
@@ -94,17 +95,21 @@ def table(runs: Path) -> str:
     lines: list[str] = []
     organs: list[str] = []
     for row in ROWS:
-        found = [json.loads(p.read_text()) for p in sorted(runs.glob(f"seed*/{row.replace(' ', '-')}/errors_mm.json"))]
+        found = [json.loads(p.read_text()) for p in sorted(runs.glob(f"seed*/{row.replace(' ', '-')}/off_by.json"))]
         if not found:
             continue
         organs = organs or list(found[0])
-        values = np.array([[f[o] for o in organs] for f in found])
-        cells = [f"{v:.0f}" for v in values.mean(axis=0)]
-        near = ", ".join(str(int((v <= NEAR_MM).sum())) for v in values)
-        lines.append(
-            f"| {row} | {len(found)} | {np.median(values):.1f} | {near} of {len(organs)} | {' | '.join(cells)} |"
-        )
-    head = ["row", "seeds", "median, mm", f"within {NEAR_MM:.0f} mm", *organs]
+        scan, near = (np.array([[f[o][what] for o in organs] for f in found]) for what in ("scan", "near"))
+        cells = [f"{a:.0f}; {b:.0f}" for a, b in zip(scan.mean(axis=0), near.mean(axis=0), strict=True)]
+        close = f"{(scan <= CLOSE_MM).sum(axis=1).mean():.1f}"
+        lines.append(f"| {row} | {len(found)} | {close} of {len(organs)} | {near.mean():.1f} | {' | '.join(cells)} |")
+    head = [
+        "row",
+        "seeds",
+        f"within {CLOSE_MM:.0f} mm in the whole scan",
+        f"mean off by, mm, of places within {NEAR_MM:.0f} mm",
+        *(f"{o}: scan; near" for o in organs),
+    ]
     return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines])
 
 
@@ -131,9 +136,10 @@ def main() -> None:
         volume, (landmarks, _) = read_inv3(args.scan), read_landmarks()
         for seed in map(int, args.seeds.split(",")):
             for row in args.rows.split(","):
-                answer = args.runs / f"seed{seed}" / row.replace(" ", "-") / "errors_mm.json"
+                answer = args.runs / f"seed{seed}" / row.replace(" ", "-") / "off_by.json"
                 if not answer.is_file():
-                    bundle = focusnet.load_bundle(train(args, row, seed))
+                    made = answer.parent / "bundle"
+                    bundle = focusnet.load_bundle(made if made.is_dir() else train(args, row, seed))
                     answer.write_text(json.dumps(errors_mm(bundle, volume, landmarks), indent=1))
     print(table(args.runs))
 

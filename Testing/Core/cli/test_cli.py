@@ -349,7 +349,7 @@ def test_the_demo_can_be_run_twice_and_compares_explains_and_says_how_to_look(
         assert f"In {folder}:" in said
         assert "Compared with the phantom's true organs (reference.seg.nrrd): DSC" in said
         assert re.search(r"^  Brainstem +0\.\d\d +\d+\.\d mm$", said, re.MULTILINE)
-        assert "The model does not know OpticChiasm" in said
+        assert "Drawn by no model here: OpticChiasm" in said
         assert "reference.seg.nrrd   its true organs" in said
         assert re.search(rf"To look at the picture: \S+ {folder}/comparison.png", said)
         assert (tmp_path / folder / "comparison.png").is_file()
