@@ -1,7 +1,7 @@
 """Hold the organs of a model that carries a caution (one that has seen no patient) to wider limits: nearly all of its outlines are rougher than a person's.
 
-At the limits of real contours 43 of 49 bad and 121 of 140 good small organs of ``head22-synthetic`` on simulated heads were listed, which orders
-nothing; from twice the limit on 28 and 35 (``benchmarks/qa_small.py``).
+At the limits of real contours 81 of 96 bad and 152 of 282 good small organs of ``head22-synthetic`` on simulated heads are listed, which orders
+little; at limits half as wide again 55 and 69 (``benchmarks/qa_small.py``, docs/qa.md).
 """
 
 from __future__ import annotations
