@@ -51,3 +51,10 @@ def part_beyond(voxels_zyx: Tensor, window: Box, spacing_mm_zyx: tuple[float, fl
     away_mm = (outside * torch.tensor(spacing_mm_zyx, device=voxels_zyx.device)).norm(dim=1)
     near = away_mm <= NEAR_MM
     return float((near & (away_mm > 0)).sum() / near.sum().clamp(min=1))
+
+
+def overlap(labels: Tensor, value: int, voxels_zyx: Tensor) -> float | None:
+    """Return the DSC of label ``value`` and ``voxels_zyx`` (n, 3); None where neither has a voxel."""
+    same = int((labels[voxels_zyx.unbind(dim=1)] == value).sum())
+    both = int((labels == value).sum()) + len(voxels_zyx)
+    return 2 * same / both if both else None

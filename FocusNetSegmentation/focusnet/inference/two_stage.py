@@ -14,11 +14,12 @@ from torch import Tensor
 from ..image.volume import Geometry
 from ..nets.config import NetworkConfig
 from ..progress import Progress, ProgressCallback, silent
+from .arrays import Box
 from .backends import Backend
 from .certainty import SlicewiseSums, winning
 from .chunks import HEAT_MAP, SECOND_PEAK, SNET, Localizer, OrganLocation, run_chunks
 from .orientation_check import OrganFit
-from .overlay import THRESHOLD, SmallOrgan, erase_organ, overlay, part_beyond
+from .overlay import THRESHOLD, SmallOrgan, erase_organ, overlap, overlay, part_beyond
 from .places import NOWHERE, SnetVoxels, take_places
 from .restore import StreamingArgmax, roi_on_target
 
@@ -184,45 +185,48 @@ class TwoStage:
         """
         config = self.config
         self.report(Progress("Segmenting small organs", 0.87))
-        smallest_peak = config.location_threshold if self.smallest_peak is None else self.smallest_peak
         overlays = []
         kept: dict[int, Tensor] = {}
-        firsts: dict[
-            str, Tensor
-        ] = {}  # places of S-Net's voxels (n, 3): a mask of each organ would take half a gigabyte
+        by_snet: dict[str, Tensor] = {}  # voxels (n, 3), because a mask of each organ would take half a gigabyte
         for organ in config.small_organs:
             location = locations.get(organ)
-            if location is None or location.roi is None or location.features is None:
-                continue
-            if not location.is_sure(smallest_peak) or location.source == NOWHERE:
+            if location is None or not self._is_looked_at(location):
                 continue
             value = config.organs.index(organ) + 1
-            probability = self.backend.small_organ(
-                organ, location.features, location.roi.crop(ct[None, None])
-            )  # (d, h, w)
-            inside = tuple(slice(0, s.stop - s.start) for s in location.roi.inside)  # without what was padded
-            window, on_target = roi_on_target(probability[inside], location.roi.start_zyx, grids.target, grids.network)
+            window, on_target = self._small_organ(organ, location, ct, grids)
             first = labels == value
             if not location.seeded and not bool((on_target > THRESHOLD).any()) and bool(first.any()):
                 locations[organ] = replace(location, remark=f"{location.remark} {FIRST_NETWORKS}".strip())
                 kept[value] = first
                 continue
-            firsts[organ] = first.nonzero()
-            locations[organ] = replace(
-                location, beyond_roi=part_beyond(firsts[organ], window, grids.target.spacing_mm_zyx)
-            )
+            by_snet[organ] = first.nonzero()
+            beyond = part_beyond(by_snet[organ], window, grids.target.spacing_mm_zyx)
+            locations[organ] = replace(location, beyond_roi=beyond)
             erase_organ(labels, large_only, value, window[0] if organ in config.long_organs else slice(None))
             overlays.append(SmallOrgan(value, window, on_target))
         whole = overlay(labels, overlays)
         for value, first in kept.items():  # a globe's SOS-Net fills the place of a lens that no SOS-Net drew
             whole[first] = value
-        for organ, places in firsts.items():
-            value = config.organs.index(organ) + 1
-            same = int((whole[places.unbind(dim=1)] == value).sum())
-            voxels = int((whole == value).sum()) + len(places)
-            if voxels:
-                locations[organ] = replace(locations[organ], both_networks_dsc=2 * same / voxels)
+        for organ, voxels in by_snet.items():
+            both = overlap(whole, config.organs.index(organ) + 1, voxels)
+            locations[organ] = replace(locations[organ], both_networks_dsc=both)
         return whole
+
+    def _is_looked_at(self, location: OrganLocation) -> bool:
+        """Return whether SOS-Net segments an organ there: all of its ROI was seen and its place is sure enough."""
+        smallest_peak = self.config.location_threshold if self.smallest_peak is None else self.smallest_peak
+        if location.roi is None or location.features is None or location.source == NOWHERE:
+            return False
+        return location.is_sure(smallest_peak)
+
+    def _small_organ(self, organ: str, location: OrganLocation, ct: Tensor, grids: Grids) -> tuple[Box, Tensor]:
+        """Return the window of the target grid under the organ's ROI and SOS-Net's probability there (z, y, x)."""
+        roi = location.roi
+        assert roi is not None
+        assert location.features is not None
+        probability = self.backend.small_organ(organ, location.features, roi.crop(ct[None, None]))  # (d, h, w)
+        inside = tuple(slice(0, s.stop - s.start) for s in roi.inside)  # without what was padded
+        return roi_on_target(probability[inside], roi.start_zyx, grids.target, grids.network)
 
     def _tell(self, step: str, done: float, message: str = "") -> None:
         self.report(Progress(step, 0.05 + 0.8 * done, message))

@@ -139,7 +139,9 @@ def test_certainty_is_not_believed_of_an_organ_that_was_moved() -> None:
 
 
 def test_volume_and_extent_beside_a_prediction_count_only_where_they_are_gross() -> None:
-    scores = [Score(i, i, "Why.", s) for i, s in (("volume", 1.4), ("extent", 1.6), ("touch", 1.6), ("slice_gaps", 1.5))]
+    scores = [
+        Score(i, i, "Why.", s) for i, s in (("volume", 1.4), ("extent", 1.6), ("touch", 1.6), ("slice_gaps", 1.5))
+    ]
     assert [s.counts for s in beside_prediction(scores)] == [False, True, False, True]
 
 
