@@ -86,6 +86,9 @@ def rank_organs(
             bundle.name if isinstance(bundle, ModelBundle) else None,
         )
     )
+    cautious = {name: caution_of(segmentation.provenance, name) for name in own}
+    # an organ is not judged by neighbours whose model carries a caution, unless it is one of theirs
+    trusted = {name: found for name, found in organs.items() if not cautious[name]}
     rankings = []
     for number, result in enumerate(_torch_last(segmentation.results, shape_model)):
         fraction = 0.1 + 0.8 * number / len(segmentation.results)
@@ -93,12 +96,13 @@ def rank_organs(
         shape = shape_model is not None and shape_model.knows(name)
         progress(Progress("Comparing shapes" if shape else "Scoring", fraction, name))
         found = organs.get(name)
-        scores = _empty(result) if found is None else _scores(found, result, organs, hu, upright, statistics, own[name])
+        caution = cautious[name]
+        around = organs if caution else trusted
+        scores = _empty(result) if found is None else _scores(found, result, around, hu, upright, statistics, own[name])
         if found is not None:
             scores += shape_scores(found, result.organ, upright, shape_model)
         if name in predicted:
             scores = [*predicted[name], *beside_prediction(scores)]
-        caution = caution_of(segmentation.provenance, name)
         if caution:
             scores = at_wider_limits(scores)
         ranking = organ_ranking(result, found, scores, statistics.knows(name))

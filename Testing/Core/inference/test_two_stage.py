@@ -18,6 +18,12 @@ from ..helpers_engine import random_network, small_config
 GRID = Geometry((16, 32, 32), (6.0, 6.0, 6.0), (0.0, 0.0, 0.0))
 
 
+def example(seed: int, **config: object) -> tuple[FocusNet, torch.Tensor]:
+    """A network of random weights with SOS-Nets, and a scan of noise on GRID."""
+    network = random_network(small_config(has_sos=True, roi_size_zyx=(8, 16, 16), **config), seed)
+    return network, torch.from_numpy(np.random.default_rng(seed).normal(size=GRID.shape_zyx).astype(np.float32))
+
+
 def labels_of(out: Prediction, network: FocusNet) -> np.ndarray:
     """Section 3.1 on one chunk, voxel by voxel: S-Net's organs, the small ones erased and drawn again by their SOS-Nets. An organ of which
     its SOS-Net draws nothing stays as S-Net drew it (not in the paper)."""
@@ -46,9 +52,8 @@ def labels_of(out: Prediction, network: FocusNet) -> np.ndarray:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("arch", ["two-block", "encoder-decoder"])
 def test_for_one_chunk_the_pipeline_equals_the_networks_own_forward(arch: str, seed: int) -> None:
-    network = random_network(small_config(has_sos=True, sos_arch=arch, roi_size_zyx=(8, 16, 16)), seed)
+    network, ct = example(seed, sos_arch=arch)
     config = network.config
-    ct = torch.from_numpy(np.random.default_rng(seed).normal(size=GRID.shape_zyx).astype(np.float32))
     with torch.inference_mode():
         out = network(ct[None, None])
 
@@ -72,9 +77,8 @@ def test_for_one_chunk_the_pipeline_equals_the_networks_own_forward(arch: str, s
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_what_both_networks_drew_of_a_small_organ_is_compared(seed: int) -> None:
-    network = random_network(small_config(has_sos=True, roi_size_zyx=(8, 16, 16), location_threshold=0.0), seed)
+    network, ct = example(seed, location_threshold=0.0)
     config = network.config
-    ct = torch.from_numpy(np.random.default_rng(seed).normal(size=GRID.shape_zyx).astype(np.float32))
     backend = TorchBackend(network)
     first = backend.run(ct).probabilities.argmax(dim=0).numpy()
     labels, locations = TwoStage(config, backend, 16).segment(ct, Grids(GRID, GRID))
@@ -96,9 +100,8 @@ def test_what_both_networks_drew_of_a_small_organ_is_compared(seed: int) -> None
 
 
 def test_where_a_person_says_an_organ_is_s_net_did_not_draw_and_nothing_is_compared() -> None:
-    network = random_network(small_config(has_sos=True, roi_size_zyx=(8, 16, 16)))
+    network, ct = example(0)
     organ = network.config.small_organs[0]
-    ct = torch.from_numpy(np.random.default_rng(0).normal(size=GRID.shape_zyx).astype(np.float32))
     stages = TwoStage(network.config, TorchBackend(network), 16)
     _, locations = stages.segment_at_seeds(ct, Grids(GRID, GRID), {organ: (8, 16, 16)})
     assert (locations[organ].both_networks_dsc, locations[organ].beyond_roi) == (None, None)
@@ -124,9 +127,8 @@ class DrawsNothing(TorchBackend):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_an_organ_of_which_its_sos_net_draws_nothing_keeps_what_s_net_drew_and_it_is_said(seed: int) -> None:
-    network = random_network(small_config(has_sos=True, roi_size_zyx=(8, 16, 16), location_threshold=0.0), seed)
+    network, ct = example(seed, location_threshold=0.0)
     config = network.config
-    ct = torch.from_numpy(np.random.default_rng(seed).normal(size=GRID.shape_zyx).astype(np.float32))
     backend = DrawsNothing(network)
     by_s_net = backend.run(ct).probabilities.argmax(dim=0)
     values = {organ: config.organs.index(organ) + 1 for organ in config.small_organs}

@@ -95,3 +95,30 @@ def test_organs_of_a_model_with_a_caution_are_held_to_wider_limits_and_it_is_sai
         for key, severity in before.items():
             assert after[key] == (severity / WIDER if key in GRADED and severity is not None else severity)
     assert sum(o.group == LOOK_AT for o in wide.organs) <= sum(o.group == LOOK_AT for o in plain.organs)
+
+
+def test_an_organ_is_not_judged_by_misplaced_neighbours_of_a_model_with_a_caution() -> None:
+    _, case = phantom_case()
+    rough = [r.organ.name for r in case.results if r.organ.name.startswith(("Eye", "Lens", "OpticNrv"))]
+    wrong = [r.label for r in case.results if r.organ.name in rough]
+    moved = np.where(np.isin(case.labels, wrong), 0, case.labels)
+    away = np.roll(np.where(np.isin(case.labels, wrong), case.labels, 0), 40, axis=1)
+    moved = np.where((away > 0) & (moved == 0), away, moved).astype(np.uint8)
+
+    def places(caution: str) -> dict[str, float | None]:
+        sure = {"model": "sure", "organs": {r.organ.name: "" for r in case.results if r.organ.name not in rough}}
+        other = {"model": "rough", "organs": dict.fromkeys(rough, ""), "caution": caution}
+        ranking = rank_organs(replace(case, labels=moved, provenance={"models": [sure, other]}))
+        return {
+            o.organ.name: next((s.severity for s in o.scores if s.id == "position"), None)
+            for o in ranking.organs
+            if o.organ.name not in rough
+        }
+
+    alone = replace(case, labels=moved, results=tuple(r for r in case.results if r.organ.name not in rough))
+    expected = {
+        o.organ.name: next((s.severity for s in o.scores if s.id == "position"), None)
+        for o in rank_organs(alone).organs
+    }
+    assert places(CAUTION) == expected
+    assert places("") != expected
